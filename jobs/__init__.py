@@ -1,0 +1,1 @@
+"""What is asked (job files) and what was done (the manifest)."""

@@ -1,0 +1,1 @@
+"""What is known about networks: cards, weights, and how to build them."""

@@ -1,0 +1,202 @@
+"""What is known about a network, and what it offers to a stage.
+
+A model *family* is one file in this folder: options, cards and a ``build``. A *card* is one
+published network of it: architecture, licence, where its weights are. This module imports
+neither torch nor a network, so that listing the models is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import torch
+
+Task = Literal["restore", "upscale", "detect", "parse", "identity"]
+StateDict = Mapping[str, "torch.Tensor"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+class Options(BaseModel):
+    """Base of every model's options: unknown keys are mistakes, not silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoOptions(Options):
+    """For models that have nothing to set."""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Licence of published weights. ``key`` is what ``weights.accept_licences`` must name."""
+
+    key: str
+    title: str
+    commercial: bool
+    url: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file, downloadable from ``urls`` or shipped inside a package of the registry.
+
+    ``package_path`` is relative to site-packages; ``sha256`` is None where none was published
+    (then it is recorded on first use). ncnn weights have their ``.param`` beside the ``.bin``.
+    """
+
+    filename: str
+    urls: tuple[str, ...] = ()
+    sha256: str | None = None
+    size_bytes: int | None = None
+    package: str | None = None
+    package_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One published network.
+
+    ``sources`` are alternatives in order of preference; each is the complete list of files.
+    ``architecture`` are the keyword arguments of the network. ``input_px`` is the side of the
+    square input (None: any size); ``scale`` the output's size over the input's.
+    """
+
+    name: str
+    family: str
+    task: Task
+    title: str
+    paper: str
+    licence: Licence
+    sources: tuple[tuple[WeightFile, ...], ...]
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+    input_px: int | None = None
+    scale: int = 1
+    limits: str = ""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where and how a network runs in this worker."""
+
+    device: str = "cpu"
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A detected face, in pixels of the upright source picture (x right, y down).
+
+    ``box_xyxy``: left, top, right, bottom; may reach outside the picture.
+    ``landmarks_xy``: (5, 2) float32: left eye, right eye, nose, left and right corner of the
+    mouth, "left" as seen in the picture. ``score``: the detector's confidence in [0, 1].
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    landmarks_xy: np.ndarray
+    score: float
+
+    @property
+    def side_px(self) -> float:
+        """Geometric mean of the box's width and height."""
+        left, top, right, bottom = self.box_xyxy
+        return float(max(right - left, 0.0) * max(bottom - top, 0.0)) ** 0.5
+
+
+class Restorer(Protocol):
+    """Restores aligned face crops."""
+
+    face_px: int
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """N crops, rgb_hwc uint8 of side ``face_px``; the same shape and dtype back.
+
+        The result of a crop does not depend on the others in the batch. Raises ValueError on
+        another size or dtype.
+        """
+        ...
+
+
+class Upscaler(Protocol):
+    """Enlarges pictures of any size by a fixed factor."""
+
+    scale: int
+
+    def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float32 in [0, 1] to (N, 3, H*scale, W*scale), clamped to [0, 1].
+
+        Runs on its own device and returns there; pads sizes that its network cannot take.
+        """
+        ...
+
+    def bytes_per_pixel(self) -> int:
+        """Working memory per input pixel of a tile, for choosing the tile size."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds faces at the resolution given (levels and tiles are the stage's matter)."""
+
+    smallest_px: float
+    """Side of the smallest face this detector finds reliably, in pixels of its input."""
+
+    def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score."""
+        ...
+
+
+class Parser(Protocol):
+    """Says which pixels of an aligned crop belong to the face."""
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """N crops, rgb_hwc uint8 512x512; N masks (512, 512) float32, 1 inside the face."""
+        ...
+
+
+class Embedder(Protocol):
+    """Maps aligned crops to identity vectors."""
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """N crops, rgb_hwc uint8; (N, D) float32 of unit length."""
+        ...
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model as the registry knows it.
+
+    ``network(state, **architecture)`` returns the torch module with the authors' keys loaded
+    strictly. ``build(state, card, options, runtime)`` returns the protocol object of ``task``.
+    ``recognise(state)`` returns the architecture inferred from keys and shapes, or None when
+    the state dict is not of this family. All three import torch only when called.
+    """
+
+    name: str
+    task: Task
+    cards: tuple[Card, ...]
+    network: Callable[..., torch.nn.Module]
+    build: Callable[[StateDict, Card, Any, Runtime], Any]
+    recognise: Callable[[StateDict], dict[str, Any] | None]
+    options: type[Options] = NoOptions
+    tiny: Mapping[str, Any] | None = None
+    """Architecture of a tiny random network of this family, for tests."""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model chosen for a job: all a worker needs to load it, on any node.
+
+    ``paths`` are the resolved files (as found on the planning machine); ``sha256`` is over all
+    of them. ``card`` carries the architecture, inferred where the file was given by path.
+    """
+
+    card: Card
+    paths: tuple[str, ...]
+    sha256: str
+    options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Network definitions with the authors' state-dict keys; nothing else."""

@@ -1,0 +1,64 @@
+"""The errors a user can meet. Each is one line: what, expected what, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RestoreBatchError(Exception):
+    """Base of all errors that are shown without a traceback."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a job file, at the place where it stands."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class JobFileError(RestoreBatchError):
+    """The job file or an override is wrong; holds every mistake found, not just the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(p) for p in problems))
+
+
+class UsageError(RestoreBatchError):
+    """A wrong flag or argument."""
+
+    exit_code = 2
+
+
+class WeightsError(RestoreBatchError):
+    """A weight file is missing, damaged, not what it claims, or not safe to load."""
+
+    exit_code = 2
+
+
+class LicenceError(RestoreBatchError):
+    """Non-commercial weights were asked for without accepting their licence."""
+
+    exit_code = 2
+
+
+class MediaError(RestoreBatchError):
+    """One input cannot be read, or one output cannot be written; costs that item alone."""
+
+
+class OutputLockedError(RestoreBatchError):
+    """Another run is writing to the same output folder."""
+
+    exit_code = 2
+
+
+class ExecutorError(RestoreBatchError):
+    """The engine itself cannot go on (Ray cannot start, no worker comes up)."""

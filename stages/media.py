@@ -1,0 +1,131 @@
+"""What travels between stages: frozen, picklable, arrays never modified in place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from restore_batch.jobs.units import Unit
+from restore_batch.models.base import Face
+
+__all__ = ["Alignment", "Artifact", "Chunk", "Face", "FaceRecord", "Failure", "Frame", "PhotoMeta"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One upright picture.
+
+    ``rgb_hwc``: (H, W, 3) uint8 or uint16 over the full range, sRGB. ``alpha_hw``: (H, W) of
+    the same dtype, or None. ``grey``: the source has a single channel and so must the output.
+    """
+
+    rgb_hwc: np.ndarray
+    alpha_hw: np.ndarray | None = None
+    grey: bool = False
+
+    @property
+    def width(self) -> int:
+        return int(self.rgb_hwc.shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.rgb_hwc.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        return self.rgb_hwc.nbytes + (0 if self.alpha_hw is None else self.alpha_hw.nbytes)
+
+
+@dataclass(frozen=True)
+class PhotoMeta:
+    """What a photo file says beside its pixels, to be written back.
+
+    ``container``: jpeg, png, tiff, webp, bmp, jpeg2000, avif, heif, gif or raw. ``exif``: raw
+    EXIF/TIFF block without the ``Exif\\0\\0`` prefix, orientation already reset to 1.
+    ``icc``: profile of the *source*; ``bits``: bits a channel of the source.
+    """
+
+    container: str
+    bits: int = 8
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: Mapping[str, str] = field(default_factory=dict)
+    quality_hint: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Similarity transform of one face to the restorer's template.
+
+    ``matrix``: (2, 3) float64, source pixels to crop pixels. ``face_px``: side of the crop.
+    """
+
+    matrix: np.ndarray
+    face_px: int
+
+
+@dataclass(frozen=True)
+class FaceRecord:
+    """What the manifest keeps of a face. ``identity``: cosine similarity of the restored face
+    to the source's, or None without an identity model. ``blend``: strength really used."""
+
+    box_xyxy: tuple[float, float, float, float]
+    landmarks_xy: tuple[tuple[float, float], ...]
+    score: float
+    restored: bool = True
+    identity: float | None = None
+    blend: float = 1.0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished file in the staging folder, fsynced, waiting for its commit."""
+
+    staged_path: str
+    size_bytes: int
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Frames of one unit on their way through the graph; a photo is one chunk of one frame.
+
+    Every stage fills its own fields and leaves the others alone. Per-frame fields are tuples
+    as long as ``frames``. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8 rgb a
+    frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
+    """
+
+    unit: Unit
+    frames: tuple[Frame, ...] = ()
+    meta: PhotoMeta | None = None
+    faces: tuple[tuple[Face, ...], ...] = ()
+    alignments: tuple[tuple[Alignment, ...], ...] = ()
+    crops: tuple[np.ndarray, ...] = ()
+    restored: tuple[np.ndarray, ...] = ()
+    upscaled: tuple[Frame, ...] = ()
+    pasted: tuple[Frame, ...] = ()
+    records: tuple[tuple[FaceRecord, ...], ...] = ()
+    artifact: Artifact | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one chunk could not be processed; its neighbours are not affected.
+
+    ``kind`` is the exception's class name; ``message`` one line for the user.
+    """
+
+    unit: Unit
+    stage: str
+    kind: str
+    message: str
