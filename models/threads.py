@@ -1,0 +1,21 @@
+"""Keep this process's numeric libraries to the cores it was given."""
+
+from __future__ import annotations
+
+import sys
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch (if it was imported) and OpenCV use ``threads`` cores, at least one.
+
+    Two workers that both take every core run slower than one; so each worker is told its share.
+    """
+    threads = max(1, threads)
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(threads)
+    if "cv2" in sys.modules:
+        import cv2
+
+        cv2.setNumThreads(threads)
