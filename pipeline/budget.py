@@ -1,0 +1,40 @@
+"""Admission by bytes: a slow sink stops the source before memory or disk fills."""
+
+from __future__ import annotations
+
+from restore_batch.jobs.units import Unit
+
+
+def estimated_bytes(unit: Unit) -> int:
+    """Bytes a unit keeps alive between workers: its decoded picture, 16 bits a channel at worst.
+
+    What a header could not tell is taken as 30 bytes for each byte of the file (a JPEG).
+    """
+    decoded = int(unit.megapixels * 1e6) * 3 * 2
+    return max(decoded, 1 << 20) if unit.megapixels else max(unit.size_bytes * 30, 1 << 20)
+
+
+class Budget:
+    """Counts the bytes in flight. A unit larger than the whole budget is let in when it would
+    be alone, so that every unit can run."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._live: dict[str, int] = {}
+
+    @property
+    def live_bytes(self) -> int:
+        """Estimated bytes of all admitted units."""
+        return sum(self._live.values())
+
+    def admits(self, size_bytes: int) -> bool:
+        """Whether a unit of that estimated size may start now."""
+        return not self._live or self.live_bytes + size_bytes <= self.limit_bytes
+
+    def take(self, unit_id: str, size_bytes: int) -> None:
+        """Admit a unit."""
+        self._live[unit_id] = size_bytes
+
+    def release(self, unit_id: str) -> None:
+        """A unit is finished, one way or the other."""
+        self._live.pop(unit_id, None)

@@ -1,0 +1,68 @@
+"""What runs inside a worker, whether a Ray actor or a thread: a chain of opened stages."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from restore_batch.models.threads import limit_threads
+from restore_batch.pipeline.graph import Group
+from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.media import Chunk, Failure
+
+Reply: TypeAlias = Chunk | Failure
+
+
+class StageChain:
+    """The stages of one group, opened once, applied to batches."""
+
+    def __init__(self, group: Group, context: WorkerContext) -> None:
+        self._group = group
+        limit_threads(context.threads)
+        for stage in group.stages:
+            stage.open(context)
+        # Again: opening a stage may be what imported torch.
+        limit_threads(context.threads)
+
+    def process(self, batch: Sequence[Chunk]) -> list[Reply]:
+        """Run all stages; the result of each chunk is at its place, failed or not."""
+        results: list[Reply] = list(batch)
+        seconds: dict[int, dict[str, float]] = defaultdict(dict)
+        for stage in self._group.stages:
+            alive = [i for i, r in enumerate(results) if isinstance(r, Chunk)]
+            if not alive:
+                break
+            started = time.perf_counter()
+            for i, reply in zip(alive, _call(stage, [results[i] for i in alive]), strict=True):  # type: ignore[misc]
+                results[i] = reply
+            share = (time.perf_counter() - started) / len(alive)
+            for i in alive:
+                seconds[i][stage.name] = share
+        return [
+            self._group.strip(replace(r, seconds={**r.seconds, **seconds[i]}))
+            if isinstance(r, Chunk)
+            else r
+            for i, r in enumerate(results)
+        ]
+
+    def close(self) -> None:
+        """Close the stages in reverse order."""
+        for stage in reversed(self._group.stages):
+            stage.close()
+
+
+def _call(stage: Stage, batch: list[Chunk]) -> list[Reply]:
+    """One stage on one batch. A stage that raises is asked again chunk by chunk: whatever is
+    wrong with one of them must not cost the others their result."""
+    try:
+        replies = stage(batch)
+        if len(replies) != len(batch):
+            raise RuntimeError(f"{stage.name} returned {len(replies)} results for {len(batch)}")
+        return replies
+    except Exception as error:
+        if len(batch) == 1:
+            return [stage.failure(batch[0], error)]
+    return [reply for chunk in batch for reply in _call(stage, [chunk])]
