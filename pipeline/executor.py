@@ -162,7 +162,7 @@ class Scheduler:
         self._draining = threading.Event()
 
     def drain(self) -> None:
-        """Start no more units; :meth:`run` ends when those in flight are finished."""
+        """Give workers nothing new; :meth:`run` ends when their calls are finished."""
         self._draining.set()
 
     def run(self, units: Iterable[Unit]) -> Iterator[Outcome]:
@@ -186,8 +186,7 @@ class Scheduler:
     # -- admission and dispatch ---
     def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
         """Let units in while bytes and the first group's queue allow; returns the one refused."""
-        enough = 2 * self._groups[0].workers * self._limits.batch
-        while not self._draining.is_set() and len(self._ready[0]) < enough:
+        while not self._draining.is_set() and not self._congested(0):
             unit = waiting or next(source, None)
             if unit is None:
                 return None
@@ -200,10 +199,12 @@ class Scheduler:
         return waiting
 
     def _dispatch(self) -> None:
+        if self._draining.is_set():
+            return  # what a worker has not been given yet stays pending
         # Later groups first: finishing what is begun frees memory, starting more takes it.
         for worker in sorted(self._workers, key=lambda w: (-w.group, len(w.calls))):
             ready = self._ready[worker.group]
-            while ready and worker.room(ready[0]) and not self._held_back(ready[0]):
+            while ready and worker.room(ready[0]) and not self._congested(worker.group + 1):
                 tasks = [ready.popleft()]
                 while ready and not tasks[0].alone and not ready[0].alone:
                     if len(tasks) >= self._limits.batch:
@@ -211,9 +212,12 @@ class Scheduler:
                     tasks.append(ready.popleft())
                 self._submit(worker, tasks)
 
-    def _held_back(self, task: _Task) -> bool:
-        """While draining, units that no worker has touched yet stay pending."""
-        return self._draining.is_set() and task.group == 0 and task.losses == 0
+    def _congested(self, group: int) -> bool:
+        """Whether ``group`` has enough waiting: an earlier one must not run ahead of it."""
+        return group < len(self._groups) and len(self._ready[group]) >= self._enough(group)
+
+    def _enough(self, group: int) -> int:
+        return 2 * self._groups[group].workers * self._limits.batch
 
     def _submit(self, worker: _Worker, tasks: list[_Task]) -> None:
         if not worker.calls:

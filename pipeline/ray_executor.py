@@ -7,19 +7,11 @@ Ray is started that listens on the loopback interface only, and stopped again at
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-# Read when ray is imported: no usage statistics, loopback only for a private Ray, no warning
-# about devices that actors without a GPU do not see.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 import ray
 from ray import exceptions
@@ -75,12 +67,13 @@ class RayBackend:
             where = f"the Ray cluster at {address}" if address else "a local Ray"
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ExecutorError(
-                f"cannot start or reach {where} ({detail}); --set engine.kind=local runs without Ray"
+                f"cannot start or reach {where} ({detail});"
+                " --set engine.kind=local runs without Ray"
             ) from error
 
     def start_worker(self, group: Group, index: int, last: bool) -> _Handle:
         needs, on_gpu = group.needs, self._context.runtime.device.startswith("cuda")
-        actor = PoolWorker.options(
+        actor = PoolWorker.options(  # type: ignore[attr-defined] # added by the decorator
             num_cpus=self._context.threads if needs.cpus >= 1 and len(group.stages) > 1 else 0,
             num_gpus=min(1.0, needs.gpus) if on_gpu else 0,
             # torch and OpenCV read it when they are imported, before any call of ours.

@@ -48,7 +48,9 @@ class Case:
     def inputs(self) -> dict[str, torch.Tensor]:
         return {k: torch.from_numpy(v) for k, v in _fill().inputs(self.spec).items()}
 
-    def check(self, output: str, value: torch.Tensor | np.ndarray, atol: float | None = None) -> None:
+    def check(
+        self, output: str, value: torch.Tensor | np.ndarray, atol: float | None = None
+    ) -> None:
         """Raise AssertionError when ``value`` is off the stored output by more than ``atol``
         (the fixture's own tolerance unless given)."""
         array = value.detach().float().cpu().numpy() if isinstance(value, torch.Tensor) else value
@@ -62,6 +64,8 @@ def case(name: str) -> Case:
     return Case(name, spec, gold)
 
 
-def scaled(state: dict[str, torch.Tensor], key: str, factor: float = 1.05) -> dict[str, torch.Tensor]:
+def scaled(
+    state: dict[str, torch.Tensor], key: str, factor: float = 1.05
+) -> dict[str, torch.Tensor]:
     """A copy of ``state`` with one tensor changed, to prove that a parity test can fail."""
     return {k: v * factor if k == key else v for k, v in state.items()}
