@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS items (
 CREATE TABLE IF NOT EXISTS units (
     id TEXT PRIMARY KEY, item TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
     base_key TEXT NOT NULL, face_key TEXT NOT NULL, source_sha256 TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, restored_faces INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0, face_count INTEGER NOT NULL DEFAULT 0,
     staged_path TEXT, size_bytes INTEGER, mtime_ns INTEGER, sha256 TEXT,
     width INTEGER, height INTEGER, stage TEXT, error_kind TEXT, error TEXT,
     seconds TEXT, warnings TEXT, run INTEGER);
@@ -217,7 +217,8 @@ class Manifest:
     def source_facts(self, source: str, stamp: str) -> tuple[str | None, dict[str, Any] | None]:
         """Checksum and probe noted for ``source`` while its stamp (size, time) is the same."""
         row = self._db.execute(
-            "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?", (source, stamp)
+            "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?",
+            (_text(source), stamp),
         ).fetchone()
         if row is None:
             return None, None
@@ -230,7 +231,7 @@ class Manifest:
         self._db.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
             " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-            (source, stamp, sha256, json.dumps(probe) if probe else None),
+            (_text(source), stamp, sha256, json.dumps(probe, default=str) if probe else None),
         )
 
     # -- units --------------------------------------------------------------------------------
@@ -238,7 +239,7 @@ class Manifest:
         """Whether the result asked for is there: ``done`` only when the file is too.
 
         A result also counts when only options of face restoration changed and it has no
-        restored face. ``verify`` reads the file even when size and time look untouched.
+        face. ``verify`` reads the file even when size and time look untouched.
         """
         row = self._db.execute(
             "SELECT units.* FROM units JOIN items ON items.unit = units.id WHERE items.output = ?",
@@ -249,7 +250,7 @@ class Manifest:
         same_faces = row["face_key"] == unit.face_key
         if row["state"] == "failed":
             return "failed" if same_faces else "pending"
-        if row["state"] != "done" or not (same_faces or row["restored_faces"] == 0):
+        if row["state"] != "done" or not (same_faces or row["face_count"] == 0):
             return "pending"
         return "done" if self._intact(row, verify) else "pending"
 
@@ -276,7 +277,7 @@ class Manifest:
                 "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
                 " unit = excluded.unit, run = excluded.run, stand_in = NULL",
-                (unit.output, unit.source, unit.id, self._run),
+                (unit.output, _text(unit.source), unit.id, self._run),
             )
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
         return replace(unit, attempt=int(row["attempts"]))
@@ -289,15 +290,14 @@ class Manifest:
                 f"{final}: a file that this job did not write is in the way; move it or choose"
                 " another output"
             )
-        restored = sum(face.restored for face in result.faces)
         self._db.execute("BEGIN IMMEDIATE")
         with self._transaction():
             self._db.execute(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
-                " width = ?, height = ?, restored_faces = ?, seconds = ?, warnings = ?"
+                " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?"
                 " WHERE id = ?",
                 (result.staged_path, result.size_bytes, result.sha256, result.width,
-                 result.height, restored, json.dumps(dict(result.seconds)),
+                 result.height, len(result.faces), json.dumps(dict(result.seconds)),
                  json.dumps(result.warnings), unit.id),
             )  # fmt: skip
             self._db.execute("DELETE FROM faces WHERE unit = ?", (unit.id,))
@@ -321,7 +321,7 @@ class Manifest:
             self._db.execute(
                 "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?"
                 " WHERE id = ?",
-                (stage, kind, message, unit.id),
+                (stage, kind, _text(message), unit.id),
             )
             self._db.execute(
                 "UPDATE items SET stand_in = ? WHERE output = ?", (stand_in or None, unit.output)
@@ -396,7 +396,7 @@ class Manifest:
     def _note_attempt(self, unit: Unit, outcome: str, message: str) -> None:
         self._db.execute(
             "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
-            (unit.id, unit.attempt, self._run, time.time(), outcome, message),
+            (unit.id, unit.attempt, self._run, time.time(), outcome, _text(message)),
         )
 
     @contextlib.contextmanager
@@ -407,6 +407,11 @@ class Manifest:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _text(value: str) -> str:
+    """SQLite keeps Unicode only; names that are not UTF-8 arrive with surrogate escapes."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -1,0 +1,334 @@
+"""Which pictures a job is about: files, folders, patterns and URLs become a list of sources.
+
+The list is the same on every run and machine: natural order (``scan2`` before ``scan10``), each
+file once however many inputs and links lead to it, nothing hidden, nothing of the output folder.
+A file named outright is always taken; folders and patterns give pictures and camera RAW only, so
+that ``.xmp`` and ``Thumbs.db`` are not failures.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from restore_batch.errors import UsageError
+from restore_batch.jobs.outputs import assign_outputs, folded
+from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
+from restore_batch.jobs.spec import is_url
+
+__all__ = [
+    "MEDIA_SUFFIXES",
+    "PHOTO_SUFFIXES",
+    "RAW_SUFFIXES",
+    "InputsError",
+    "SourceFile",
+    "assign_outputs",
+    "discover",
+]
+
+
+def _suffixes(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+PHOTO_SUFFIXES = _suffixes(
+    "jpg jpeg jpe jfif png tif tiff webp bmp dib gif jp2 j2k jpx jpf avif heic heif hif ppm pgm "
+    "pbm pnm"
+)
+RAW_SUFFIXES = _suffixes(
+    "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 "
+    "srf srw x3f"
+)
+MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES
+
+# Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
+_NOT_THE_USERS = frozenset(
+    {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
+)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One input file.
+
+    ``source``: absolute local path or fsspec URL; a local name that is not UTF-8 holds surrogate
+    escapes, as in ``os.listdir``. ``relative``: path inside its input with ``/``, always valid
+    Unicode. ``version`` changes when the content may have changed: ``mtime_ns:…`` locally, the
+    entity tag or its like for URLs, empty where the store tells nothing.
+    """
+
+    source: str
+    relative: str
+    size_bytes: int
+    version: str
+
+
+class InputsError(UsageError):
+    """Inputs that lead nowhere; all of them, as ``problems``: (index of the input, message).
+
+    A caller who knows the job file says where they stand:
+    ``JobFileError([loaded.problem(f"inputs.{i}", text) for i, text in error.problems])``.
+    """
+
+    def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"inputs.{index}: {text}" for index, text in problems))
+
+
+@dataclass(frozen=True)
+class _Found:
+    root: str
+    parts: tuple[str, ...]
+    source: str
+    identity: str  # equal for two ways to the same file
+    size_bytes: int
+    version: str
+    is_link: bool = False
+
+
+class _NothingFoundError(Exception):
+    """Why one input leads nowhere."""
+
+
+def discover(
+    inputs: Iterable[str],
+    exclude: Iterable[str] = (),
+    output: str | os.PathLike[str] | None = None,
+) -> list[SourceFile]:
+    """The files that ``inputs`` name, in the order of the inputs and natural order within.
+
+    ``relative`` is the path below the folder given, below the fixed part of a pattern
+    (``scans`` in ``scans/**/*.tif``), or the name of a file given. When two inputs hold a file
+    of the same relative path, all files of these inputs go below the name of their folder.
+    ``exclude`` are patterns as described in the job's schema. Folders inside ``output`` are
+    passed over, inputs inside it refused: originals must never lie where results are written.
+
+    Raises InputsError for every input that is missing, unreadable or holds no picture.
+    """
+    excluded = Patterns(exclude)
+    output_real = None if output is None else os.path.realpath(output)
+    problems: list[tuple[int, str]] = []
+    batches: list[list[_Found]] = []
+    for index, entry in enumerate(inputs):
+        try:
+            found = list(_found(entry, excluded, output_real))
+            if not found:
+                rest = " apart from what is excluded" if excluded else ""
+                raise _NothingFoundError(f"no picture in {entry}{rest}")
+            batches.append(found)
+        except _NothingFoundError as error:
+            problems.append((index, str(error)))
+    if problems:
+        raise InputsError(problems)
+    return _labelled(_once(batches))
+
+
+def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
+    """Each file once: by its first input, and within that by its real path before a link."""
+    taken: set[str] = set()
+    files = []
+    for batch in batches:
+        kept = []
+        for file in sorted(batch, key=lambda f: (f.is_link, _natural(f.parts))):
+            if file.identity not in taken:
+                taken.add(file.identity)
+                kept.append(file)
+        files += sorted(kept, key=lambda f: _natural(f.parts))
+    return files
+
+
+def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
+    """Sources with distinct relative paths: ``1950/scan1.jpg`` and ``1960/scan1.jpg`` for the
+    inputs ``albums/1950`` and ``albums/1960``."""
+    relatives = ["/".join(_printable(part) for part in file.parts) for file in files]
+    roots: dict[str, set[str]] = {}
+    for file, relative in zip(files, relatives, strict=True):
+        roots.setdefault(folded(relative), set()).add(file.root)
+    meeting = {root for same in roots.values() if len(same) > 1 for root in same}
+    labels = _labels(sorted(meeting))
+    return [
+        SourceFile(
+            file.source,
+            f"{labels[file.root]}/{relative}" if file.root in labels else relative,
+            file.size_bytes,
+            file.version,
+        )
+        for file, relative in zip(files, relatives, strict=True)
+    ]
+
+
+def _labels(roots: Sequence[str]) -> dict[str, str]:
+    """For each root its last folder names, as few as tell all roots apart."""
+    parts = {root: [_printable(p) for p in re.split(r"[/\\]", root) if p] for root in roots}
+    labels: dict[str, str] = {}
+    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
+        labels = {root: "/".join(parts[root][-depth:]) for root in roots}
+        if len({folded(label) for label in labels.values()}) == len(roots):
+            break
+    return labels
+
+
+def _natural(parts: Sequence[str]) -> tuple[Any, ...]:
+    """Sort key: numbers by value, letters without case, then the exact name."""
+    words = [re.split(r"(\d+)", unicodedata.normalize("NFC", p).casefold()) for p in parts]
+    by_value = tuple(
+        tuple(int(word) if i % 2 else word for i, word in enumerate(split)) for split in words
+    )
+    return (by_value, tuple(parts))
+
+
+def _printable(name: str) -> str:
+    """``name`` with the bytes that are not UTF-8 as ``%E9``."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
+def _found(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
+    if not is_url(entry):
+        return _local(entry, excluded, output_real)
+    if entry.startswith(("file://", "local://")):
+        from fsspec.implementations.local import LocalFileSystem
+
+        # The same file by path and by URL is one file.
+        return _local(str(LocalFileSystem._strip_protocol(entry)), excluded, output_real)
+    return _remote(entry, excluded)
+
+
+def _is_picture(name: str) -> bool:
+    return PurePath(name).suffix.lower() in MEDIA_SUFFIXES
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in _NOT_THE_USERS
+
+
+# --- local files -------------------------------------------------------------------------------
+
+
+def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
+    entry = os.path.abspath(entry)  # noqa: PTH100 - pathlib would keep ".."
+    root, pattern = entry, ()
+    if not os.path.lexists(entry):  # brackets in a name that exists are no pattern
+        root, pattern = split_pattern(entry) if has_pattern(entry) else (literal(entry), ())
+    path, real = Path(root), os.path.realpath(root)
+    if not os.path.lexists(root):
+        raise _NothingFoundError(f"no such file or folder: {root}")
+    if output_real is not None and _inside(real, output_real):
+        raise _NothingFoundError(
+            f"{root} lies inside the output folder, where results would replace originals"
+        )
+    scope = Scope(excluded, pattern)
+    try:
+        if path.is_dir():
+            yield from _walk(root, real, scope, output_real)
+        elif not path.is_file():
+            raise _NothingFoundError(f"{root} is a broken link, or neither a file nor a folder")
+        elif scope.takes((path.name,)):
+            yield _file(str(path.parent), (path.name,), root, real)
+    except OSError as error:
+        where = error.filename or root
+        raise _NothingFoundError(f"cannot read {where}: {error.strerror or error}") from None
+
+
+def _walk(root: str, real: str, scope: Scope, output_real: str | None) -> Iterator[_Found]:
+    """All pictures below ``root``; each real folder is entered once, so links cannot circle."""
+    folders: list[tuple[str, str, tuple[str, ...]]] = [(root, real, ())]
+    links: list[tuple[str, str, tuple[str, ...]]] = []
+    entered: set[str] = set()
+    while folders or links:
+        # Links come last: a file that can be reached without one keeps its own path.
+        path, real, parts = folders.pop() if folders else links.pop(0)
+        if real in entered:
+            continue
+        entered.add(real)
+        with os.scandir(path) as entries:
+            visible = sorted((e for e in entries if _is_visible(e.name)), key=lambda e: e.name)
+        for entry in visible:
+            below, is_link = (*parts, entry.name), entry.is_symlink()
+            here = Path(entry.path) if is_link else entry  # Path takes circular links for broken
+            target = os.path.realpath(entry.path) if is_link else f"{real}{os.sep}{entry.name}"
+            if output_real is not None and _inside(target, output_real):
+                continue
+            if here.is_dir():
+                if scope.enters(below):
+                    (links if is_link else folders).append((entry.path, target, below))
+            elif (
+                _is_picture(entry.name)
+                # A broken link in an archive is a lost picture: it is listed, and fails by name.
+                and (here.is_file() or (is_link and not Path(entry.path).exists()))
+                and scope.takes(below)
+            ):
+                yield _file(root, below, entry.path, target, is_link)
+
+
+def _file(
+    root: str, parts: tuple[str, ...], source: str, real: str, is_link: bool = False
+) -> _Found:
+    try:
+        status = Path(source).stat()
+    except OSError:
+        return _Found(root, parts, source, real, 0, "missing", is_link)
+    version = f"mtime_ns:{status.st_mtime_ns}"
+    return _Found(root, parts, source, real, status.st_size, version, is_link)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+# --- URLs --------------------------------------------------------------------------------------
+
+
+def _remote(url: str, excluded: Patterns) -> Iterator[_Found]:
+    if "::" in url:
+        raise _NothingFoundError(f"{url}: chained URLs are not supported; unpack the archive first")
+    try:
+        yield from _listed(url, excluded)
+    except _NothingFoundError:
+        raise
+    except ImportError as error:
+        protocol = url.partition("://")[0]
+        extra = {"s3": "s3", "s3a": "s3"}.get(protocol)
+        hint = f"pip install 'restore-batch[{extra}]'" if extra else str(error)
+        raise _NothingFoundError(f"{url}: {protocol}:// needs a package: {hint}") from None
+    except Exception as error:  # each store has exceptions of its own, of no common base
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _NothingFoundError(f"cannot list {url}: {reason}") from None
+
+
+def _listed(url: str, excluded: Patterns) -> Iterator[_Found]:
+    from fsspec.core import url_to_fs
+
+    fs, path = url_to_fs(url)
+    scope = Scope(excluded)
+    try:
+        info = fs.info(path)
+    except FileNotFoundError:
+        if not has_pattern(path):
+            raise _NothingFoundError(f"no such file or folder: {url}") from None
+        path, pattern = split_pattern(path)
+        scope = Scope(excluded, pattern)
+        info = {"type": "directory"}
+    if info["type"] != "directory":
+        folder, _, name = path.rpartition("/")
+        if scope.takes((name,)):
+            yield _object(fs, folder, (name,), path, info)
+        return
+    for name, details in fs.find(path, detail=True).items():
+        parts = tuple(name[len(path) :].strip("/").split("/"))
+        visible = all(_is_visible(part) for part in parts)
+        if visible and _is_picture(parts[-1]) and scope.takes(parts):
+            yield _object(fs, path, parts, name, details)
+
+
+def _object(fs: Any, root: str, parts: tuple[str, ...], path: str, info: dict[str, Any]) -> _Found:
+    source = fs.unstrip_protocol(path)
+    tags = ("ETag", "etag", "version_id", "md5Hash", "crc32c", "LastModified", "mtime", "created")
+    version = next((f"{tag}:{info[tag]}" for tag in tags if info.get(tag)), "")
+    return _Found(
+        fs.unstrip_protocol(root), parts, source, source, int(info.get("size") or 0), version
+    )

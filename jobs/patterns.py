@@ -1,0 +1,102 @@
+"""Patterns of paths: ``*``, ``?`` and ``[…]`` within a name, ``**`` for any folders.
+
+Inputs and exclusions follow the same rules. Case and Unicode composition are ignored, as scanners
+write ``.TIF`` and ``.tif`` alike. A pattern that matches a folder covers all that lies in it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+__all__ = ["Patterns", "Scope", "has_pattern", "literal", "split_pattern"]
+
+_ESCAPED = re.compile(r"\[([*?[])\]")
+_Pattern = tuple[str, ...]
+
+
+def has_pattern(path: str) -> bool:
+    """Whether ``path`` holds pattern characters that are not escaped (``[*]`` is a star)."""
+    return re.search(r"[*?[]", _ESCAPED.sub("", path)) is not None
+
+
+def literal(path: str) -> str:
+    """``path`` without the escapes of pattern characters."""
+    return _ESCAPED.sub(r"\1", path)
+
+
+def split_pattern(path: str) -> tuple[str, _Pattern]:
+    """The fixed folder that ``path`` starts with, and the pattern below it."""
+    parts = path.replace(os.sep, "/").split("/")
+    fixed = next(i for i, part in enumerate(parts) if has_pattern(part))
+    return literal("/".join(parts[:fixed])) or "/", tuple(parts[fixed:])
+
+
+class Patterns:
+    """A list of exclusions.
+
+    A pattern without a slash is compared with the name of every file and folder; one with a
+    slash with the path inside the input, from its beginning.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._names: list[str] = []
+        self._paths: list[_Pattern] = []
+        for pattern in patterns:
+            text = pattern.rstrip("/").removeprefix("./")
+            if "/" in text:
+                self._paths.append(tuple(text.lstrip("/").split("/")))
+            elif text:
+                self._names.append(text)
+
+    def __bool__(self) -> bool:
+        return bool(self._names or self._paths)
+
+    def match(self, parts: Sequence[str]) -> bool:
+        """Whether the path of these components, or a folder it lies in, is excluded."""
+        return any(_same(n, part) for n in self._names for part in parts) or any(
+            _covers(pattern, parts) for pattern in self._paths
+        )
+
+
+class Scope:
+    """What of an input is wanted: all that is not excluded, or only what a pattern covers."""
+
+    def __init__(self, excluded: Patterns, pattern: _Pattern = ()) -> None:
+        self._excluded = excluded
+        self._pattern = pattern
+
+    def takes(self, parts: Sequence[str]) -> bool:
+        """Whether the file at ``parts``, below the root, is wanted."""
+        return _covers(self._pattern, parts) and not self._excluded.match(parts)
+
+    def enters(self, parts: Sequence[str]) -> bool:
+        """Whether anything in the folder at ``parts`` could be wanted."""
+        return _leads_to(self._pattern, parts) and not self._excluded.match(parts)
+
+
+def _covers(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(_covers(pattern[1:], parts[i:]) for i in range(len(parts) + 1))
+    return bool(parts) and _same(pattern[0], parts[0]) and _covers(pattern[1:], parts[1:])
+
+
+def _leads_to(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    if not pattern or not parts or pattern[0] == "**":
+        return True
+    return _same(pattern[0], parts[0]) and _leads_to(pattern[1:], parts[1:])
+
+
+def _same(pattern: str, name: str) -> bool:
+    return _compiled(pattern).match(unicodedata.normalize("NFC", name)) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(unicodedata.normalize("NFC", pattern)), re.IGNORECASE)

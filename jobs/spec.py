@@ -1,0 +1,362 @@
+"""The job file as a schema: every option, its default and its limits, in one place.
+
+A job is a tree of frozen sections. The text under an option is its documentation: it goes into
+the JSON Schema that editors read. A new section (say ``video``) is one class here and one
+attribute of :class:`Job`; positions, overrides and error messages follow from the schema.
+
+Paths are resolved while a job is validated: against ``base_dir`` of the validation context,
+else the working directory. :mod:`restore_batch.jobs.source` sets it to the job file's folder.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+__all__ = [
+    "Background",
+    "Detect",
+    "Engine",
+    "Job",
+    "Limits",
+    "Paste",
+    "Photos",
+    "Restore",
+    "Section",
+    "Weights",
+    "is_url",
+]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
+_VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
+_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
+
+
+def is_url(text: str) -> bool:
+    """Whether ``text`` names something for fsspec (``s3://…``) rather than a local path."""
+    return _URL.match(text) is not None
+
+
+def _expand(text: str) -> str:
+    """``~`` and ``$NAME`` or ``${NAME}`` filled in; ``$$`` stands for a dollar sign.
+
+    Raises ValueError for a variable that is not set: a path that silently keeps ``$SCANS``
+    would be a folder of that name.
+    """
+    if "\0" in text:
+        raise ValueError("a path cannot hold a NUL character")
+
+    def value(match: re.Match[str]) -> str:
+        if match[1]:
+            return "$"
+        name = match[2] or match[3]
+        if name not in os.environ:
+            raise ValueError(f"the environment variable {name!r} is not set (write $$ for a $)")
+        return os.environ[name]
+
+    try:
+        return str(Path(_VARIABLE.sub(value, text)).expanduser())
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {text!r}") from None
+
+
+def _base_dir(info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("base_dir", "")).absolute()
+
+
+def _absolute(text: str, info: ValidationInfo) -> str:
+    return os.path.normpath(_base_dir(info) / _expand(text))
+
+
+def _input(value: str, info: ValidationInfo) -> str:
+    if is_url(value):
+        return value
+    path = _absolute(value, info)
+    if glob.has_magic(value) and not os.path.lexists(path):
+        # Only what the user wrote is a pattern, not brackets in the name of the job's folder.
+        return os.path.normpath(Path(glob.escape(str(_base_dir(info)))) / _expand(value))
+    return path
+
+
+def _place(value: str, info: ValidationInfo) -> str:
+    return value if is_url(value) else _absolute(value, info)
+
+
+def _folder(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        return value
+    if not value:
+        raise ValueError("expected a folder, got ''")
+    if is_url(value):
+        raise ValueError(f"expected a local folder, got the URL {value!r}")
+    return Path(_absolute(value, info))
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    is_path = "/" in value or os.sep in value or value.lower().endswith(_WEIGHT_SUFFIXES)
+    return _absolute(value, info) if is_path and not is_url(value) else value
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _none_is_empty(value: Any) -> Any:
+    # A section whose lines are all commented out is null in YAML.
+    return {} if value is None else value
+
+
+_Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+_Input = Annotated[_Text, AfterValidator(_input)]
+_Place = Annotated[_Text, AfterValidator(_place)]
+_Folder = Annotated[Path, BeforeValidator(_folder)]
+_ModelOrPath = Annotated[_Text, AfterValidator(_model)]
+_Options = Annotated[dict[str, Any], BeforeValidator(_none_is_empty)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown options are mistakes, and nothing is converted silently."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        return _none_is_empty(value)
+
+
+class Engine(Section):
+    """Where and how the job runs; changes no pixel beyond the precision's rounding."""
+
+    kind: Literal["ray", "local"] = "ray"
+    """ray: worker processes, so that a crash costs a worker and not the job; local: threads in
+    this process."""
+
+    address: str | None = None
+    """A running Ray cluster (host:port, ray://host:port, or auto to find one); null starts Ray
+    on this machine."""
+
+    placement: Literal["auto", "fused", "split"] = "auto"
+    """fused: all stages of a picture in one worker; split: stages for the CPU and for the GPU
+    in pools of their own; auto: fused with at most one GPU a node."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Worker processes (threads of the local engine) that compute; null: by cores, GPUs and
+    memory."""
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """Torch threads of each worker; null: the cores shared out evenly."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks run; auto: on the GPU where there is one."""
+
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Arithmetic of the networks; auto: float32 on the CPU, the fastest safe one on a GPU."""
+
+    memory_mb: Annotated[int, Field(ge=64)] | None = None
+    """Megabytes that decoded pictures may take while they are worked on; null: a share of what
+    is free."""
+
+    @field_validator("address")
+    @classmethod
+    def _address_is_of_ray(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("kind") == "local":
+            raise ValueError("the local engine has no address: remove it, or set kind to ray")
+        return value
+
+
+class Detect(Section):
+    """Which faces are found."""
+
+    model: _Text = "auto"
+    """Face detector; auto: the best whose weights can be had."""
+
+    min_face_px: Annotated[float, Field(ge=4)] = 16.0
+    """Faces smaller than this, in pixels of the original, are left as they are."""
+
+    min_score: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Confidence below which a detection is dropped; null: the detector's own."""
+
+    max_faces: Annotated[int, Field(ge=1)] | None = None
+    """Most faces restored in one picture, largest first; null: all."""
+
+    select: Literal["all", "largest", "center"] = "all"
+    """all faces, the largest only, or the one nearest to the centre only."""
+
+
+class Restore(Section):
+    """What is done to the faces found."""
+
+    model: _Text = "auto"
+    """Face restorer: a model or a family of models, auto for the best whose weights can be
+    had, none to leave faces to the background's upscaler."""
+
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How much of the restored face is blended in: 0 nothing, 1 all of it."""
+
+    options: _Options = Field(default_factory=dict)
+    """Options of this restorer; `restore-batch models` lists them."""
+
+    min_identity: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Cosine similarity between the restored and the original face below which the blend is
+    lowered; null: similarity is not measured."""
+
+
+class Background(Section):
+    """What is done to the whole picture."""
+
+    model: _ModelOrPath = "auto"
+    """Upscaler: a model, the path of a weight file of the ESRGAN family, auto for the best
+    whose weights can be had, none for plain Lanczos."""
+
+    scale: Annotated[float, Field(ge=1, le=8)] = 2.0
+    """Size of the output over that of the input; 1 keeps the size."""
+
+    tile_px: Annotated[int, Field(ge=64)] | None = None
+    """Side of the tiles that a large picture is cut into; null: what memory allows."""
+
+    options: _Options = Field(default_factory=dict)
+    """Options of this upscaler; `restore-batch models` lists them."""
+
+
+class Paste(Section):
+    """How restored faces go back into the picture."""
+
+    mask: Literal["auto", "feather", "parse"] = "auto"
+    """feather: a soft square; parse: the outline of the face, from a parsing network; auto:
+    parse where its weights can be had."""
+
+    match_colour: bool = True
+    """Shift the colours of a restored face to those of the original."""
+
+
+class Photos(Section):
+    """How restored photos are written."""
+
+    format: Literal["keep", "png", "jpeg", "tiff", "webp", "avif"] = "keep"
+    """File format of the results; keep: that of the original where it can be written (camera
+    RAW cannot: TIFF)."""
+
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Quality of lossy formats; null: at least that of the original."""
+
+    bit_depth: Literal["keep", 8, 16] = "keep"
+    """Bits a channel; keep: those of the original where the format holds them."""
+
+    @field_validator("quality")
+    @classmethod
+    def _quality_of_a_lossy_format(cls, value: int | None, info: ValidationInfo) -> int | None:
+        chosen = info.data.get("format")
+        if value is not None and chosen in ("png", "tiff"):
+            raise ValueError(f"{chosen} is lossless and takes no quality")
+        return value
+
+    @field_validator("bit_depth")
+    @classmethod
+    def _depth_fits_the_format(cls, value: int | str, info: ValidationInfo) -> int | str:
+        chosen = info.data.get("format")
+        if value == 16 and chosen in ("jpeg", "webp", "avif"):
+            raise ValueError(f"{chosen} cannot hold 16 bits a channel: use png or tiff")
+        return value
+
+
+class Limits(Section):
+    """When a picture is given up, so that one cannot hold up the others."""
+
+    max_megapixels: Annotated[float, Field(gt=0)] = 250.0
+    """Larger originals are refused before they are decoded (a guard against decompression
+    bombs and mistaken scans)."""
+
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    """Attempts at a picture whose worker was lost."""
+
+    timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that one attempt at one picture may take; null: no limit."""
+
+
+class Weights(Section):
+    """Where the networks' weights come from."""
+
+    dir: _Folder | None = None
+    """Folder of weight files, looked at first and downloaded to; null: the cache of this
+    user."""
+
+    download: bool = True
+    """Whether missing weights may be downloaded."""
+
+    accept_licences: Annotated[tuple[_Text, ...], Strict(False)] = ()
+    """Licences of non-commercial weights that you accept, by their key (`restore-batch models`
+    shows it)."""
+
+    mirrors: Annotated[tuple[_Place, ...], Strict(False)] = ()
+    """URLs or folders where weight files are looked for by name before their publishers'
+    addresses."""
+
+
+class Job(Section):
+    """A batch of pictures to restore, and how."""
+
+    inputs: Annotated[tuple[_Input, ...], Strict(False), Field(min_length=1)]
+    """Files, folders (with all folders in them), patterns such as scans/**/*.tif, and URLs
+    such as s3://bucket/prefix; local ones relative to the job file. ~ and $VARIABLES are
+    filled in."""
+
+    exclude: Annotated[tuple[_Text, ...], Strict(False)] = ()
+    """Patterns of what to leave out, ignoring case: without a slash against the name of any
+    file or folder (*_thumb.jpg), with one against the path inside its input
+    (1950/**/*.png)."""
+
+    output: _Folder
+    """Folder of the results, relative to the job file; it mirrors the folders of the inputs.
+    No input may lie in it: originals are never replaced."""
+
+    on_error: Literal["skip", "copy-original", "stop"] = "skip"
+    """What happens with a picture that cannot be restored: skip reports it, copy-original also
+    puts the original in its place, stop ends the job."""
+
+    engine: Engine = Field(default_factory=Engine)
+    """Where and how the job runs."""
+
+    detect: Detect = Field(default_factory=Detect)
+    """Which faces are found."""
+
+    restore: Restore = Field(default_factory=Restore)
+    """What is done to the faces found."""
+
+    background: Background = Field(default_factory=Background)
+    """What is done to the whole picture."""
+
+    paste: Paste = Field(default_factory=Paste)
+    """How restored faces go back into the picture."""
+
+    photos: Photos = Field(default_factory=Photos)
+    """How restored photos are written."""
+
+    limits: Limits = Field(default_factory=Limits)
+    """When a picture is given up."""
+
+    weights: Weights = Field(default_factory=Weights)
+    """Where the networks' weights come from."""

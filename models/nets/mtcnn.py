@@ -1,0 +1,147 @@
+"""The three small networks of MTCNN: proposal, refinement, output.
+
+Source: Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded
+Convolutional Networks", figure 2. State-dict keys are those of facenet-pytorch. Inputs are RGB,
+(pixel - 127.5) / 128. The fully connected layers read the features in the order x, y, channel,
+because the first release of the weights was for a column-major framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+
+def _pool(kernel: int) -> nn.MaxPool2d:
+    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+
+
+def _flatten_column_major(features_nchw: torch.Tensor) -> torch.Tensor:
+    return features_nchw.permute(0, 3, 2, 1).flatten(1)
+
+
+class PNet(nn.Module):
+    """Proposals: a 12 px window at stride 2, on a picture of any size from 12 px on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.prelu1 = nn.Conv2d(3, 10, 3), nn.PReLU(10)
+        self.pool1 = _pool(2)
+        self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), nn.PReLU(16)
+        self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
+        self.conv4_1 = nn.Conv2d(32, 2, 1)
+        self.conv4_2 = nn.Conv2d(32, 4, 1)
+
+    def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Face probability (N, h, w) and box offsets (N, 4, h, w), one a window."""
+        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
+        x = self.prelu2(self.conv2(x))
+        x = self.prelu3(self.conv3(x))
+        return self.conv4_1(x).softmax(dim=1)[:, 1], self.conv4_2(x)
+
+
+class RNet(nn.Module):
+    """Refinement of 24 px crops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.prelu1 = nn.Conv2d(3, 28, 3), nn.PReLU(28)
+        self.pool1 = _pool(3)
+        self.conv2, self.prelu2 = nn.Conv2d(28, 48, 3), nn.PReLU(48)
+        self.pool2 = _pool(3)
+        self.conv3, self.prelu3 = nn.Conv2d(48, 64, 2), nn.PReLU(64)
+        self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
+        self.dense5_1 = nn.Linear(128, 2)
+        self.dense5_2 = nn.Linear(128, 4)
+
+    def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Face probability (N,) and box offsets (N, 4)."""
+        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
+        x = self.pool2(self.prelu2(self.conv2(x)))
+        x = self.prelu3(self.conv3(x))
+        x = self.prelu4(self.dense4(_flatten_column_major(x)))
+        return self.dense5_1(x).softmax(dim=1)[:, 1], self.dense5_2(x)
+
+
+class ONet(nn.Module):
+    """Final box and landmarks of 48 px crops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.prelu1 = nn.Conv2d(3, 32, 3), nn.PReLU(32)
+        self.pool1 = _pool(3)
+        self.conv2, self.prelu2 = nn.Conv2d(32, 64, 3), nn.PReLU(64)
+        self.pool2 = _pool(3)
+        self.conv3, self.prelu3 = nn.Conv2d(64, 64, 3), nn.PReLU(64)
+        self.pool3 = _pool(2)
+        self.conv4, self.prelu4 = nn.Conv2d(64, 128, 2), nn.PReLU(128)
+        self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
+        self.dense6_1 = nn.Linear(256, 2)
+        self.dense6_2 = nn.Linear(256, 4)
+        self.dense6_3 = nn.Linear(256, 10)
+
+    def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Face probability (N,), box offsets (N, 4), landmarks (N, 10): five x, then five y."""
+        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
+        x = self.pool2(self.prelu2(self.conv2(x)))
+        x = self.pool3(self.prelu3(self.conv3(x)))
+        x = self.prelu4(self.conv4(x))
+        x = self.prelu5(self.dense5(_flatten_column_major(x)))
+        return self.dense6_1(x).softmax(dim=1)[:, 1], self.dense6_2(x), self.dense6_3(x)
+
+
+class Cascade(nn.Module):
+    """The three networks in one module, so that one state dict loads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pnet = PNet()
+        self.rnet = RNet()
+        self.onet = ONet()
+
+
+# The Keras form is a bare list of arrays in the order the layers were made, which puts the box
+# head before the class head.
+_KERAS_LAYERS = {
+    "pnet": ("conv1", "prelu1", "conv2", "prelu2", "conv3", "prelu3", "conv4_2", "conv4_1"),
+    "rnet": (
+        *("conv1", "prelu1", "conv2", "prelu2", "conv3", "prelu3"),
+        *("dense4", "prelu4", "dense5_2", "dense5_1"),
+    ),
+    "onet": (
+        *("conv1", "prelu1", "conv2", "prelu2", "conv3", "prelu3", "conv4", "prelu4"),
+        *("dense5", "prelu5", "dense6_2", "dense6_3", "dense6_1"),
+    ),
+}
+
+
+def keras_keys() -> dict[str, str]:
+    """State-dict key of each array of the Keras form, whose names are ``pnet.0``, ``pnet.1``…"""
+    keys = {}
+    for net, layers in _KERAS_LAYERS.items():
+        names = [
+            f"{net}.{layer}.{part}"
+            for layer in layers
+            for part in (("weight",) if layer.startswith("prelu") else ("weight", "bias"))
+        ]
+        keys.update({f"{net}.{i}": name for i, name in enumerate(names)})
+    return keys
+
+
+def from_keras(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The Keras form as a state dict: kernels (h, w, in, out) to (out, in, h, w), matrices
+    transposed, the slopes of the activations to vectors. Unknown keys are kept."""
+    keys = keras_keys()
+    return {keys.get(key, key): _from_keras(keys.get(key, key), v) for key, v in state.items()}
+
+
+def _from_keras(key: str, value: torch.Tensor) -> torch.Tensor:
+    if ".prelu" in key:
+        value = value.flatten()
+    elif value.ndim == 4:
+        value = value.permute(3, 2, 0, 1)
+    elif value.ndim == 2:
+        value = value.T
+    return value.contiguous()

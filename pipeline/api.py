@@ -1,0 +1,140 @@
+"""The Python API: the same power as the command line, on arrays and objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from restore_batch.errors import MediaError, RestoreBatchError, UsageError
+from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
+from restore_batch.jobs.spec import Job
+from restore_batch.jobs.units import Unit
+from restore_batch.models import registry
+from restore_batch.models.base import Restorer, Runtime
+from restore_batch.pipeline.driver import Summary
+from restore_batch.pipeline.plan import Plan, make_stages
+from restore_batch.pipeline.progress import Quiet
+from restore_batch.pipeline.session import RunOptions, plan_job, run_job, store_for
+from restore_batch.stages.media import Chunk, Failure, Frame
+
+if TYPE_CHECKING:
+    import torch
+
+    from restore_batch.pipeline.worker import StageChain
+
+JobLike = str | Path | Job | Mapping[str, Any]
+
+
+def run(
+    job: JobLike,
+    *,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    retry: bool = False,
+    verify: bool = False,
+) -> Summary:
+    """Run a job file, a :class:`Job` or a mapping like one; what ``restore-batch run`` calls.
+
+    Raises JobFileError for mistakes in the job; failed items are in the summary.
+    """
+    return run_job(_load(job, overrides), Quiet(), RunOptions(verify, retry))
+
+
+def plan(job: JobLike, *, overrides: Mapping[str, object] | Sequence[str] = ()) -> Plan:
+    """What :func:`run` would do."""
+    return plan_job(_load(job, overrides))
+
+
+def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
+    """Restore one picture in this process.
+
+    ``rgb_hwc``: (H, W, 3) uint8 or uint16 sRGB; the same dtype comes back, ``background.scale``
+    times as large. ``job_options`` are sections of a job (``restore={"strength": 0.7}``,
+    ``background={"scale": 1}``). Networks stay loaded for calls with the same options.
+
+    Raises ValueError for another layout, MediaError when a stage fails.
+    """
+    array = np.asarray(rgb_hwc)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"expected (H, W, 3) uint8 or uint16, got {array.shape} {array.dtype}")
+    if "inputs" in job_options or "output" in job_options:
+        raise UsageError("restore_image takes a picture: `inputs` and `output` belong to run()")
+    job = job_from_mapping({**job_options, "inputs": ["."], "output": "unused"})
+    unit = Unit("image", "photo", "image", "image.png", "", "", "")
+    (reply,) = _chain(job.model_dump_json()).process([Chunk(unit, frames=(Frame(array),))])
+    if isinstance(reply, Failure):
+        raise MediaError(f"{reply.stage}: {reply.message}")
+    return reply.pasted[0].rgb_hwc
+
+
+@lru_cache(maxsize=2)
+def _chain(job_json: str) -> StageChain:
+    from restore_batch.pipeline.graph import Graph
+    from restore_batch.pipeline.resources import share_out, this_machine
+    from restore_batch.pipeline.worker import StageChain
+    from restore_batch.stages.base import WorkerContext
+
+    job = Job.model_validate_json(job_json)
+    share = share_out(job, this_machine())
+    stages = make_stages(LoadedJob(job), store_for(job))
+    graph = Graph(stages)
+    # Without decode and encode: the picture is given, and wanted, as an array.
+    (group,) = Graph(stages).groups((), {})
+    middle = replace(group, stages=graph.stages[1:-1], keep=frozenset({"pasted", "records"}))
+    weights = Path(job.weights.dir) if job.weights.dir else None
+    return StageChain(middle, WorkerContext(share.runtime, share.threads, weights))
+
+
+def load_restorer(model: str, *, device: str = "cpu", **options: Any) -> Restorer:
+    """A face restorer by the name of its card or family, ready to call on aligned crops.
+
+    Its weights are downloaded when they are not here. Raises UsageError for another kind of
+    model, WeightsError or LicenceError when the weights cannot be had.
+    """
+    from restore_batch.models.weights import Store
+
+    card = registry.card(model)
+    if card.task != "restore":
+        raise UsageError(f"{card.name} is {registry.TASK_NOUNS[card.task]}, not a face restorer")
+    ref = Store().ref(card, options)
+    built: Any = registry.build(ref, Runtime(device=device))
+    return built  # type: ignore[no-any-return]
+
+
+def load_network(
+    family: str, state: Mapping[str, torch.Tensor] | Path | str, **architecture: Any
+) -> torch.nn.Module:
+    """The bare network of ``family`` with the authors' keys, loaded strictly.
+
+    ``state``: a state dict or a checkpoint file. Where no architecture is given it is inferred
+    from the keys and shapes. Raises WeightsError when the state is not of that family.
+    """
+    from restore_batch.errors import WeightsError
+    from restore_batch.models.weights import load_state
+
+    tensors = load_state([state]) if isinstance(state, str | Path) else state
+    for known in registry.families():
+        if known.name != family:
+            continue
+        if not architecture:
+            inferred = known.recognise(tensors)
+            if inferred is None:
+                raise WeightsError(f"this is not {family}: it holds {registry.describe(tensors)}")
+            architecture = inferred
+        return known.network(tensors, **architecture)
+    names = ", ".join(known.name for known in registry.families())
+    raise UsageError(f"no family is called {family!r}; known: {names}")
+
+
+def _load(job: JobLike, overrides: Mapping[str, object] | Sequence[str]) -> LoadedJob:
+    if isinstance(job, str | Path):
+        return load_job(job, overrides)
+    if isinstance(job, Job):
+        if overrides:
+            raise RestoreBatchError("overrides change job files and mappings; use model_copy")
+        return LoadedJob(job)
+    return LoadedJob(job_from_mapping(job, overrides=overrides))

@@ -1,0 +1,100 @@
+"""``restore-batch run`` and ``retry``."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from restore_batch.pipeline.driver import Run, Summary
+
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
+)  # fmt: skip
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but failures.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary object.")
+_VERIFY = click.option(
+    "--verify", is_flag=True, help="Read every result that is there and redo those that changed."
+)
+_JOB = click.argument("job", type=click.Path())
+
+
+@click.command()
+@_JOB
+@_SET
+@_QUIET
+@_JSON
+@_VERIFY
+def run(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, verify: bool) -> None:
+    """Restore everything JOB names; goes on where an earlier run ended.
+
+    Exit codes: 0 all done, 1 some items failed, 2 wrong job or usage, 3 aborted,
+    130 interrupted (run the same command again to go on).
+    """
+    _run(job, overrides, quiet, as_json, verify=verify, again=False)
+
+
+@click.command()
+@_JOB
+@_SET
+@_QUIET
+@_JSON
+def retry(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Run JOB again, with another try for what failed."""
+    _run(job, overrides, quiet, as_json, verify=False, again=True)
+
+
+def _run(
+    job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
+) -> None:
+    from restore_batch.jobs.source import load_job
+    from restore_batch.pipeline.progress import watcher_for
+    from restore_batch.pipeline.session import RunOptions, open_run
+
+    watcher = watcher_for(quiet=quiet or as_json)
+    loaded = load_job(job, overrides)
+    options = RunOptions(verify, again)
+    with (
+        open_run(loaded, watcher, options, watcher.download) as current,
+        _interruptible(current, watcher),
+        watcher,
+    ):
+        summary = current.execute()
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    else:
+        watcher.finish(summary, job)
+    _exit(summary)
+
+
+def _exit(summary: Summary) -> None:
+    # The workers are gone and the manifest is closed; nothing is left to clean up.
+    sys.exit(summary.exit_code)
+
+
+@contextmanager
+def _interruptible(run: Run, watcher: Any) -> Iterator[None]:
+    """First Ctrl-C (or SIGTERM): finish what is in flight. Second: stop at once."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        run.drain()
+        watcher.interrupted()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,253 @@
+"""A job made concrete, before anything runs: items, models, stages, groups and their pools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_batch.errors import JobFileError, MediaError, Problem
+from restore_batch.jobs.inputs import InputsError, SourceFile, discover
+from restore_batch.jobs.manifest import FOLDER
+from restore_batch.jobs.outputs import assign_outputs
+from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.spec import Job
+from restore_batch.jobs.units import Unit, digest, unit_id
+from restore_batch.models.base import ModelRef
+from restore_batch.models.weights import Store
+from restore_batch.pipeline.backends import Engine
+from restore_batch.pipeline.choose import Choice, Role, choose_models
+from restore_batch.pipeline.graph import Graph, Group
+from restore_batch.pipeline.resources import Share, share_out, this_machine
+from restore_batch.stages.align import Align
+from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.decode import Decode
+from restore_batch.stages.detect import Detect
+from restore_batch.stages.encode import Encode
+from restore_batch.stages.no_faces import NoFaces
+from restore_batch.stages.paste import Paste
+from restore_batch.stages.photo_read import probe
+from restore_batch.stages.photo_write import suffix_for
+from restore_batch.stages.restore import Restore
+from restore_batch.stages.upscale import Upscale
+
+ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
+FACE_PX = 512
+_FACE_STAGES = frozenset({"align", "restore", "paste"})
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input and where its result goes. ``error``: why its header could not be read."""
+
+    source: SourceFile
+    output: str
+    facts: Mapping[str, Any]
+    error: str = ""
+
+    @property
+    def megapixels(self) -> float:
+        """Size of the decoded picture; 0 where the header could not be read."""
+        return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs to know. ``base_key`` and ``face_key``: see :class:`Unit`."""
+
+    loaded: LoadedJob
+    items: tuple[Item, ...]
+    choices: Mapping[Role, Choice]
+    graph: Graph
+    groups: tuple[Group, ...]
+    share: Share
+    base_key: str
+    face_key: str
+
+    @property
+    def job(self) -> Job:
+        return self.loaded.job
+
+    @property
+    def output_dir(self) -> Path:
+        return Path(self.job.output)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about the choices, a line each."""
+        return tuple(choice.note for choice in self.choices.values() if choice.note)
+
+    @property
+    def engine(self) -> Engine:
+        engine = self.job.engine
+        return Engine(engine.kind, engine.address, _cpus(self), self.share.store_bytes)
+
+    @property
+    def context(self) -> WorkerContext:
+        weights = self.job.weights.dir
+        return WorkerContext(
+            self.share.runtime, self.share.threads, Path(weights) if weights else None
+        )
+
+    def unit(self, item: Item, source_sha256: str) -> Unit:
+        """The unit of work that ``item`` is, once the content of its source is known."""
+        return Unit(
+            id=unit_id(source_sha256, item.output, self.base_key, self.face_key),
+            kind="photo",
+            source=item.source.source,
+            output=item.output,
+            staging_dir=str(self.output_dir / FOLDER / "tmp"),
+            base_key=digest({"options": self.base_key, "source": source_sha256}),
+            face_key=self.face_key,
+            size_bytes=item.source.size_bytes,
+            megapixels=item.megapixels,
+        )
+
+
+def make_plan(
+    loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache = lambda _: None
+) -> Plan:
+    """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
+
+    ``probed`` may know the header of a source already. Raises JobFileError.
+    """
+    job = loaded.job
+    choices = choose_models(loaded, store, fetch=fetch)
+    share = share_out(job, this_machine())
+    graph = Graph(_stages(job, choices))
+    base_key, face_key = _keys(job, choices, graph, share)
+    return Plan(
+        loaded=loaded,
+        items=tuple(_items(loaded, probed)),
+        choices=choices,
+        graph=graph,
+        groups=graph.groups(_cuts(job, share), _workers(share)),
+        share=share,
+        base_key=base_key,
+        face_key=face_key,
+    )
+
+
+def make_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
+    """The stages of a job, with their weights brought here; for use without files."""
+    return _stages(loaded.job, choose_models(loaded, store, fetch=True))
+
+
+def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
+    job = loaded.job
+    try:
+        sources = discover(job.inputs, job.exclude, job.output)
+    except InputsError as error:
+        raise JobFileError(
+            [_input_problem(loaded, i, text) for i, text in error.problems]
+        ) from None
+    read = [_facts(source, probed) for source in sources]
+    names = [
+        (source.relative, _suffix(source, facts, job))
+        for source, (facts, _) in zip(sources, read, strict=True)
+    ]
+    for source, output, (facts, why) in zip(sources, assign_outputs(names), read, strict=True):
+        yield Item(source, output, facts, why)
+
+
+def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
+    original = Path(source.relative).suffix
+    return suffix_for(facts["container"], job.photos.format, original) if facts else original
+
+
+def _facts(source: SourceFile, probed: ProbeCache) -> tuple[Mapping[str, Any], str]:
+    known = probed(source)
+    if known is not None:
+        return known, ""
+    try:
+        return asdict(probe(source.source)), ""
+    except MediaError as error:
+        return {}, str(error)
+
+
+def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
+    return loaded.problem(f"inputs.{index}", message)
+
+
+def _ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:
+    """The reference of a role's model; a dry run stands in one without files."""
+    choice = choices[role]
+    if choice.ref is None and choice.card is not None:
+        return ModelRef(choice.card, (), "not fetched")
+    return choice.ref
+
+
+def _stages(job: Job, choices: Mapping[Role, Choice]) -> tuple[Stage, ...]:
+    detector, scale = _ref(choices, "detect"), job.background.scale
+    upscale = Upscale(_ref(choices, "background"), scale, job.background.tile_px)
+    faces: Sequence[Stage] = (NoFaces(),)
+    if detector is not None:
+        detect, restorer = job.detect, _ref(choices, "restore")
+        face_px = FACE_PX
+        if restorer is not None and restorer.card.task == "restore":
+            face_px = restorer.card.input_px or FACE_PX
+        faces = (
+            Detect(
+                detector,
+                min_face_px=detect.min_face_px,
+                min_score=detect.min_score,
+                max_faces=detect.max_faces,
+                select=detect.select,
+            ),
+            Align(face_px),
+            Restore(restorer),
+        )
+    paste = Paste(
+        scale,
+        strength=job.restore.strength,
+        mask=job.paste.mask,
+        match_colour=job.paste.match_colour,
+        parser=_ref(choices, "parse"),
+        identity=_ref(choices, "identity"),
+        min_identity=job.restore.min_identity,
+    )
+    encode = Encode(job.photos.quality, job.photos.bit_depth)
+    return (Decode(job.limits.max_megapixels), *faces, upscale, paste, encode)
+
+
+def _keys(job: Job, choices: Mapping[Role, Choice], graph: Graph, share: Share) -> tuple[str, str]:
+    """What a result depends on, for any picture and for one with faces."""
+    weights = {role: ref.sha256 for role in choices if (ref := _ref(choices, role))}
+    versions = {stage.name: stage.version for stage in graph.stages}
+    base = {
+        "versions": {k: v for k, v in versions.items() if k not in _FACE_STAGES},
+        "detect": {**job.detect.model_dump(exclude={"model"}), "weights": weights.get("detect")},
+        "background": {
+            **job.background.model_dump(exclude={"model"}),
+            "weights": weights.get("background"),
+        },
+        "photos": job.photos.model_dump(),
+        "precision": share.runtime.precision,
+    }
+    face = {
+        "versions": {k: v for k, v in versions.items() if k in _FACE_STAGES},
+        "restore": {**job.restore.model_dump(exclude={"model"}), "weights": weights.get("restore")},
+        "paste": job.paste.model_dump(),
+        "parse": weights.get("parse"),
+        "identity": weights.get("identity"),
+    }
+    return digest(base), digest(face)
+
+
+def _cuts(job: Job, share: Share) -> list[str]:
+    """Where to cut the graph: decoding always runs ahead in a process of its own."""
+    placement = job.engine.placement
+    if placement == "auto":
+        placement = "split" if share.runtime.device == "cuda" and share.workers > 1 else "fused"
+    return ["detect", "no-faces"] + (["upscale"] if placement == "split" else [])
+
+
+def _workers(share: Share) -> dict[str, int]:
+    compute = dict.fromkeys(("detect", "no-faces", "upscale"), share.workers)
+    return {"decode": share.readers, **compute}
+
+
+def _cpus(plan: Plan) -> float:
+    """Logical CPUs a private Ray needs, so that every worker of the plan finds its place."""
+    return float(sum(group.workers * plan.share.threads for group in plan.groups))

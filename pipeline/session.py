@@ -1,0 +1,87 @@
+"""From a job file to a finished run: what the command line and the Python API both do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_batch.jobs.inputs import SourceFile
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.spec import Job
+from restore_batch.models.weights import Store
+from restore_batch.pipeline.driver import Run, Summary, Watcher
+from restore_batch.pipeline.plan import Plan, make_plan
+
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may be told beside its job. ``verify``: read every result that is there;
+    ``retry``: try again what failed before."""
+
+    verify: bool = False
+    retry: bool = False
+
+
+def store_for(job: Job, progress: Any = None) -> Store:
+    """The weights of a job, as its ``weights`` section says."""
+    weights = job.weights
+    return Store(
+        Path(weights.dir) if weights.dir else None,
+        download=weights.download,
+        mirrors=weights.mirrors,
+        accept_licences=weights.accept_licences,
+        progress=progress,
+    )
+
+
+def plan_job(loaded: LoadedJob) -> Plan:
+    """Plan without touching the output folder or the network."""
+    manifest = Manifest.read(Path(loaded.job.output))
+    try:
+        return make_plan(loaded, store_for(loaded.job), fetch=False, probed=_probe_cache(manifest))
+    finally:
+        if manifest is not None:
+            manifest.close()
+
+
+@contextmanager
+def open_run(
+    loaded: LoadedJob, watcher: Watcher, options: RunOptions, progress: Any = None
+) -> Iterator[Run]:
+    """Take the output folder, finish what an earlier run left half-way, and plan the rest."""
+    # Planned before the folder is made: a job with mistakes leaves nothing behind.
+    existing = Manifest.read(Path(loaded.job.output))
+    try:
+        plan = make_plan(
+            loaded, store_for(loaded.job, progress), fetch=True, probed=_probe_cache(existing)
+        )
+    finally:
+        if existing is not None:
+            existing.close()
+    with Manifest.open(plan.output_dir) as manifest:
+        manifest.recover()
+        if options.retry:
+            manifest.forget_failures()
+        yield Run(plan, manifest, watcher, verify=options.verify)
+
+
+def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary:
+    """Run a job to its end."""
+    with open_run(loaded, watcher, options) as run:
+        return run.execute()
+
+
+def _probe_cache(manifest: Manifest | None) -> Callable[[SourceFile], Mapping[str, Any] | None]:
+    def known(source: SourceFile) -> Mapping[str, Any] | None:
+        if manifest is None:
+            return None
+        _, facts = manifest.source_facts(source.source, f"{source.size_bytes} {source.version}")
+        return facts
+
+    return known

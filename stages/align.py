@@ -1,0 +1,73 @@
+"""Warp each face to the template that the restorers were trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.geometry import DegenerateFaceError, estimate_similarity, warp
+from restore_batch.stages.media import Alignment, Chunk, Face, Failure, Frame
+
+
+class Align(Stage):
+    """Crop faces by a similarity transform of their five landmarks.
+
+    In: ``frames`` and ``faces``. Out: ``alignments`` and ``crops``, a tuple and an array
+    (F, S, S, 3) uint8 a frame, S = ``face_px``. A face whose landmarks determine no transform is
+    left out of ``faces`` too, with a warning, so that the three stay parallel.
+
+    What lies outside of the picture is its mirror image, as in the FFHQ crops that the
+    restorers learned from (Karras et al. 2019, appendix A).
+    """
+
+    name = "align"
+    needs = Resources(memory_mb=300)
+    reads = frozenset({"frames", "faces"})
+    writes = frozenset({"faces", "alignments", "crops"})
+    version = 1
+
+    def __init__(self, face_px: int = 512) -> None:
+        if face_px < 1:
+            raise ValueError(f"face_px must be positive, got {face_px}")
+        self.face_px = face_px
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._align)
+
+    def _align(self, chunk: Chunk) -> Chunk:
+        kept: list[tuple[Face, ...]] = []
+        alignments: list[tuple[Alignment, ...]] = []
+        crops: list[np.ndarray] = []
+        warnings: list[str] = []
+        for index, (frame, faces) in enumerate(zip(chunk.frames, chunk.faces, strict=True)):
+            aligned = []
+            for face in faces:
+                try:
+                    matrix = estimate_similarity(face.landmarks_xy, self.face_px)
+                except DegenerateFaceError as error:
+                    warnings.append(f"frame {index}: a face at {_where(face)} is left: {error}")
+                else:
+                    aligned.append((face, Alignment(matrix, self.face_px)))
+            kept.append(tuple(face for face, _ in aligned))
+            alignments.append(tuple(alignment for _, alignment in aligned))
+            crops.append(self._crops(frame, alignments[-1]))
+        return replace(
+            chunk,
+            faces=tuple(kept),
+            alignments=tuple(alignments),
+            crops=tuple(crops),
+            warnings=(*chunk.warnings, *warnings),
+        )
+
+    def _crops(self, frame: Frame, alignments: tuple[Alignment, ...]) -> np.ndarray:
+        crops = np.empty((len(alignments), self.face_px, self.face_px, 3), np.uint8)
+        for crop, alignment in zip(crops, alignments, strict=True):
+            crop[...] = warp(frame.rgb_hwc, alignment.matrix, self.face_px)
+        return crops
+
+
+def _where(face: Face) -> str:
+    left, top, _, _ = face.box_xyxy
+    return f"({left:.0f}, {top:.0f})"

@@ -1,0 +1,243 @@
+"""Colour between a photo's own profile and sRGB, which the networks work in.
+
+A profiled 8-bit photo becomes 16-bit sRGB on its way in, so that the way back to its own profile
+finds the same 8-bit values again. Colours outside sRGB move to its edge.
+
+Source: ICC.1:2022 (profile header, section 7.2); relative colorimetric intent by Little CMS.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import imagecodecs
+import numpy as np
+from PIL import ImageCms
+
+Space = Literal["grey", "rgb", "cmyk", "lab"]
+
+_ICC_SPACES: dict[bytes, Space] = {b"GRAY": "grey", b"RGB ": "rgb", b"CMYK": "cmyk", b"Lab ": "lab"}
+_CHANNELS: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
+_LCMS: dict[Space, str] = {"grey": "gray", "rgb": "rgb", "cmyk": "cmyk", "lab": "lab"}
+_RELATIVE_COLORIMETRIC = 1
+BLOCK_PIXELS = 1 << 20
+
+
+class ColourError(ValueError):
+    """A profile is damaged or cannot be used in the direction asked for."""
+
+
+def _fixed_profile(space: Literal["sRGB", "LAB"]) -> bytes:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes())
+    # Little CMS stamps the time of creation, and equal photos must give equal files.
+    profile[24:36] = bytes.fromhex("07d000010001000000000000")
+    return bytes(profile)
+
+
+@functools.cache
+def srgb_profile() -> bytes:
+    """An sRGB profile (IEC 61966-2-1), the same bytes every time."""
+    return _fixed_profile("sRGB")
+
+
+@functools.cache
+def _lab_profile() -> bytes:
+    return _fixed_profile("LAB")
+
+
+def space_of(icc: bytes) -> Space | None:
+    """The colour space of a profile's device side, or None when it is none we know."""
+    return _ICC_SPACES.get(icc[16:20]) if icc[36:40] == b"acsp" else None
+
+
+def _transform(
+    samples: np.ndarray, source: tuple[bytes, Space], target: tuple[bytes, Space]
+) -> np.ndarray:
+    """(H, W, C) uint8 or uint16 to (H, W, C') of the same dtype. Raises ColourError."""
+    given = samples[..., 0] if source[1] == "grey" else samples
+    try:
+        result = imagecodecs.cms_transform(
+            np.ascontiguousarray(given),
+            source[0],
+            target[0],
+            colorspace=_LCMS[source[1]],
+            outcolorspace=_LCMS[target[1]],
+            intent=_RELATIVE_COLORIMETRIC,
+        )
+    except imagecodecs.CmsError as error:
+        raise ColourError(str(error)) from error
+    return np.asarray(result).reshape(*samples.shape[:2], _CHANNELS[target[1]])
+
+
+def by_rows(
+    height: int, width: int, step: Callable[[slice], np.ndarray], out: np.ndarray
+) -> np.ndarray:
+    """Fill ``out`` with ``step(rows)`` block by block, so that no second copy is held."""
+    rows = max(BLOCK_PIXELS // max(width, 1), 1)
+    for top in range(0, height, rows):
+        block = slice(top, min(top + rows, height))
+        out[block] = step(block)
+    return out
+
+
+def full_depth(samples: np.ndarray) -> np.ndarray:
+    """uint8 to uint16 over the full range (255 becomes 65535); uint16 as it is."""
+    return samples if samples.dtype == np.uint16 else samples * np.uint16(257)
+
+
+def to_8_bits(samples: np.ndarray) -> np.ndarray:
+    """uint16 to the nearest uint8 (65535 becomes 255); uint8 as it is."""
+    if samples.dtype == np.uint8:
+        return samples
+    # The quotient of the sum by 257 without leaving 32 bits.
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _test_colours(space: Space) -> np.ndarray:
+    if space == "grey":
+        return np.arange(0, 65536, 257, dtype=np.uint16).reshape(1, -1, 1)
+    steps = np.linspace(0, 65535, 18).astype(np.uint16)
+    return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(18, -1, 3)
+
+
+@functools.lru_cache(maxsize=64)
+def is_srgb(icc: bytes) -> bool:
+    """Whether a grey or RGB profile moves no colour by more than 1/255 from sRGB.
+
+    Raises ColourError for a profile that cannot be read.
+    """
+    space = space_of(icc)
+    if space not in {"grey", "rgb"}:
+        return False
+    colours = _test_colours(space)
+    moved = _transform(colours, (icc, space), (srgb_profile(), "rgb"))
+    return bool(np.abs(moved.astype(np.int32) - colours).max() <= 257)
+
+
+@functools.lru_cache(maxsize=64)
+def is_writable(icc: bytes) -> bool:
+    """Whether sRGB can be converted to the profile (a scanner's may only go one way)."""
+    space = space_of(icc)
+    if space not in {"grey", "rgb"}:
+        return False
+    try:
+        _transform(_test_colours("rgb"), (srgb_profile(), "rgb"), (icc, space))
+    except ColourError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Managed:
+    """A picture in sRGB. ``icc``: the profile to write with it, None for no profile."""
+
+    rgb_hwc: np.ndarray
+    icc: bytes | None
+    warnings: tuple[str, ...] = ()
+
+
+def to_srgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
+    """(H, W, C) uint8 or uint16 samples of ``space`` to sRGB (H, W, 3).
+
+    Unprofiled and sRGB pictures come back as they are; others as uint16. A profile that cannot
+    be used costs a warning, not the photo.
+    """
+    if space == "lab":
+        return Managed(_from_lab(samples), srgb_profile())
+    problem = _problem(icc, space) if icc is not None else None
+    if problem is not None:
+        fallback = to_srgb(samples, space, None)
+        meant = "plain CMYK" if space == "cmyk" else "sRGB"
+        return Managed(fallback.rgb_hwc, fallback.icc, (f"{problem}: read as {meant}",))
+    if space == "cmyk":
+        rgb = _naive_cmyk(samples) if icc is None else _convert(samples, icc, "cmyk")
+        return Managed(rgb, srgb_profile())
+    return _grey_or_rgb(samples, space, icc)
+
+
+def _grey_or_rgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
+    if icc is None or is_srgb(icc):
+        return Managed(_three_channels(samples), icc)
+    profile_space = space_of(icc) or space
+    given = samples if _CHANNELS[profile_space] == samples.shape[2] else _three_channels(samples)
+    rgb = _convert(given, icc, profile_space)
+    if not is_writable(icc):
+        warning = "its colour profile can be read but not written: the output is sRGB"
+        return Managed(rgb, srgb_profile(), (warning,))
+    if profile_space != space:
+        return Managed(rgb, None)
+    return Managed(rgb, icc, _clipped(given, rgb, icc, space))
+
+
+def from_srgb(rgb_hwc: np.ndarray, icc: bytes) -> np.ndarray:
+    """uint16 sRGB (H, W, 3) to the samples of a writable profile, (H, W, 1 or 3) uint16."""
+    space = space_of(icc)
+    assert space is not None
+    return _transform(rgb_hwc, (srgb_profile(), "rgb"), (icc, space))
+
+
+def _problem(icc: bytes, space: Space) -> str | None:
+    found = space_of(icc)
+    if found is None:
+        return "its colour profile is damaged or of an unknown kind"
+    # A grey photo with an RGB profile is wrong by the book but common, and has one meaning.
+    if found != space and not (found == "rgb" and space == "grey"):
+        return f"its colour profile is for {found}, the picture is {space}"
+    try:
+        if found == "cmyk":
+            _transform(np.zeros((1, 1, 4), np.uint16), (icc, "cmyk"), (srgb_profile(), "rgb"))
+        else:
+            is_srgb(icc)
+    except ColourError:
+        return "its colour profile is damaged"
+    return None
+
+
+def _three_channels(samples: np.ndarray) -> np.ndarray:
+    return samples if samples.shape[2] == 3 else np.repeat(samples, 3, axis=2)
+
+
+def _convert(samples: np.ndarray, icc: bytes, space: Space) -> np.ndarray:
+    height, width = samples.shape[:2]
+
+    def step(rows: slice) -> np.ndarray:
+        return _transform(full_depth(samples[rows]), (icc, space), (srgb_profile(), "rgb"))
+
+    return by_rows(height, width, step, np.empty((height, width, 3), np.uint16))
+
+
+def _naive_cmyk(samples: np.ndarray) -> np.ndarray:
+    """Light left by four perfect inks: (1 - ink)(1 - black)."""
+    height, width = samples.shape[:2]
+    top = np.iinfo(samples.dtype).max
+
+    def step(rows: slice) -> np.ndarray:
+        left = top - samples[rows].astype(np.uint64)
+        return ((left[..., :3] * left[..., 3:] + top // 2) // top).astype(samples.dtype)
+
+    return by_rows(height, width, step, np.empty((height, width, 3), samples.dtype))
+
+
+def _from_lab(samples: np.ndarray) -> np.ndarray:
+    """16-bit ICC v4 encoding: L* over the full range, a* and b* plus 128 in steps of 1/257."""
+    height, width = samples.shape[:2]
+
+    def step(rows: slice) -> np.ndarray:
+        lab = np.ascontiguousarray(samples[rows])
+        return _transform(lab, (_lab_profile(), "lab"), (srgb_profile(), "rgb"))
+
+    return by_rows(height, width, step, np.empty((height, width, 3), np.uint16))
+
+
+def _clipped(samples: np.ndarray, rgb: np.ndarray, icc: bytes, space: Space) -> tuple[str, ...]:
+    """A warning when many colours do not survive the way to sRGB and back."""
+    skip = max(int((samples.shape[0] * samples.shape[1] / 65536) ** 0.5), 1)
+    there = full_depth(samples[::skip, ::skip]).astype(np.int32)
+    back = _transform(rgb[::skip, ::skip], (srgb_profile(), "rgb"), (icc, space))
+    lost = float((np.abs(back - there).max(axis=2) > 4 * 257).mean())
+    if lost < 0.001:
+        return ()
+    return (f"{lost:.1%} of its pixels have colours outside sRGB, which move to its edge",)

@@ -1,0 +1,414 @@
+"""One header reader and one decoder for every kind of file but TIFF.
+
+Pillow's plugins are called directly, not through ``Image.open``: its limit on pixels is global to
+the process, ours belongs to the job and is checked before any of the decoders here is called.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    WebPImagePlugin,
+)
+
+from restore_batch.errors import MediaError
+from restore_batch.stages import exif as exif_block
+from restore_batch.stages import jp2_boxes, jpeg_segments, png_chunks, tiff_read, tiff_tags
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo_source import Container, in_memory, size_of
+from restore_batch.stages.raster import (
+    Header,
+    Raster,
+    full_range,
+    grey_if_neutral,
+    split_alpha,
+)
+
+_EXIF_PREFIX = b"Exif\x00\x00"
+
+
+def _orientation(exif: bytes | None) -> int:
+    try:
+        return (exif and exif_block.orientation(exif)) or 1
+    except tiff_tags.TagError:
+        return 1
+
+
+def _exif(info: dict) -> bytes | None:
+    value = info.get("exif")
+    return bytes(value).removeprefix(_EXIF_PREFIX) or None if value else None
+
+
+# JPEG
+
+
+def jpeg_header(file: BinaryIO) -> Header:
+    head = jpeg_segments.head(file)
+    channels = 1 if head.components == 1 else head.components
+    return Header(
+        head.width,
+        head.height,
+        head.bits,
+        channels,
+        pages=head.pictures,
+        orientation=_orientation(head.exif),
+    )
+
+
+def jpeg(file: BinaryIO, source: str) -> Raster:
+    """Baseline and progressive JPEG by Pillow; 12-bit and lossless JPEG by imagecodecs."""
+    data = in_memory(file)
+    head = jpeg_segments.head(io.BytesIO(data))
+    if not jpeg_segments.is_complete(data, head):
+        raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
+    if head.bits == 8:
+        pixels = _load(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
+    else:
+        pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
+    warnings: tuple[str, ...] = ()
+    if head.pictures > 1:
+        warnings = (f"only the first of the {head.pictures} pictures in the file is kept",)
+    meta = PhotoMeta(
+        container="jpeg",
+        bits=head.bits,
+        exif=head.exif,
+        xmp=head.xmp,
+        iptc=head.iptc,
+        icc=head.icc,
+        dpi=head.dpi,
+        text={"Comment": head.comment} if head.comment else {},
+        quality_hint={
+            "lossless": False,
+            "jpeg_quality": jpeg_segments.estimated_quality(head.tables),
+            "progressive": head.progressive,
+        },
+    )
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return Raster(pixels, "cmyk", meta, warnings=warnings)
+    samples, space, _ = split_alpha(pixels)
+    return Raster(samples, space, meta, warnings=warnings)
+
+
+def _load(picture: Image.Image) -> np.ndarray:
+    picture.load()
+    return np.asarray(picture)
+
+
+# PNG
+
+
+def png_header(file: BinaryIO) -> Header:
+    head = png_chunks.head(png_chunks.header_chunks(file))
+    return Header(
+        head.width,
+        head.height,
+        8 if head.colour == 3 else head.bits,
+        head.channels,
+        head.has_alpha,
+        head.frames,
+        _orientation(head.exif),
+    )
+
+
+def png(file: BinaryIO, source: str) -> Raster:
+    data = in_memory(file)
+    head = png_chunks.head(png_chunks.chunks(data))
+    pixels = np.asarray(imagecodecs.png_decode(png_chunks.only_pixels(png_chunks.chunks(data))))
+    samples, space, alpha = split_alpha(pixels)
+    if head.colour == 3:
+        samples, space = grey_if_neutral(samples)
+    meta = PhotoMeta(
+        container="png",
+        bits=8 if head.colour == 3 else head.bits,
+        exif=head.exif,
+        xmp=head.xmp,
+        iptc=head.iptc,
+        icc=head.icc,
+        dpi=head.dpi,
+        text=head.text,
+        quality_hint={"lossless": True, "png_colour": head.colour_chunks},
+    )
+    return Raster(samples, space, meta, alpha, warnings=_first_of(head.frames))
+
+
+def _first_of(frames: int) -> tuple[str, ...]:
+    return (f"animated: only the first of its {frames} frames is kept",) if frames > 1 else ()
+
+
+# JPEG 2000
+
+
+def jp2_header(file: BinaryIO) -> Header:
+    head = jp2_boxes.head(file, size_of(file))
+    colours = head.components - (head.alpha_channel is not None)
+    return Header(
+        head.width,
+        head.height,
+        head.bits,
+        colours,
+        head.alpha_channel is not None,
+        orientation=_orientation(head.exif),
+    )
+
+
+def jp2(file: BinaryIO, source: str) -> Raster:
+    data = in_memory(file)
+    head = jp2_boxes.head(io.BytesIO(data), len(data))
+    pixels = np.asarray(imagecodecs.jpeg2k_decode(data))
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise MediaError(f"{source}: JPEG 2000 with {pixels.dtype} samples; expected unsigned")
+    pixels = full_range(pixels, head.bits)
+    meta = PhotoMeta(
+        container="jpeg2000",
+        bits=head.bits,
+        exif=head.exif,
+        xmp=head.xmp,
+        iptc=head.iptc,
+        icc=head.icc,
+        dpi=head.dpi,
+        quality_hint={"lossless": head.reversible},
+    )
+    if head.is_cmyk and pixels.ndim == 3 and pixels.shape[2] >= 4:
+        # JPEG 2000 says how much light is left, not how much ink there is (15444-1, M.11.7.3.1).
+        return Raster(pixels[..., :4], "cmyk", meta)
+    samples, space, alpha = split_alpha(pixels)
+    return Raster(samples, space, meta, alpha)
+
+
+# WebP, AVIF, GIF, BMP: Pillow's plugins
+
+
+_PLUGINS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
+    "webp": WebPImagePlugin.WebPImageFile,
+    "avif": AvifImagePlugin.AvifImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+}
+
+
+def _plugin(container: Container, file: BinaryIO) -> ImageFile.ImageFile:
+    file.seek(0)
+    return _PLUGINS[container](file)
+
+
+def _pillow_header(container: Container) -> Callable[[BinaryIO], Header]:
+    def header(file: BinaryIO) -> Header:
+        picture = _plugin(container, file)
+        return Header(
+            *picture.size,
+            _avif_bits(file) if container == "avif" else 8,
+            1 if picture.mode in {"1", "L", "LA"} else 3,
+            picture.has_transparency_data,
+            getattr(picture, "n_frames", 1),
+            _orientation(_exif(picture.info)),
+        )
+
+    return header
+
+
+def _avif_bits(file: BinaryIO) -> int:
+    """Bits a channel from the first codec configuration (av1C box) of an AVIF file."""
+    file.seek(0)
+    data = file.read(1 << 20)
+    at = data.find(b"av1C")
+    flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def _by_pillow(container: Container, *, lossless: bool) -> Callable[[BinaryIO, str], Raster]:
+    def decode(file: BinaryIO, source: str) -> Raster:
+        file = io.BytesIO(in_memory(file))
+        picture = _plugin(container, file)
+        bits = _avif_bits(file) if container == "avif" else 8
+        file.seek(0)
+        info = dict(picture.info)
+        frames = getattr(picture, "n_frames", 1)
+        if bits > 8:
+            # Pillow rounds AVIF to 8 bits.
+            pixels = full_range(np.asarray(imagecodecs.avif_decode(file.getvalue())), bits)
+        else:
+            pixels = _plain(picture)
+        samples, space, alpha = split_alpha(pixels)
+        if picture.mode == "P" or container == "gif":
+            samples, space = grey_if_neutral(_three(samples))
+        comment = info.get("comment", b"")
+        comment = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
+        meta = PhotoMeta(
+            container=container,
+            bits=bits,
+            exif=_exif(info),
+            xmp=info.get("xmp") or None,
+            icc=info.get("icc_profile") or None,
+            dpi=info.get("dpi"),
+            text={"Comment": comment} if comment else {},
+            quality_hint={"lossless": lossless or _is_lossless_webp(file)},
+        )
+        return Raster(samples, space, meta, alpha, warnings=_first_of(frames))
+
+    return decode
+
+
+def _plain(picture: Image.Image) -> np.ndarray:
+    """Samples of one of the modes L, LA, RGB and RGBA."""
+    transparent = picture.has_transparency_data
+    if picture.mode == "1":
+        return np.asarray(picture.convert("L"))
+    if picture.mode not in {"L", "LA", "RGB", "RGBA"} or (
+        transparent and not picture.mode.endswith("A")
+    ):
+        return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+    return _load(picture)
+
+
+def _three(samples: np.ndarray) -> np.ndarray:
+    return np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else samples
+
+
+def _is_lossless_webp(file: BinaryIO) -> bool:
+    """Whether the first picture chunk of a RIFF file is VP8L."""
+    file.seek(0)
+    if file.read(4) != b"RIFF":
+        return False
+    file.seek(12)
+    while len(start := file.read(8)) == 8:
+        if start[:4] in {b"VP8L", b"VP8 "}:
+            return start[:4] == b"VP8L"
+        if start[:4] == b"ANMF":
+            file.seek(16, 1)
+            continue
+        size = int.from_bytes(start[4:], "little")
+        file.seek(size + size % 2, 1)
+    return False
+
+
+# HEIF and camera raw: optional packages
+
+
+def _missing(source: str, extra: str, what: str) -> MediaError:
+    return MediaError(f'{source}: {what} needs an extra: pip install "restore-batch[{extra}]"')
+
+
+def _open_heif(file: BinaryIO, source: str):  # type: ignore[no-untyped-def]
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise _missing(source, "heif", "HEIF") from error
+    file.seek(0)
+    return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
+
+
+def heif_header(file: BinaryIO, source: str) -> Header:
+    picture = _open_heif(file, source)
+    mode = picture.mode
+    return Header(
+        *picture.size,
+        int(picture.info.get("bit_depth", 8)),
+        1 if mode[:1] in {"L", "I"} else 3,
+        picture.has_alpha,
+        len(picture),
+    )
+
+
+def heif(file: BinaryIO, source: str) -> Raster:
+    """The primary picture, turned and mirrored by libheif as the file asks."""
+    picture = _open_heif(file, source)
+    bits = int(picture.info.get("bit_depth", 8))
+    pixels = np.asarray(picture)
+    if pixels.dtype == np.uint16:
+        # Handed over shifted up to 16 bits, which leaves white below 65535.
+        pixels = full_range(pixels >> (16 - bits), bits)
+    samples, space, alpha = split_alpha(pixels)
+    others = len(picture) - 1
+    meta = PhotoMeta(
+        container="heif",
+        bits=bits,
+        exif=_exif(picture.info),
+        xmp=picture.info.get("xmp") or None,
+        icc=picture.info.get("icc_profile") or None,
+        quality_hint={"lossless": False},
+    )
+    warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
+    return Raster(samples, space, meta, alpha, orientation=1, warnings=warnings)
+
+
+def _open_raw(file: BinaryIO, source: str):  # type: ignore[no-untyped-def]
+    try:
+        import rawpy
+    except ImportError as error:
+        raise _missing(source, "raw", "camera raw") from error
+    file.seek(0)
+    return rawpy.imread(file)
+
+
+def raw_header(file: BinaryIO, source: str) -> Header:
+    with _open_raw(file, source) as picture:
+        sizes = picture.sizes
+        sideways = sizes.flip in {5, 6}
+        width, height = (sizes.iheight, sizes.iwidth) if sideways else (sizes.iwidth, sizes.iheight)
+        return Header(width, height, 16, 3)
+
+
+def raw(file: BinaryIO, source: str) -> Raster:
+    """Developed by LibRaw: the camera's white balance, no brightening, sRGB, 16 bits."""
+    with _open_raw(file, source) as picture:
+        pixels = picture.postprocess(
+            use_camera_wb=True, no_auto_bright=True, output_bps=16, gamma=(2.4, 12.92)
+        )
+    try:
+        described = tiff_tags.tree(file, of_raw=True)
+    except tiff_tags.TagError:
+        described = None
+    meta = PhotoMeta(
+        container="raw",
+        bits=16,
+        exif=tiff_tags.block(described) if described else None,
+        icc=None,
+        quality_hint={"lossless": True},
+    )
+    warning = "developed from sensor data with the camera's white balance: keep the original"
+    return Raster(pixels, "rgb", meta, orientation=1, warnings=(warning,))
+
+
+Headers = dict[str, Callable[[BinaryIO, str], Header]]
+
+
+def _unnamed(read: Callable[[BinaryIO], Header]) -> Callable[[BinaryIO, str], Header]:
+    return lambda file, source: read(file)
+
+
+HEADERS: Headers = {
+    "jpeg": _unnamed(jpeg_header),
+    "png": _unnamed(png_header),
+    "jpeg2000": _unnamed(jp2_header),
+    "tiff": _unnamed(tiff_read.header),
+    "webp": _unnamed(_pillow_header("webp")),
+    "avif": _unnamed(_pillow_header("avif")),
+    "gif": _unnamed(_pillow_header("gif")),
+    "bmp": _unnamed(_pillow_header("bmp")),
+    "heif": heif_header,
+    "raw": raw_header,
+}
+
+DECODERS: dict[str, Callable[[BinaryIO, str], Raster]] = {
+    "jpeg": jpeg,
+    "png": png,
+    "jpeg2000": jp2,
+    "tiff": tiff_read.decode,
+    "webp": _by_pillow("webp", lossless=False),
+    "avif": _by_pillow("avif", lossless=False),
+    "gif": _by_pillow("gif", lossless=True),
+    "bmp": _by_pillow("bmp", lossless=True),
+    "heif": heif,
+    "raw": raw,
+}

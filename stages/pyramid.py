@@ -1,0 +1,104 @@
+"""Views of a picture for a detector that only sees faces of some sizes: levels cut into tiles.
+
+The finest level shows the smallest wanted face at the size the detector needs; the coarsest is
+small enough for a face that fills the frame. Between two levels lies at most a factor of four,
+so each face is well inside the detector's range on one of them. Levels larger than a tile are
+cut into overlapping tiles: what is too large for the overlap is found on the next level.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from restore_batch.stages.geometry import to_uint8
+
+TILE_PX = 1600
+_COARSEST_PX = 640
+_LEVEL_RATIO = 4.0
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of one level, in pixels of that level."""
+
+    level_width: int
+    level_height: int
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def to_source(self, points_xy: np.ndarray, width: int, height: int) -> np.ndarray:
+        """(…, 2) pixel positions in this tile to positions in the picture."""
+        scale = np.array([self.level_width / width, self.level_height / height])
+        return (points_xy + (self.left + 0.5, self.top + 0.5)) / scale - 0.5
+
+    def cuts(self, box_xyxy: tuple[float, float, float, float]) -> bool:
+        """Whether the box (in pixels of this tile) meets a border that is not the picture's."""
+        left, top, right, bottom = box_xyxy
+        near = 0.03 * max(right - left, bottom - top)
+        return (
+            (self.left > 0 and left < near)
+            or (self.top > 0 and top < near)
+            or (self.left + self.width < self.level_width and right > self.width - near)
+            or (self.top + self.height < self.level_height and bottom > self.height - near)
+        )
+
+
+def plan_tiles(
+    width: int, height: int, smallest_px: float, min_face_px: float, tile_px: int = TILE_PX
+) -> list[Tile]:
+    """All tiles of all levels, finest first.
+
+    ``smallest_px``: the detector's smallest face; ``min_face_px``: the smallest wanted one, in
+    pixels of the picture. A picture is enlarged only as far as it stays in one tile.
+    """
+    longest = max(width, height)
+    finest = min(smallest_px / min_face_px, max(tile_px / longest, 1.0))
+    coarsest = min(_COARSEST_PX / longest, finest)
+    count = 1 + math.ceil(math.log(finest / coarsest) / math.log(_LEVEL_RATIO) - 1e-9)
+    ratio = (finest / coarsest) ** (1 / max(count - 1, 1))
+    overlap_px = math.ceil(2 * smallest_px * ratio)
+    tiles = []
+    for scale in (finest / ratio**i for i in range(count)):
+        w, h = max(round(width * scale), 1), max(round(height * scale), 1)
+        tiles += [
+            Tile(w, h, left, top, tile_w, tile_h)
+            for top, tile_h in _cut(h, tile_px, overlap_px)
+            for left, tile_w in _cut(w, tile_px, overlap_px)
+        ]
+    return tiles
+
+
+def _cut(length: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
+    """(start, size) of equal pieces that cover ``length`` and overlap by at least so much."""
+    if length <= tile_px:
+        return [(0, length)]
+    count = math.ceil((length - overlap_px) / (tile_px - overlap_px))
+    size = math.ceil((length + (count - 1) * overlap_px) / count)
+    return [(round(i * (length - size) / (count - 1)), size) for i in range(count)]
+
+
+def render(rgb_hwc: np.ndarray, tiles: list[Tile]) -> Iterator[np.ndarray]:
+    """The uint8 pixels of each tile, one level in memory at a time."""
+    level: np.ndarray | None = None
+    size = (0, 0)
+    for tile in tiles:
+        if level is None or size != (tile.level_width, tile.level_height):
+            size = (tile.level_width, tile.level_height)
+            level = _resize(rgb_hwc, size)
+        rows = slice(tile.top, tile.top + tile.height)
+        yield to_uint8(level[rows, tile.left : tile.left + tile.width])
+
+
+def _resize(rgb_hwc: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = rgb_hwc.shape[:2]
+    if size == (width, height):
+        return rgb_hwc
+    shrink = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb_hwc, size, interpolation=shrink))

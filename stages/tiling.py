@@ -1,0 +1,109 @@
+"""Cutting a picture into overlapping tiles, one axis at a time, and joining their results.
+
+A tile *reads* more than it *contributes*: the halo around its contribution gives the network
+context, so that a pixel near the tile's edge sees what it would see in the whole picture. Where
+two contributions overlap they cross-fade, so that what difference remains has no edge:
+
+    reads        |======================|
+    contributes      |==============|           weight  ____/‾‾‾‾‾‾\\____
+    next one                     |==============|       ___________/‾‾‾‾‾\\___
+
+Weights are differences of one family of rising ramps, w_i = u_i - u_(i+1), so they sum to one by
+construction at every pixel, whatever the sizes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+SMALLEST_TILE_PX = 32
+HALO_PX = 16
+"""Context on each side. The theoretical receptive field of an RRDB network is hundreds of pixels,
+its effective one about this (Luo et al. 2016, "Understanding the effective receptive field")."""
+ALIGN_PX = 4
+"""Reads start at multiples of this: networks that fold 2x2 or 4x4 pixels into channels before
+they start (Real-ESRGAN x2 and x1) would otherwise fold other pixels together in each tile."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile along one axis, in input pixels: what the network reads, what it contributes."""
+
+    read_start: int
+    read_stop: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class TiledAxis:
+    """One axis of ``length`` pixels cut into tiles that read at most ``tile_px`` each.
+
+    Raises ValueError when ``tile_px`` is below :data:`SMALLEST_TILE_PX`.
+    """
+
+    length: int
+    tile_px: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.tile_px < SMALLEST_TILE_PX:
+            raise ValueError(
+                f"cannot tile {self.length} px by {self.tile_px} px: "
+                f"expected at least 1 px and tiles of {SMALLEST_TILE_PX} px"
+            )
+
+    @cached_property
+    def _halo_px(self) -> int:
+        # Half the overlap and the halo are both multiples of ALIGN_PX, hence every read start is.
+        return HALO_PX if self.tile_px >= 4 * HALO_PX else HALO_PX // 2
+
+    @property
+    def overlap_px(self) -> int:
+        """Width of the cross-fade between neighbours."""
+        return self._halo_px
+
+    @cached_property
+    def bounds(self) -> tuple[int, ...]:
+        """Middles of the cross-fades, with both ends of the axis."""
+        if self.length <= self.tile_px:
+            return (0, self.length)
+        widest = (self.tile_px - 2 * self._halo_px - self.overlap_px) // ALIGN_PX * ALIGN_PX
+        count = -(-self.length // widest)
+        # Equal steps rather than a narrow last tile: it would read mostly halo.
+        step = -(-self.length // (count * ALIGN_PX)) * ALIGN_PX
+        return (*range(0, self.length, step), self.length)
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """The tiles in order; together they contribute to every pixel."""
+        half = self.overlap_px // 2
+        found = []
+        last = len(self.bounds) - 2
+        for index, (left, right) in enumerate(zip(self.bounds, self.bounds[1:], strict=False)):
+            start = 0 if index == 0 else max(0, left - half)
+            stop = self.length if index == last else min(self.length, right + half)
+            read_start = max(0, start - self._halo_px)
+            found.append(Tile(read_start, min(self.length, stop + self._halo_px), start, stop))
+        return tuple(found)
+
+    def weights(self, index: int, scale: int) -> np.ndarray:
+        """Weight of tile ``index`` at each of its (stop - start) * scale output pixels.
+
+        float32 in [0, 1]; over all tiles they sum to 1 at every output pixel.
+        """
+        tile = self.tiles[index]
+        centres = (np.arange(tile.start * scale, tile.stop * scale) + 0.5) / scale
+        weight = self._ramp(index, centres) - self._ramp(index + 1, centres)
+        return weight.astype(np.float32)
+
+    def _ramp(self, index: int, x: np.ndarray) -> np.ndarray:
+        """0 left of bound ``index``, 1 right of it, linear over the cross-fade."""
+        if index == 0:
+            return np.ones_like(x)
+        if index == len(self.bounds) - 1:
+            return np.zeros_like(x)
+        rise = (x - self.bounds[index]) / self.overlap_px + 0.5
+        return np.clip(rise, 0.0, 1.0)
