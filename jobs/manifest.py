@@ -15,12 +15,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.jobs.durable import publish, sha256_of
+from restore_batch.jobs.records import ItemStatus, Result
 from restore_batch.jobs.units import Unit
 
 State = Literal["pending", "staged", "done", "failed"]
@@ -50,48 +51,6 @@ CREATE TABLE IF NOT EXISTS faces (
     blend REAL NOT NULL, note TEXT NOT NULL, PRIMARY KEY (unit, frame, face));
 CREATE INDEX IF NOT EXISTS units_by_item ON units (item);
 """
-
-
-@dataclass(frozen=True)
-class FaceRow:
-    """One face as it is kept: pixels of the upright source."""
-
-    frame: int
-    box_xyxy: tuple[float, float, float, float]
-    landmarks_xy: tuple[tuple[float, float], ...]
-    score: float
-    restored: bool
-    identity: float | None
-    blend: float
-    note: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a finished unit hands over for its commit."""
-
-    staged_path: str
-    size_bytes: int
-    sha256: str
-    width: int
-    height: int
-    faces: tuple[FaceRow, ...] = ()
-    warnings: tuple[str, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ItemStatus:
-    """One line of ``restore-batch status``."""
-
-    output: str
-    source: str
-    state: str
-    faces: int
-    attempts: int
-    error: str
-    warnings: tuple[str, ...]
-    stand_in: str
 
 
 class Manifest:
@@ -257,7 +216,9 @@ class Manifest:
     def is_ours(self, output: str) -> bool:
         """Whether the file at ``output`` was put there by this job (else it must be kept)."""
         row = self._db.execute(
-            "SELECT 1 FROM units WHERE item = ? AND sha256 IS NOT NULL", (output,)
+            "SELECT 1 FROM units WHERE item = :path AND sha256 IS NOT NULL"
+            " UNION SELECT 1 FROM items WHERE stand_in = :path",
+            {"path": output},
         ).fetchone()
         return row is not None
 
@@ -276,7 +237,7 @@ class Manifest:
             self._db.execute(
                 "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
-                " unit = excluded.unit, run = excluded.run, stand_in = NULL",
+                " unit = excluded.unit, run = excluded.run",
                 (unit.output, _text(unit.source), unit.id, self._run),
             )
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
@@ -312,6 +273,7 @@ class Manifest:
             )  # fmt: skip
         publish(Path(result.staged_path), final)
         self._set_done(unit.id, final)
+        self._remove_stand_in(unit.output)
         self._note_attempt(unit, "done", "")
 
     def fail(self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "") -> None:
@@ -392,6 +354,15 @@ class Manifest:
             " error_kind = NULL WHERE id = ?",
             (final.stat().st_mtime_ns, unit_id),
         )
+
+    def _remove_stand_in(self, output: str) -> None:
+        """The result is there now: the copy of the original that stood in for it goes."""
+        row = self._db.execute("SELECT stand_in FROM items WHERE output = ?", (output,)).fetchone()
+        if row is None or row["stand_in"] is None:
+            return
+        if row["stand_in"] != output:
+            (self.output_dir / row["stand_in"]).unlink(missing_ok=True)
+        self._db.execute("UPDATE items SET stand_in = NULL WHERE output = ?", (output,))
 
     def _note_attempt(self, unit: Unit, outcome: str, message: str) -> None:
         self._db.execute(

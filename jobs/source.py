@@ -50,7 +50,7 @@ class LoadedJob:
         where one has set it.
         """
         where = _place(path, at_key, self.name, self._root, self._overrides)
-        return Problem(where, f"{path}: {message}" if path else message)
+        return Problem(where, f"{_shown(path)}: {message}" if path else message)
 
     def check(self, path: str, model: type[BaseModel], values: Mapping[str, Any]) -> list[Problem]:
         """Validate ``values``, written under ``path``, as a ``model``: empty when they fit.
@@ -133,7 +133,7 @@ def _validated(
     except ValidationError as error:
         found = sorted(mistakes(error, Job), key=lambda m: _order(m, root, origins))
         problems[:0] = [
-            Problem(_place(m.path, m.at_key, name, root, origins), f"{m.path}: {m.message}")
+            Problem(_place(m.path, m.at_key, name, root, origins), f"{_shown(m.path)}: {m.message}")
             for m in found
         ]
     if problems or job is None:
@@ -148,10 +148,10 @@ def _overrides(overrides: Overrides, problems: list[Problem]) -> Iterator[tuple[
     """(where, dotted path, value) of each; those that cannot be read go to ``problems``."""
     if isinstance(overrides, Mapping):
         for path, value in overrides.items():
-            yield f"override {path}", path, _copied(value)
+            yield f"override {_shown(path)}", path, _copied(value)
         return
     for text in [overrides] if isinstance(overrides, str) else overrides:
-        where = f"--set {text}"
+        where = f"--set {_shown(text)}"
         path, equals, written = text.partition("=")
         path = path.strip()
         if not equals or not all(path.split(".")):
@@ -281,7 +281,7 @@ def _duplicates(root: Node, name: str) -> Iterator[tuple[str, str]]:
                 if option in first:
                     mark = first[option].start_mark
                     message = f"is given twice, first at line {mark.line + 1}:{mark.column + 1}"
-                    yield _mark(name, key), f"{path}{option}: {message}"
+                    yield _mark(name, key), f"{_shown(path + option)}: {message}"
                 first.setdefault(option, key)
                 pending.append((value, f"{path}{option}."))
 
@@ -332,6 +332,11 @@ def _order(
 
 def _mark(name: str, node: Node) -> str:
     return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _shown(text: str) -> str:
+    """``text`` on one line, whatever it holds."""
+    return text if text.isprintable() else repr(text)
 
 
 def _offset(name: str, text: str, position: int) -> str:

@@ -72,4 +72,4 @@ def mixed(device: str, precision: Precision) -> torch.autocast:
     import torch
 
     dtype = torch.float16 if precision == "float16" else torch.bfloat16
-    return torch.autocast(device.split(":")[0], dtype=dtype, enabled=precision != "float32")
+    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=precision != "float32")

@@ -78,7 +78,7 @@ def _card(
     channel_multiplier: int = 2,
 ) -> Card:
     files = (
-        WeightFile(url.rsplit("/")[-1], (f"{_RELEASES}/{url}",), sha256, size_bytes) for url in urls
+        WeightFile(url.rpartition("/")[2], (f"{_RELEASES}/{url}",), sha256, size_bytes) for url in urls
     )
     return Card(
         name=f"gfpgan-{version}",
@@ -225,7 +225,7 @@ class GFPGANRestorer:
         import torch
 
         with torch.random.fork_rng():
-            torch.manual_seed(zlib.crc32(np.ascontiguousarray(crop)))
+            torch.manual_seed(zlib.crc32(crop.tobytes()))
             return run_batches([crop], self._forward, self._runtime, batch_size=1)
 
 
@@ -234,7 +234,7 @@ def build(state: StateDict, card: Card, options: GFPGANOptions, runtime: Runtime
     architecture: Mapping[str, Any] = card.architecture
     if options.arch is not None:
         architecture = {**architecture, "arch": options.arch}
-    net = network(state, **architecture)
+    net: Any = network(state, **architecture)
     return GFPGANRestorer(net, net.out_px, runtime, options)
 
 

@@ -104,19 +104,27 @@ def to_input(crop: np.ndarray) -> np.ndarray:
 
 
 def network(
-    state: StateDict, num_layers: int = 50, mode: str = "ir_se", drop_ratio: float = 0.6
+    state: StateDict | None,
+    num_layers: int | None = None,
+    mode: str | None = None,
+    drop_ratio: float = 0.6,
 ) -> torch.nn.Module:
-    """facexlib's ArcFace backbone with ``state`` loaded.
+    """facexlib's ArcFace backbone with ``state`` loaded, or random weights where it is None.
 
+    ``num_layers`` (50, 100, 152) and ``mode`` (ir, ir_se) are read from the keys unless given.
     Input (N, 3, 112, 112) RGB in [-1, 1]; output (N, 512) of unit length.
     """
     from facexlib.recognition.arcface_arch import Backbone
 
-    net: torch.nn.Module = Backbone(num_layers=num_layers, drop_ratio=drop_ratio, mode=mode)
-    try:
-        net.load_state_dict(_plain(state))
-    except RuntimeError as error:
-        raise WeightsError(f"not the weights of ArcFace {mode}-{num_layers}: {error}") from error
+    inferred = (recognise(state) if state is not None else None) or {}
+    layers = num_layers or inferred.get("num_layers", 50)
+    kind = mode or inferred.get("mode", "ir_se")
+    net: torch.nn.Module = Backbone(num_layers=layers, drop_ratio=drop_ratio, mode=kind)
+    if state is not None:
+        try:
+            net.load_state_dict(_plain(state))
+        except RuntimeError as error:
+            raise WeightsError(f"not the weights of ArcFace {kind}-{layers}: {error}") from error
     return net.eval()
 
 

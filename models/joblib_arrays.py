@@ -208,8 +208,8 @@ class _Reader:
         data = self._stream.read(wanted)
         if len(data) != wanted:
             raise WeightsError("cut off inside an array; fetch it again")
-        order = "F" if state["order"] == "F" else "C"
-        array = np.frombuffer(data, dtype).reshape(shape, order=order)
+        array = np.frombuffer(data, dtype)
+        array = array.reshape(shape[::-1]).T if state["order"] == "F" else array.reshape(shape)
         return np.array(array.astype(dtype.newbyteorder("="), copy=False))
 
 

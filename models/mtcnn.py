@@ -97,9 +97,7 @@ class Detector:
         kept = _suppress(boxes, scores, 0.7)
         return boxes[kept], scores[kept]
 
-    def _refine(
-        self, rgb_hwc: np.ndarray, squares: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _refine(self, rgb_hwc: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         scores, offsets = self._run(self._nets.rnet, rgb_hwc, squares, 24)
         faces = scores > _MIN_REFINED
         squares, scores = squares[faces], scores[faces]
@@ -182,18 +180,20 @@ def _suppress_contained(boxes: np.ndarray, scores: np.ndarray, share: float) -> 
     return kept
 
 
-def network(state: StateDict, **architecture: Any) -> Cascade:
+def network(state: StateDict | None, **architecture: Any) -> Cascade:
     """The cascade with weights in facenet-pytorch's form (prefixes ``pnet.``, ``rnet.``,
-    ``onet.``) or in Keras' (``pnet.0`` and so on). It has no architecture to choose."""
+    ``onet.``) or in Keras' (``pnet.0`` and so on), or random where ``state`` is None. It has no
+    architecture to choose."""
     from restore_batch.models.nets.mtcnn import Cascade, from_keras
 
     if architecture:
         raise ValueError(f"MTCNN has no architecture options, got {sorted(architecture)}")
     cascade = Cascade().eval()
-    try:
-        cascade.load_state_dict(from_keras(state) if _is_keras(state) else dict(state))
-    except RuntimeError as error:
-        raise WeightsError(f"not the weights of MTCNN: {error}") from error
+    if state is not None:
+        try:
+            cascade.load_state_dict(from_keras(state) if _is_keras(state) else dict(state))
+        except RuntimeError as error:
+            raise WeightsError(f"not the weights of MTCNN: {error}") from error
     return cascade
 
 

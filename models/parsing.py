@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 FACE_PX = 512
+_MIN_FEAT_PX = 32
 _CROPS_A_BATCH = 8
 
 _PARSENET_CLASSES = (
@@ -98,40 +99,41 @@ class Parser:
         return mask
 
 
-def parsenet_network(
-    state: StateDict,
-    in_size: int = FACE_PX,
-    out_size: int = FACE_PX,
-    parsing_ch: int = 19,
-    **architecture: Any,
-) -> torch.nn.Module:
-    """facexlib's ParseNet with ``state`` loaded.
+def parsenet_network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
+    """facexlib's ParseNet with ``state`` loaded, or with random weights where it is None.
 
+    ``architecture``: the constructor's arguments; what is not given is read from the keys.
     Input (N, 3, H, W) RGB in [-1, 1]; output class logits (N, 19, H, W) and a picture.
     """
     from facexlib.parsing.parsenet import ParseNet
 
-    net = ParseNet(in_size=in_size, out_size=out_size, parsing_ch=parsing_ch, **architecture)
+    published = {"in_size": FACE_PX, "out_size": FACE_PX, "parsing_ch": 19}
+    inferred = recognise_parsenet(state) if state is not None else None
+    net = ParseNet(**{**published, **(inferred or {}), **architecture})
     return _loaded(net, state, "ParseNet")
 
 
-def bisenet_network(state: StateDict, num_class: int = 19) -> torch.nn.Module:
-    """facexlib's BiSeNet with ``state`` loaded.
+def bisenet_network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
+    """facexlib's BiSeNet with ``state`` loaded, or with random weights where it is None.
 
-    Input (N, 3, H, W) RGB, normalised as for ImageNet; output class logits (N, 19, H, W), and
-    those of two auxiliary heads.
+    ``architecture``: ``num_class``; read from the keys when not given. Input (N, 3, H, W) RGB,
+    normalised as for ImageNet; output class logits (N, 19, H, W), and those of two auxiliary
+    heads.
     """
     from facexlib.parsing.bisenet import BiSeNet
 
-    return _loaded(BiSeNet(num_class=num_class), state, "BiSeNet")
+    inferred = recognise_bisenet(state) if state is not None else None
+    net = BiSeNet(**{"num_class": 19, **(inferred or {}), **architecture})
+    return _loaded(net, state, "BiSeNet")
 
 
-def _loaded(net: torch.nn.Module, state: StateDict, title: str) -> torch.nn.Module:
-    plain = {key.removeprefix("module."): value for key, value in state.items()}
-    try:
-        net.load_state_dict(plain)
-    except RuntimeError as error:
-        raise WeightsError(f"not the weights of {title}: {error}") from error
+def _loaded(net: torch.nn.Module, state: StateDict | None, title: str) -> torch.nn.Module:
+    if state is not None:
+        plain = {key.removeprefix("module."): value for key, value in state.items()}
+        try:
+            net.load_state_dict(plain)
+        except RuntimeError as error:
+            raise WeightsError(f"not the weights of {title}: {error}") from error
     return net.eval()
 
 
@@ -149,8 +151,8 @@ def _build(
 
 
 def recognise_parsenet(state: StateDict) -> dict[str, Any] | None:
-    """The architecture by counting residual blocks and channels; the published one works at
-    512 px, and sizes follow from the number of halvings."""
+    """The architecture by counting blocks and channels. Only the number of halvings can be seen,
+    not the sizes themselves: they are given for the published smallest feature map of 32 px."""
     keys = {key.removeprefix("module."): value for key, value in state.items()}
     if "out_mask_conv.conv2d.weight" not in keys or "encoder.0.conv2d.weight" not in keys:
         return None
@@ -158,18 +160,16 @@ def recognise_parsenet(state: StateDict) -> dict[str, Any] | None:
     def blocks(part: str) -> int:
         return len({key.split(".")[1] for key in keys if key.startswith(f"{part}.")})
 
-    halvings = blocks("encoder") - 1
-    size = 32 << halvings
-    found: dict[str, Any] = {
-        "in_size": size,
-        "out_size": 32 << blocks("decoder"),
+    base_ch = int(keys["encoder.0.conv2d.weight"].shape[0])
+    body_ch = int(keys["body.0.conv1.conv2d.weight"].shape[0]) if blocks("body") else base_ch
+    return {
+        "in_size": _MIN_FEAT_PX << (blocks("encoder") - 1),
+        "out_size": _MIN_FEAT_PX << blocks("decoder"),
+        "base_ch": base_ch,
         "parsing_ch": int(keys["out_mask_conv.conv2d.weight"].shape[0]),
+        "res_depth": blocks("body"),
+        "ch_range": (base_ch, body_ch),
     }
-    if blocks("body") != 10:
-        found["res_depth"] = blocks("body")
-    if keys["encoder.0.conv2d.weight"].shape[0] != 64:
-        found["base_ch"] = int(keys["encoder.0.conv2d.weight"].shape[0])
-    return found
 
 
 def recognise_bisenet(state: StateDict) -> dict[str, Any] | None:
@@ -215,13 +215,11 @@ parsenet = Family(
         ),
     ),
     network=parsenet_network,
-    build=partial(
-        _build, parsenet_network, _PARSENET_CLASSES, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    ),
+    build=partial(_build, parsenet_network, _PARSENET_CLASSES, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     recognise=recognise_parsenet,
     tiny={
-        **{"in_size": 64, "out_size": 64, "min_feat_size": 32, "base_ch": 8},
-        **{"parsing_ch": 19, "res_depth": 1, "ch_range": (8, 16)},
+        "in_size": 64, "out_size": 64, "min_feat_size": 32, "base_ch": 8,
+        "parsing_ch": 19, "res_depth": 1, "ch_range": (8, 16),
     },
 )
 

@@ -52,7 +52,7 @@ class RealESRGANOptions(Options):
 
 
 def _released(path: str, sha256: str, size_bytes: int) -> WeightFile:
-    return WeightFile(path.rsplit("/")[-1], (f"{_RELEASES}/{path}",), sha256, size_bytes)
+    return WeightFile(path.rpartition("/")[2], (f"{_RELEASES}/{path}",), sha256, size_bytes)
 
 
 def _packaged(name: str, sha256: str, size_bytes: int) -> WeightFile:
@@ -312,9 +312,11 @@ class RealESRGANUpscaler:
         rgb = rgb_nchw.to(self._device, self._dtype)
         # On the CPU a batch is no faster, and could change the order of additions.
         parts = rgb.split(1) if self._device.type == "cpu" else (rgb,)
-        with torch.inference_mode():
-            enlarged = [self._net(self._padded(part)).float().clamp_(0, 1) for part in parts]
-        return torch.cat(enlarged)[:, :, : out_px[0], : out_px[1]].clone()
+        with torch.no_grad():
+            enlarged = [
+                self._net(self._padded(part))[:, :, : out_px[0], : out_px[1]] for part in parts
+            ]
+        return torch.cat(enlarged).float().clamp_(0, 1)
 
     def _padded(self, rgb: torch.Tensor) -> torch.Tensor:
         """Right and bottom up to the multiple that pixel unshuffle needs, by reflection."""

@@ -164,25 +164,32 @@ def select(
     return rows[nms(rows[:, :4], rows[:, 4], _NMS_IOU)]
 
 
-def network(state: StateDict, network_name: str = "mobile0.25") -> torch.nn.Module:
-    """facexlib's RetinaFace with ``state`` loaded; ``network_name``: mobile0.25 or resnet50.
+def network(
+    state: StateDict | None, network_name: str | None = None, phase: str = "test"
+) -> torch.nn.Module:
+    """facexlib's RetinaFace with ``state`` loaded, or with random weights where it is None.
 
-    Input (N, 3, H, W) BGR minus (104, 117, 123); output box regressions, (background, face)
-    probabilities and landmark regressions, one row a prior. Keys may start with ``module.``.
+    ``network_name``: mobile0.25 or resnet50, read from the keys unless given. Input
+    (N, 3, H, W) BGR minus (104, 117, 123); output box regressions, (background, face)
+    probabilities (logits in the phase "train") and landmark regressions, one row a prior.
+    Keys may start with ``module.``.
     """
     import torch
     from facexlib.detection.retinaface import RetinaFace
 
-    if network_name not in _VARIANTS:
-        raise ValueError(f"network_name {network_name!r}: expected one of {sorted(_VARIANTS)}")
+    inferred = (recognise(state) if state is not None else None) or {}
+    variant = network_name or inferred.get("network_name", "mobile0.25")
+    if variant not in _VARIANTS:
+        raise ValueError(f"network_name {variant!r}: expected one of {sorted(_VARIANTS)}")
     with warnings.catch_warnings():
         # facexlib asks torchvision for an untrained ResNet in a deprecated way.
         warnings.simplefilter("ignore")
-        net: torch.nn.Module = RetinaFace(network_name, device=torch.device("cpu"))
-    try:
-        net.load_state_dict(_plain(state))
-    except RuntimeError as error:
-        raise WeightsError(f"not the weights of RetinaFace {network_name}: {error}") from error
+        net: torch.nn.Module = RetinaFace(variant, phase=phase, device=torch.device("cpu"))
+    if state is not None:
+        try:
+            net.load_state_dict(_plain(state))
+        except RuntimeError as error:
+            raise WeightsError(f"not the weights of RetinaFace {variant}: {error}") from error
     return net.eval()
 
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.durable import publish_copy, sha256_of
-from restore_batch.jobs.manifest import FaceRow, Manifest, Result
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.records import FaceRow, Result
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.backends import open_backend
 from restore_batch.pipeline.budget import Budget
@@ -261,6 +262,8 @@ class Run:
         """Put the original in the place of a result that could not be made; its path, or ''."""
         suffix = PurePosixPath(unit.source).suffix or PurePosixPath(unit.output).suffix
         relative = str(PurePosixPath(unit.output).with_suffix(suffix))
+        if relative != unit.output and relative in {item.output for item in self._plan.items}:
+            return ""  # another item's result goes there
         final = self._plan.output_dir / relative
         staged = self._manifest.staging_dir / f"{unit.id}.original"
         try:

@@ -7,12 +7,14 @@ Ray is started that listens on the loopback interface only, and stopped again at
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray import exceptions
 
@@ -29,6 +31,7 @@ from restore_batch.stages.base import WorkerContext
 
 # Unix socket paths end at 107 characters; Ray adds about 80 to its folder.
 _LONGEST_TEMP_DIR = 26
+_PREFIX = "rb-"
 
 
 class _Handle:
@@ -52,7 +55,8 @@ class RayBackend:
             if address is not None:
                 ray.init(address=address, **_quiet())
                 return
-            folder = Path(tempfile.mkdtemp(prefix="rb-"))
+            _remove_stale_folders()
+            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
             self._temp_dir = folder
             ray.init(
                 num_cpus=max(1, int(cpus)),
@@ -145,6 +149,14 @@ class RayBackend:
             ray.shutdown()
         if self._temp_dir is not None:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
+
+
+def _remove_stale_folders() -> None:
+    """Folders of runs that were killed: their names say whose they are."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _quiet() -> dict[str, Any]:

@@ -23,9 +23,7 @@ def luma(rgb_hwc: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(rgb_hwc.astype(np.float32) @ _LUMA), dtype=np.uint8)
 
 
-def match_colour(
-    face_hwc: np.ndarray, crop_hwc: np.ndarray, weight_hw: np.ndarray
-) -> np.ndarray:
+def match_colour(face_hwc: np.ndarray, crop_hwc: np.ndarray, weight_hw: np.ndarray) -> np.ndarray:
     """Give a restored face the low frequencies of the crop it was made from.
 
     ``face_hwc``, ``crop_hwc``: (S, S, C) float32 in [0, 255]; ``weight_hw``: (S, S) float32, 0

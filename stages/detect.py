@@ -236,9 +236,7 @@ def _second_look(
     return seen
 
 
-def _look(
-    frame: Frame, face: Face, look_px: float, side_px: int
-) -> tuple[float, np.ndarray]:
+def _look(frame: Frame, face: Face, look_px: float, side_px: int) -> tuple[float, np.ndarray]:
     """A square picture with the face in the middle at the size the detector likes best."""
     scale = look_px / face.side_px
     x, y = _centre(face)

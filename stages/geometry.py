@@ -35,6 +35,10 @@ _CROP_OVER_FACE = (0.8, 8.0)
 eyes coincide, stays far below 8, and what is outside is no face."""
 
 
+_MIN_SPREAD = 0.1
+"""Smaller over larger deviation of the landmarks along their main axes: 0.8 for a frontal face."""
+
+
 class DegenerateFaceError(RestoreBatchError):
     """The landmarks of a face do not determine where it is."""
 
@@ -59,20 +63,17 @@ def estimate_similarity(landmarks_xy: np.ndarray, face_px: int) -> np.ndarray:
     extent = float(np.hypot(*np.ptp(points, axis=0)))
     if extent < 1.0:
         raise DegenerateFaceError("the face's landmarks coincide")
-    # The estimator works in absolute tolerances: centring keeps it precise far from the origin.
-    centre = points.mean(axis=0)
-    matrix, _ = cv2.estimateAffinePartial2D(
-        points - centre, template(face_px), method=cv2.LMEDS
-    )
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    if spread[1] < _MIN_SPREAD * spread[0]:
+        raise DegenerateFaceError("the face's landmarks lie on one line")
+    matrix, _ = cv2.estimateAffinePartial2D(points, template(face_px), method=cv2.LMEDS)
     if matrix is None or not np.isfinite(matrix).all():
-        raise DegenerateFaceError("the face's landmarks lie on one line or coincide")
+        raise DegenerateFaceError("the face's landmarks coincide")
     crop_px = face_px / max(scale_of(matrix), 1e-12)
     low, high = _CROP_OVER_FACE
     if not low * extent <= crop_px <= high * extent:
         raise DegenerateFaceError("the face's landmarks do not form a face")
-    matrix = np.array(matrix, dtype=np.float64)
-    matrix[:, 2] -= matrix[:, :2] @ centre
-    return matrix
+    return np.array(matrix, dtype=np.float64)
 
 
 def scale_of(matrix: np.ndarray) -> float:
@@ -134,9 +135,7 @@ def to_uint8(rgb_hwc: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.convertScaleAbs(rgb_hwc, alpha=1 / 257))
 
 
-def _region(
-    rgb_hwc: np.ndarray, matrix: np.ndarray, face_px: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _region(rgb_hwc: np.ndarray, matrix: np.ndarray, face_px: int) -> tuple[np.ndarray, np.ndarray]:
     """The part of the picture that the crop (and its mirror at the border) can touch."""
     height, width = rgb_hwc.shape[:2]
     end = face_px - 1

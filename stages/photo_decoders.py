@@ -1,4 +1,4 @@
-"""One header reader and one decoder for every kind of file but TIFF.
+"""The table of header readers and decoders, and those of the common kinds of file.
 
 Pillow's plugins are called directly, not through ``Image.open``: its limit on pixels is global to
 the process, ours belongs to the job and is checked before any of the decoders here is called.
@@ -23,19 +23,25 @@ from PIL import (
 )
 
 from restore_batch.errors import MediaError
+from restore_batch.stages import (
+    camera_files,
+    jp2_boxes,
+    jpeg_segments,
+    png_chunks,
+    tiff_read,
+    tiff_tags,
+)
 from restore_batch.stages import exif as exif_block
-from restore_batch.stages import jp2_boxes, jpeg_segments, png_chunks, tiff_read, tiff_tags
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo_source import Container, in_memory, size_of
 from restore_batch.stages.raster import (
     Header,
     Raster,
+    exif_of,
     full_range,
     grey_if_neutral,
     split_alpha,
 )
-
-_EXIF_PREFIX = b"Exif\x00\x00"
 
 
 def _orientation(exif: bytes | None) -> int:
@@ -43,11 +49,6 @@ def _orientation(exif: bytes | None) -> int:
         return (exif and exif_block.orientation(exif)) or 1
     except tiff_tags.TagError:
         return 1
-
-
-def _exif(info: dict) -> bytes | None:
-    value = info.get("exif")
-    return bytes(value).removeprefix(_EXIF_PREFIX) or None if value else None
 
 
 # JPEG
@@ -180,7 +181,6 @@ def jp2(file: BinaryIO, source: str) -> Raster:
         quality_hint={"lossless": head.reversible},
     )
     if head.is_cmyk and pixels.ndim == 3 and pixels.shape[2] >= 4:
-        # JPEG 2000 says how much light is left, not how much ink there is (15444-1, M.11.7.3.1).
         return Raster(pixels[..., :4], "cmyk", meta)
     samples, space, alpha = split_alpha(pixels)
     return Raster(samples, space, meta, alpha)
@@ -211,7 +211,7 @@ def _pillow_header(container: Container) -> Callable[[BinaryIO], Header]:
             1 if picture.mode in {"1", "L", "LA"} else 3,
             picture.has_transparency_data,
             getattr(picture, "n_frames", 1),
-            _orientation(_exif(picture.info)),
+            _orientation(exif_of(picture.info)),
         )
 
     return header
@@ -247,7 +247,7 @@ def _by_pillow(container: Container, *, lossless: bool) -> Callable[[BinaryIO, s
         meta = PhotoMeta(
             container=container,
             bits=bits,
-            exif=_exif(info),
+            exif=exif_of(info),
             xmp=info.get("xmp") or None,
             icc=info.get("icc_profile") or None,
             dpi=info.get("dpi"),
@@ -292,102 +292,11 @@ def _is_lossless_webp(file: BinaryIO) -> bool:
     return False
 
 
-# HEIF and camera raw: optional packages
-
-
-def _missing(source: str, extra: str, what: str) -> MediaError:
-    return MediaError(f'{source}: {what} needs an extra: pip install "restore-batch[{extra}]"')
-
-
-def _open_heif(file: BinaryIO, source: str):  # type: ignore[no-untyped-def]
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise _missing(source, "heif", "HEIF") from error
-    file.seek(0)
-    return pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
-
-
-def heif_header(file: BinaryIO, source: str) -> Header:
-    picture = _open_heif(file, source)
-    mode = picture.mode
-    return Header(
-        *picture.size,
-        int(picture.info.get("bit_depth", 8)),
-        1 if mode[:1] in {"L", "I"} else 3,
-        picture.has_alpha,
-        len(picture),
-    )
-
-
-def heif(file: BinaryIO, source: str) -> Raster:
-    """The primary picture, turned and mirrored by libheif as the file asks."""
-    picture = _open_heif(file, source)
-    bits = int(picture.info.get("bit_depth", 8))
-    pixels = np.asarray(picture)
-    if pixels.dtype == np.uint16:
-        # Handed over shifted up to 16 bits, which leaves white below 65535.
-        pixels = full_range(pixels >> (16 - bits), bits)
-    samples, space, alpha = split_alpha(pixels)
-    others = len(picture) - 1
-    meta = PhotoMeta(
-        container="heif",
-        bits=bits,
-        exif=_exif(picture.info),
-        xmp=picture.info.get("xmp") or None,
-        icc=picture.info.get("icc_profile") or None,
-        quality_hint={"lossless": False},
-    )
-    warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
-    return Raster(samples, space, meta, alpha, orientation=1, warnings=warnings)
-
-
-def _open_raw(file: BinaryIO, source: str):  # type: ignore[no-untyped-def]
-    try:
-        import rawpy
-    except ImportError as error:
-        raise _missing(source, "raw", "camera raw") from error
-    file.seek(0)
-    return rawpy.imread(file)
-
-
-def raw_header(file: BinaryIO, source: str) -> Header:
-    with _open_raw(file, source) as picture:
-        sizes = picture.sizes
-        sideways = sizes.flip in {5, 6}
-        width, height = (sizes.iheight, sizes.iwidth) if sideways else (sizes.iwidth, sizes.iheight)
-        return Header(width, height, 16, 3)
-
-
-def raw(file: BinaryIO, source: str) -> Raster:
-    """Developed by LibRaw: the camera's white balance, no brightening, sRGB, 16 bits."""
-    with _open_raw(file, source) as picture:
-        pixels = picture.postprocess(
-            use_camera_wb=True, no_auto_bright=True, output_bps=16, gamma=(2.4, 12.92)
-        )
-    try:
-        described = tiff_tags.tree(file, of_raw=True)
-    except tiff_tags.TagError:
-        described = None
-    meta = PhotoMeta(
-        container="raw",
-        bits=16,
-        exif=tiff_tags.block(described) if described else None,
-        icc=None,
-        quality_hint={"lossless": True},
-    )
-    warning = "developed from sensor data with the camera's white balance: keep the original"
-    return Raster(pixels, "rgb", meta, orientation=1, warnings=(warning,))
-
-
-Headers = dict[str, Callable[[BinaryIO, str], Header]]
-
-
 def _unnamed(read: Callable[[BinaryIO], Header]) -> Callable[[BinaryIO, str], Header]:
     return lambda file, source: read(file)
 
 
-HEADERS: Headers = {
+HEADERS: dict[str, Callable[[BinaryIO, str], Header]] = {
     "jpeg": _unnamed(jpeg_header),
     "png": _unnamed(png_header),
     "jpeg2000": _unnamed(jp2_header),
@@ -396,8 +305,8 @@ HEADERS: Headers = {
     "avif": _unnamed(_pillow_header("avif")),
     "gif": _unnamed(_pillow_header("gif")),
     "bmp": _unnamed(_pillow_header("bmp")),
-    "heif": heif_header,
-    "raw": raw_header,
+    "heif": camera_files.heif_header,
+    "raw": camera_files.raw_header,
 }
 
 DECODERS: dict[str, Callable[[BinaryIO, str], Raster]] = {
@@ -409,6 +318,6 @@ DECODERS: dict[str, Callable[[BinaryIO, str], Raster]] = {
     "avif": _by_pillow("avif", lossless=False),
     "gif": _by_pillow("gif", lossless=True),
     "bmp": _by_pillow("bmp", lossless=True),
-    "heif": heif,
-    "raw": raw,
+    "heif": camera_files.heif,
+    "raw": camera_files.raw,
 }

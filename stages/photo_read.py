@@ -117,7 +117,8 @@ def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
 
 def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:
     """The metadata with its orientation reset, and the orientation to apply to the pixels."""
-    meta, warnings = raster.meta, ()
+    meta = raster.meta
+    warnings: tuple[str, ...] = ()
     exif, dpi, stated = meta.exif, meta.dpi, None
     if exif is not None:
         try:

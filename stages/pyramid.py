@@ -36,7 +36,8 @@ class Tile:
     def to_source(self, points_xy: np.ndarray, width: int, height: int) -> np.ndarray:
         """(…, 2) pixel positions in this tile to positions in the picture."""
         scale = np.array([self.level_width / width, self.level_height / height])
-        return (points_xy + (self.left + 0.5, self.top + 0.5)) / scale - 0.5
+        corner = np.array([self.left, self.top])
+        return (points_xy + corner + 0.5) / scale - 0.5
 
     def cuts(self, box_xyxy: tuple[float, float, float, float]) -> bool:
         """Whether the box (in pixels of this tile) meets a border that is not the picture's."""

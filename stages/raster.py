@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -78,3 +79,9 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in {2, 3, 6, 7}:
         array = array[:, ::-1]
     return np.ascontiguousarray(array)
+
+
+def exif_of(info: Mapping) -> bytes | None:
+    """The EXIF block among the facts that a Pillow plugin gathered, without its prefix."""
+    value = info.get("exif")
+    return bytes(value).removeprefix(b"Exif\x00\x00") or None if value else None

@@ -83,9 +83,9 @@ class Restore(Stage):
 
     def _restore(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Restore all faces of ``chunks`` in common network calls."""
-        done = [[crops.copy() for crops in chunk.crops] for chunk in chunks]
         if self.run_faces is None:
             return [replace(chunk, restored=chunk.crops) for chunk in chunks]
+        done = [[crops.copy() for crops in chunk.crops] for chunk in chunks]
         where: list[tuple[int, int, int]] = []
         native: list[float] = []
         for c, chunk in enumerate(chunks):
@@ -104,13 +104,10 @@ class Restore(Stage):
             frames = chunks[c].frames
             done[c][f][i] = luma(face)[..., None] if frames and frames[f].grey else face
         return [
-            replace(chunk, restored=tuple(faces))
-            for chunk, faces in zip(chunks, done, strict=True)
+            replace(chunk, restored=tuple(faces)) for chunk, faces in zip(chunks, done, strict=True)
         ]
 
-    def _in_batches(
-        self, crops: Sequence[np.ndarray], native: Sequence[float]
-    ) -> list[np.ndarray]:
+    def _in_batches(self, crops: Sequence[np.ndarray], native: Sequence[float]) -> list[np.ndarray]:
         assert self.run_faces is not None
         size = self.batch_faces if self._device.startswith("cuda") else 1
         restored: list[np.ndarray] = []

@@ -23,15 +23,17 @@ class DenseBlock(nn.Module):
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
-        for i in range(1, 5):
-            conv = nn.Conv2d(channels + (i - 1) * growth, growth, 3, padding=1)
-            self.add_module(f"conv{i}", conv)
+        self.conv1 = nn.Conv2d(channels, growth, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels + growth, growth, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels + 2 * growth, growth, 3, padding=1)
+        self.conv4 = nn.Conv2d(channels + 3 * growth, growth, 3, padding=1)
         self.conv5 = nn.Conv2d(channels + 4 * growth, channels, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         dense = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            dense = torch.cat([dense, F.leaky_relu_(conv(dense), SLOPE)], dim=1)
+            grown = F.leaky_relu_(conv(dense), SLOPE)
+            dense = torch.cat([dense, grown], dim=1)
         return self.conv5(dense).mul_(RESIDUAL_SCALE).add_(x)
 
 
@@ -87,6 +89,16 @@ class RRDBNet(RRDBTrunk):
     def multiple_px(self) -> int:
         """Height and width of the input must be multiples of this."""
         return self.unshuffle
+
+    @property
+    def floats_per_pixel(self) -> int:
+        """Numbers alive at once per pixel of the input, at the peak, as measured.
+
+        The last convolution but one of the enlarged picture sets it: its input, its output and
+        what is left of the level below.
+        """
+        widest = 16 * (2 * self.conv_hr.out_channels + 6) + 5 * self.conv_hr.out_channels
+        return widest // self.unshuffle**2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) RGB in [0, 1] to (N, 3, H*scale, W*scale), unclamped."""

@@ -8,6 +8,7 @@ network adds its result to the input enlarged by repeating pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -39,12 +40,18 @@ class SRVGGNetCompact(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = upscale
+        self.channels = num_feat
         widths = [num_in_ch] + [num_feat] * (num_conv + 1)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, padding=1), _activation(act_type, after)]
         layers.append(nn.Conv2d(num_feat, num_out_ch * upscale**2, 3, padding=1))
         self.body = nn.Sequential(*layers)
+
+    @property
+    def floats_per_pixel(self) -> int:
+        """Numbers alive at once per pixel of the input, at the peak, as measured."""
+        return 3 * self.channels + 9 * self.scale**2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) RGB in [0, 1] to (N, 3, H*upscale, W*upscale), unclamped."""

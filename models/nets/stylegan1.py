@@ -78,8 +78,8 @@ class UpConv2d(EqualConv2d):
             # Each input pixel spreads the kernel over four outputs: the kernel summed over its
             # four shifts, in a transposed convolution.
             wide = F.pad(weight.transpose(0, 1), (1, 1, 1, 1))
-            spread = wide[..., 1:, :] + wide[..., :-1, :]
-            x = F.conv_transpose2d(x, spread[..., 1:] + spread[..., :-1], stride=2, padding=1)
+            spread = wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]
+            x = F.conv_transpose2d(x, spread, stride=2, padding=1)
         else:
             x = F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
         return self.intermediate(x) + self.bias.view(-1, 1, 1)

@@ -33,7 +33,7 @@ FIR: Fir = (1.0, 3.0, 3.0, 1.0)
 
 def channel_table(multiplier: float, narrow: float = 1.0) -> dict[int, int]:
     """Channels of the generator at each side in pixels, 4 to 1024."""
-    wide = {side: 512 for side in (4, 8, 16, 32)}
+    wide = dict.fromkeys((4, 8, 16, 32), 512)
     tapered = {side: 16384 // side * multiplier for side in (64, 128, 256, 512, 1024)}
     return {side: int(channels * narrow) for side, channels in (wide | tapered).items()}
 
@@ -73,12 +73,12 @@ class ModulatedConv2d(nn.Module):
         self.demodulate = demodulate
         self.upsampling = upsampling
         self.padding = kernel_px // 2
+        self.fir: torch.Tensor
+        self.register_buffer("fir", fir_kernel(fir, gain=4), persistent=False)
         shape = (1, out_channels, in_channels, kernel_px, kernel_px)
         self.weight = nn.Parameter(torch.randn(shape) / (in_channels * kernel_px**2) ** 0.5)
         self.modulation = nn.Linear(style_channels, in_channels)
         nn.init.ones_(self.modulation.bias)
-        if upsampling == "fir":
-            self.register_buffer("fir", fir_kernel(fir, gain=4), persistent=False)
 
     def forward(self, x: torch.Tensor, code: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
         """Features (N, C, H, W) and style codes (N, S) to features, times ``gain``."""
@@ -154,8 +154,8 @@ class ToRGB(nn.Module):
         self.modulated_conv = ModulatedConv2d(in_channels, 3, 1, style_channels, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
         self.resampling = resampling
-        if resampling == "fir":
-            self.register_buffer("fir", fir_kernel(fir, gain=4), persistent=False)
+        self.fir: torch.Tensor
+        self.register_buffer("fir", fir_kernel(fir, gain=4), persistent=False)
 
     def forward(
         self, x: torch.Tensor, code: torch.Tensor, below: torch.Tensor | None = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -9,17 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
-from support.data import ROOT
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.source import LoadedJob, job_from_mapping, json_schema, load_job
 from restore_batch.jobs.spec import Job
 
+from support.data import ROOT
+
+Write = Callable[[str | bytes], str]
 GOOD = "inputs: [scans]\noutput: restored\n"
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     """Write a job file; messages then begin with the name as given, ``job.yaml``."""
     monkeypatch.chdir(tmp_path)
 
@@ -31,7 +34,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return write
 
 
-def refused(path: str, overrides=()) -> list[str]:
+def refused(path: str, overrides: Sequence[str] | Mapping[str, object] = ()) -> list[str]:
     with pytest.raises(JobFileError) as caught:
         load_job(path, overrides)
     lines = str(caught.value).splitlines()
@@ -46,7 +49,7 @@ def test_the_shipped_job_file_is_valid() -> None:
     assert loaded.job.background.scale == 2
 
 
-def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write) -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write) -> None:
     path = write(
         "inputs: [a, 1950]\n"
         "output: restored\n"
@@ -82,19 +85,19 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write) -> No
     ]
 
 
-def test_what_is_missing_is_named(write) -> None:
+def test_what_is_missing_is_named(write: Write) -> None:
     assert refused(write("restore:\n  strength: 1\n")) == [
         "job.yaml:1:1: inputs: missing: expected a list with at least one entry",
         "job.yaml:1:1: output: missing: expected a path",
     ]
 
 
-def test_an_option_unlike_all_others_gets_the_list_of_known_ones(write) -> None:
+def test_an_option_unlike_all_others_gets_the_list_of_known_ones(write: Write) -> None:
     (line,) = refused(write(GOOD + "paste: {xyz: 1}\n"))
     assert line == "job.yaml:3:9: paste.xyz: unknown option; known are mask, match_colour"
 
 
-def test_duplicate_keys_are_refused_with_both_places(write) -> None:
+def test_duplicate_keys_are_refused_with_both_places(write: Write) -> None:
     path = write("inputs: [a]\noutput: b\ninputs: [c]\nrestore: {strength: 1,\n  strength: 0}\n")
     assert refused(path) == [
         "job.yaml:3:1: inputs: is given twice, first at line 1:1",
@@ -122,7 +125,9 @@ def test_duplicate_keys_are_refused_with_both_places(write) -> None:
         (GOOD.encode("utf-16"), r"job\.yaml:1:1: not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_job_is_one_clear_line(write, text: str | bytes, expected: str) -> None:
+def test_a_file_that_is_no_job_is_one_clear_line(
+    write: Write, text: str | bytes, expected: str
+) -> None:
     (line,) = refused(write(text))
     assert re.match(expected, line), line
 
@@ -133,7 +138,7 @@ def test_a_file_that_is_not_there_and_a_folder_are_named(tmp_path: Path) -> None
     assert refused("a\0b")[0].endswith("null byte")
 
 
-def test_yaml_beyond_the_plain_is_understood(write) -> None:
+def test_yaml_beyond_the_plain_is_understood(write: Write) -> None:
     loaded = load_job(
         write(
             b"\xef\xbb\xbfinputs: &in [1950-06-01, 'b #1']\r\n"
@@ -147,7 +152,7 @@ def test_yaml_beyond_the_plain_is_understood(write) -> None:
     assert loaded.job.paste.mask == "parse"
 
 
-def test_a_list_that_contains_itself_ends(write) -> None:
+def test_a_list_that_contains_itself_ends(write: Write) -> None:
     lines = refused(write("output: x\ninputs: &a [*a]\n"))
     assert lines == ["job.yaml:2:9: inputs.0: expected a name or text, got a list"]
 
@@ -155,7 +160,7 @@ def test_a_list_that_contains_itself_ends(write) -> None:
 # --- overrides ---------------------------------------------------------------------------------
 
 
-def test_overrides_replace_and_add_options(write) -> None:
+def test_overrides_replace_and_add_options(write: Write) -> None:
     path = write(GOOD + "restore: {strength: 0.2}\n")
     sets = ["restore.strength=0.7", "inputs=[x, y]", "detect.select=largest"]
     job = load_job(path, [*sets, "restore.options.weight=1", "restore.min_identity=null"]).job
@@ -167,7 +172,7 @@ def test_overrides_replace_and_add_options(write) -> None:
     assert load_job(path, {**as_mapping, "restore.options": {"weight": 1}}).job == job
 
 
-def test_mistakes_in_overrides_are_located_there(write) -> None:
+def test_mistakes_in_overrides_are_located_there(write: Write) -> None:
     path = write(GOOD + "restore: {strength: high}\nengine: {workers: 0}\n")
     sets = ["restore.strenght=0.7", "restore.strength=2", "nonsense", "inputs.0=a", "a..b=1"]
     assert refused(path, [*sets, "output=[1"]) == [
@@ -208,7 +213,7 @@ class _Options(BaseModel):
     steps: int = Field(default=100, ge=1)
 
 
-def test_problems_found_later_point_into_the_file(write) -> None:
+def test_problems_found_later_point_into_the_file(write: Write) -> None:
     text = GOOD + "restore:\n  model: gfpgan\n  options:\n    stebs: 3\n    steps: 0\n"
     loaded = load_job(write(text), ["background.model=what"])
     assert str(loaded.problem("restore.model", "no")) == "job.yaml:4:10: restore.model: no"
@@ -229,7 +234,7 @@ def test_problems_of_a_job_without_a_file_have_a_place_too() -> None:
     assert str(loaded.problem("restore.model", "no")) == "job: restore.model: no"
 
 
-def test_merged_keys_are_found_where_they_are_written(write) -> None:
+def test_merged_keys_are_found_where_they_are_written(write: Write) -> None:
     text = GOOD + "detect: &x {model: a, strength: 3}\nrestore:\n  <<: *x\n"
     assert refused(write(text)) == [
         "job.yaml:3:23: detect.strength: unknown option, did you mean 'restore.strength'?",
@@ -262,8 +267,10 @@ def test_the_json_schema_accepts_and_refuses_what_the_loader_does() -> None:
 
 _yaml_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda below: st.lists(below, max_size=3)
-    | st.dictionaries(st.text(max_size=8) | st.integers(), below, max_size=3),
+    lambda below: (
+        st.lists(below, max_size=3)
+        | st.dictionaries(st.text(max_size=8) | st.integers(), below, max_size=3)
+    ),
     max_leaves=6,
 )
 

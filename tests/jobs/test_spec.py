@@ -42,7 +42,15 @@ def test_paths_are_relative_to_the_job_and_urls_stay(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("SCANS", "/mnt/scans")
     monkeypatch.setenv("HOME", "/home/ada")
     made = job(
-        inputs=["a", "../b/*.tif", "s3://bucket/$x", "$SCANS/1950", "${SCANS}", "~/c", "cost$$.jpg"],
+        inputs=[
+            "a",
+            "../b/*.tif",
+            "s3://bucket/$x",
+            "$SCANS/1950",
+            "${SCANS}",
+            "~/c",
+            "cost$$.jpg",
+        ],
         output="../out",
         weights={"dir": "~/weights", "mirrors": ["https://mirror/$x", "mirror"]},
     )

@@ -135,7 +135,7 @@ def test_a_missing_or_cut_description_is_refused(tmp_path: Path) -> None:
     param = path.with_suffix(".param")
     lines = param.read_text().splitlines()
     param.write_text("\n".join(lines[:-1]))
-    with pytest.raises(WeightsError, match=r"net\.param is cut off: 4 of 5"):
+    with pytest.raises(WeightsError, match=r"net\.param is cut off: 4 layers of 5"):
         read_ncnn(path)
     param.write_text("hello")
     with pytest.raises(WeightsError, match="not an ncnn description"):

@@ -1,0 +1,67 @@
+"""Encode: from the finished picture to a file in the staging folder, ready for its commit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+from typing import ClassVar
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.media import Artifact, Chunk, Failure
+from restore_batch.stages.photo_write import BitDepth, write
+
+_READ_BYTES = 1 << 20
+
+
+class Encode(Stage):
+    """Write photos to the staging path of their unit, in the container of its suffix.
+
+    In:  chunks with one pasted frame and the metadata that decode found.
+    Out: the artifact: a file on the disk (fsynced) with its size and SHA-256; what the container
+    could not hold joins the warnings. A file that could not be finished is removed.
+    """
+
+    name: ClassVar[str] = "encode"
+    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=700)
+    reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta"})
+    writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
+
+    def __init__(self, quality: int | None = None, bit_depth: BitDepth = "keep") -> None:
+        self.quality = quality
+        self.bit_depth = bit_depth
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._encode)
+
+    def _encode(self, chunk: Chunk) -> Chunk:
+        if chunk.meta is None or len(chunk.pasted) != 1:
+            raise MediaError(
+                f"{chunk.unit.output}: expected one finished picture and its metadata, "
+                f"got {len(chunk.pasted)}"
+            )
+        frame = chunk.pasted[0]
+        path = chunk.unit.staged_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            warnings = write(
+                frame, chunk.meta, path, quality=self.quality, bit_depth=self.bit_depth
+            )
+            size_bytes, sha256 = _settle(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        artifact = Artifact(str(path), size_bytes, sha256, frame.width, frame.height)
+        return dataclasses.replace(chunk, artifact=artifact, warnings=(*chunk.warnings, *warnings))
+
+
+def _settle(path: Path) -> tuple[int, str]:
+    """Force the file to the disk; its size and the SHA-256 of what can be read back."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        while block := file.read(_READ_BYTES):
+            digest.update(block)
+        return file.tell(), digest.hexdigest()
