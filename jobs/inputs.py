@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from restore_batch.errors import UsageError
-from restore_batch.jobs.outputs import assign_outputs, folded
+from restore_batch.jobs.outputs import folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
 
@@ -27,7 +27,6 @@ __all__ = [
     "RAW_SUFFIXES",
     "InputsError",
     "SourceFile",
-    "assign_outputs",
     "discover",
 ]
 

@@ -98,7 +98,7 @@ def fetch(
 
 
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    def redirect_request(  # noqa: PLR0917 - the standard library's signature
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],

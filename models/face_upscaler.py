@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ class FaceByUpscaler:
         return [restored[i] for i in range(len(crops))]
 
     def _enlarge(self, crops: Sequence[np.ndarray], side: int) -> list[np.ndarray]:
+        import cv2
         import torch
 
         small = [cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA) for crop in crops]
@@ -80,6 +80,8 @@ class FaceByUpscaler:
 
     def _fit(self, rgb_hwc: np.ndarray) -> np.ndarray:
         """Float picture in [0, 1] to uint8 of side ``face_px``; enlarging overshoots."""
+        import cv2
+
         if rgb_hwc.shape[0] != self.face_px:
             shrinks = rgb_hwc.shape[0] > self.face_px
             method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC

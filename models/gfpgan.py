@@ -64,7 +64,7 @@ class GFPGANOptions(Options):
     """
 
     randomize_noise: bool = False
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=8, ge=1)
     arch: Arch | None = None
 
 
@@ -78,7 +78,8 @@ def _card(
     channel_multiplier: int = 2,
 ) -> Card:
     files = (
-        WeightFile(url.rpartition("/")[2], (f"{_RELEASES}/{url}",), sha256, size_bytes) for url in urls
+        WeightFile(url.rpartition("/")[2], (f"{_RELEASES}/{url}",), sha256, size_bytes)
+        for url in urls
     )
     return Card(
         name=f"gfpgan-{version}",
@@ -151,27 +152,23 @@ def network(
     """
     from restore_batch.models.nets import gfpgan
     from restore_batch.models.nets.equalised import fold
+    from restore_batch.models.nets.loading import load_strictly
 
     settings = {key: value for key, value in architecture.items() if key not in _TRAINING}
     lr_mlp = settings.pop("lr_mlp", 0.01)
-    loaded = None
-    if state is not None:
-        inferred = recognise(state)
-        if inferred is None:
-            raise WeightsError(f"not a GFP-GAN network: expected {_CLEAN_KEY} or {_ORIGINAL_KEY}")
-        found = inferred.pop("arch")
-        if (arch == "clean") != (found == "clean") and arch is not None:
-            raise WeightsError(f"GFP-GAN: the keys are those of arch {found!r}, not {arch!r}")
-        arch = arch or found
-        settings = inferred | settings
-        loaded = dict(state) if arch == "clean" else fold(state, gfpgan.equalised_rules(lr_mlp))
-    net = gfpgan.GFPGAN(**settings, resampling="fir" if arch == "original" else "bilinear")
-    if loaded is not None:
-        try:
-            net.load_state_dict(loaded, strict=True)
-        except RuntimeError as error:
-            raise WeightsError(f"GFP-GAN ({arch}): {' '.join(str(error).split())}") from None
-    return net.eval().requires_grad_(False)
+    inferred = recognise(state) if state is not None else {}
+    if inferred is None and not settings:
+        raise WeightsError(f"not a GFP-GAN network: expected {_CLEAN_KEY} or {_ORIGINAL_KEY}")
+    inferred = inferred or {}
+    found = inferred.pop("arch", arch or "clean")
+    if arch is not None and (arch == "clean") != (found == "clean"):
+        raise WeightsError(f"GFP-GAN: the keys are those of arch {found!r}, not {arch!r}")
+    arch = arch or found
+    resampling = "fir" if arch == "original" else "bilinear"
+    net = gfpgan.GFPGAN(**{**inferred, **settings, "resampling": resampling})
+    if state is not None and arch != "clean":
+        state = fold(state, gfpgan.equalised_rules(lr_mlp))
+    return load_strictly(net, state, f"GFP-GAN ({arch})")
 
 
 def recognise(state: StateDict) -> dict[str, Any] | None:

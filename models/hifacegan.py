@@ -115,6 +115,7 @@ def network(
     ``state`` is None.
     """
     from restore_batch.models.nets.hifacegan import HiFaceGANGenerator, LIPSPADEGenerator
+    from restore_batch.models.nets.loading import load_strictly
 
     for name, value in authors_options.items():
         if name not in _WITHOUT_EFFECT and _PUBLISHED.get(name) != value:
@@ -126,13 +127,8 @@ def network(
     kind = netG or inferred.get("netG", "hifacegan")
     if kind not in classes:
         raise ValueError(f"netG must be hifacegan or lipspade, not {kind!r}")
-    net = classes[kind](ngf or inferred.get("ngf", 64))
-    if state is not None:
-        try:
-            net.load_state_dict(dict(state), strict=True)
-        except RuntimeError as error:
-            raise WeightsError(f"HiFaceGAN ({kind}): {' '.join(str(error).split())}") from None
-    return net.eval().requires_grad_(False)
+    net: torch.nn.Module = classes[kind](ngf or inferred.get("ngf", 64))
+    return load_strictly(net, state, f"HiFaceGAN ({kind})")
 
 
 class HiFaceGANRestorer:

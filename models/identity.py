@@ -71,7 +71,8 @@ class Embedder:
         with torch.inference_mode():
             for start in range(0, len(inputs), size):
                 pixels = torch.from_numpy(inputs[start : start + size]).to(self._device)
-                signed = pixels.permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+                # facexlib's head flattens with view(), which needs this layout.
+                signed = pixels.permute(0, 3, 1, 2).contiguous().float().div(127.5).sub(1.0)
                 vector = self._net(signed.to(self._dtype)).float()
                 vectors.append(torch.nn.functional.normalize(vector).cpu().numpy())
         return np.concatenate(vectors)

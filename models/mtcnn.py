@@ -25,6 +25,7 @@ from restore_batch.models.base import (
     StateDict,
     WeightFile,
 )
+from restore_batch.models.batching import equal_size_batches
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,7 @@ _PYRAMID_STEP = 0.709
 _MIN_PROPOSAL = 0.6
 _MIN_REFINED = 0.7
 _PATCHES_A_BATCH = 1024
+_PIXELS_A_BATCH = 16_000_000
 
 
 class Detector:
@@ -53,86 +55,133 @@ class Detector:
         self._nets = network.to(self._device).eval()
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
-        """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score."""
+        """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score.
+
+        Pictures of one size go through the networks together on a GPU, one by one elsewhere.
+        """
         import torch
 
+        found: list[list[Face]] = [[] for _ in images]
         with torch.inference_mode():
-            return [self._detect(image, min_score) for image in images]
+            for indices in equal_size_batches(images, self._device.type, _PIXELS_A_BATCH):
+                some = [images[i] for i in indices]
+                for i, faces in zip(indices, self._detect(some, min_score), strict=True):
+                    found[i] = faces
+        return found
 
-    def _detect(self, rgb_hwc: np.ndarray, min_score: float) -> list[Face]:
-        boxes, scores = self._propose(rgb_hwc)
-        boxes, scores = self._refine(rgb_hwc, _square(boxes))
-        squares = _square(boxes)
-        scores, offsets, landmarks = self._run(self._nets.onet, rgb_hwc, squares, 48)
-        faces = scores > min_score
-        squares, scores = squares[faces], scores[faces]
-        side = (squares[:, 2] - squares[:, 0])[:, None]
-        x = squares[:, :1] + landmarks[faces, :5] * side
-        y = squares[:, 1:2] + landmarks[faces, 5:] * side
-        boxes = squares + offsets[faces] * side
-        kept = _suppress_contained(boxes, scores, 0.7)
-        return [
-            Face(
-                box_xyxy=tuple(float(v) for v in boxes[i]),  # type: ignore[arg-type]
-                landmarks_xy=np.stack([x[i], y[i]], axis=1).astype(np.float32),
-                score=float(scores[i]),
-            )
-            for i in kept
-        ]
+    def _detect(self, images: list[np.ndarray], min_score: float) -> list[list[Face]]:
+        """The three steps on pictures of one size; crops of all of them share batches."""
+        squares = [_square(boxes) for boxes in self._propose(images)]
+        refined = self._run(self._nets.rnet, images, squares, 24)
+        squares = [_square(_refine(s, *r)) for s, r in zip(squares, refined, strict=True)]
+        final = self._run(self._nets.onet, images, squares, 48)
+        return [_faces(s, *f, min_score) for s, f in zip(squares, final, strict=True)]
 
-    def _propose(self, rgb_hwc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = [(np.zeros((0, 4)), np.zeros(0))]
-        for scale, level in _pyramid(rgb_hwc, _WINDOW_PX / self.smallest_px):
-            probability, offsets = self._nets.pnet(self._to_tensor(level[None]))
-            score = probability[0].cpu().numpy()
-            rows, columns = np.nonzero(score > _MIN_PROPOSAL)
-            corner = np.stack([columns, rows], axis=1) * float(_STRIDE_PX)
-            window = np.concatenate([corner, corner + _WINDOW_PX], axis=1)
-            moved = window + offsets[0].cpu().numpy()[:, rows, columns].T * _WINDOW_PX
-            scores = score[rows, columns]
-            kept = _suppress(moved, scores, 0.5)
-            found.append((moved[kept] / scale, scores[kept]))
-        boxes = np.concatenate([f[0] for f in found])
-        scores = np.concatenate([f[1] for f in found])
-        kept = _suppress(boxes, scores, 0.7)
-        return boxes[kept], scores[kept]
-
-    def _refine(self, rgb_hwc: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        scores, offsets = self._run(self._nets.rnet, rgb_hwc, squares, 24)
-        faces = scores > _MIN_REFINED
-        squares, scores = squares[faces], scores[faces]
-        boxes = squares + offsets[faces] * (squares[:, 2] - squares[:, 0])[:, None]
-        kept = _suppress(boxes, scores, 0.7)
-        return boxes[kept], scores[kept]
+    def _propose(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
+        for scale in _scales(images[0], _WINDOW_PX / self.smallest_px):
+            level = np.stack([_resize(image, scale) for image in images])
+            probability, offsets = (o.cpu().numpy() for o in self._nets.pnet(self._tensor(level)))
+            for i in range(len(images)):
+                boxes, scores = _windows(probability[i], offsets[i])
+                found[i].append((boxes / scale, scores))
+        return [_across_scales(levels) for levels in found]
 
     def _run(
-        self, net: torch.nn.Module, rgb_hwc: np.ndarray, squares: np.ndarray, side_px: int
-    ) -> list[np.ndarray]:
-        """The outputs of a network on the crops, one row a crop, float64."""
+        self,
+        net: torch.nn.Module,
+        images: list[np.ndarray],
+        squares: list[np.ndarray],
+        side_px: int,
+    ) -> list[list[np.ndarray]]:
+        """For each picture the network's outputs on its crops, one row a crop, float64."""
+        where = [
+            (image, square) for image, some in zip(images, squares, strict=True) for square in some
+        ]
         rows = []
-        for start in range(0, max(len(squares), 1), _PATCHES_A_BATCH):
-            some = squares[start : start + _PATCHES_A_BATCH]
+        for start in range(0, max(len(where), 1), _PATCHES_A_BATCH):
+            some = where[start : start + _PATCHES_A_BATCH]
             patches = np.zeros((len(some), side_px, side_px, 3), np.uint8)
-            for patch, square in zip(patches, some, strict=True):
-                patch[...] = _crop(rgb_hwc, square, side_px)
-            rows.append([out.double().cpu().numpy() for out in net(self._to_tensor(patches))])
-        return [np.concatenate(column) for column in zip(*rows, strict=True)]
+            for patch, (image, square) in zip(patches, some, strict=True):
+                patch[...] = _crop(image, square, side_px)
+            rows.append([out.double().cpu().numpy() for out in net(self._tensor(patches))])
+        outputs = [np.concatenate(column) for column in zip(*rows, strict=True)]
+        ends = np.cumsum([len(some) for some in squares])[:-1]
+        return [list(each) for each in zip(*(np.split(o, ends) for o in outputs), strict=True)]
 
-    def _to_tensor(self, rgb_nhwc: np.ndarray) -> torch.Tensor:
+    def _tensor(self, rgb_nhwc: np.ndarray) -> torch.Tensor:
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(rgb_nhwc)).to(self._device)
         return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(128.0)
 
 
-def _pyramid(rgb_hwc: np.ndarray, scale: float) -> Iterator[tuple[float, np.ndarray]]:
-    """The picture at falling scales while the P-Net's window fits."""
-    height, width = rgb_hwc.shape[:2]
-    while min(height, width) * scale >= _WINDOW_PX:
-        size = (round(width * scale), round(height * scale))
-        shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        yield scale, cv2.resize(rgb_hwc, size, interpolation=shrink)
+def _scales(rgb_hwc: np.ndarray, scale: float) -> Iterator[float]:
+    """The pyramid's scales, while the P-Net's window fits."""
+    while min(rgb_hwc.shape[:2]) * scale >= _WINDOW_PX:
+        yield scale
         scale *= _PYRAMID_STEP
+
+
+def _resize(rgb_hwc: np.ndarray, scale: float) -> np.ndarray:
+    height, width = rgb_hwc.shape[:2]
+    size = (round(width * scale), round(height * scale))
+    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb_hwc, size, interpolation=shrink))
+
+
+def _windows(score_hw: np.ndarray, offsets_chw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The likely windows of one level, moved by their offsets: boxes in its pixels, scores."""
+    rows, columns = np.nonzero(score_hw > _MIN_PROPOSAL)
+    corner = np.stack([columns, rows], axis=1) * float(_STRIDE_PX)
+    window = np.concatenate([corner, corner + _WINDOW_PX], axis=1)
+    boxes = window + offsets_chw[:, rows, columns].T * _WINDOW_PX
+    scores = score_hw[rows, columns]
+    kept = _suppress(boxes, scores, 0.5)
+    return boxes[kept], scores[kept]
+
+
+def _across_scales(levels: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    boxes = np.concatenate([np.zeros((0, 4)), *(level[0] for level in levels)])
+    scores = np.concatenate([np.zeros(0), *(level[1] for level in levels)])
+    return boxes[_suppress(boxes, scores, 0.7)]
+
+
+def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The boxes that the R-Net keeps, moved by its offsets."""
+    likely = scores > _MIN_REFINED
+    squares, scores = squares[likely], scores[likely]
+    boxes = squares + offsets[likely] * (squares[:, 2] - squares[:, 0])[:, None]
+    return boxes[_suppress(boxes, scores, 0.7)]
+
+
+def _faces(
+    squares: np.ndarray,
+    scores: np.ndarray,
+    offsets: np.ndarray,
+    landmarks: np.ndarray,
+    min_score: float,
+) -> list[Face]:
+    """The O-Net's outputs for one picture as its faces."""
+    likely = scores > min_score
+    squares, scores = squares[likely], scores[likely]
+    side = (squares[:, 2] - squares[:, 0])[:, None]
+    x = squares[:, :1] + landmarks[likely, :5] * side
+    y = squares[:, 1:2] + landmarks[likely, 5:] * side
+    boxes = squares + offsets[likely] * side
+    return [
+        Face(
+            box_xyxy=(
+                boxes[i, 0].item(),
+                boxes[i, 1].item(),
+                boxes[i, 2].item(),
+                boxes[i, 3].item(),
+            ),
+            landmarks_xy=np.stack([x[i], y[i]], axis=1).astype(np.float32),
+            score=float(scores[i]),
+        )
+        for i in _suppress_contained(boxes, scores, 0.7)
+    ]
 
 
 def _square(boxes: np.ndarray) -> np.ndarray:

@@ -218,8 +218,13 @@ parsenet = Family(
     build=partial(_build, parsenet_network, _PARSENET_CLASSES, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     recognise=recognise_parsenet,
     tiny={
-        "in_size": 64, "out_size": 64, "min_feat_size": 32, "base_ch": 8,
-        "parsing_ch": 19, "res_depth": 1, "ch_range": (8, 16),
+        "in_size": 64,
+        "out_size": 64,
+        "min_feat_size": 32,
+        "base_ch": 8,
+        "parsing_ch": 19,
+        "res_depth": 1,
+        "ch_range": (8, 16),
     },
 )
 

@@ -141,9 +141,7 @@ class SphericalOptimiser:
     All dimensions of a parameter but the first two make a vector: a latent vector, a noise map.
     """
 
-    def __init__(
-        self, params: list[torch.Tensor], name: Optimiser, learning_rate: float
-    ) -> None:
+    def __init__(self, params: list[torch.Tensor], name: Optimiser, learning_rate: float) -> None:
         import torch
 
         self.params = params
@@ -239,13 +237,13 @@ def search(
     shrink = _downsampler(net.resolution, target)
     limit = min(options.steps, options.stop_after_steps or options.steps)
     began_s = time.monotonic()
-    best = _Best(len(target), options.eps, options.stop_within_eps)
     # A stage may run its models in inference mode; the search needs gradients all the same.
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
     ):
+        best = _Best(len(target), options.eps, options.stop_within_eps)
         target = target.clone()
         latent = start.latent.clone().requires_grad_()
         noises = [noise.clone() for noise in start.noises]
@@ -284,9 +282,7 @@ def search(
         return best.found(step + 1)
 
 
-def _downsampler(
-    resolution: int, target: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _downsampler(resolution: int, target: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
     from restore_batch.models.nets.bicubic import BicubicDownsample
 
     height, width = target.shape[-2:]

@@ -209,26 +209,20 @@ def network(
     read from the keys. Random weights where ``state`` is None. Raises WeightsError when keys or
     shapes do not fit. Call it with (N, 3, H, W) RGB in [0, 1].
     """
+    from restore_batch.models.nets.loading import load_strictly
     from restore_batch.models.nets.rrdb import RRDBNet
     from restore_batch.models.nets.srvgg import SRVGGNetCompact
 
-    if state is not None:
-        inferred = recognise(state)
-        if inferred is None:
-            raise WeightsError(
-                "not a Real-ESRGAN network: expected conv_first.weight or body.0.weight"
-            )
-        found = inferred.pop("arch")
-        if arch not in (None, found):
-            raise WeightsError(f"Real-ESRGAN: the keys are those of arch {found!r}, not {arch!r}")
-        arch, architecture = found, inferred | architecture
-    net = SRVGGNetCompact(**architecture) if arch == "srvgg" else RRDBNet(**architecture)
-    if state is not None:
-        try:
-            net.load_state_dict(dict(state), strict=True)
-        except RuntimeError as error:
-            raise WeightsError(f"Real-ESRGAN ({arch}): {' '.join(str(error).split())}") from None
-    return net.eval().requires_grad_(False)
+    inferred = recognise(state) if state is not None else {}
+    if inferred is None and not architecture:
+        raise WeightsError("not a Real-ESRGAN network: expected conv_first.weight or body.0.weight")
+    inferred = inferred or {}
+    found = inferred.pop("arch", arch or "rrdb")
+    if arch not in (None, found):
+        raise WeightsError(f"Real-ESRGAN: the keys are those of arch {found!r}, not {arch!r}")
+    settings = {**inferred, **architecture}
+    net = SRVGGNetCompact(**settings) if found == "srvgg" else RRDBNet(**settings)
+    return load_strictly(net, state, f"Real-ESRGAN ({found})")
 
 
 def recognise(state: StateDict) -> dict[str, Any] | None:

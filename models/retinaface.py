@@ -26,6 +26,7 @@ from restore_batch.models.base import (
     StateDict,
     WeightFile,
 )
+from restore_batch.models.batching import equal_size_batches
 
 if TYPE_CHECKING:
     import torch
@@ -63,23 +64,11 @@ class Detector:
 
         found: list[list[Face]] = [[] for _ in images]
         with torch.inference_mode():
-            for indices in self._batches(images):
+            for indices in equal_size_batches(images, self._device.type, _PIXELS_A_BATCH):
                 batch = np.stack([images[i] for i in indices])
                 for i, faces in zip(indices, self._detect(batch, min_score), strict=True):
                     found[i] = faces
         return found
-
-    def _batches(self, images: Sequence[np.ndarray]) -> list[list[int]]:
-        if self._device.type == "cpu":
-            return [[i] for i in range(len(images))]
-        of_shape: dict[tuple[int, ...], list[int]] = {}
-        for i, image in enumerate(images):
-            of_shape.setdefault(image.shape, []).append(i)
-        batches = []
-        for (height, width, _), indices in of_shape.items():
-            size = max(_PIXELS_A_BATCH // (height * width), 1)
-            batches += [indices[i : i + size] for i in range(0, len(indices), size)]
-        return batches
 
     def _detect(self, rgb_nhwc: np.ndarray, min_score: float) -> list[list[Face]]:
         import torch

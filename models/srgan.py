@@ -9,8 +9,8 @@ Source: Ledig et al. 2017 (arXiv 1609.04802).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import (
@@ -152,30 +152,29 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
 def network(
     state: StateDict | None, network: str | None = None, **architecture: Any
 ) -> torch.nn.Module:
-    """The network with the authors' keys loaded strictly; random weights where ``state`` is None.
+    """The network with the authors' keys loaded strictly, in eval mode.
 
-    ``network`` is ``srresnet``, ``msrresnet`` or ``generator``, read from the keys unless given;
-    ``architecture`` are that class's arguments. Raises WeightsError when keys or shapes differ.
+    ``network`` is ``srresnet``, ``msrresnet`` or ``generator`` and ``architecture`` that class's
+    arguments; what is not given is read from the keys. Random weights where ``state`` is None.
+    Raises WeightsError when keys or shapes differ.
     """
     from restore_batch.models.nets import srgan as nets
+    from restore_batch.models.nets.loading import load_strictly
     from restore_batch.models.state_layout import unwrap
 
-    if network is None:
-        network = ((recognise(state) if state else None) or {}).get("network")
-    classes = {
+    bare = None if state is None else unwrap(state) or {}
+    inferred = (recognise(bare) if bare else None) or {}
+    kind = network or inferred.get("network")
+    classes: dict[str | None, Callable[..., torch.nn.Module]] = {
         "srresnet": nets.SRResNet,
         "msrresnet": nets.MSRResNet,
         "generator": nets.Generator,
     }
-    if network not in classes:
-        raise WeightsError(f"no SRGAN weights: expected keys such as {', '.join(_FIRST_KEYS)}")
-    net: torch.nn.Module = classes[network](**architecture)
-    if state is not None:
-        try:
-            net.load_state_dict(unwrap(state) or {}, strict=True)
-        except RuntimeError as error:
-            raise WeightsError(f"{network}: {' '.join(str(error).split())}") from None
-    return net.eval()
+    if kind not in classes:
+        raise WeightsError(f"no SRGAN weights: expected a key of {', '.join(_FIRST_KEYS.values())}")
+    if inferred.pop("network", kind) != kind:
+        raise WeightsError(f"SRGAN: the weights are not those of network {kind!r}")
+    return load_strictly(classes[kind](**{**inferred, **architecture}), bare, f"SRGAN ({kind})")
 
 
 class SRGANUpscaler:
@@ -184,22 +183,27 @@ class SRGANUpscaler:
     def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
         import torch
 
+        from restore_batch.models.nets.layout import channels_last
+
         self.dtype: torch.dtype = getattr(torch, runtime.precision)
         self.device = torch.device(runtime.device)
-        self.net = net.to(self.device, self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.scale = int(net.scale)  # type: ignore[arg-type]
+        self.scale = int(cast(Any, net).scale)
+        self.net = channels_last(net.to(self.device, self.dtype))
         self._channels = max(int(p.shape[0]) for p in net.parameters()) // 4
 
     def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 in [0, 1]; (N, 3, H*scale, W*scale) float32 in [0, 1]."""
         import torch
 
+        if rgb_nchw.ndim != 4 or rgb_nchw.shape[1] != 3:
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(rgb_nchw.shape)}")
         x = rgb_nchw.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        # On the CPU a batch is no faster than its items, and item by item the result of a
-        # picture cannot depend on its neighbours.
-        parts = x.split(1) if self.device.type == "cpu" else (x,)
-        with torch.inference_mode():
-            return torch.cat([self.net(part).float().clamp(0.0, 1.0) for part in parts])
+        # A batch on the CPU is no faster than its items, and one by one the result of a picture
+        # cannot depend on its neighbours.
+        singly = self.device.type == "cpu"
+        with torch.no_grad():
+            enlarged = [self.net(part) for part in x.split(1 if singly else max(len(x), 1))]
+        return torch.cat(enlarged).float().clamp_(0.0, 1.0)
 
     def bytes_per_pixel(self) -> int:
         """Three maps of the last, enlarged features are alive at once; the rest is small."""

@@ -382,9 +382,12 @@ def _source_for(
         named = [f for f in singles if Path(f.filename).stem == files[0].stem]
         if singles:
             return [((named or singles)[0], files[0])]
-    by_stem = {path.stem: path for path in files}
-    for source in card.sources:
-        if all(Path(file.filename).stem in by_stem for file in source):
-            return [(file, by_stem[Path(file.filename).stem]) for file in source]
-    wanted = ", ".join(file.filename for file in card.sources[0])
-    raise WeightsError(f"{files[0]} alone is not {card.name}: its files are {wanted}")
+    # Alternatives may differ in suffix only (pnet.pt, pnet.lz4): the whole name counts first.
+    for key in (lambda path: path.name, lambda path: path.stem):
+        given = {key(path): path for path in files}
+        for source in card.sources:
+            wanted = [key(Path(file.filename)) for file in source]
+            if source and all(name in given for name in wanted):
+                return [(file, given[name]) for file, name in zip(source, wanted, strict=True)]
+    names = ", ".join(file.filename for file in card.sources[0])
+    raise WeightsError(f"{files[0]} alone is not {card.name}: its files are {names}")

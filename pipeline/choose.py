@@ -140,8 +140,8 @@ def _fallback(role: Role, card: Card) -> str:
         return ""
     wanted = _BEST[role][0]
     return (
-        f"no face restorer is here, so faces are restored with {card.title};"
-        f" `restore-batch models pull {wanted}` brings {registry.card(wanted).title}"
+        f"no face restorer is here, so faces are restored with {card.name};"
+        f" `restore-batch models pull {wanted}` brings GFP-GAN"
     )
 
 

@@ -28,8 +28,10 @@ def _open_heif(file: BinaryIO, source: str):  # type: ignore[no-untyped-def]
 def heif_header(file: BinaryIO, source: str) -> Header:
     picture = _open_heif(file, source)
     mode = picture.mode
+    width, height = picture.size
     return Header(
-        *picture.size,
+        width,
+        height,
         int(picture.info.get("bit_depth", 8)),
         1 if mode[:1] in {"L", "I"} else 3,
         picture.has_alpha,

@@ -23,6 +23,9 @@ _ICC_SPACES: dict[bytes, Space] = {b"GRAY": "grey", b"RGB ": "rgb", b"CMYK": "cm
 _CHANNELS: dict[Space, int] = {"grey": 1, "rgb": 3, "cmyk": 4, "lab": 3}
 _LCMS: dict[Space, str] = {"grey": "gray", "rgb": "rgb", "cmyk": "cmyk", "lab": "lab"}
 _RELATIVE_COLORIMETRIC = 1
+# Little CMS's shortcut through a lookup table is four times as fast and wrong by up to 5/255 in
+# the shadows, where old photos have much of their detail.
+_NO_OPTIMISATION = 0x0100
 BLOCK_PIXELS = 1 << 20
 
 
@@ -66,6 +69,7 @@ def _transform(
             colorspace=_LCMS[source[1]],
             outcolorspace=_LCMS[target[1]],
             intent=_RELATIVE_COLORIMETRIC,
+            flags=_NO_OPTIMISATION,
         )
     except imagecodecs.CmsError as error:
         raise ColourError(str(error)) from error
@@ -164,6 +168,9 @@ def _grey_or_rgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Manage
     profile_space = space_of(icc) or space
     given = samples if _CHANNELS[profile_space] == samples.shape[2] else _three_channels(samples)
     rgb = _convert(given, icc, profile_space)
+    if space == "grey":
+        # Rounding leaves neutral colours off by one in 65535.
+        rgb[...] = rgb[..., 1:2]
     if not is_writable(icc):
         warning = "its colour profile can be read but not written: the output is sRGB"
         return Managed(rgb, srgb_profile(), (warning,))

@@ -87,7 +87,7 @@ def paste_face(
                 face_hwc, local, size_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
         ).reshape(size_wh[1], size_wh[0], channels)
-        change = np.clip(face, 0.0, 255.0, out=face)
+        change: np.ndarray = np.clip(face, 0.0, 255.0, out=face)
         change *= unit
         change -= background[rows, columns, :channels]
         change *= weight[..., None]

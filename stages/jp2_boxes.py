@@ -42,6 +42,7 @@ class Jp2Head:
     iptc: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    codestream_at: int = 0
 
 
 def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -114,6 +115,7 @@ def _codestream(file: BinaryIO, at: int, found: Jp2Head) -> None:
     if data[2:4] != _SIZ or len(data) < 42:
         raise Jp2Error("no picture size in the codestream")
     right, bottom, left, top = struct.unpack(">4I", data[8:24])
+    found.codestream_at = at
     found.width, found.height = right - left, bottom - top
     found.components = int.from_bytes(data[40:42], "big")
     depths = data[42 : 42 + 3 * found.components : 3]

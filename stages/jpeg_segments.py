@@ -7,6 +7,7 @@ Source: ITU-T T.81 annex B; Exif 2.32 section 4.5.4 (APP1); XMP specification pa
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import struct
 from collections.abc import Iterator
@@ -176,16 +177,28 @@ def is_complete(data: bytes, found: JpegHead) -> bool:
     return data.find(bytes((0xFF, _EOI)), found.data_at) >= 0
 
 
+def only_pixels(data: bytes, found: JpegHead) -> bytes:
+    """``data`` without what other readers might stumble over: EXIF, profiles, comments."""
+    dropped = {_APP1, _APP2, _APP13, _COMMENT}
+    kept = (s for s in _segments(io.BytesIO(data[: found.data_at])) if s[0] not in dropped)
+    return b"".join((data[:2], *(_segment(*each) for each in kept), data[found.data_at :]))
+
+
 def with_metadata(
     jpeg: bytes,
     *,
     exif: bytes | None,
     xmp: bytes | None,
     iptc: bytes | None,
+    icc: bytes | None,
     comment: str | None,
+    dpi: tuple[float, float] | None,
 ) -> bytes:
-    """``jpeg`` with these segments after its JFIF header. ``exif`` is at most EXIF_MAX long."""
-    parts = []
+    """``jpeg``, as an encoder wrote it, with these segments and this resolution.
+
+    ``exif`` is at most EXIF_MAX long.
+    """
+    parts = [_jfif(dpi)]
     if exif:
         parts.append(_segment(_APP1, _EXIF + exif))
     if xmp:
@@ -195,12 +208,24 @@ def with_metadata(
         step = SEGMENT_MAX - len(_PHOTOSHOP)
         for at in range(0, len(resources), step):
             parts.append(_segment(_APP13, _PHOTOSHOP + resources[at : at + step]))
+    if icc:
+        step = SEGMENT_MAX - len(_ICC) - 2
+        pieces = [icc[at : at + step] for at in range(0, len(icc), step)]
+        for number, piece in enumerate(pieces, start=1):
+            place = bytes((number, len(pieces)))
+            parts.append(_segment(_APP2, _ICC + place + piece))
     if comment:
         parts.append(_segment(_COMMENT, comment.encode()[:SEGMENT_MAX]))
     at = 2
     if jpeg[2:4] == bytes((0xFF, _APP0)):
         at += 2 + int.from_bytes(jpeg[4:6], "big")
-    return b"".join((jpeg[:at], *parts, jpeg[at:]))
+    return b"".join((jpeg[:2], *parts, memoryview(jpeg)[at:]))
+
+
+def _jfif(dpi: tuple[float, float] | None) -> bytes:
+    """The JFIF header; square pixels of no particular size where the resolution is unknown."""
+    across, down = (min(max(round(v), 1), 65535) for v in dpi) if dpi else (1, 1)
+    return _segment(_APP0, struct.pack(">5sHBHHBB", b"JFIF", 0x0102, bool(dpi), across, down, 0, 0))
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

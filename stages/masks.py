@@ -55,10 +55,9 @@ def square_mask(face_px: int) -> np.ndarray:
 
 def parsed_mask(inside_hw: np.ndarray) -> np.ndarray:
     """Soften what a parser found: (512, 512) with 1 inside the face, float32 back."""
-    mask = inside_hw.astype(np.float32)
+    mask: np.ndarray = inside_hw.astype(np.float32)
     for _ in range(2):
         mask = cv2.GaussianBlur(mask, (_PARSED_BLUR_PX, _PARSED_BLUR_PX), _PARSED_SIGMA_PX)
-    mask = np.asarray(mask)
     edge = _PARSED_BORDER_PX
     mask[:edge] = mask[-edge:] = 0
     mask[:, :edge] = mask[:, -edge:] = 0

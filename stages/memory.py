@@ -9,7 +9,7 @@ import torch
 
 from restore_batch.stages.tiling import SMALLEST_TILE_PX
 
-CPU_BUDGET_BYTES = 1 << 30
+CPU_BUDGET_BYTES = 2 << 30
 LARGEST_CPU_TILE_PX = 512
 LARGEST_GPU_TILE_PX = 1024
 _MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate")

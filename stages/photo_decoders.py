@@ -74,7 +74,8 @@ def jpeg(file: BinaryIO, source: str) -> Raster:
     if not jpeg_segments.is_complete(data, head):
         raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
     if head.bits == 8:
-        pixels = _load(JpegImagePlugin.JpegImageFile(io.BytesIO(data)))
+        plain = jpeg_segments.only_pixels(data, head)
+        pixels = _load(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
     else:
         pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
     warnings: tuple[str, ...] = ()
@@ -166,7 +167,9 @@ def jp2_header(file: BinaryIO) -> Header:
 def jp2(file: BinaryIO, source: str) -> Raster:
     data = in_memory(file)
     head = jp2_boxes.head(io.BytesIO(data), len(data))
-    pixels = np.asarray(imagecodecs.jpeg2k_decode(data))
+    # Given the whole file the decoder would apply the profile, and round to its own depth.
+    coded = data[head.codestream_at :] if head.icc else data
+    pixels = np.asarray(imagecodecs.jpeg2k_decode(coded))
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
         raise MediaError(f"{source}: JPEG 2000 with {pixels.dtype} samples; expected unsigned")
     pixels = full_range(pixels, head.bits)

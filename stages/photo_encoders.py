@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import imagecodecs
 import numpy as np
-from PIL import AvifImagePlugin, BmpImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, BmpImagePlugin, Image, WebPImagePlugin
 
+from restore_batch.errors import MediaError
 from restore_batch.stages import jp2_boxes, jpeg_segments, png_chunks, tiff_tags, tiff_write
 from restore_batch.stages.colour import by_rows
 from restore_batch.stages.media import PhotoMeta
 
 # Their import registers the plugins that Image.save looks up.
-_PLUGINS = (AvifImagePlugin, BmpImagePlugin, JpegImagePlugin, WebPImagePlugin)
+_PLUGINS = (AvifImagePlugin, BmpImagePlugin, WebPImagePlugin)
 
 _JPEG_QUALITY = 95
 _WEBP_QUALITY = 92
@@ -43,11 +45,11 @@ class Picture:
     has_alpha: bool
     icc: bytes | None
 
-    def whole(self) -> np.ndarray:
-        """(H, W) for one channel, else (H, W, channels)."""
+    def whole(self, *, bgr: bool = False) -> np.ndarray:
+        """(H, W) for one channel, else (H, W, channels); ``bgr``: in OpenCV's order."""
         dtype = np.uint16 if self.bits == 16 else np.uint8
         out = np.empty((self.height, self.width, self.channels), dtype)
-        by_rows(self.height, self.width, self.rows, out)
+        by_rows(self.height, self.width, self.rows, out[..., ::-1] if bgr else out)
         return out[..., 0] if self.channels == 1 else out
 
 
@@ -67,19 +69,31 @@ def _given(**options: Any) -> dict[str, Any]:
 def jpeg(picture: Picture, meta: PhotoMeta, path: Path, quality: int | None) -> list[str]:
     hint = meta.quality_hint.get("jpeg_quality")
     estimated = hint if isinstance(hint, int) else 0
-    data = _saved(
-        picture,
-        "JPEG",
-        quality=quality or max(_JPEG_QUALITY, estimated),
-        subsampling=0,
-        optimize=True,
-        progressive=bool(meta.quality_hint.get("progressive")),
-        **_given(icc_profile=picture.icc, dpi=meta.dpi),
+    # OpenCV and not Pillow, whose buffer for optimised tables is too short for grainy pictures.
+    written, data = cv2.imencode(
+        ".jpg",
+        picture.whole(bgr=True),
+        [
+            *(cv2.IMWRITE_JPEG_QUALITY, quality or max(_JPEG_QUALITY, estimated)),
+            *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+            *(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+            *(cv2.IMWRITE_JPEG_PROGRESSIVE, int(bool(meta.quality_hint.get("progressive")))),
+        ],
     )
+    if not written:
+        raise MediaError(f"{path.name}: cannot be written as JPEG")
     exif, warnings = _short_enough(meta.exif)
     comment = meta.text.get("Comment")
     path.write_bytes(
-        jpeg_segments.with_metadata(data, exif=exif, xmp=meta.xmp, iptc=meta.iptc, comment=comment)
+        jpeg_segments.with_metadata(
+            data.tobytes(),
+            exif=exif,
+            xmp=meta.xmp,
+            iptc=meta.iptc,
+            icc=picture.icc,
+            comment=comment,
+            dpi=meta.dpi,
+        )
     )
     return warnings
 
@@ -163,7 +177,7 @@ def avif(picture: Picture, meta: PhotoMeta, path: Path, quality: int | None) -> 
             picture,
             "AVIF",
             quality=quality or _AVIF_QUALITY,
-            subsampling="4:4:4",
+            subsampling="4:0:0" if picture.channels == 1 else "4:4:4",
             **_given(icc_profile=picture.icc, exif=exif, xmp=meta.xmp),
         )
     )

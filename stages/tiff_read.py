@@ -27,6 +27,7 @@ _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
 _PHOTOSHOP_LAYERS = 37724
+_READ_AHEAD_BYTES = 16 << 20
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -171,7 +172,7 @@ def _by_tifffile(file: BinaryIO, index: int, source: str) -> np.ndarray:
                     f"{source}: cut off: its pixels should reach byte {offset + count}, "
                     f"the file has {size}"
                 )
-        pixels = np.asarray(page.asarray(maxworkers=1))
+        pixels = np.asarray(page.asarray(maxworkers=1, buffersize=_READ_AHEAD_BYTES))
         if page.planarconfig == 2 and page.samplesperpixel > 1:
             pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
         if page.bitspersample == 1:

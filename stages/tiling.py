@@ -20,9 +20,12 @@ from functools import cached_property
 import numpy as np
 
 SMALLEST_TILE_PX = 32
-HALO_PX = 16
-"""Context on each side. The theoretical receptive field of an RRDB network is hundreds of pixels,
-its effective one about this (Luo et al. 2016, "Understanding the effective receptive field")."""
+OVERLAP_PX = 16
+_HALO_STEP_PX = 8
+_HALO_RANGE_PX = (16, 64)
+"""Least and most context on each side; a sixteenth of the tile in between. Cutting the input of
+Real-ESRGAN x4plus changes the result by 0.5 levels of 255 at 16 px from the cut, 0.2 at 32 px
+and nothing from 64 px on. A wider halo costs: at a sixteenth, a third more pixels."""
 ALIGN_PX = 4
 """Reads start at multiples of this: networks that fold 2x2 or 4x4 pixels into channels before
 they start (Real-ESRGAN x2 and x1) would otherwise fold other pixels together in each tile."""
@@ -55,22 +58,30 @@ class TiledAxis:
                 f"expected at least 1 px and tiles of {SMALLEST_TILE_PX} px"
             )
 
-    @cached_property
-    def _halo_px(self) -> int:
-        # Half the overlap and the halo are both multiples of ALIGN_PX, hence every read start is.
-        return HALO_PX if self.tile_px >= 4 * HALO_PX else HALO_PX // 2
+    @property
+    def halo_px(self) -> int:
+        """Context that a tile reads on each side of its contribution."""
+        if self._is_small:
+            return _HALO_STEP_PX
+        least, most = _HALO_RANGE_PX
+        return min(max(self.tile_px // 16 // _HALO_STEP_PX * _HALO_STEP_PX, least), most)
 
     @property
     def overlap_px(self) -> int:
         """Width of the cross-fade between neighbours."""
-        return self._halo_px
+        return OVERLAP_PX // 2 if self._is_small else OVERLAP_PX
+
+    @property
+    def _is_small(self) -> bool:
+        """True for tiles that the usual margins would fill."""
+        return self.tile_px < 4 * OVERLAP_PX
 
     @cached_property
     def bounds(self) -> tuple[int, ...]:
         """Middles of the cross-fades, with both ends of the axis."""
         if self.length <= self.tile_px:
             return (0, self.length)
-        widest = (self.tile_px - 2 * self._halo_px - self.overlap_px) // ALIGN_PX * ALIGN_PX
+        widest = (self.tile_px - 2 * self.halo_px - self.overlap_px) // ALIGN_PX * ALIGN_PX
         count = -(-self.length // widest)
         # Equal steps rather than a narrow last tile: it would read mostly halo.
         step = -(-self.length // (count * ALIGN_PX)) * ALIGN_PX
@@ -85,8 +96,9 @@ class TiledAxis:
         for index, (left, right) in enumerate(zip(self.bounds, self.bounds[1:], strict=False)):
             start = 0 if index == 0 else max(0, left - half)
             stop = self.length if index == last else min(self.length, right + half)
-            read_start = max(0, start - self._halo_px)
-            found.append(Tile(read_start, min(self.length, stop + self._halo_px), start, stop))
+            # A multiple of ALIGN_PX, since bounds, half the overlap and the halo are.
+            read_start = max(0, start - self.halo_px)
+            found.append(Tile(read_start, min(self.length, stop + self.halo_px), start, stop))
         return tuple(found)
 
     def weights(self, index: int, scale: int) -> np.ndarray:

@@ -175,7 +175,8 @@ class GFPGAN(nn.Module):
 
         prior = self.stylegan_decoder
         codes = prior.codes(style, self.input_is_latent)
-        generated, image = prior.start(codes, randomize_noise)
+        generated = prior.start(codes, randomize_noise)
+        image = prior.picture(-1, generated, codes, None)
         rgbs = []
         for level, up in enumerate(self.conv_body_up):
             features = up(features + skips.pop())
@@ -191,9 +192,8 @@ class GFPGAN(nn.Module):
                 bent.mul_(scale).add_(shift)
                 return x
 
-            generated, image = prior.rise(
-                level, generated, image, codes, randomize_noise, transform
-            )
+            generated = prior.rise(level, generated, codes, randomize_noise, transform)
+            image = prior.picture(level, generated, codes, image)
         return image, rgbs
 
 

@@ -76,9 +76,10 @@ class UpConv2d(EqualConv2d):
         weight = self.weight * self.scale
         if min(x.shape[-2:]) * 2 >= _FUSED_FROM_PX:
             # Each input pixel spreads the kernel over four outputs: the kernel summed over its
-            # four shifts, in a transposed convolution.
+            # four shifts, in the original's order of sums, in a transposed convolution.
             wide = F.pad(weight.transpose(0, 1), (1, 1, 1, 1))
-            spread = wide[..., 1:, 1:] + wide[..., :-1, 1:] + wide[..., 1:, :-1] + wide[..., :-1, :-1]
+            low, high = wide[..., 1:, :], wide[..., :-1, :]
+            spread = low[..., 1:] + high[..., 1:] + low[..., :-1] + high[..., :-1]
             x = F.conv_transpose2d(x, spread, stride=2, padding=1)
         else:
             x = F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
@@ -201,8 +202,8 @@ class SearchableSynthesis(Synthesis):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, resolution: int = 1024, fmap_base: int = 8192, fmap_max: int = 512) -> None:
-        super().__init__(resolution, fmap_base, fmap_max)
+    def __init__(self, *size: int, **sizes: int) -> None:
+        super().__init__(*size, **sizes)
         self.register_buffer("mean", torch.zeros(LATENT_SIZE))
         self.register_buffer("std", torch.ones(LATENT_SIZE))
 

@@ -81,13 +81,18 @@ class ModulatedConv2d(nn.Module):
         nn.init.ones_(self.modulation.bias)
 
     def forward(self, x: torch.Tensor, code: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
-        """Features (N, C, H, W) and style codes (N, S) to features, times ``gain``."""
+        """Features (N, C, H, W) and style codes (N, S) to features.
+
+        Demodulation gives each output channel the expected deviation ``gain``.
+        """
         weight = self.weight[0]
-        # Squares of weights leave the range of half precision.
         with torch.autocast(x.device.type, enabled=False):
             style = self.modulation(code.float())
             demodulation = None
             if self.demodulate:
+                # Demodulation cancels any factor common to a style; without its peak, neither
+                # the products nor their squares leave the range of half precision.
+                style = style / style.abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
                 energy = weight.float().square().sum(dim=(2, 3))
                 demodulation = gain * torch.rsqrt(
                     F.linear(style.square(), energy) + DEMODULATION_EPS
@@ -224,24 +229,20 @@ class StyleGAN2Prior(nn.Module):
     def _noise(self, index: int, randomize: bool) -> torch.Tensor | None:
         return None if randomize else self.noises.get_buffer(f"noise{index}")
 
-    def start(
-        self, codes: torch.Tensor, randomize_noise: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features and picture at 4x4."""
-        features = self.constant_input["weight"].expand(len(codes), -1, -1, -1)
-        features = self.style_conv1(features, codes[:, 0], self._noise(0, randomize_noise))
-        return features, self.to_rgb1(features, codes[:, 1])
+    def start(self, codes: torch.Tensor, randomize_noise: bool = False) -> torch.Tensor:
+        """Features at 4x4."""
+        constant = self.constant_input["weight"].expand(len(codes), -1, -1, -1)
+        return self.style_conv1(constant, codes[:, 0], self._noise(0, randomize_noise))
 
     def rise(
         self,
         level: int,
         features: torch.Tensor,
-        rgb: torch.Tensor,
         codes: torch.Tensor,
         randomize_noise: bool = False,
         between: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features and picture at twice the size; level 0 leads from 4x4 to 8x8.
+    ) -> torch.Tensor:
+        """Features at twice the size; level 0 leads from 4x4 to 8x8.
 
         ``between`` changes the features between the level's two convolutions.
         """
@@ -250,5 +251,12 @@ class StyleGAN2Prior(nn.Module):
         features = up(features, codes[:, i], self._noise(i, randomize_noise))
         if between is not None:
             features = between(features)
-        features = conv(features, codes[:, i + 1], self._noise(i + 1, randomize_noise))
-        return features, self.to_rgbs[level](features, codes[:, i + 2], rgb)
+        return conv(features, codes[:, i + 1], self._noise(i + 1, randomize_noise))
+
+    def picture(
+        self, level: int, features: torch.Tensor, codes: torch.Tensor, below: torch.Tensor | None
+    ) -> torch.Tensor:
+        """RGB at ``level`` (-1: 4x4), added to the picture of the level below."""
+        if below is None:
+            return self.to_rgb1(features, codes[:, 1])
+        return self.to_rgbs[level](features, codes[:, 2 * level + 3], below)

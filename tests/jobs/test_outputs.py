@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from restore_batch.jobs.inputs import assign_outputs
-from restore_batch.jobs.outputs import folded
+from restore_batch.jobs.outputs import assign_outputs, folded
 
 
 def png(*relatives: str) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
 from restore_batch.errors import WeightsError
+from restore_batch.models import download
 from restore_batch.models.download import Patience, fetch
 
 from support.web import Page, Site, site
@@ -179,6 +183,15 @@ def test_a_redirect_is_followed(web: Site, tmp_path: Path) -> None:
     target = web.put("/real", Page(BODY))
     url = web.put("/release", Page(b"", location=target))
     assert _fetch([url], tmp_path / "a").read_bytes() == BODY
+
+
+def test_a_redirect_from_https_to_http_is_not_followed() -> None:
+    handler = download._NoDowngrade()
+    request = urllib.request.Request("https://127.0.0.1/a")
+    follow = (request, io.BytesIO(), 302, "Found", Message())
+    with pytest.raises(download._Refused, match="from https to http"):
+        handler.redirect_request(*follow, "http://127.0.0.1/a")
+    assert handler.redirect_request(*follow, "https://127.0.0.1/b") is not None
 
 
 def test_a_local_file_address_is_copied_and_checked(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ keeps its promises."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ EQUALISED_TENSORS = [
     "stylegan_decoder.to_rgbs.0.bias",
     "toRGB.1.weight",
 ]
+# Largest difference as a share of the image's deviation: twice what the small networks show.
+# float16 keeps 11 bits of mantissa, bfloat16 8.
+HALF_SHARES = {torch.float16: 0.02, torch.bfloat16: 0.2}
 TINY: dict[str, Any] = dict(FAMILY.tiny or {})
 
 
@@ -93,8 +97,6 @@ def _restorer(**options: Any) -> Any:
 
 
 def _tiny_card() -> Any:
-    from dataclasses import replace
-
     return replace(CARDS[0], architecture=TINY, input_px=TINY["out_size"])
 
 
@@ -113,6 +115,18 @@ def test_image_and_intermediate_pictures_match_the_authors_network(name: str) ->
 def test_channels_last_memory_gives_the_same_picture(name: str) -> None:
     fixture = case(name)
     _check(fixture, channels_last(_load(fixture)))
+
+
+@pytest.mark.parametrize("dtype", HALF_SHARES)
+@pytest.mark.parametrize("name", SMALL)
+def test_half_precision_stays_close_in_a_batch(name: str, dtype: torch.dtype) -> None:
+    fixture = case(name)
+    net = channels_last(_load(fixture))
+    x = fixture.inputs()["x"]
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        image, _ = net(torch.cat([x, x.flip(3)]), randomize_noise=False)
+    deviation = fixture.spec["outputs"][0]["stats"]["std"]
+    fixture.check("image", image[:1], atol=HALF_SHARES[dtype] * deviation)
 
 
 @pytest.mark.slow
@@ -187,7 +201,7 @@ def test_a_state_dict_that_does_not_fit_is_refused_by_key(change: str) -> None:
                 "condition_scale.0.2.weight",
             ]
         ),
-        st.lists(st.integers(0, 3), max_size=5).map(lambda shape: torch.zeros(*shape)),
+        st.lists(st.integers(0, 3), max_size=5).map(torch.zeros),
     )
 )
 def test_recognising_never_raises_on_a_foreign_state_dict(state: dict[str, torch.Tensor]) -> None:
@@ -270,8 +284,6 @@ def test_the_input_reaches_the_network_as_signed_rgb_and_comes_back_rounded() ->
 def test_a_bilinear_checkpoint_given_by_path_needs_its_name() -> None:
     fixture = case("gfpgan_bilinear_small")
     architecture = recognise(fixture.state()) or {}
-    from dataclasses import replace
-
     card = replace(CARDS[0], architecture=architecture, input_px=64)
     named = build(fixture.state(), card, GFPGANOptions(arch="bilinear"), Runtime())
     crop = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -283,6 +295,16 @@ def test_a_bilinear_checkpoint_given_by_path_needs_its_name() -> None:
         image, _ = net(signed, randomize_noise=False)
     expected = ((image[0].clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).numpy()
     assert np.abs(named([crop])[0] - expected).max() <= 0.51
+
+
+def test_a_large_style_does_not_overflow_half_precision() -> None:
+    torch.manual_seed(0)
+    conv = ModulatedConv2d(64, 8, 3, 4).requires_grad_(False)
+    conv.modulation.bias += 20_000
+    x, code = torch.randn(2, 64, 8, 8), torch.randn(2, 4)
+    with torch.autocast("cpu", torch.float16):
+        half = conv(x, code).float()
+    torch.testing.assert_close(half, conv(x, code), atol=0.02, rtol=0.02)
 
 
 def test_unknown_options_are_refused() -> None:
@@ -336,7 +358,7 @@ def test_scaling_activations_equals_scaling_weights(
 
 
 def test_every_card_names_its_files_licence_and_architecture() -> None:
-    assert [card.name for card in CARDS][0] == "gfpgan-1.4"
+    assert CARDS[0].name == "gfpgan-1.4"
     for card in CARDS:
         assert card.task == "restore"
         assert card.input_px == card.architecture["out_size"] == 512

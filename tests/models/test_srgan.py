@@ -126,6 +126,12 @@ def test_other_weights_are_not_recognised_and_refused(state: dict[str, torch.Ten
         network(state)
 
 
+def test_weights_of_another_of_the_networks_are_refused() -> None:
+    net, _ = _tiny(**TINY[0])
+    with pytest.raises(WeightsError, match="not those of network 'generator'"):
+        network(net.state_dict(), network="generator")
+
+
 def test_weights_with_a_missing_key_are_refused_by_its_name() -> None:
     net, architecture = _tiny(**TINY[0])
     state = net.state_dict()
