@@ -26,15 +26,28 @@ def sync_folder(folder: Path) -> None:
 
 def publish(staged: Path, final: Path) -> None:
     """Move a finished, fsynced file into place, atomically and durably."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(final.parent)
     staged.replace(final)
     sync_folder(final.parent)
 
 
 def publish_copy(source: BinaryIO, staged: Path, final: Path) -> None:
     """Copy a stream to ``final`` by way of ``staged`` (same file system)."""
-    with staged.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-        target.flush()
-        os.fsync(target.fileno())
-    publish(staged, final)
+    try:
+        with staged.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+            target.flush()
+            os.fsync(target.fileno())
+        publish(staged, final)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    # A file is only as durable as every new folder above it.
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)

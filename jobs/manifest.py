@@ -8,7 +8,6 @@ durable before the next: row ``staged`` with the checksum, atomic rename into pl
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -19,38 +18,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from restore_batch.errors import OutputLockedError, RestoreBatchError
+from restore_batch.errors import RestoreBatchError
+from restore_batch.jobs.database import (
+    connect,
+    connect_reading,
+    legible,
+    packed,
+    take_lock,
+    transaction,
+    unpacked,
+)
 from restore_batch.jobs.durable import publish, sha256_of
 from restore_batch.jobs.records import ItemStatus, Result
 from restore_batch.jobs.units import Unit
 
 State = Literal["pending", "staged", "done", "failed"]
 FOLDER = ".restore-batch"
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT,
-    version TEXT NOT NULL, job_file TEXT, job TEXT NOT NULL, models TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS sources (
-    source TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT, probe TEXT);
-CREATE TABLE IF NOT EXISTS items (
-    output TEXT PRIMARY KEY, source TEXT NOT NULL, unit TEXT, run INTEGER, stand_in TEXT);
-CREATE TABLE IF NOT EXISTS units (
-    id TEXT PRIMARY KEY, item TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-    base_key TEXT NOT NULL, face_key TEXT NOT NULL, source_sha256 TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, face_count INTEGER NOT NULL DEFAULT 0,
-    staged_path TEXT, size_bytes INTEGER, mtime_ns INTEGER, sha256 TEXT,
-    width INTEGER, height INTEGER, stage TEXT, error_kind TEXT, error TEXT,
-    seconds TEXT, warnings TEXT, run INTEGER);
-CREATE TABLE IF NOT EXISTS attempts (
-    unit TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL, ended REAL NOT NULL,
-    outcome TEXT NOT NULL, message TEXT);
-CREATE TABLE IF NOT EXISTS faces (
-    unit TEXT NOT NULL, frame INTEGER NOT NULL, face INTEGER NOT NULL, box TEXT NOT NULL,
-    landmarks TEXT NOT NULL, score REAL NOT NULL, restored INTEGER NOT NULL, identity REAL,
-    blend REAL NOT NULL, note TEXT NOT NULL, PRIMARY KEY (unit, frame, face));
-CREATE INDEX IF NOT EXISTS units_by_item ON units (item);
-"""
 
 
 class Manifest:
@@ -67,7 +50,8 @@ class Manifest:
     def open(cls, output_dir: Path) -> Manifest:
         """Open for writing, creating what is missing.
 
-        Raises OutputLockedError while another run holds the folder.
+        Raises OutputLockedError while another run holds the folder, RestoreBatchError when it
+        cannot be written to or its manifest is damaged or newer than this program.
         """
         folder = output_dir / FOLDER
         try:
@@ -76,41 +60,18 @@ class Manifest:
             raise RestoreBatchError(
                 f"{output_dir}: cannot write there ({error.strerror})"
             ) from None
-        lock = (folder / "lock").open("a+", encoding="utf-8")
+        lock = take_lock(folder / "lock")
         try:
-            # flock is released by the kernel when the process dies, however it dies.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
+            return cls(output_dir, connect(folder / "manifest.sqlite"), lock)
+        except BaseException:
             lock.close()
-            raise OutputLockedError(
-                f"{output_dir}: {owner} is writing there; wait for it or choose another output"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}")
-        lock.flush()
-        manifest = cls(output_dir, _connect(folder / "manifest.sqlite"), lock)
-        manifest._db.executescript(_SCHEMA)
-        found = manifest._db.execute("PRAGMA user_version").fetchone()[0]
-        if found > _SCHEMA_VERSION:
-            manifest.close()
-            raise RestoreBatchError(
-                f"{folder / 'manifest.sqlite'}: written by a newer restore-batch"
-                f" (format {found}, this one knows {_SCHEMA_VERSION}); update restore-batch"
-            )
-        manifest._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        return manifest
+            raise
 
     @classmethod
     def read(cls, output_dir: Path) -> Manifest | None:
         """Open for reading beside a running job; None when there is no manifest yet."""
-        path = output_dir / FOLDER / "manifest.sqlite"
-        if not path.exists():
-            return None
-        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-        database.row_factory = sqlite3.Row
-        return cls(output_dir, database, None)
+        database = connect_reading(output_dir / FOLDER / "manifest.sqlite")
+        return None if database is None else cls(output_dir, database, None)
 
     def close(self) -> None:
         """Release the database and the lock."""
@@ -138,7 +99,7 @@ class Manifest:
             (
                 time.time(),
                 version,
-                job_file,
+                legible(job_file),
                 json.dumps(job, default=str),
                 json.dumps(list(models)),
             ),
@@ -155,18 +116,19 @@ class Manifest:
     def recover(self) -> int:
         """Finish or forget what an earlier run left half-way; returns how many were finished."""
         finished = 0
-        rows = self._db.execute("SELECT * FROM units WHERE state = 'staged'").fetchall()
-        for row in rows:
-            final, staged = self.output_dir / row["item"], Path(row["staged_path"])
-            if staged.is_file() and sha256_of(staged) == row["sha256"]:
-                publish(staged, final)
-            if final.is_file() and sha256_of(final) == row["sha256"]:
-                self._set_done(row["id"], final)
+        for row in self._db.execute("SELECT * FROM units WHERE state = 'staged'").fetchall():
+            if self._finish(row):
                 finished += 1
             else:
                 self._db.execute("UPDATE units SET state = 'pending' WHERE id = ?", (row["id"],))
+        replaced = self._db.execute(
+            "SELECT output FROM items JOIN units ON units.id = items.unit"
+            " WHERE stand_in IS NOT NULL AND state = 'done'"
+        ).fetchall()
+        for row in replaced:
+            self._drop_stand_in(unpacked(row["output"]))
         for leftover in self.staging_dir.iterdir():
-            if leftover.is_dir():
+            if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
@@ -177,7 +139,7 @@ class Manifest:
         """Checksum and probe noted for ``source`` while its stamp (size, time) is the same."""
         row = self._db.execute(
             "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?",
-            (_text(source), stamp),
+            (packed(source), stamp),
         ).fetchone()
         if row is None:
             return None, None
@@ -190,7 +152,7 @@ class Manifest:
         self._db.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
             " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-            (_text(source), stamp, sha256, json.dumps(probe, default=str) if probe else None),
+            (packed(source), stamp, sha256, json.dumps(probe, default=str) if probe else None),
         )
 
     # -- units --------------------------------------------------------------------------------
@@ -202,7 +164,7 @@ class Manifest:
         """
         row = self._db.execute(
             "SELECT units.* FROM units JOIN items ON items.unit = units.id WHERE items.output = ?",
-            (unit.output,),
+            (packed(unit.output),),
         ).fetchone()
         if row is None or row["kind"] != unit.kind or row["base_key"] != unit.base_key:
             return "pending"
@@ -214,23 +176,32 @@ class Manifest:
         return "done" if self._intact(row, verify) else "pending"
 
     def is_ours(self, output: str) -> bool:
-        """Whether the file at ``output`` was put there by this job (else it must be kept)."""
-        row = self._db.execute(
-            "SELECT 1 FROM units WHERE item = :path AND sha256 IS NOT NULL"
-            " UNION SELECT 1 FROM items WHERE stand_in = :path",
-            {"path": output},
+        """Whether the file at ``output`` was put there by this job (else it must be kept).
+
+        A copy of an original that stands in for a result counts while it is unchanged: nobody
+        could make this picture but a person who worked on that copy.
+        """
+        path = packed(output)
+        copy = self._db.execute(
+            "SELECT stand_in_sha256 FROM items WHERE stand_in = ?", (path,)
         ).fetchone()
-        return row is not None
+        if copy is not None:
+            return self._holds(output, copy["stand_in_sha256"])
+        # The time is noted when a result is in place; a checksum alone was only on its way.
+        published = self._db.execute(
+            "SELECT 1 FROM units WHERE item = ? AND mtime_ns IS NOT NULL", (path,)
+        ).fetchone()
+        return published is not None
 
     def start(self, unit: Unit, source_sha256: str) -> Unit:
         """Register an attempt; returns the unit with its attempt number."""
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._transaction():
+        output = packed(unit.output)
+        with transaction(self._db):
             self._db.execute(
                 "INSERT INTO units (id, item, kind, state, base_key, face_key, source_sha256, run)"
                 " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
                 " state = 'pending', error = NULL, error_kind = NULL, run = excluded.run",
-                (unit.id, unit.output, unit.kind, unit.base_key, unit.face_key, source_sha256,
+                (unit.id, output, unit.kind, unit.base_key, unit.face_key, source_sha256,
                  self._run),
             )  # fmt: skip
             self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
@@ -238,7 +209,7 @@ class Manifest:
                 "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
                 " unit = excluded.unit, run = excluded.run",
-                (unit.output, _text(unit.source), unit.id, self._run),
+                (output, packed(unit.source), unit.id, self._run),
             )
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
         return replace(unit, attempt=int(row["attempts"]))
@@ -246,18 +217,25 @@ class Manifest:
     def commit(self, unit: Unit, result: Result) -> None:
         """Publish a staged file: durable checksum, atomic rename, then ``done``."""
         final = self.output_dir / unit.output
-        if final.exists() and not self.is_ours(unit.output):
+        if not self._may_take(unit.output):
             raise RestoreBatchError(
                 f"{final}: a file that this job did not write is in the way; move it or choose"
                 " another output"
             )
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._transaction():
+        staged = Path(result.staged_path)
+        if (found := staged.stat().st_size) != result.size_bytes:
+            raise RestoreBatchError(
+                f"{staged}: {found} bytes where its worker wrote {result.size_bytes}; check the"
+                " disk and run again"
+            )
+        if staged.is_relative_to(self.staging_dir):
+            staged = staged.relative_to(self.staging_dir)  # the folder may move before recover()
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?"
                 " WHERE id = ?",
-                (result.staged_path, result.size_bytes, result.sha256, result.width,
+                (packed(str(staged)), result.size_bytes, result.sha256, result.width,
                  result.height, len(result.faces), json.dumps(dict(result.seconds)),
                  json.dumps(result.warnings), unit.id),
             )  # fmt: skip
@@ -267,41 +245,46 @@ class Manifest:
                 [
                     (unit.id, face.frame, number, json.dumps(face.box_xyxy),
                      json.dumps(face.landmarks_xy), face.score, face.restored, face.identity,
-                     face.blend, face.note)
+                     face.blend, legible(face.note))
                     for number, face in enumerate(result.faces)
                 ],
             )  # fmt: skip
-        publish(Path(result.staged_path), final)
-        self._set_done(unit.id, final)
-        self._remove_stand_in(unit.output)
-        self._note_attempt(unit, "done", "")
+        publish(self.staging_dir / staged, final)
+        self._set_done(unit.id, unit.attempt, unit.output)
 
     def fail(self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "") -> None:
-        """Record why a unit could not be done, and what stands in its place."""
-        self._db.execute("BEGIN IMMEDIATE")
-        with self._transaction():
+        """Record why a unit could not be done, and what stands in its place.
+
+        ``stand_in``: path of a copy of the original relative to the output folder; '' leaves
+        one that was made earlier on record.
+        """
+        if stand_in:
+            self._drop_stand_in(unit.output, keep=stand_in)
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?"
                 " WHERE id = ?",
-                (stage, kind, _text(message), unit.id),
+                (stage, kind, legible(message), unit.id),
             )
-            self._db.execute(
-                "UPDATE items SET stand_in = ? WHERE output = ?", (stand_in or None, unit.output)
-            )
-            self._note_attempt(unit, kind, message)
+            if stand_in:
+                self._db.execute(
+                    "UPDATE items SET stand_in = ?, stand_in_sha256 = ? WHERE output = ?",
+                    (packed(stand_in), self._content(stand_in), packed(unit.output)),
+                )
+            self._note_attempt(unit.id, unit.attempt, kind, message)
 
     def forget_failures(self) -> int:
         """Make failed units pending again (``retry``); returns how many."""
         return self._db.execute(
             "UPDATE units SET state = 'pending', error = NULL, error_kind = NULL"
-            " WHERE state = 'failed'"
+            " WHERE state = 'failed' AND id IN (SELECT unit FROM items)"
         ).rowcount
 
     def error_of(self, output: str) -> str:
         """The recorded reason why the item at ``output`` failed, or ''."""
         row = self._db.execute(
             "SELECT error FROM units JOIN items ON items.unit = units.id WHERE items.output = ?",
-            (output,),
+            (packed(output),),
         ).fetchone()
         return (row["error"] or "") if row else ""
 
@@ -310,7 +293,7 @@ class Manifest:
         row = self._db.execute(
             "SELECT COUNT(*) FROM faces JOIN items ON items.unit = faces.unit"
             " WHERE items.output = ?",
-            (output,),
+            (packed(output),),
         ).fetchone()
         return int(row[0])
 
@@ -323,9 +306,9 @@ class Manifest:
         )
         for row in rows:
             yield ItemStatus(
-                row["output"], row["source"], row["state"] or "pending", row["faces"],
-                row["attempts"] or 0, row["error"] or "",
-                tuple(json.loads(row["warnings"] or "[]")), row["stand_in"] or "",
+                unpacked(row["output"]), unpacked(row["source"]), row["state"] or "pending",
+                row["faces"], row["attempts"] or 0, row["error"] or "",
+                tuple(json.loads(row["warnings"] or "[]")), unpacked(row["stand_in"] or ""),
             )  # fmt: skip
 
     def last_run(self) -> dict[str, Any] | None:
@@ -337,58 +320,78 @@ class Manifest:
 
     # -- inner --------------------------------------------------------------------------------
     def _intact(self, row: sqlite3.Row, verify: bool) -> bool:
-        final = self.output_dir / row["item"]
+        output = unpacked(row["item"])
         try:
-            stat = final.stat()
+            stat = (self.output_dir / output).stat()
         except OSError:
             return False
         if stat.st_size != row["size_bytes"]:
             return False
         if stat.st_mtime_ns == row["mtime_ns"] and not verify:
             return True
-        return sha256_of(final) == row["sha256"]
+        return self._holds(output, row["sha256"])
 
-    def _set_done(self, unit_id: str, final: Path) -> None:
-        self._db.execute(
-            "UPDATE units SET state = 'done', staged_path = NULL, mtime_ns = ?, error = NULL,"
-            " error_kind = NULL WHERE id = ?",
-            (final.stat().st_mtime_ns, unit_id),
-        )
+    def _finish(self, row: sqlite3.Row) -> bool:
+        """Take a commit that was cut short to its end; False when its file is not there."""
+        output = unpacked(row["item"])
+        staged = self.staging_dir / unpacked(row["staged_path"])
+        try:
+            if sha256_of(staged) == row["sha256"] and self._may_take(output):
+                publish(staged, self.output_dir / output)
+        except OSError:
+            pass  # already renamed, or never to be: what lies at the end of the way decides
+        if not self._holds(output, row["sha256"]):
+            return False
+        self._set_done(row["id"], row["attempts"], output)
+        return True
 
-    def _remove_stand_in(self, output: str) -> None:
-        """The result is there now: the copy of the original that stood in for it goes."""
-        row = self._db.execute("SELECT stand_in FROM items WHERE output = ?", (output,)).fetchone()
+    def _may_take(self, output: str) -> bool:
+        return not os.path.lexists(self.output_dir / output) or self.is_ours(output)
+
+    def _content(self, output: str) -> str | None:
+        """Checksum of a file in the output folder; None where there is none to read."""
+        try:
+            return sha256_of(self.output_dir / output)
+        except OSError:
+            return None
+
+    def _holds(self, output: str, sha256: str | None) -> bool:
+        return sha256 is not None and self._content(output) == sha256
+
+    def _set_done(self, unit_id: str, attempt: int, output: str) -> None:
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE units SET state = 'done', staged_path = NULL, mtime_ns = ?, error = NULL,"
+                " error_kind = NULL WHERE id = ?",
+                ((self.output_dir / output).stat().st_mtime_ns, unit_id),
+            )
+            self._db.execute(
+                "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE stand_in = ?",
+                (packed(output),),
+            )
+            self._note_attempt(unit_id, attempt, "done", "")
+        self._drop_stand_in(output)
+
+    def _drop_stand_in(self, output: str, keep: str = "") -> None:
+        """Remove the copy of the original that stood in for ``output``, unless it was changed."""
+        row = self._db.execute(
+            "SELECT stand_in, stand_in_sha256 FROM items WHERE output = ?", (packed(output),)
+        ).fetchone()
         if row is None or row["stand_in"] is None:
             return
-        if row["stand_in"] != output:
-            (self.output_dir / row["stand_in"]).unlink(missing_ok=True)
-        self._db.execute("UPDATE items SET stand_in = NULL WHERE output = ?", (output,))
-
-    def _note_attempt(self, unit: Unit, outcome: str, message: str) -> None:
+        copy = unpacked(row["stand_in"])
+        if copy == keep:
+            return
+        if self._holds(copy, row["stand_in_sha256"]):
+            with contextlib.suppress(OSError):  # a copy too many is no reason to fail
+                (self.output_dir / copy).unlink()
         self._db.execute(
-            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
-            (unit.id, unit.attempt, self._run, time.time(), outcome, _text(message)),
+            "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE output = ?",
+            (packed(output),),
         )
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-
-def _text(value: str) -> str:
-    """SQLite keeps Unicode only; names that are not UTF-8 arrive with surrogate escapes."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # Autocommit: every statement outside an explicit BEGIN is durable when it returns.
-    database = sqlite3.connect(path, isolation_level=None, timeout=30)
-    database.row_factory = sqlite3.Row
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    return database
+    def _note_attempt(self, unit_id: str, attempt: int, outcome: str, message: str) -> None:
+        self._db.execute(
+            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
+            (unit_id, attempt, self._run, time.time(), outcome, legible(message)),
+        )

@@ -53,6 +53,7 @@ _WITHOUT_EFFECT = frozenset(
     {"lr_mlp", "default_style_mode", "eval_style_mode", "mix_prob", "init_cfg", "fp16_enabled"}
 )
 _FIRST_KEY = "encoder.0.0.conv_first.weight"
+_DECODER_KEY = "decoder.0.upsample_conv.weight"
 
 
 class GLEANOptions(Options):
@@ -171,7 +172,7 @@ def infer(state: StateDict) -> dict[str, Any] | None:
     from restore_batch.models.nets import glean
     from restore_batch.models.nets.equalised import renamed
 
-    if _FIRST_KEY not in state:
+    if not {_FIRST_KEY, _DECODER_KEY} <= state.keys():
         return None
     ours = renamed(state, glean.equalised_rules())
     try:

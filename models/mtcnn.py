@@ -75,7 +75,7 @@ class Detector:
         refined = self._run(self._nets.rnet, images, squares, 24)
         squares = [_square(_refine(s, *r)) for s, r in zip(squares, refined, strict=True)]
         final = self._run(self._nets.onet, images, squares, 48)
-        return [_faces(s, *f, min_score) for s, f in zip(squares, final, strict=True)]
+        return [_faces(min_score, s, *f) for s, f in zip(squares, final, strict=True)]
 
     def _propose(self, images: list[np.ndarray]) -> list[np.ndarray]:
         found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
@@ -156,11 +156,11 @@ def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.
 
 
 def _faces(
+    min_score: float,
     squares: np.ndarray,
     scores: np.ndarray,
     offsets: np.ndarray,
     landmarks: np.ndarray,
-    min_score: float,
 ) -> list[Face]:
     """The O-Net's outputs for one picture as its faces."""
     likely = scores > min_score

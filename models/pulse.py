@@ -74,8 +74,18 @@ class PulseOptions(SearchOptions):
     batch_size: int = Field(default=8, ge=1)
 
 
+def _authors_keys(state: StateDict) -> dict[str, torch.Tensor]:
+    """``state`` without the file names that a model of several files has before its keys."""
+    stems = tuple(file.filename.removesuffix("pt") for file in (_SYNTHESIS, _MAPPING, _FIT))
+    return {
+        key.partition(".")[2] if key.startswith(stems) else key: value
+        for key, value in state.items()
+    }
+
+
 def recognise(state: StateDict) -> dict[str, Any] | None:
     """The size of the synthesis in ``state``; an empty dict for a mapping alone; else None."""
+    state = _authors_keys(state)
     if "dense7.weight" in state and "torgb.weight" not in state:
         return {}
     if "blocks.4x4.const" not in state or "torgb.weight" not in state:
@@ -107,8 +117,8 @@ def network(state: StateDict | None, **architecture: int) -> torch.nn.Module:
     if inferred is None:
         raise WeightsError("not PULSE's networks: expected blocks.4x4.const, … or dense0.weight, …")
     sizes = {**inferred, **architecture}
-    mapping = {key: value for key, value in state.items() if key.startswith("dense")}
-    rest = {key: value for key, value in state.items() if key not in mapping}
+    rest = _authors_keys(state)
+    mapping = {key: rest.pop(key) for key in list(rest) if key.startswith("dense")}
     if not rest:
         return load_strictly(nets.Mapping(), mapping, "PULSE's mapping")
     if "mean" not in rest and not mapping:

@@ -203,7 +203,7 @@ CARDS = (
 def network(
     state: StateDict | None, arch: Arch | None = None, **architecture: Any
 ) -> torch.nn.Module:
-    """The network with the authors' keys loaded strictly, in eval mode.
+    """RRDBNet or SRVGGNetCompact with the authors' keys loaded strictly, in eval mode.
 
     ``architecture`` are the authors' constructor arguments; what is not given, and ``arch``, is
     read from the keys. Random weights where ``state`` is None. Raises WeightsError when keys or

@@ -7,11 +7,10 @@ and one contract test holds them to it.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from restore_batch.errors import ExecutorError
@@ -24,6 +23,9 @@ CALLS_PER_WORKER = 2
 """One running and one waiting, so that a worker never idles between calls."""
 ALONE_AFTER_LOSSES = 2
 _START_ATTEMPTS = 3
+_MOST_VANISHED = 10
+"""Times the pictures of a unit may vanish between workers: machines that leave are no fault of
+its own, but it must not go round for ever."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,8 @@ class _Task:
     group: int
     payload: Any
     losses: int = 0
-
-    @property
-    def alone(self) -> bool:
-        return self.losses >= ALONE_AFTER_LOSSES
+    vanished: int = 0
+    alone: bool = False
 
 
 @dataclass
@@ -134,7 +134,10 @@ class _Worker:
 
 @dataclass(frozen=True)
 class Limits:
-    """How long and how often a unit may be tried. ``batch``: parcels a call may carry."""
+    """How long and how often a unit may be tried. ``batch``: parcels a call may carry.
+
+    ``timeout_s`` is for one parcel; a call of several may take as many times as long.
+    """
 
     max_attempts: int = 3
     timeout_s: float | None = None
@@ -159,11 +162,15 @@ class Scheduler:
         self._on_start = on_start
         self._ready: list[deque[_Task]] = [deque() for _ in groups]
         self._workers: list[_Worker] = []
-        self._draining = threading.Event()
+        self._running: list[Any] = []  # every handle begun and not stopped, ready or not
+        # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
+        self._draining = False
+        # The last attempt is always alone, so that no unit fails for what another one did.
+        self._alone_after = max(1, min(ALONE_AFTER_LOSSES, limits.max_attempts - 1))
 
     def drain(self) -> None:
         """Give workers nothing new; :meth:`run` ends when their calls are finished."""
-        self._draining.set()
+        self._draining = True
 
     def run(self, units: Iterable[Unit]) -> Iterator[Outcome]:
         """Yield the outcome of every unit, in order of completion."""
@@ -174,19 +181,19 @@ class Scheduler:
                 waiting = self._admit(source, waiting)
                 self._dispatch()
                 if not any(w.calls for w in self._workers):
-                    if self._draining.is_set() or (waiting is None and not any(self._ready)):
+                    if self._draining or (waiting is None and not any(self._ready)):
                         return
                     continue
                 yield from self._collect()
         finally:
-            for worker in self._workers:
-                self._backend.stop_worker(worker.handle)
             self._workers.clear()
+            for handle in list(self._running):
+                self._stop(handle)
 
     # -- admission and dispatch ---
     def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
         """Let units in while bytes and the first group's queue allow; returns the one refused."""
-        while not self._draining.is_set() and not self._congested(0):
+        while not self._draining and not self._congested(0):
             unit = waiting or next(source, None)
             if unit is None:
                 return None
@@ -199,18 +206,25 @@ class Scheduler:
         return waiting
 
     def _dispatch(self) -> None:
-        if self._draining.is_set():
-            return  # what a worker has not been given yet stays pending
         # Later groups first: finishing what is begun frees memory, starting more takes it.
-        for worker in sorted(self._workers, key=lambda w: (-w.group, len(w.calls))):
-            ready = self._ready[worker.group]
-            while ready and worker.room(ready[0]) and not self._congested(worker.group + 1):
-                tasks = [ready.popleft()]
-                while ready and not tasks[0].alone and not ready[0].alone:
-                    if len(tasks) >= self._limits.batch:
-                        break
-                    tasks.append(ready.popleft())
-                self._submit(worker, tasks)
+        for worker in sorted(self._workers, key=lambda w: -w.group):
+            self._fill(worker, 1)
+        # A second call only now: waiting behind another makes no sense while a worker idles.
+        for worker in sorted(self._workers, key=lambda w: -w.group):
+            self._fill(worker, CALLS_PER_WORKER)
+
+    def _fill(self, worker: _Worker, calls: int) -> None:
+        """Give ``worker`` up to ``calls`` calls of what waits for its group."""
+        ready = self._ready[worker.group]
+        while ready and len(worker.calls) < calls and worker.room(ready[0]):
+            if self._draining or self._congested(worker.group + 1):
+                return  # when draining, what a worker has not been given yet stays pending
+            tasks = [ready.popleft()]
+            while ready and not tasks[0].alone and not ready[0].alone:
+                if len(tasks) >= self._limits.batch:
+                    break
+                tasks.append(ready.popleft())
+            self._submit(worker, tasks)
 
     def _congested(self, group: int) -> bool:
         """Whether ``group`` has enough waiting: an earlier one must not run ahead of it."""
@@ -232,6 +246,7 @@ class Scheduler:
     def _collect(self) -> Iterator[Outcome]:
         owner = {call: worker for worker in self._workers for call in worker.calls}
         ended = self._backend.wait(list(owner), timeout_s=0.5)
+        seen = time.monotonic()
         for call, answer in ended:
             worker = owner[call]
             if call not in worker.calls:
@@ -242,11 +257,11 @@ class Scheduler:
             tasks = worker.calls.pop(call)
             worker.busy_since = time.monotonic()
             if isinstance(answer, PayloadGone):
-                self._again([_Task(t.unit, 0, Chunk(t.unit), t.losses) for t in tasks])
+                yield from self._vanished(tasks)
                 continue
             for task, result in zip(tasks, answer.results, strict=True):
                 yield from self._advance(task, result)
-        yield from self._expire()
+        yield from self._expire(seen)
 
     def _advance(self, task: _Task, result: Failure | Parcel | Chunk) -> Iterator[Outcome]:
         if isinstance(result, Failure):
@@ -257,39 +272,57 @@ class Scheduler:
             yield Done(task.unit, result)
         else:
             # Losses count per unit, over all groups: it may be what kills each of them.
-            self._ready[task.group + 1].append(
-                _Task(task.unit, task.group + 1, result.payload, task.losses)
-            )
+            group = task.group + 1
+            self._ready[group].append(replace(task, group=group, payload=result.payload))
 
     def _again(self, tasks: Iterable[_Task]) -> None:
         for task in reversed(list(tasks)):
             self._ready[task.group].appendleft(task)
 
     # -- losses ---
+    def _vanished(self, tasks: list[_Task]) -> Iterator[Outcome]:
+        """Start again from the source: nobody is to blame when pictures vanish on their way."""
+        for task in reversed(tasks):
+            again = replace(task, group=0, payload=Chunk(task.unit), vanished=task.vanished + 1)
+            if again.vanished > _MOST_VANISHED:
+                text = f"its data vanished between workers {again.vanished} times"
+                yield self._given_up(task, "PayloadLost", text)
+            else:
+                self._again([again])
+
     def _lost(self, worker: _Worker, reason: str) -> Iterator[Outcome]:
         """Blame the oldest call alone, requeue the rest uncharged, replace the worker."""
         calls = list(worker.calls.values())
         worker.calls.clear()
-        self._backend.stop_worker(worker.handle)
         self._workers.remove(worker)
+        self._stop(worker.handle)
         self._again(task for tasks in calls[1:] for task in tasks)
-        for task in calls[0]:
+        for task in reversed(calls[0]):
             task.losses += 1
-            if task.losses >= self._limits.max_attempts:
-                self._budget.release(task.unit.id)
-                stage = self._groups[task.group].name
+            task.alone = task.losses >= self._alone_after
+            # A loss in company convicts nobody: whoever was there has the last attempt alone.
+            if task.losses >= self._limits.max_attempts and len(calls[0]) == 1:
                 text = f"the worker was lost {task.losses} times on this file ({reason})"
-                yield Failed(task.unit, Failure(task.unit, stage, "WorkerLost", text))
+                yield self._given_up(task, "WorkerLost", text)
             else:
                 self._again([task])
-        self._start(worker.group, worker.index)
+        if not self._draining:
+            self._start(worker.group, worker.index)
 
-    def _expire(self) -> Iterator[Outcome]:
+    def _given_up(self, task: _Task, kind: str, text: str) -> Failed:
+        self._budget.release(task.unit.id)
+        stage = self._groups[task.group].name
+        return Failed(task.unit, Failure(task.unit, stage, kind, text))
+
+    def _expire(self, now: float) -> Iterator[Outcome]:
+        """End calls that were over their time at ``now``, when results were last asked for: what
+        ended since then is a result, not a delay."""
         limit = self._limits.timeout_s
         if limit is None:
             return
         for worker in list(self._workers):
-            if worker.calls and time.monotonic() - worker.busy_since > limit:
+            oldest = next(iter(worker.calls.values()), [])
+            if oldest and now - worker.busy_since > limit * len(oldest):
                 yield from self._lost(worker, f"no result within {limit:g} s (limits.timeout_s)")
 
     # -- workers ---
@@ -307,7 +340,13 @@ class Scheduler:
 
     def _begin(self, group: int, index: int) -> Any:
         last = group == len(self._groups) - 1
-        return self._backend.start_worker(self._groups[group], index, last)
+        handle = self._backend.start_worker(self._groups[group], index, last)
+        self._running.append(handle)
+        return handle
+
+    def _stop(self, handle: Any) -> None:
+        self._running = [other for other in self._running if other is not handle]
+        self._backend.stop_worker(handle)
 
     def _finish_start(self, group: int, index: int, handle: Any) -> None:
         for attempt in range(1, _START_ATTEMPTS + 1):
@@ -315,7 +354,7 @@ class Scheduler:
             if reason is None:
                 self._workers.append(_Worker(group, index, handle))
                 return
-            self._backend.stop_worker(handle)
+            self._stop(handle)
             if attempt < _START_ATTEMPTS:
                 handle = self._begin(group, index)
         raise ExecutorError(f"no worker for {self._groups[group].name} comes up: {reason}")

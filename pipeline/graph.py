@@ -56,11 +56,19 @@ class Graph:
         return tuple(
             Group(
                 stages=self.stages[first:end],
-                keep=ALWAYS_KEPT.union(*(s.reads for s in self.stages[end:])),
+                keep=ALWAYS_KEPT | _needed(self.stages[end:]),
                 workers=max(1, workers.get(self.stages[first].name, 1)),
             )
             for first, end in bounds
         )
+
+
+def _needed(stages: Sequence[Stage]) -> frozenset[str]:
+    """The fields that a chunk must bring along for ``stages``: read before they are written."""
+    needed: frozenset[str] = frozenset()
+    for stage in reversed(stages):
+        needed = (needed - stage.writes) | stage.reads
+    return needed
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -22,8 +23,11 @@ class StageChain:
     def __init__(self, group: Group, context: WorkerContext) -> None:
         self._group = group
         limit_threads(context.threads)
-        for stage in group.stages:
-            stage.open(context)
+        with ExitStack() as opened:
+            for stage in group.stages:
+                stage.open(context)
+                opened.callback(stage.close)
+            self._opened = opened.pop_all()
         # Again: opening a stage may be what imported torch.
         limit_threads(context.threads)
 
@@ -49,18 +53,21 @@ class StageChain:
         ]
 
     def close(self) -> None:
-        """Close the stages in reverse order."""
-        for stage in reversed(self._group.stages):
-            stage.close()
+        """Close the stages in reverse order, each of them even when another one cannot."""
+        self._opened.close()
 
 
 def _call(stage: Stage, batch: list[Chunk]) -> list[Reply]:
     """One stage on one batch. A stage that raises is asked again chunk by chunk: whatever is
     wrong with one of them must not cost the others their result."""
     try:
-        replies = stage(batch)
+        replies = stage(list(batch))
         if len(replies) != len(batch):
             raise RuntimeError(f"{stage.name} returned {len(replies)} results for {len(batch)}")
+        # A picture under another one's name would be worse than none.
+        for reply, chunk in zip(replies, batch, strict=True):
+            if reply.unit.id != chunk.unit.id:
+                raise RuntimeError(f"{stage.name} returned the result of {reply.unit.source}")
         return replies
     except Exception as error:
         if len(batch) == 1:

@@ -1,10 +1,10 @@
 """Find the faces of each frame.
 
 Two looks. The first finds candidates on a pyramid of levels and tiles (``pyramid.py``) at a low
-threshold. The second shows each candidate to the detector alone, at the size where its landmarks
-are best, and keeps those that are confirmed: a real face scores near one whatever its size in
-the picture, a pattern does not. For RetinaFace it also divides the error of the landmarks of a
-20 px face by three. Detectors without a ``look_px`` refine by themselves and skip it.
+threshold. The second shows each candidate to the detector alone, at the size where it works
+best (its ``look_px``), and keeps those that are confirmed: a real face scores near one whatever
+its size in the picture, a pattern does not. It also divides the error of RetinaFace's landmarks
+on a 20 px face by three. A detector without ``look_px`` gets one look.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Select = Literal["all", "largest", "center"]
 
 _DEFAULT_SCORE = 0.6
 _CANDIDATE_SCORE = 0.3
+_MAX_CANDIDATES = 1000  # bounds the second look on a picture of mere texture
 _LOOK_OVER_FACE = 2.5
 _SAME_IOU = 0.4
 _SAME_CONTAINED = 0.7
@@ -187,7 +188,7 @@ def _merge(candidates: list[_Candidate]) -> list[Face]:
         if (iou > _SAME_IOU).any() or (candidate.cut and (contained > _SAME_CONTAINED).any()):
             continue
         kept.append(candidate.face)
-    return kept
+    return kept[:_MAX_CANDIDATES]
 
 
 def _without_contained(faces: list[Face]) -> list[Face]:

@@ -24,7 +24,7 @@ def orientation(exif: bytes) -> int | None:
     """The EXIF orientation, 1 to 8; None where absent or nonsense. Raises tiff_tags.TagError."""
     file = io.BytesIO(exif)
     layout, at = tiff_tags.layout_of(file)
-    tag = tiff_tags.directory_at(file, layout, at, tiff_tags.NEVER_READ).get(tiff_tags.ORIENTATION)
+    tag = tiff_tags.directory_at(file, layout, at).get(tiff_tags.ORIENTATION)
     value = tag.integers() if tag else ()
     return value[0] if value and 1 <= value[0] <= 8 else None
 
@@ -33,7 +33,7 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
     """Dots an inch as the EXIF block says, or None."""
     file = io.BytesIO(exif)
     layout, at = tiff_tags.layout_of(file)
-    return tiff_tags.resolution_of(tiff_tags.directory_at(file, layout, at, tiff_tags.NEVER_READ))
+    return tiff_tags.resolution_of(tiff_tags.directory_at(file, layout, at))
 
 
 def upright(exif: bytes) -> bytes:

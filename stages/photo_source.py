@@ -80,8 +80,10 @@ def decoding(source: str, container: str) -> Iterator[None]:
     """Turn whatever a codec raises about a bad file into one line that names the file."""
     try:
         yield
-    except (MediaError, MemoryError):
+    except MediaError:
         raise
+    except MemoryError as error:  # damaged sizes ask for absurd amounts, too
+        raise MediaError(f"{source}: not enough memory to decode it") from error
     except Exception as error:  # codecs raise SyntaxError, OSError, ValueError, struct.error …
         raise MediaError(
             f"{source}: damaged or not supported {TITLES[container]} file: {one_line(error)}"
@@ -143,7 +145,6 @@ def _iso_brand(file: BinaryIO, head: bytes, source: str) -> Container:
 def _is_raw_tiff(file: BinaryIO) -> bool:
     """Whether a TIFF holds sensor values (colour filter array or linear raw) anywhere."""
     try:
-        pages = tiff_tags.directories(file)
-        return any(tiff_tags.holds_sensor_data(file, page) for page in pages)
+        return tiff_tags.holds_sensor_data(file)
     except tiff_tags.TagError:
         return False

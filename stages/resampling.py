@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from restore_batch.stages.tiling import TiledAxis
 
@@ -75,15 +76,14 @@ class LineResampler:
     def _weigh(
         self, piece: torch.Tensor, first: torch.Tensor, weights: torch.Tensor
     ) -> torch.Tensor:
-        shape = [1] * piece.ndim
-        shape[self._dim] = -1
-        out: torch.Tensor | None = None
-        for tap in range(weights.shape[1]):
-            index = (first + tap).clamp_(0, piece.shape[self._dim] - 1)
-            term = piece.index_select(self._dim, index).mul_(weights[:, tap].reshape(shape))
-            out = term if out is None else out.add_(term)
-        assert out is not None
-        return out
+        taps = torch.arange(weights.shape[1], device=first.device)
+        index = (first[:, None] + taps).clamp_(0, piece.shape[self._dim] - 1)
+        lines = piece.movedim(self._dim, 0)
+        # Sums of weighted rows of a table in one pass: several times faster than tap by tap.
+        out = F.embedding_bag(
+            index, lines.flatten(1), per_sample_weights=weights, mode="sum"
+        ).unflatten(1, lines.shape[1:])
+        return out.movedim(0, self._dim)
 
 
 class SeamBlender:

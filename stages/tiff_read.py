@@ -9,11 +9,11 @@ Source: TIFF revision 6.0; Adobe Photoshop TIFF technical notes (Lab, ICC, image
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
-import tifffile
 from PIL import TiffImagePlugin
 
 from restore_batch.errors import MediaError
@@ -59,18 +59,20 @@ def _is_page(directory: Directory) -> bool:
     return _first(directory, _OLD_SUBFILE, 1) != 2
 
 
-def _pages(file: BinaryIO) -> list[tuple[int, Directory]]:
-    """Index in the chain and tags of every page."""
-    every = list(enumerate(tiff_tags.directories(file)))
+def _main_page(file: BinaryIO) -> tuple[int, Directory, int]:
+    """Index in the chain and tags of the first page, and how many pages there are."""
+    kinds = frozenset({_SUBFILE, _OLD_SUBFILE})
+    every = list(tiff_tags.directories(file, kinds))
     if not every:
         raise tiff_tags.TagError("no page in the file")
-    return [(index, page) for index, page in every if _is_page(page)] or every[:1]
+    pages = [index for index, kind in enumerate(every) if _is_page(kind)] or [0]
+    page = next(itertools.islice(tiff_tags.directories(file), pages[0], None))
+    return pages[0], page, len(pages)
 
 
 def header(file: BinaryIO) -> Header:
     """Read the tags. Raises TagError."""
-    pages = _pages(file)
-    page = pages[0][1]
+    _, page, pages = _main_page(file)
     width, height = _first(page, _WIDTH, 0), _first(page, _LENGTH, 0)
     if not width or not height:
         raise tiff_tags.TagError("no picture size in the tags")
@@ -83,7 +85,7 @@ def header(file: BinaryIO) -> Header:
         bits,
         channels,
         has_alpha=_alpha_channel(page) is not None,
-        pages=len(pages),
+        pages=pages,
         orientation=_orientation(page),
     )
 
@@ -103,10 +105,10 @@ def _alpha_channel(page: Directory) -> int | None:
 
 def decode(file: BinaryIO, source: str) -> Raster:
     """Decode the only page. Raises MediaError for what cannot be kept faithfully."""
-    (index, page), *others = _pages(file)
-    if others:
+    index, page, pages = _main_page(file)
+    if pages > 1:
         raise MediaError(
-            f"{source}: holds {len(others) + 1} pages; split it into one file a page "
+            f"{source}: holds {pages} pages; split it into one file a page "
             "(for example with tiffsplit)"
         )
     _refuse_unknown(page, source)
@@ -161,6 +163,8 @@ def _refuse_unknown(page: Directory, source: str) -> None:
 
 
 def _by_tifffile(file: BinaryIO, index: int, source: str) -> np.ndarray:
+    import tifffile  # its import is slow, and headers are read without it
+
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:

@@ -7,6 +7,7 @@ Source: TIFF revision 6.0 (section 2), TIFF technical note on BigTIFF, Exif 2.32
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ VALUE_SIZES = {
 }
 _MAX_ENTRIES = 4096
 _MAX_PAGES = 10_000
+_MAX_RAW_DIRECTORIES = 8
 
 
 class TagError(ValueError):
@@ -144,29 +146,37 @@ def _swapped(data: bytes, word: int) -> bytes:
     return data if word == 1 else np.frombuffer(data, f"u{word}").byteswap().tobytes()
 
 
+# Photoshop's layers can be larger than the picture, and are never kept.
+_NEVER_READ = frozenset({37724, 50341})
+# A hostile file may point thousands of tags at the same megabytes.
+_MAX_VALUE_BYTES = 256 << 20
+
+
 def directory_at(
-    file: BinaryIO, layout: Layout, at: int, without: frozenset[int] = frozenset()
+    file: BinaryIO, layout: Layout, at: int, only: frozenset[int] | None = None
 ) -> Directory:
+    """The directory at ``at``, or those of its tags that are in ``only``. Raises TagError."""
     found: Directory = {}
+    left = _MAX_VALUE_BYTES
     for entry in entries_of(file, layout, at)[0]:
-        if entry.kind not in VALUE_SIZES or entry.code in without:
+        unwanted = entry.code in _NEVER_READ or (only is not None and entry.code not in only)
+        if unwanted or entry.kind not in VALUE_SIZES:
             continue
         size, word = VALUE_SIZES[entry.kind]
+        if size * entry.count > left:
+            continue
         try:
             data = exactly(file, entry.value_at, size * entry.count)
-        except (TagError, OverflowError, MemoryError):
+        except (TagError, OverflowError):
             continue  # one value that points nowhere must not cost the others
+        left -= len(data)
         found[entry.code] = Tag(
             entry.kind, entry.count, data if layout.order == "<" else _swapped(data, word)
         )
     return found
 
 
-# Photoshop's layers can be larger than the picture, and are never kept.
-NEVER_READ = frozenset({37724, 50341})
-
-
-def directories(file: BinaryIO) -> Iterator[Directory]:
+def directories(file: BinaryIO, only: frozenset[int] | None = None) -> Iterator[Directory]:
     """The chain of directories of a TIFF file: one a page (or thumbnail, or mask).
 
     Raises TagError on a broken chain.
@@ -177,24 +187,33 @@ def directories(file: BinaryIO) -> Iterator[Directory]:
         if at in seen or len(seen) > _MAX_PAGES:
             raise TagError("the chain of pages runs in a circle")
         seen.add(at)
-        yield directory_at(file, layout, at, NEVER_READ)
+        yield directory_at(file, layout, at, only)
         _, link_at = entries_of(file, layout, at)
         link = exactly(file, link_at, layout.word)
         at = layout.unpack("Q" if layout.big else "I", link)
 
 
-def holds_sensor_data(file: BinaryIO, page: Directory) -> bool:
-    """Whether ``page`` or one of its sub-directories is a camera's raw picture."""
-    if _DNG_VERSION in page:
-        return True
+def holds_sensor_data(file: BinaryIO) -> bool:
+    """Whether one of the first pages, or a sub-directory of one, is a camera's raw picture.
+
+    Raises TagError.
+    """
     layout, _ = layout_of(file)
-    branches = [page]
-    for at in page[SUB_IFDS].integers() if SUB_IFDS in page else ():
-        branches.append(directory_at(file, layout, at, NEVER_READ))
-    sensor = ((32803,), (34892,))
-    return any(
-        _PHOTOMETRIC in branch and branch[_PHOTOMETRIC].integers() in sensor for branch in branches
-    )
+    telling = frozenset({_DNG_VERSION, _PHOTOMETRIC, SUB_IFDS})
+    for page in itertools.islice(directories(file, telling), _MAX_RAW_DIRECTORIES):
+        branches = page[SUB_IFDS].integers() if SUB_IFDS in page else ()
+        parts = [
+            page,
+            *(directory_at(file, layout, at, telling) for at in branches[:_MAX_RAW_DIRECTORIES]),
+        ]
+        if any(_DNG_VERSION in part or _is_sensor(part) for part in parts):
+            return True
+    return False
+
+
+def _is_sensor(directory: Directory) -> bool:
+    """Photometric interpretation: colour filter array, or linear raw."""
+    return _PHOTOMETRIC in directory and directory[_PHOTOMETRIC].integers() in ((32803,), (34892,))
 
 
 @dataclass(frozen=True)
@@ -232,7 +251,7 @@ def tree(file: BinaryIO, *, of_raw: bool = False) -> Tree:
     Raises TagError when there is no directory at all; a broken sub-directory is left out.
     """
     layout, at = layout_of(file)
-    main = directory_at(file, layout, at, NEVER_READ)
+    main = directory_at(file, layout, at)
 
     def branch(parent: Directory, code: int) -> Directory:
         place = parent[code].integers() if code in parent else ()

@@ -157,8 +157,10 @@ def test_a_state_dict_that_does_not_fit_is_refused_by_key(change: str) -> None:
         st.lists(st.integers(0, 3), max_size=5).map(torch.zeros),
     )
 )
-def test_recognising_never_raises_on_a_foreign_state_dict(state: dict[str, torch.Tensor]) -> None:
-    assert recognise_faces(state) is None
+def test_a_foreign_state_dict_is_not_recognised_and_raises_nothing(
+    state: dict[str, torch.Tensor],
+) -> None:
+    assert infer(state) is None
 
 
 def test_an_input_of_another_size_is_refused() -> None:

@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import NoOptions, Runtime
+from restore_batch.models.batching import equal_size_batches
 from restore_batch.models.joblib_arrays import read_arrays
 from restore_batch.models.mtcnn import FAMILY, Detector
 
@@ -215,3 +216,31 @@ def test_the_result_of_a_picture_does_not_depend_on_its_company() -> None:
     _, accompanied, _ = mtcnn([rgb_hwc[:200], rgb_hwc, rgb_hwc[::2, ::2]], 0.7)
     assert [f.box_xyxy for f in alone] == [f.box_xyxy for f in accompanied]
     assert np.array_equal(alone[0].landmarks_xy, accompanied[0].landmarks_xy)
+
+
+def test_pictures_of_one_size_share_the_networks_batches() -> None:
+    """The path of a GPU, where batches are larger than one picture."""
+    from PIL import Image
+
+    pictures = []
+    for name in ("congress_D000096", "congress_K000394", "congress_N000147"):
+        with Image.open(data.photos() / "portraits" / f"{name}.jpg") as picture:
+            pictures.append(np.asarray(picture.convert("RGB")))
+    blank = np.zeros_like(pictures[0])
+    mtcnn = detector()
+    with torch.inference_mode():
+        together = mtcnn._detect([pictures[0], blank, *pictures[1:]], 0.7)
+    alone = mtcnn([pictures[0], blank, *pictures[1:]], 0.7)
+    assert [len(faces) for faces in together] == [1, 0, 1, 1]
+    for one, other in zip(together, alone, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert np.allclose(a.box_xyxy, b.box_xyxy, atol=1e-2)
+            assert np.allclose(a.landmarks_xy, b.landmarks_xy, atol=1e-2)
+
+
+def test_batches_hold_one_size_within_the_limit_and_each_picture_once() -> None:
+    sizes = [(10, 20), (10, 20), (30, 30), (10, 20), (30, 30)]
+    images = [np.zeros((*size, 3), np.uint8) for size in sizes]
+    batches = equal_size_batches(images, "cuda", 400)
+    assert batches == [[0, 1], [3], [2], [4]]
+    assert equal_size_batches(images, "cpu", 400) == [[0], [1], [2], [3], [4]]

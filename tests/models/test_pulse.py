@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from restore_batch.models.pulse import (
     network,
     recognise,
 )
+from restore_batch.models.safe_load import load_state
 
 from support.parity import Case, case, scaled
 
@@ -163,6 +165,20 @@ def test_the_authors_files_make_one_network_together() -> None:
         network({k: v for k, v in synthesis.items() if k != "torgb.bias"}, **TINY)
     with pytest.raises(WeightsError, match="not PULSE"):
         network({"conv.weight": torch.zeros(1)})
+
+
+def test_the_authors_files_are_read_together_by_their_names(tmp_path: Path) -> None:
+    state = _tiny().state_dict()
+    fit = {"mean": state.pop("mean"), "std": state.pop("std")}
+    paths = [tmp_path / name for name in ("synthesis.pt", "gaussian_fit.pt")]
+    torch.save(state, paths[0])
+    torch.save(fit, paths[1])
+    together = load_state(paths)
+    assert recognise(together) == TINY
+    net = network(together, **TINY)
+    assert isinstance(net, SearchableSynthesis)
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in (state | fit).items())
+    assert type(network(load_state(paths[:1]))) is Synthesis
 
 
 def test_the_gaussian_is_the_mean_and_unbiased_deviation_of_the_draws() -> None:

@@ -121,6 +121,18 @@ def test_a_batch_gives_what_single_pictures_give() -> None:
         assert [f.box_xyxy for f in alone] == [f.box_xyxy for f in faces]
 
 
+def test_pictures_of_one_size_share_a_batch() -> None:
+    """The path of a GPU, where batches are larger than one picture."""
+    detector = random_detector()
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 3), dtype=np.uint8)
+    with torch.inference_mode():
+        together = detector._detect(images, 0.3)
+    for faces, alone in zip(together, detector(list(images), 0.3), strict=True):
+        assert len(faces) == len(alone) > 0
+        boxes = np.array([f.box_xyxy for f in faces]), np.array([f.box_xyxy for f in alone])
+        assert np.allclose(*boxes, atol=1e-2)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (8, 300), (33, 31)])
 def test_odd_sizes_do_not_break_it(size: tuple[int, int]) -> None:
     image = np.full((*size, 3), 128, np.uint8)

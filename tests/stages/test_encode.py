@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Unit
@@ -78,7 +79,7 @@ def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
     """A row function that fails halfway, as a codec or a full disk would."""
 
     class Torn(np.ndarray):
-        def __getitem__(self, key: object) -> object:
+        def __getitem__(self, key: Any) -> Any:
             if isinstance(key, slice) and key.start and key.start > 500:
                 raise OSError("No space left on device")
             return super().__getitem__(key)
@@ -216,10 +217,10 @@ def test_transparency_is_kept_where_the_container_has_it(
 def test_transparency_is_flattened_over_white_and_said(
     suffix: str, dtype: type, tmp_path: Path
 ) -> None:
-    top = np.iinfo(dtype).max
-    red = np.zeros((16, 16, 3), dtype)
+    top = int(np.iinfo(dtype).max)
+    red: np.ndarray = np.zeros((16, 16, 3), dtype)
     red[..., 0] = top
-    alpha = np.full((16, 16), top // 2, dtype)
+    alpha: np.ndarray = np.full((16, 16), top // 2, dtype)
     alpha[:8] = 0
     path = tmp_path / ("a" + suffix)
     warnings = write(Frame(red, alpha), PhotoMeta("png"), path, quality=100)
@@ -242,7 +243,7 @@ def test_a_jpeg_is_written_at_95_or_better(
 ) -> None:
     meta = PhotoMeta("jpeg", quality_hint={"jpeg_quality": source})
     write(Frame(_rgb()), meta, tmp_path / "a.jpg")
-    picture = Image.open(tmp_path / "a.jpg")
+    picture = JpegImagePlugin.JpegImageFile(tmp_path / "a.jpg")
     assert jpeg_segments.estimated_quality(_head(tmp_path / "a.jpg").tables) == expected
     assert [sampling[1:3] for sampling in picture.layer] == [(1, 1)] * 3
 
@@ -280,8 +281,9 @@ def test_a_tiff_keeps_its_lossless_compression(
     frame, meta, _ = read(str(tmp_path / "a.tif"), 1)
     write(frame, meta, tmp_path / "b.tif")
     with tifffile.TiffFile(tmp_path / "b.tif") as tiff:
-        assert tiff.pages[0].compression.name == expected
-        assert tiff.pages[0].predictor == (1 if source is None else 2)
+        page: Any = tiff.pages[0]
+        assert page.compression.name == expected
+        assert page.predictor == (1 if source is None else 2)
         assert np.array_equal(tiff.asarray(), _rgb())
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Unit
@@ -163,3 +165,27 @@ def test_the_heic_keeps_its_camera_data(tmp_path: Path) -> None:
     assert b"Canon EOS 5D Mark IV" in meta.exif
     assert meta.dpi == (300.0, 300.0)
     assert frame.rgb_hwc.shape == (410, 335, 3)
+
+
+SMALL = ["tiny.png", "gray_1ch.jpg", "portrait.webp", "portrait.avif", "animated.gif"]
+
+
+@pytest.mark.parametrize("name", [*SMALL, "rgb16.tif", "portrait.jp2", "metadata.jpg"])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(damage=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8))
+def test_damage_anywhere_ends_in_a_picture_or_in_one_line(
+    name: str, damage: list[tuple[float, int]], tmp_path: Path
+) -> None:
+    content = bytearray((_folder() / name).read_bytes())
+    for place, value in damage:
+        # Most of the damage near the start, where the headers are.
+        content[int(place**4 * (len(content) - 1))] = value
+    path = tmp_path / "damaged.bin"
+    path.write_bytes(content)
+    try:
+        frame, _, _ = read(str(path), 2)
+    except MediaError as error:
+        assert "damaged.bin" in str(error)
+        assert "\n" not in str(error)
+    else:
+        assert frame.width * frame.height <= 2e6
