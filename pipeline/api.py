@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -63,22 +64,23 @@ def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
         raise ValueError(f"expected (H, W, 3) uint8 or uint16, got {array.shape} {array.dtype}")
     if "inputs" in job_options or "output" in job_options:
         raise UsageError("restore_image takes a picture: `inputs` and `output` belong to run()")
-    job = job_from_mapping({**job_options, "inputs": ["."], "output": "unused"})
     unit = Unit("image", "photo", "image", "image.png", "", "", "")
-    (reply,) = _chain(job.model_dump_json()).process([Chunk(unit, frames=(Frame(array),))])
+    chain = _chain(json.dumps(job_options, sort_keys=True))
+    (reply,) = chain.process([Chunk(unit, frames=(Frame(array),))])
     if isinstance(reply, Failure):
         raise MediaError(f"{reply.stage}: {reply.message}")
     return reply.pasted[0].rgb_hwc
 
 
 @lru_cache(maxsize=2)
-def _chain(job_json: str) -> StageChain:
+def _chain(options_json: str) -> StageChain:
     from restore_batch.pipeline.graph import Graph
     from restore_batch.pipeline.resources import share_out, this_machine
     from restore_batch.pipeline.worker import StageChain
     from restore_batch.stages.base import WorkerContext
 
-    job = Job.model_validate_json(job_json)
+    options = json.loads(options_json)
+    job = job_from_mapping({**options, "inputs": ["."], "output": "unused"})
     share = share_out(job, this_machine())
     stages = make_stages(LoadedJob(job), store_for(job))
     graph = Graph(stages)

@@ -202,7 +202,7 @@ def watcher_for(*, quiet: bool) -> Quiet | Plain | LiveView:
 
 def _line(outcome: Outcome) -> str:
     if not isinstance(outcome, Done):
-        return f"failed: {_named(outcome.unit.source, outcome.failure.message)}"
+        return f"failed: {shown(outcome.unit.source)} (why is said at the end)"
     chunk = outcome.chunk
     faces = sum(len(records) for records in chunk.records)
     plural = "face" if faces == 1 else "faces"

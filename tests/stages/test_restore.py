@@ -28,9 +28,7 @@ class Invert:
         self.batches: list[int] = []
         self.native: list[float] = []
 
-    def __call__(
-        self, crops: Sequence[np.ndarray], native: Sequence[float]
-    ) -> list[np.ndarray]:
+    def __call__(self, crops: Sequence[np.ndarray], native: Sequence[float]) -> list[np.ndarray]:
         if len(crops) > self.largest_batch:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if self.poison is not None and any(crop[0, 0, 0] == self.poison for crop in crops):

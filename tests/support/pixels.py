@@ -62,9 +62,7 @@ def packaged_upscaler(name: str) -> Upscaler:
     file = next(source[0] for source in card.sources if source[0].package)
     assert file.package_path is not None
     path = Path(package.__file__).parents[1] / file.package_path
-    return realesrgan.build(
-        load_state([path]), card, realesrgan.RealESRGANOptions(), Runtime()
-    )
+    return realesrgan.build(load_state([path]), card, realesrgan.RealESRGANOptions(), Runtime())
 
 
 def face_at(

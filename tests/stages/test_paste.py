@@ -1,0 +1,462 @@
+"""Pasted faces: in place to a fraction of a pixel, without edge, cast, false colour or loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restore_batch.errors import UsageError
+from restore_batch.stages import blend, masks
+from restore_batch.stages.compositing import crop_to_output, inside_source, paste_face
+from restore_batch.stages.geometry import invert, warp
+from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
+from restore_batch.stages.paste import Mask, Paste
+from restore_batch.stages.upscale import Upscale
+
+from support.parity import Case, case
+from support.pixels import chunk_with_faces, face_at, smooth_picture
+
+Faces = list[tuple[Face, Alignment]]
+
+
+def ready(frame: Frame, faces: Faces, restored: np.ndarray | None, scale: float = 2) -> Chunk:
+    """A photo as it comes to the paste stage; ``restored`` None stands for inverted crops."""
+    chunk = chunk_with_faces(frame, faces)
+    given_back = 255 - chunk.crops[0] if restored is None else restored
+    (large,) = Upscale(None, scale)([replace(chunk, restored=(given_back,))])
+    assert isinstance(large, Chunk), large
+    return large
+
+
+def paste(stage: Paste, chunk: Chunk) -> tuple[Frame, tuple[FaceRecord, ...]]:
+    (done,) = stage([chunk])
+    assert isinstance(done, Chunk), done
+    return done.pasted[0], done.records[0]
+
+
+def shade(chunk: Chunk, *levels: float) -> np.ndarray:
+    """The crops, brighter by ``levels`` in R, G, B: a restorer with a cast."""
+    return np.clip(chunk.crops[0] + np.array(levels), 0, 255).astype(np.uint8)
+
+
+def shift_px(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """By how much a picture moved to the right and down: least squares on its gradients."""
+    down, right = np.gradient(before)
+    slopes = np.stack([right.ravel(), down.ravel()], axis=1)
+    x, y = np.linalg.lstsq(slopes, (before - after).ravel(), rcond=None)[0]
+    return float(x), float(y)
+
+
+def grey_frame(side: int = 300) -> Frame:
+    return Frame(np.repeat(smooth_picture(side, side)[..., :1], 3, axis=2), grey=True)
+
+
+# --- where ---------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    scale=st.floats(1.0, 4.0),
+    degrees=st.floats(-180, 180),
+    side_px=st.floats(110, 250),
+    x=st.floats(130, 180),
+    width=st.integers(301, 330),
+    seed=st.integers(0, 99),
+)
+def test_an_unrestored_crop_returns_to_where_it_came_from(
+    scale: float, degrees: float, side_px: float, x: float, width: int, seed: int
+) -> None:
+    source = smooth_picture(width, 310, seed, detail_px=9)
+    size_wh = (round(width * scale), round(310 * scale))
+    large = np.asarray(cv2.resize(source, size_wh, interpolation=cv2.INTER_CUBIC))
+    _, alignment = face_at(x, 151.3, side_px, degrees)
+    crop = warp(source, alignment.matrix, 512).astype(np.float32)
+    canvas = np.zeros_like(large)
+    place = crop_to_output(alignment.matrix, (width, 310), size_wh)
+    paste_face(canvas, canvas.copy(), crop, np.ones((512, 512), np.float32), place)
+    half = int(side_px * scale * 0.3)  # a square inside the crop, however it is turned
+    centre_x = round((x + 0.5) * scale)
+    centre_y = round(151.8 * scale)
+    window = np.s_[centre_y - half : centre_y + half, centre_x - half : centre_x + half]
+    before = large[window].mean(axis=2)
+    after = canvas[window].mean(axis=2)
+    assert np.hypot(*shift_px(before, after)) < 0.1
+    assert np.abs(before - after).mean() < 6
+
+
+def test_a_shift_of_half_a_pixel_would_be_seen() -> None:
+    source = smooth_picture(300, 300, detail_px=9)
+    moved = cv2.warpAffine(source, np.array([[1, 0, 0.5], [0, 1, 0]]), (300, 300))
+    a, b = (image[50:250, 50:250].mean(axis=2) for image in (source, np.asarray(moved)))
+    assert shift_px(a, b) == pytest.approx((0.5, 0), abs=0.1)
+
+
+def test_a_crop_reduced_at_pasting_does_not_alias() -> None:
+    checks = np.indices((512, 512)).sum(axis=0) % 2 * 255.0
+    crop = np.repeat(checks[..., None], 3, axis=2).astype(np.float32)
+    _, alignment = face_at(100, 100, 90)
+    canvas = np.zeros((200, 200, 3), np.uint8)
+    place = crop_to_output(alignment.matrix, (200, 200), (200, 200))
+    paste_face(canvas, canvas.copy(), crop, np.ones((512, 512), np.float32), place)
+    inside = canvas[70:130, 70:130].astype(float)
+    assert abs(inside.mean() - 127.5) < 2
+    assert inside.std() < 12
+
+
+def test_pixels_far_from_the_face_are_those_of_the_enlarged_frame() -> None:
+    chunk = ready(Frame(smooth_picture(300, 300)), [face_at(100, 100, 100, 20)], None)
+    pasted, _ = paste(Paste(2), chunk)
+    changed = (pasted.rgb_hwc != chunk.upscaled[0].rgb_hwc).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert changed[190:210, 190:210].all()
+    # Half the diagonal of the crop at output size is 141 px.
+    assert np.hypot(rows - 200, columns - 200).max() < 142
+
+
+def test_a_frame_without_faces_is_passed_on_uncopied() -> None:
+    chunk = ready(Frame(smooth_picture(60, 60)), [], None)
+    pasted, records = paste(Paste(2), chunk)
+    assert pasted is chunk.upscaled[0]
+    assert records == ()
+
+
+def test_the_enlarged_frame_itself_is_never_changed() -> None:
+    chunk = ready(Frame(smooth_picture(200, 200)), [face_at(100, 100, 100)], None)
+    before = chunk.upscaled[0].rgb_hwc.copy()
+    pasted, _ = paste(Paste(2), chunk)
+    np.testing.assert_array_equal(chunk.upscaled[0].rgb_hwc, before)
+    assert (pasted.rgb_hwc != before).any()
+
+
+# --- edges and colours ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("face_px", [64, 128, 256, 512, 1024])
+def test_the_square_mask_is_nil_at_the_border_full_inside_and_smooth(face_px: int) -> None:
+    mask = masks.square_mask(face_px)
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    assert (border == 0).all()
+    inner = slice(round(face_px * 0.23), round(face_px * 0.77))
+    np.testing.assert_allclose(mask[inner, inner], 1, atol=1e-5)
+    assert np.abs(np.diff(mask, axis=1)).max() < 14 / face_px
+    np.testing.assert_allclose(mask, mask[::-1, ::-1], atol=1e-6)
+    np.testing.assert_allclose(mask, mask.T, atol=1e-6)
+
+
+def test_a_pasted_face_has_no_edge() -> None:
+    frame = Frame(np.full((300, 300, 3), 100, np.uint8))
+    chunk = ready(frame, [face_at(150, 150, 200, 30)], None)
+    chunk = replace(chunk, restored=(shade(chunk, 40, 40, 40),))
+    pasted, _ = paste(Paste(2, match_colour=False), chunk)
+    level = pasted.rgb_hwc[..., 0].astype(int)
+    assert level.max() == 140
+    assert max(np.abs(np.diff(level, axis=0)).max(), np.abs(np.diff(level, axis=1)).max()) <= 2
+
+
+def test_a_cast_of_the_restorer_does_not_reach_the_picture() -> None:
+    frame = Frame(smooth_picture(300, 300, detail_px=20) // 2 + 60)
+    chunk = ready(frame, [face_at(150, 150, 200)], None)
+    chunk = replace(chunk, restored=(shade(chunk, 30, 5, -25),))
+    large = chunk.upscaled[0].rgb_hwc.astype(int)
+    matched = paste(Paste(2), chunk)[0].rgb_hwc - large
+    unmatched = paste(Paste(2, match_colour=False), chunk)[0].rgb_hwc - large
+    assert np.abs(unmatched[250:350, 250:350].mean(axis=(0, 1)) - (30, 5, -25)).max() < 3
+    assert np.abs(matched[250:350, 250:350].mean(axis=(0, 1))).max() < 1
+
+
+def test_what_the_restorer_sharpened_survives_colour_matching() -> None:
+    source = smooth_picture(300, 300, detail_px=4)
+    chunk = ready(Frame(cv2.GaussianBlur(source, (0, 0), 3)), [face_at(150, 150, 200)], None)
+    sharp = np.stack([warp(source, chunk.alignments[0][0].matrix, 512)])
+    pasted, _ = paste(Paste(2), replace(chunk, restored=(sharp,)))
+    wanted = np.asarray(cv2.resize(source, (600, 600), interpolation=cv2.INTER_CUBIC))
+    middle = np.s_[240:360, 240:360]
+    error = np.abs(pasted.rgb_hwc[middle].astype(int) - wanted[middle]).mean()
+    before = np.abs(chunk.upscaled[0].rgb_hwc[middle].astype(int) - wanted[middle]).mean()
+    assert error < before / 3
+
+
+def test_a_face_cut_by_the_border_takes_no_colour_from_what_is_outside() -> None:
+    frame = Frame(np.full((200, 200, 3), 90, np.uint8))
+    chunk = ready(frame, [face_at(10, 100, 120)], None)
+    known = inside_source(chunk.alignments[0][0].matrix, 512, (200, 200)) > 0
+    assert 0.4 < known.mean() < 0.7
+    crops, restored = chunk.crops[0].copy(), chunk.crops[0].copy()
+    crops[0][~known] = 255  # what filled the crop outside of the picture
+    restored[0][known] += 20
+    pasted, _ = paste(Paste(2), replace(chunk, crops=(crops,), restored=(restored,)))
+    # Next to the border interpolation reaches one source pixel outside.
+    assert np.abs(pasted.rgb_hwc[:, 4:].astype(int) - 90).max() <= 2
+
+
+def test_the_inside_of_the_source_ends_where_its_pixels_end() -> None:
+    inside = inside_source(np.array([[1.0, 0, 10], [0, 1, 0]]), 32, (8, 40))
+    assert inside[0].tolist() == [0.0] * 10 + [1.0] * 8 + [0.0] * 14
+
+
+# --- grey, 16 bits, alpha ------------------------------------------------------------------------
+
+
+def test_a_grey_photo_stays_exactly_grey() -> None:
+    chunk = ready(grey_frame(), [face_at(150, 150, 200, 10)], None)
+    coloured = smooth_picture(512, 512, 5)[None]
+    pasted, _ = paste(Paste(2), replace(chunk, restored=(coloured,)))
+    assert pasted.grey
+    assert (pasted.rgb_hwc == pasted.rgb_hwc[..., :1]).all()
+    assert (pasted.rgb_hwc != chunk.upscaled[0].rgb_hwc).any()
+
+
+def test_sixteen_bits_stay_and_a_slope_shows_no_steps_of_eight() -> None:
+    slope = np.linspace(20000, 24000, 300)
+    wide = np.repeat(np.tile(slope, (300, 1))[..., None], 3, axis=2).astype(np.uint16)
+    chunk = ready(Frame(wide), [face_at(150, 150, 240)], None)
+    restored = chunk.crops[0].copy()
+    restored[0, 0, 0] ^= 1  # one pixel of the border, else nothing was restored
+    pasted, records = paste(Paste(2), replace(chunk, restored=(restored,)))
+    assert records[0].restored
+    assert pasted.rgb_hwc.dtype == np.uint16
+    line = pasted.rgb_hwc[300, 150:450, 0].astype(int)
+    expected = chunk.upscaled[0].rgb_hwc[300, 150:450, 0].astype(int)
+    assert np.abs(line - expected).max() < 150  # eight bits are off by up to 128, and then jump
+    assert np.abs(np.diff(line)).max() < 40
+
+
+def test_debanding_moves_no_value_beyond_its_rounding() -> None:
+    face = smooth_picture(64, 64).astype(np.float32)
+    moved = blend.deband(face) - face
+    assert np.abs(moved).max() <= 0.5
+    assert np.abs(moved).max() > 0.1
+
+
+def test_alpha_passes_unchanged() -> None:
+    alpha = smooth_picture(200, 200)[..., 0]
+    chunk = ready(Frame(smooth_picture(200, 200), alpha), [face_at(100, 100, 100)], None)
+    pasted, _ = paste(Paste(2), chunk)
+    assert pasted.alpha_hw is chunk.upscaled[0].alpha_hw
+
+
+# --- how much ------------------------------------------------------------------------------------
+
+
+def test_strength_blends_between_the_enlarged_and_the_restored_face() -> None:
+    chunk = ready(Frame(np.full((200, 200, 3), 100, np.uint8)), [face_at(100, 100, 120)], None)
+    chunk = replace(chunk, restored=(shade(chunk, 80, 80, 80),))
+    for strength, level in ((1.0, 180), (0.5, 140), (0.25, 120)):
+        pasted, records = paste(Paste(2, strength, match_colour=False), chunk)
+        assert pasted.rgb_hwc[200, 200, 0] == level
+        assert records[0].blend == strength
+    pasted, records = paste(Paste(2, 0.0), chunk)
+    assert pasted is chunk.upscaled[0]
+    assert not records[0].restored
+
+
+def test_a_face_larger_than_the_restorers_output_is_recorded_and_not_pasted() -> None:
+    chunk = ready(Frame(smooth_picture(900, 700)), [face_at(450, 350, 620)], None, 1)
+    pasted, (record,) = paste(Paste(1), chunk)
+    assert pasted is chunk.upscaled[0]
+    assert (record.restored, record.blend) == (False, 0.0)
+    assert "620" in record.note
+    assert "512" in record.note
+
+
+def test_a_face_the_restorer_did_not_change_is_not_softened_by_pasting() -> None:
+    chunk = ready(Frame(smooth_picture(200, 200)), [face_at(100, 100, 100)], None)
+    pasted, (record,) = paste(Paste(2), replace(chunk, restored=chunk.crops))
+    assert pasted is chunk.upscaled[0]
+    assert not record.restored
+
+
+class Look:
+    """An identity model that sees mean colours only."""
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        colours = np.stack([crop.reshape(-1, 3).mean(axis=0) - 100 for crop in crops])
+        return colours / np.linalg.norm(colours, axis=1, keepdims=True)
+
+
+def test_a_restoration_that_looks_like_another_is_lowered_and_recorded() -> None:
+    source = np.full((300, 300, 3), (140, 100, 100), np.uint8)
+    faces = [face_at(80, 80, 100), face_at(220, 220, 100)]
+    chunk = ready(Frame(source), faces, None)
+    restored = chunk.crops[0].copy()
+    restored[0] = (130, 140, 100)  # cosine 0.6
+    restored[1] = (140, 102, 100)  # cosine 0.999
+    chunk = replace(chunk, restored=(restored,))
+    stage = Paste(2, 1.0, match_colour=False, min_identity=0.8)
+    stage.embedder = Look()
+    pasted, (stranger, likeness) = paste(stage, chunk)
+    assert stranger.identity == pytest.approx(0.6, abs=1e-3)
+    assert stranger.blend == pytest.approx(0.75, abs=1e-3)
+    assert "0.60" in stranger.note
+    assert likeness.blend == 1.0
+    assert pasted.rgb_hwc[161, 161, 1] == 130
+
+
+@given(st.floats(0, 1), st.floats(-1, 1), st.floats(0.01, 1))
+def test_lowering_never_raises_and_is_complete_at_no_likeness(
+    strength: float, identity: float, least: float
+) -> None:
+    lowered = blend.lowered_blend(strength, identity, least)
+    assert 0 <= lowered <= strength
+    assert identity > 0 or lowered == 0
+    assert identity < least or lowered == strength
+
+
+class Half:
+    """A parser that takes the upper half of a crop for face, or nothing at all."""
+
+    def __init__(self, share: float = 0.5) -> None:
+        self.share = share
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
+        inside = np.zeros((512, 512), np.float32)
+        inside[: int(512 * self.share)] = 1
+        assert all(crop.shape == (512, 512, 3) for crop in crops)
+        return [inside for _ in crops]
+
+
+@pytest.mark.parametrize("face_px", [256, 512])
+def test_a_parsed_mask_keeps_the_restoration_to_the_face(face_px: int) -> None:
+    chunk = ready(
+        Frame(np.full((300, 300, 3), 100, np.uint8)), [face_at(150, 150, 200, 0, face_px)], None
+    )
+    chunk = replace(chunk, restored=(shade(chunk, 60, 60, 60),))
+    stage = Paste(2, match_colour=False)
+    stage.parser = Half()
+    level = paste(stage, chunk)[0].rgb_hwc[:, 300, 0]
+    assert level[200] == 160
+    assert level[370] == 100
+    assert 120 < level[300] < 140
+
+
+@pytest.mark.parametrize(("mask", "share"), [("auto", 0.01), ("feather", 0.5)])
+def test_a_parser_that_finds_no_face_or_is_not_wanted_leaves_the_square(
+    mask: Mask, share: float
+) -> None:
+    chunk = ready(Frame(np.full((300, 300, 3), 100, np.uint8)), [face_at(150, 150, 200)], None)
+    chunk = replace(chunk, restored=(shade(chunk, 60, 60, 60),))
+    stage = Paste(2, mask=mask, match_colour=False)
+    stage.parser = Half(share)
+    assert paste(stage, chunk)[0].rgb_hwc[400, 300, 0] == 160
+
+
+# --- several faces, several photos ---------------------------------------------------------------
+
+
+def test_neighbours_share_pixels_and_the_order_does_not_matter() -> None:
+    faces = [face_at(120, 150, 120), face_at(180, 150, 120), face_at(150, 210, 90)]
+    chunk = ready(Frame(np.full((300, 300, 3), 50, np.uint8)), faces, None)
+    tones = np.array([100, 150, 200], np.uint8)
+    restored = np.broadcast_to(tones[:, None, None, None], (3, 512, 512, 3)).copy()
+    stage = Paste(2, match_colour=False)
+    pasted, _ = paste(stage, replace(chunk, restored=(restored,)))
+    order = [2, 0, 1]
+    turned = replace(
+        chunk,
+        faces=(tuple(chunk.faces[0][i] for i in order),),
+        alignments=(tuple(chunk.alignments[0][i] for i in order),),
+        crops=(chunk.crops[0][order],),
+        restored=(restored[order],),
+    )
+    again, _ = paste(stage, turned)
+    assert np.abs(pasted.rgb_hwc.astype(int) - again.rgb_hwc).max() <= 1
+    middles = [(240, 300), (360, 300), (300, 420)]
+    for (x, y), tone in zip(middles, tones, strict=True):
+        assert abs(int(pasted.rgb_hwc[y, x, 0]) - tone) <= 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 60), st.floats(0, 60), st.floats(5, 60)), min_size=2, max_size=4
+    )
+)
+def test_shares_of_neighbours_never_exceed_one(discs: list[tuple[float, float, float]]) -> None:
+    axis = np.arange(0, 60, 4)
+    total = np.zeros((axis.size, axis.size))
+    for index, own in enumerate(discs):
+        share = masks.ownership(axis, axis, own, discs[:index] + discs[index + 1 :])
+        in_crop = np.hypot(axis - own[0], (axis - own[1])[:, None]) < 0.8 * own[2]
+        total += in_crop * (1.0 if share is None else share)
+    assert total.max() <= 1 + 1e-5
+
+
+def test_a_face_left_alone_keeps_its_pixels_from_a_restored_neighbour() -> None:
+    faces = [face_at(300, 300, 560), face_at(520, 300, 300)]
+    chunk = ready(Frame(np.full((600, 700, 3), 100, np.uint8)), faces, None, 1)
+    chunk = replace(chunk, restored=(shade(chunk, 80, 80, 80),))
+    pasted, (large, small) = paste(Paste(1, match_colour=False), chunk)
+    assert (large.restored, small.restored) == (False, True)
+    assert (pasted.rgb_hwc[:, :400] == 100).all()
+    assert pasted.rgb_hwc[330, 520, 0] == 180
+
+
+def test_a_faulty_photo_fails_alone() -> None:
+    good = ready(Frame(smooth_picture(100, 100)), [face_at(50, 50, 60)], None)
+    bad = replace(good, restored=(good.restored[0][:0],))
+    wrong_size = replace(good, upscaled=(Frame(smooth_picture(150, 150)),))
+    results = Paste(2)([bad, good, wrong_size])
+    assert isinstance(results[0], Failure)
+    assert isinstance(results[1], Chunk)
+    assert isinstance(results[2], Failure)
+    assert "expected 200x200" in results[2].message
+
+
+def test_every_face_of_every_frame_has_a_record_of_plain_numbers() -> None:
+    one = ready(Frame(smooth_picture(200, 200)), [face_at(100, 100, 100)], None)
+    fields = ("frames", "faces", "alignments", "crops", "restored", "upscaled")
+    film = replace(one, **{name: getattr(one, name) * 3 for name in fields})
+    (done,) = Paste(2)([film])
+    assert isinstance(done, Chunk)
+    assert [len(records) for records in done.records] == [1, 1, 1]
+    record = done.records[2][0]
+    assert record.landmarks_xy[0] == tuple(map(float, one.faces[0][0].landmarks_xy[0]))
+    assert all(type(v) is float for point in record.landmarks_xy for v in point)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"strength": 1.5}, {"strength": -0.1}, {"mask": "parse"}, {"min_identity": 0.0}]
+)
+def test_impossible_settings_are_refused_at_once(bad: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=r"expected|needs"):
+        Paste(2, **bad)  # type: ignore[arg-type]
+
+
+# --- parity with facexlib ------------------------------------------------------------------------
+
+
+def _official_paste(fixture: Case, parsed: bool) -> np.ndarray:
+    """The published composition, with this package's masks: (640, 640, 3) BGR uint8."""
+    image = fixture.gold["image"]
+    size_wh = (image.shape[1] * 2, image.shape[0] * 2)
+    result = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LANCZOS4))
+    classes = fixture.gold["parse_classes_16"].repeat(32, 0).repeat(32, 1)
+    colours = np.array([0, *[255] * 13, 0, 255, 0, 0, 0], np.float32)
+    for affine in fixture.gold["affine"]:
+        crop = cv2.warpAffine(image, affine, (512, 512), borderValue=(135, 133, 132))
+        back = invert(affine) * 2
+        back[:, 2] += 1.0  # the published offset: half of the scale
+        face = cv2.warpAffine(255 - np.asarray(crop), back, size_wh)
+        if parsed:
+            inside = masks.parsed_mask(colours[classes] / 255)
+            mask = np.asarray(cv2.warpAffine(inside, back, size_wh))
+        else:
+            mask = masks.square_mask_at_output(back, size_wh, 512, 2)
+        result = mask[..., None] * face + (1 - mask[..., None]) * result
+    return result.astype(np.uint8)
+
+
+@pytest.mark.parametrize(("kind", "parsed"), [("square", False), ("parse", True)])
+def test_masks_and_composition_are_those_of_facexlib(kind: str, parsed: bool) -> None:
+    fixture = case("face_alignment")
+    result = _official_paste(fixture, parsed)
+    crop = result[200:360, 40:200].astype(int)
+    levels = fixture.spec["tolerance"]["uint8"]
+    assert np.abs(crop - fixture.gold[f"pasted_{kind}_mask_crop"]).max() <= levels
+    blocks = result.reshape(80, 8, 80, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
+    assert np.abs(blocks - fixture.gold[f"pasted_{kind}_mask_blocks"]).max() <= 0.5
