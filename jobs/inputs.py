@@ -210,7 +210,8 @@ def _is_visible(name: str) -> bool:
 
 def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
     entry = os.path.abspath(entry)  # noqa: PTH100 - pathlib would keep ".."
-    root, pattern = entry, ()
+    root: str = entry
+    pattern: tuple[str, ...] = ()
     if not os.path.lexists(entry):  # brackets in a name that exists are no pattern
         root, pattern = split_pattern(entry) if has_pattern(entry) else (literal(entry), ())
     path, real = Path(root), os.path.realpath(root)

@@ -231,9 +231,10 @@ class GLEANUpscaler:
     def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
         from restore_batch.models.nets.layout import channels_last
 
-        self._net: Any = channels_last(net.to(runtime.device))
+        laid_out: Any = channels_last(net.to(runtime.device))
+        self._net = laid_out
         self._runtime = runtime
-        self.scale: int = self._net.out_px // self._net.in_px
+        self.scale = int(laid_out.out_px // laid_out.in_px)
 
     def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 in [0, 1] to (N, 3, H*scale, W*scale), clamped to [0, 1].

@@ -290,8 +290,9 @@ class RealESRGANUpscaler:
 
         self._device = torch.device(runtime.device)
         self._dtype: torch.dtype = getattr(torch, runtime.precision)
-        self._net: Any = channels_last(net.to(self._device, self._dtype))
-        self.scale: int = self._net.scale
+        laid_out: Any = channels_last(net.to(self._device, self._dtype))
+        self._net = laid_out
+        self.scale = int(laid_out.scale)
 
     def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 in [0, 1] to (N, 3, H*scale, W*scale), clamped to [0, 1]."""

@@ -16,15 +16,12 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from restore_batch.errors import UsageError, WeightsError
 from restore_batch.models.base import Card, Family, ModelRef, Options, Runtime, StateDict, Task
-
-if TYPE_CHECKING:
-    from restore_batch.models.base import Detector, Embedder, Parser, Restorer, Upscaler
 
 ENTRY_POINTS = "restore_batch.models"
 # It recognises what nobody else does, so it is asked last.
@@ -131,8 +128,11 @@ def options(card: Card, given: Mapping[str, Any]) -> Options:
 
 def build(
     ref: ModelRef, runtime: Runtime, weights_dir: Path | None = None
-) -> Restorer | Upscaler | Detector | Parser | Embedder:
+) -> Any:
     """Load ``ref``'s weights, check that they are what its card says, and build the model.
+
+    Returns the protocol object of the card's task: Restorer, Upscaler, Detector, Parser or
+    Embedder of :mod:`restore_batch.models.base`.
 
     ``weights_dir`` is where this node keeps weights, for when ``ref.paths`` do not exist on it.
     Raises WeightsError when the file is absent, changed since planning, or another network's.

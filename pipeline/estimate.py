@@ -20,7 +20,7 @@ _TFLOP_PER_MEGAPIXEL: Mapping[str, float] = {
     "realesr-general-x4v3": 2.42,
     "realesr-animevideov3": 1.24,
 }
-_TFLOP_PER_FACE = {"restore": 0.40, "upscale": 35.9 * 0.0655}
+_TFLOP_PER_FACE = {"restore": 0.40, "upscale": 35.9 * 0.0092}
 _FACES_A_PICTURE = 2.0
 _GPU_FLOPS = 40e12
 _SHARE_OF_PEAK = 0.5

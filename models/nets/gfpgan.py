@@ -59,6 +59,8 @@ def equalised_rules(lr_mlp: float = 0.01) -> tuple[Rule, ...]:
 class DownBlock(nn.Module):
     """Residual block to half the size."""
 
+    fir: torch.Tensor | None
+
     def __init__(self, in_channels: int, out_channels: int, fir: Fir | None) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, in_channels, 3, padding=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -147,12 +148,9 @@ def commit_for_ever(folder: Path) -> None:
     manifest = Manifest.open(folder)
     manifest.recover()
     print("ready", flush=True)
-    turn = int((folder / "turn").read_text()) if (folder / "turn").exists() else 0
     while True:
-        unit = photo(folder, f"{turn % 5}.png", base=f"base{turn // 5 % 3}")
-        do(manifest, unit, faces=turn % 3)
-        turn += 1
-        (folder / "turn").write_text(str(turn))
+        number, version = random.randrange(5), random.randrange(3)
+        do(manifest, photo(folder, f"{number}.png", base=f"base{version}"), faces=version)
 
 
 def hold(folder: Path) -> None:
