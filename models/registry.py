@@ -126,9 +126,7 @@ def options(card: Card, given: Mapping[str, Any]) -> Options:
         raise UsageError(f"options of {card.name}: {faults}") from None
 
 
-def build(
-    ref: ModelRef, runtime: Runtime, weights_dir: Path | None = None
-) -> Any:
+def build(ref: ModelRef, runtime: Runtime, weights_dir: Path | None = None) -> Any:
     """Load ``ref``'s weights, check that they are what its card says, and build the model.
 
     Returns the protocol object of the card's task: Restorer, Upscaler, Detector, Parser or

@@ -32,13 +32,13 @@ def _crops(count: int, side: int = 512) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("native_px", "scale", "face_px", "side"),
     [
-        (20.0, 4, 512, 96),
-        (160.0, 4, 512, 128),
-        (160.5, 4, 512, 128),
+        (20.0, 4, 512, 64),
+        (160.0, 4, 512, 96),
+        (300.0, 4, 512, 160),
         (900.0, 4, 512, 256),
         (None, 4, 512, 256),
         (900.0, 8, 512, 128),
-        (20.0, 2, 512, 96),
+        (20.0, 2, 512, 64),
         (900.0, 4, 128, 64),
         (900.0, 1, 128, 128),
     ],
@@ -49,13 +49,21 @@ def test_the_working_size_follows_the_detail_in_the_source(
     assert FaceByUpscaler(_Nearest(scale), face_px).working_px(native_px) == side
 
 
+def test_faces_of_a_few_pixels_are_left_as_they_are() -> None:
+    upscaler = _Nearest()
+    (crop,) = _crops(1)
+    (out,) = FaceByUpscaler(upscaler)([crop], [40.0])
+    assert np.array_equal(out, crop)
+    assert upscaler.seen == []
+
+
 def test_faces_come_back_in_order_whatever_their_working_size() -> None:
     upscaler = _Nearest()
     crops = _crops(11)
-    natives = [50.0, 400.0] * 5 + [50.0]
+    natives = [80.0, 400.0] * 5 + [80.0]
     out = FaceByUpscaler(upscaler)(crops, natives)
     assert all(np.array_equal(a, b) for a, b in zip(out, crops, strict=True))
-    assert {shape[2] for shape in upscaler.seen} == {96, 256}
+    assert {shape[2] for shape in upscaler.seen} == {64, 224}
     assert len(upscaler.seen) == 2
 
 
