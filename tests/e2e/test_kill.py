@@ -97,6 +97,7 @@ def test_twenty_kills_of_driver_and_workers_lose_nothing(
     check_kills(archive, expected, tmp_path, kills=20, seed=2)
 
 
+@pytest.mark.slow  # Ray's own helpers notice after a minute
 def test_a_killed_driver_takes_its_private_ray_with_it(archive: Path, tmp_path: Path) -> None:
     job = write_job(
         tmp_path / "job.yaml", inputs=[str(archive)], output=str(tmp_path / "o"), **FAST
@@ -113,5 +114,5 @@ def test_a_killed_driver_takes_its_private_ray_with_it(archive: Path, tmp_path: 
     assert children
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert alive == []
