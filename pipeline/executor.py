@@ -183,7 +183,8 @@ class Scheduler:
                 if not any(w.calls for w in self._workers):
                     if self._draining or (waiting is None and not any(self._ready)):
                         return
-                    continue
+                    # Never seen; but waiting in silence for ever would be worse than saying so.
+                    raise ExecutorError("units wait and no worker takes them; please report this")
                 yield from self._collect()
         finally:
             self._workers.clear()

@@ -95,8 +95,12 @@ def test_a_deleted_result_is_pending(manifest: Manifest) -> None:
 
 def test_a_result_of_another_size_is_pending(manifest: Manifest) -> None:
     unit = do(manifest, photo(manifest.output_dir, "a.png"))
-    with (manifest.output_dir / "a.png").open("ab") as file:
+    path = manifest.output_dir / "a.png"
+    stat = path.stat()
+    with path.open("ab") as file:
         file.write(b"x")
+    assert manifest.state_of(unit) == "pending"
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert manifest.state_of(unit) == "pending"
 
 

@@ -415,6 +415,7 @@ def test_a_thread_that_cannot_be_ended_is_not_joined_by_another_on_the_same_file
     tmp_path: Path,
 ) -> None:
     """Both would write the same staged file."""
+    before = set(threading.enumerate())
     backend = LocalBackend(WorkerContext(threads=1))
     groups = Graph((Load(), Work(str(tmp_path)))).groups((), {})
     limits = Limits(3, timeout_s=0.3)
@@ -423,6 +424,7 @@ def test_a_thread_that_cannot_be_ended_is_not_joined_by_another_on_the_same_file
     assert (names(outcomes, Failed), names(outcomes, Done)) == (["slow"], ["a", "b"])
     (failed,) = (o for o in outcomes if isinstance(o, Failed))
     assert "limits.timeout_s" in failed.failure.message
+    wait_for_threads(before)
     assert (tmp_path / "ran-slow").read_text() == "x"
     assert (tmp_path / "ran-a").read_text() == "x", "what waited behind it is not done twice"
 
@@ -504,6 +506,14 @@ def test_draining_before_the_start_does_nothing() -> None:
     assert backend.calls == []
 
 
+def wait_for_threads(before: set[threading.Thread]) -> None:
+    for _ in range(2000):
+        if set(threading.enumerate()) <= before:
+            return
+        time.sleep(0.01)
+    raise AssertionError("threads are left over")
+
+
 def test_the_threads_of_a_local_run_end_with_it() -> None:
     before = set(threading.enumerate())
     groups = Graph((Load(), Work())).groups(("work",), {"work": 3})
@@ -511,11 +521,7 @@ def test_the_threads_of_a_local_run_end_with_it() -> None:
     outcomes = list(Scheduler(groups, backend, Budget(1 << 30)).run([unit("a"), unit("b")]))
     backend.close()
     assert len(names(outcomes, Done)) == 2
-    for _ in range(500):
-        if set(threading.enumerate()) <= before:
-            break
-        time.sleep(0.01)
-    assert set(threading.enumerate()) <= before
+    wait_for_threads(before)
 
 
 def test_a_failure_carries_what_the_stage_said() -> None:
