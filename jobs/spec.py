@@ -4,29 +4,27 @@ A job is a tree of frozen sections. The text under an option is its documentatio
 the JSON Schema that editors read. A new section (say ``video``) is one class here and one
 attribute of :class:`Job`; positions, overrides and error messages follow from the schema.
 
-Paths are resolved while a job is validated: against ``base_dir`` of the validation context,
-else the working directory. :mod:`restore_batch.jobs.source` sets it to the job file's folder.
+Paths are resolved while a job is validated (:mod:`restore_batch.jobs.path_options`):
+:mod:`restore_batch.jobs.source` sets the folder of the job file as their base.
 """
 
 from __future__ import annotations
 
-import glob
-import os
-import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     Strict,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Place, Text, is_url
 
 __all__ = [
     "Background",
@@ -38,84 +36,10 @@ __all__ = [
     "Photos",
     "Restore",
     "Section",
+    "System",
     "Weights",
     "is_url",
 ]
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
-_VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
-_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
-
-
-def is_url(text: str) -> bool:
-    """Whether ``text`` names something for fsspec (``s3://…``) rather than a local path."""
-    return _URL.match(text) is not None
-
-
-def _expand(text: str) -> str:
-    """``~`` and ``$NAME`` or ``${NAME}`` filled in; ``$$`` stands for a dollar sign.
-
-    Raises ValueError for a variable that is not set: a path that silently keeps ``$SCANS``
-    would be a folder of that name.
-    """
-    if "\0" in text:
-        raise ValueError("a path cannot hold a NUL character")
-
-    def value(match: re.Match[str]) -> str:
-        if match[1]:
-            return "$"
-        name = match[2] or match[3]
-        if name not in os.environ:
-            raise ValueError(f"the environment variable {name!r} is not set (write $$ for a $)")
-        return os.environ[name]
-
-    try:
-        return str(Path(_VARIABLE.sub(value, text)).expanduser())
-    except RuntimeError:
-        raise ValueError(f"there is no home folder for {text!r}") from None
-
-
-def _base_dir(info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("base_dir", "")).absolute()
-
-
-def _absolute(text: str, info: ValidationInfo) -> str:
-    return os.path.normpath(_base_dir(info) / _expand(text))
-
-
-def _input(value: str, info: ValidationInfo) -> str:
-    if is_url(value):
-        return value
-    path = _absolute(value, info)
-    if glob.has_magic(value) and not os.path.lexists(path):
-        # Only what the user wrote is a pattern, not brackets in the name of the job's folder.
-        return os.path.normpath(Path(glob.escape(str(_base_dir(info)))) / _expand(value))
-    return path
-
-
-def _place(value: str, info: ValidationInfo) -> str:
-    return value if is_url(value) else _absolute(value, info)
-
-
-def _folder(value: Any, info: ValidationInfo) -> Any:
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str):
-        return value
-    if not value:
-        raise ValueError("expected a folder, got ''")
-    if is_url(value):
-        raise ValueError(f"expected a local folder, got the URL {value!r}")
-    return Path(_absolute(value, info))
-
-
-def _model(value: str, info: ValidationInfo) -> str:
-    is_path = "/" in value or os.sep in value or value.lower().endswith(_WEIGHT_SUFFIXES)
-    return _absolute(value, info) if is_path and not is_url(value) else value
-
-
-def _text(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _none_is_empty(value: Any) -> Any:
@@ -123,11 +47,6 @@ def _none_is_empty(value: Any) -> Any:
     return {} if value is None else value
 
 
-_Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
-_Input = Annotated[_Text, AfterValidator(_input)]
-_Place = Annotated[_Text, AfterValidator(_place)]
-_Folder = Annotated[Path, BeforeValidator(_folder)]
-_ModelOrPath = Annotated[_Text, AfterValidator(_model)]
 _Options = Annotated[dict[str, Any], BeforeValidator(_none_is_empty)]
 
 
@@ -191,7 +110,7 @@ class Engine(Section):
 class Detect(Section):
     """Which faces are found."""
 
-    model: _Text = "auto"
+    model: Text = "auto"
     """Face detector; auto: the best whose weights can be had."""
 
     min_face_px: Annotated[float, Field(ge=4)] = 16.0
@@ -207,10 +126,44 @@ class Detect(Section):
     """all faces, the largest only, or the one nearest to the centre only."""
 
 
+class System(Section):
+    """One restorer of a comparison: its name alone (gfpgan), or its name and its options
+    ({model: pulse, options: {seed: 7}})."""
+
+    model: Text
+    """Face restorer: a model or a family of models, or an upscaler in a restorer's place."""
+
+    options: _Options = Field(default_factory=dict)
+    """Options of this restorer; `restore-batch models` lists them."""
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder below the job's output."""
+        return self.model.strip().lower()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"model": value} if isinstance(value, str) else value
+
+    @field_validator("model")
+    @classmethod
+    def _names_one_model(cls, value: str) -> str:
+        if value.strip().lower() in ("auto", "none"):
+            raise ValueError(f"a comparison needs a model by its name, got {value!r}")
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
+
+
 class Restore(Section):
     """What is done to the faces found."""
 
-    model: _Text = "auto"
+    model: Text = "auto"
     """Face restorer: a model or a family of models, auto for the best whose weights can be
     had, none to leave faces to the background's upscaler."""
 
@@ -220,15 +173,42 @@ class Restore(Section):
     options: _Options = Field(default_factory=dict)
     """Options of this restorer; `restore-batch models` lists them."""
 
+    compare: Annotated[tuple[System, ...], Strict(False)] = ()
+    """Two or more restorers to put side by side instead of one model, such as [gfpgan, glean,
+    {model: pulse, options: {…}}]: each writes its results to a folder of its name below output;
+    output/compare gets a contact sheet of every picture with faces."""
+
     min_identity: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Cosine similarity between the restored and the original face below which the blend is
     lowered; null: similarity is not measured."""
+
+    @field_validator("compare")
+    @classmethod
+    def _compares_several(
+        cls, value: tuple[System, ...], info: ValidationInfo
+    ) -> tuple[System, ...]:
+        if not value:
+            return value
+        folders = [system.folder for system in value]
+        twice = sorted({name for name in folders if folders.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        if len(value) < 2:
+            raise ValueError("expected at least two restorers to compare")
+        if info.data.get("model", "auto") != "auto":
+            raise ValueError("a comparison names its restorers itself: remove restore.model")
+        if info.data.get("options"):
+            raise ValueError(
+                "options belong to one of the restorers compared: remove restore.options and"
+                " write {model: …, options: {…}} in this list"
+            )
+        return value
 
 
 class Background(Section):
     """What is done to the whole picture."""
 
-    model: _ModelOrPath = "auto"
+    model: ModelOrPath = "auto"
     """Upscaler: a model, the path of a weight file of the ESRGAN family, auto for the best
     whose weights can be had, none for plain Lanczos."""
 
@@ -300,18 +280,18 @@ class Limits(Section):
 class Weights(Section):
     """Where the networks' weights come from."""
 
-    dir: _Folder | None = None
+    dir: Folder | None = None
     """Folder of weight files, looked at first and downloaded to; null: the cache of this
     user."""
 
     download: bool = True
     """Whether missing weights may be downloaded."""
 
-    accept_licences: Annotated[tuple[_Text, ...], Strict(False)] = ()
+    accept_licences: Annotated[tuple[Text, ...], Strict(False)] = ()
     """Licences of non-commercial weights that you accept, by their key (`restore-batch models`
     shows it)."""
 
-    mirrors: Annotated[tuple[_Place, ...], Strict(False)] = ()
+    mirrors: Annotated[tuple[Place, ...], Strict(False)] = ()
     """URLs or folders where weight files are looked for by name before their publishers'
     addresses."""
 
@@ -319,17 +299,17 @@ class Weights(Section):
 class Job(Section):
     """A batch of pictures to restore, and how."""
 
-    inputs: Annotated[tuple[_Input, ...], Strict(False), Field(min_length=1)]
+    inputs: Annotated[tuple[Input, ...], Strict(False), Field(min_length=1)]
     """Files, folders (with all folders in them), patterns such as scans/**/*.tif, and URLs
     such as s3://bucket/prefix; local ones relative to the job file. ~ and $VARIABLES are
     filled in."""
 
-    exclude: Annotated[tuple[_Text, ...], Strict(False)] = ()
+    exclude: Annotated[tuple[Text, ...], Strict(False)] = ()
     """Patterns of what to leave out, ignoring case: without a slash against the name of any
     file or folder (*_thumb.jpg), with one against the path inside its input
     (1950/**/*.png)."""
 
-    output: _Folder
+    output: Folder
     """Folder of the results, relative to the job file; it mirrors the folders of the inputs.
     No input may lie in it: originals are never replaced."""
 

@@ -65,7 +65,9 @@ class Card:
 
     ``sources`` are alternatives in order of preference; each is the complete list of files.
     ``architecture`` are the keyword arguments of the network. ``input_px`` is the side of the
-    square input (None: any size); ``scale`` the output's size over the input's.
+    square input (None: any size); ``scale`` the output's size over the input's. ``imagines``:
+    what comes out is not the person in the picture; such a restorer's options have
+    ``accept_imagined_faces`` and ``paste_back``, which a job must both set.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Card:
     input_px: int | None = None
     scale: int = 1
     limits: str = ""
+    imagines: bool = False
 
 
 @dataclass(frozen=True)

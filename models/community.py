@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import Card, Family, NoOptions, Options, Runtime, StateDict
+from restore_batch.models.base import Card, Family, Runtime, StateDict
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +136,7 @@ class CommunityUpscaler:
         return max(2 * most // side**2, 1)
 
 
-def build(state: StateDict, card: Card, options: Options, runtime: Runtime) -> CommunityUpscaler:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> CommunityUpscaler:
     """The upscaler, on the device of ``runtime``."""
     return CommunityUpscaler(_checked(state, card.architecture), runtime)
 
@@ -148,5 +148,4 @@ FAMILY = Family(
     network=network,
     build=build,
     recognise=recognise,
-    options=NoOptions,
 )

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
-from restore_batch.models.base import Precision, Runtime
+from restore_batch.models.base import Options, Precision, Runtime
 
 if TYPE_CHECKING:
     import torch
+
+
+class CropOptions(Options):
+    """Options of every restorer that runs crops in batches."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    batch_size: int = Field(default=8, ge=1)
+    """Faces at once on a GPU."""
 
 
 def check_crops(crops: Sequence[np.ndarray], face_px: int) -> None:
@@ -65,6 +76,40 @@ def run_batches(
                 raise
             size = len(batch) // 2
     return restored
+
+
+class CropRestorer:
+    """A :class:`~restore_batch.models.base.Restorer` of a network that does its work in one pass.
+
+    ``forward``: pictures of side ``face_px``, (N, 3, S, S) float32 in [-1, 1], to restored ones,
+    through ``net``, which moves to the runtime's device here.
+    """
+
+    def __init__(
+        self,
+        net: torch.nn.Module,
+        forward: Callable[[torch.Tensor], torch.Tensor],
+        face_px: int,
+        runtime: Runtime,
+        batch_size: int,
+    ) -> None:
+        from restore_batch.models.nets.layout import channels_last
+
+        channels_last(net.to(runtime.device))
+        self.face_px = face_px
+        self._forward = forward
+        self._runtime = runtime
+        self._batch_size = batch_size
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """N crops, rgb_hwc uint8 of side ``face_px``; the same shape and dtype back."""
+        check_crops(crops, self.face_px)
+        return run_batches(crops, self._forward, self._runtime, self._batch_size)
+
+
+def without_float16(runtime: Runtime) -> Runtime:
+    """``runtime`` in float32 instead of float16, for networks whose features overflow it."""
+    return replace(runtime, precision="float32") if runtime.precision == "float16" else runtime
 
 
 def mixed(device: str, precision: Precision) -> torch.autocast:

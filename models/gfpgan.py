@@ -15,30 +15,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    Options,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
-from restore_batch.models.crops import check_crops, run_batches
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.crops import CropOptions, check_crops, run_batches
 
 if TYPE_CHECKING:
     import torch
 
 Arch = Literal["clean", "bilinear", "original"]
 
-_PAPER = "Wang et al. 2021, Towards Real-World Blind Face Restoration with Generative Facial Prior"
+_PAPER = "Wang et al. 2021, Towards Real-World Blind Face Restoration, arXiv:2101.04061"
 _RELEASES = "https://github.com/TencentARC/GFPGAN/releases/download"
 _LICENCE = Licence(
     key="gfpgan",
-    title="Apache License 2.0, except third-party parts",
+    title="Apache-2.0 with non-commercial parts (NVIDIA, DFDNet)",
     commercial=True,
     url="https://github.com/TencentARC/GFPGAN/blob/master/LICENSE",
     note=(
@@ -54,18 +45,16 @@ _CLEAN_KEY = "conv_body_first.weight"
 _PRIOR_KEY = "stylegan_decoder.style_conv1.modulated_conv.weight"
 
 
-class GFPGANOptions(Options):
-    """Options of GFP-GAN.
-
-    ``randomize_noise``: fresh noise for each face instead of the stored one, as the authors'
-    script does. It is seeded by the crop's pixels, so that a second run gives the same result;
-    faces then go through the network one by one. ``batch_size``: faces at once on a GPU.
-    ``arch``: for a ``bilinear`` checkpoint given by path, whose keys are those of ``original``.
-    """
+class GFPGANOptions(CropOptions):
+    """Options of GFP-GAN."""
 
     randomize_noise: bool = False
-    batch_size: int = Field(default=8, ge=1)
+    """Fresh noise for each face instead of the stored one, as in the authors' script. It is
+    seeded by the crop's pixels, so that a second run gives the same result; faces then go through
+    the network one by one."""
+
     arch: Arch | None = None
+    """For a bilinear checkpoint given by path, whose keys are those of original."""
 
 
 def _card(

@@ -12,31 +12,18 @@ Source: Chan et al. 2021, "GLEAN: Generative Latent Bank for Large-Factor Image 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    NoOptions,
-    Options,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
-from restore_batch.models.crops import check_crops, mixed, run_batches
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.crops import CropOptions, CropRestorer, mixed
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 FACE_PX = 512
 _FACE_OUT_PX = 1024  # what tells the faces' networks from the others
-_PAPER = "Chan et al. 2021, GLEAN: Generative Latent Bank for Large-Factor Super-Resolution"
+_PAPER = "Chan et al. 2021, GLEAN: Generative Latent Bank, arXiv:2012.00739"
 _RELEASES = "https://download.openmmlab.com/mmediting/restorers/glean"
 _LICENCE = Licence(
     key="glean",
@@ -54,12 +41,6 @@ _WITHOUT_EFFECT = frozenset(
 )
 _FIRST_KEY = "encoder.0.0.conv_first.weight"
 _DECODER_KEY = "decoder.0.upsample_conv.weight"
-
-
-class GLEANOptions(Options):
-    """Options of GLEAN. ``batch_size``: faces at once on a GPU."""
-
-    batch_size: int = Field(default=8, ge=1)
 
 
 def _card(name: str, family: str, title: str, filename: str, in_size: int, out_size: int) -> Card:
@@ -193,24 +174,14 @@ def recognise_category(state: StateDict) -> dict[str, Any] | None:
     return inferred if inferred and inferred["out_size"] < _FACE_OUT_PX else None
 
 
-class GLEANRestorer:
+class GLEANRestorer(CropRestorer):
     """A :class:`~restore_batch.models.base.Restorer` for 512 px crops."""
 
-    face_px = FACE_PX
-
     def __init__(self, net: torch.nn.Module, runtime: Runtime, batch_size: int) -> None:
-        from restore_batch.models.nets.layout import channels_last
+        super().__init__(net, self._restored, FACE_PX, runtime, batch_size)
+        self._net: Any = net
 
-        self._net: Any = channels_last(net.to(runtime.device))
-        self._runtime = runtime
-        self._batch_size = batch_size
-
-    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """N crops, rgb_hwc uint8 of side 512; the same shape and dtype back."""
-        check_crops(crops, self.face_px)
-        return run_batches(crops, self._forward, self._runtime, self._batch_size)
-
-    def _forward(self, signed_nchw: torch.Tensor) -> torch.Tensor:
+    def _restored(self, signed_nchw: torch.Tensor) -> torch.Tensor:
         enlarged = self._net(_resized(signed_nchw, self._net.in_px)).float()
         return _resized(enlarged.clamp_(-1, 1), self.face_px)
 
@@ -272,14 +243,14 @@ class GLEANUpscaler:
 
 
 def build_restorer(
-    state: StateDict, card: Card, options: GLEANOptions, runtime: Runtime
+    state: StateDict, card: Card, options: CropOptions, runtime: Runtime
 ) -> GLEANRestorer:
     """The face restorer, on the device of ``runtime``."""
     return GLEANRestorer(network(state, **card.architecture), runtime, options.batch_size)
 
 
 def build_upscaler(
-    state: StateDict, card: Card, options: NoOptions, runtime: Runtime
+    state: StateDict, card: Card, options: object, runtime: Runtime
 ) -> GLEANUpscaler:
     """The upscaler, on the device of ``runtime``."""
     return GLEANUpscaler(network(state, **card.architecture), runtime)
@@ -295,7 +266,7 @@ FAMILIES = (
         network=network,
         build=build_restorer,
         recognise=recognise_faces,
-        options=GLEANOptions,
+        options=CropOptions,
     ),
     Family(
         name="glean-category",

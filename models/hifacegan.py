@@ -10,24 +10,13 @@ Replenishment" (arXiv 2005.05005).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
-
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    Options,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.crops import CropOptions, CropRestorer
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 FACE_PX = 512
@@ -54,18 +43,15 @@ _WITHOUT_EFFECT = {"crop_size", "aspect_ratio", "z_dim"}
 _ENCODER_KEYS = {"hifacegan": "encoder.head.0.weight", "lipspade": "lip_encoder.model.0.weight"}
 
 
-class HiFaceGANOptions(Options):
-    """Options of HiFaceGAN.
-
-    ``normalisation``: "batch" as published, or "running" statistics of the training.
-    ``input_px``: for the super-resolution checkpoints (64 or 16 to 512): the side the face is
-    reduced to before it enters the network; leave it at 512 for all others.
-    ``batch_size``: faces at once on a GPU.
-    """
+class HiFaceGANOptions(CropOptions):
+    """Options of HiFaceGAN."""
 
     normalisation: Literal["batch", "running"] = "batch"
+    """By the picture's own statistics, as published (batch), or by those of the training."""
+
     input_px: Literal[16, 32, 64, 128, 256, 512] = 512
-    batch_size: int = Field(default=8, ge=1)
+    """For the super-resolution checkpoints (64 or 16 to 512): the side that the face is reduced
+    to before it enters the network; leave it at 512 for all others."""
 
 
 def _card(name: str, net: str, title: str) -> Card:
@@ -75,12 +61,12 @@ def _card(name: str, net: str, title: str) -> Card:
         family="hifacegan",
         task="restore",
         title=title,
-        paper="Yang et al. 2020, HiFaceGAN: Face Renovation via Collaborative Suppression",
+        paper="Yang et al. 2020, HiFaceGAN: Face Renovation, arXiv:2005.05005",
         licence=_LICENCE,
         sources=((WeightFile("latest_net_G.pth"),),),
         architecture={"netG": net},
         input_px=FACE_PX,
-        limits="At its best on the synthetic degradations it was trained on, by its authors.",
+        limits="At its best, its authors say, on the synthetic degradations it was trained on.",
     )
 
 
@@ -131,28 +117,18 @@ def network(
     return load_strictly(net, state, f"HiFaceGAN ({kind})")
 
 
-class HiFaceGANRestorer:
+class HiFaceGANRestorer(CropRestorer):
     """A :class:`~restore_batch.models.base.Restorer` for 512 px crops."""
 
-    face_px = FACE_PX
-
     def __init__(self, net: torch.nn.Module, options: HiFaceGANOptions, runtime: Runtime) -> None:
-        from restore_batch.models.nets.layout import channels_last
         from restore_batch.models.nets.spade import fix_spectral_norms
 
+        super().__init__(net, self._restored, FACE_PX, runtime, options.batch_size)
         self.options = options
-        self.runtime = runtime
-        self.net = channels_last(net.to(runtime.device)).train(options.normalisation == "batch")
+        self.net = net.train(options.normalisation == "batch")
         fix_spectral_norms(self.net)
 
-    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """N crops, rgb_hwc uint8 512x512, to N restored ones; ValueError on others."""
-        from restore_batch.models.crops import check_crops, run_batches
-
-        check_crops(crops, self.face_px)
-        return run_batches(crops, self._forward, self.runtime, self.options.batch_size)
-
-    def _forward(self, signed_nchw: torch.Tensor) -> torch.Tensor:
+    def _restored(self, signed_nchw: torch.Tensor) -> torch.Tensor:
         import torch.nn.functional as F
 
         if self.options.input_px != FACE_PX:

@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    NoOptions,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict
+from restore_batch.models.facexlib_files import LICENCE_URL, loaded, plain_keys, released
 
 if TYPE_CHECKING:
     import torch
@@ -121,15 +113,10 @@ def network(
     layers = num_layers or inferred.get("num_layers", 50)
     kind = mode or inferred.get("mode", "ir_se")
     net: torch.nn.Module = Backbone(num_layers=layers, drop_ratio=drop_ratio, mode=kind)
-    if state is not None:
-        try:
-            net.load_state_dict(_plain(state))
-        except RuntimeError as error:
-            raise WeightsError(f"not the weights of ArcFace {kind}-{layers}: {error}") from error
-    return net.eval()
+    return loaded(net, state, f"ArcFace {kind}-{layers}")
 
 
-def build(state: StateDict, card: Card, options: NoOptions, runtime: Runtime) -> Embedder:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> Embedder:
     """The embedder, on the worker's device and in its precision."""
     return Embedder(network(state, **card.architecture), runtime)
 
@@ -139,7 +126,7 @@ _LAYERS_OF_BLOCKS = {24: 50, 49: 100, 50: 152}
 
 def recognise(state: StateDict) -> dict[str, Any] | None:
     """``num_layers`` by the number of residual blocks, ``mode`` by the squeeze-excitations."""
-    keys = _plain(state)
+    keys = plain_keys(state)
     if "input_layer.0.weight" not in keys or "output_layer.3.weight" not in keys:
         return None
     blocks = {int(key.split(".")[1]) for key in keys if key.startswith("body.")}
@@ -148,10 +135,6 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
         return None
     squeezed = "body.0.res_layer.5.fc1.weight" in keys
     return {"num_layers": layers, "mode": "ir_se" if squeezed else "ir"}
-
-
-def _plain(state: StateDict) -> dict[str, torch.Tensor]:
-    return {key.removeprefix("module."): value for key, value in state.items()}
 
 
 CARD = Card(
@@ -164,20 +147,10 @@ CARD = Card(
         key="facexlib-arcface",
         title="MIT (code); trained on MS-Celeb-1M",
         commercial=True,
-        url="https://github.com/xinntao/facexlib/blob/master/LICENSE",
+        url=LICENCE_URL,
         note="MS-Celeb-1M was withdrawn by its publisher; the weights carry no further clause",
     ),
-    sources=(
-        (
-            WeightFile(
-                filename="recognition_arcface_ir_se50.pth",
-                urls=(
-                    "https://github.com/xinntao/facexlib/releases/download/v0.1.0/"
-                    "recognition_arcface_ir_se50.pth",
-                ),
-            ),
-        ),
-    ),
+    sources=((released("v0.1.0/recognition_arcface_ir_se50.pth"),),),
     architecture={"num_layers": 50, "mode": "ir_se"},
     limits="weak on faces below 30 px and on heavy damage: calibrate thresholds on such",
 )

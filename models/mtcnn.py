@@ -15,16 +15,7 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Face,
-    Family,
-    Licence,
-    NoOptions,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
 from restore_batch.models.batching import equal_size_batches
 
 if TYPE_CHECKING:
@@ -246,7 +237,7 @@ def network(state: StateDict | None, **architecture: Any) -> Cascade:
     return cascade
 
 
-def build(state: StateDict, card: Card, options: NoOptions, runtime: Runtime) -> Detector:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> Detector:
     """The detector, on the worker's device."""
     return Detector(network(state, **card.architecture), runtime)
 

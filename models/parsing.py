@@ -17,16 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    NoOptions,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict
+from restore_batch.models.facexlib_files import LICENCE_URL, loaded, plain_keys, released
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +102,7 @@ def parsenet_network(state: StateDict | None, **architecture: Any) -> torch.nn.M
     published = {"in_size": FACE_PX, "out_size": FACE_PX, "parsing_ch": 19}
     inferred = recognise_parsenet(state) if state is not None else None
     net = ParseNet(**{**published, **(inferred or {}), **architecture})
-    return _loaded(net, state, "ParseNet")
+    return loaded(net, state, "ParseNet")
 
 
 def bisenet_network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
@@ -124,17 +116,7 @@ def bisenet_network(state: StateDict | None, **architecture: Any) -> torch.nn.Mo
 
     inferred = recognise_bisenet(state) if state is not None else None
     net = BiSeNet(**{"num_class": 19, **(inferred or {}), **architecture})
-    return _loaded(net, state, "BiSeNet")
-
-
-def _loaded(net: torch.nn.Module, state: StateDict | None, title: str) -> torch.nn.Module:
-    if state is not None:
-        plain = {key.removeprefix("module."): value for key, value in state.items()}
-        try:
-            net.load_state_dict(plain)
-        except RuntimeError as error:
-            raise WeightsError(f"not the weights of {title}: {error}") from error
-    return net.eval()
+    return loaded(net, state, "BiSeNet")
 
 
 def _build(
@@ -144,7 +126,7 @@ def _build(
     std: tuple[float, float, float],
     state: StateDict,
     card: Card,
-    options: NoOptions,
+    options: object,
     runtime: Runtime,
 ) -> Parser:
     return Parser(network(state, **card.architecture), runtime, classes, mean, std)
@@ -153,7 +135,7 @@ def _build(
 def recognise_parsenet(state: StateDict) -> dict[str, Any] | None:
     """The architecture by counting blocks and channels. Only the number of halvings can be seen,
     not the sizes themselves: they are given for the published smallest feature map of 32 px."""
-    keys = {key.removeprefix("module."): value for key, value in state.items()}
+    keys = plain_keys(state)
     if "out_mask_conv.conv2d.weight" not in keys or "encoder.0.conv2d.weight" not in keys:
         return None
 
@@ -174,7 +156,7 @@ def recognise_parsenet(state: StateDict) -> dict[str, Any] | None:
 
 def recognise_bisenet(state: StateDict) -> dict[str, Any] | None:
     """``num_class`` where the keys are BiSeNet's."""
-    keys = {key.removeprefix("module."): value for key, value in state.items()}
+    keys = plain_keys(state)
     if "cp.arm16.conv.conv.weight" not in keys or "conv_out.conv_out.weight" not in keys:
         return None
     return {"num_class": int(keys["conv_out.conv_out.weight"].shape[0])}
@@ -184,10 +166,9 @@ _LICENCE = Licence(
     key="facexlib-parsing",
     title="MIT (code); trained on CelebAMask-HQ",
     commercial=True,
-    url="https://github.com/xinntao/facexlib/blob/master/LICENSE",
+    url=LICENCE_URL,
     note="CelebAMask-HQ is for non-commercial research; the weights carry no such clause",
 )
-_RELEASES = "https://github.com/xinntao/facexlib/releases/download"
 
 parsenet = Family(
     name="parsenet",
@@ -202,11 +183,10 @@ parsenet = Family(
             licence=_LICENCE,
             sources=(
                 (
-                    WeightFile(
-                        filename="parsing_parsenet.pth",
-                        urls=(f"{_RELEASES}/v0.2.2/parsing_parsenet.pth",),
-                        sha256="3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
-                        size_bytes=85331193,
+                    released(
+                        "v0.2.2/parsing_parsenet.pth",
+                        "3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
+                        85331193,
                     ),
                 ),
             ),
@@ -239,14 +219,7 @@ bisenet = Family(
             title="BiSeNet face parser",
             paper="Yu et al. 2018, arXiv:1808.00897",
             licence=_LICENCE,
-            sources=(
-                (
-                    WeightFile(
-                        filename="parsing_bisenet.pth",
-                        urls=(f"{_RELEASES}/v0.2.0/parsing_bisenet.pth",),
-                    ),
-                ),
-            ),
+            sources=((released("v0.2.0/parsing_bisenet.pth"),),),
             architecture={"num_class": 19},
             input_px=FACE_PX,
         ),

@@ -42,7 +42,7 @@ CARDS = (
         family="pulse",
         task="restore",
         title="PULSE on StyleGAN FFHQ, 1024 px",
-        paper="Menon et al. 2020, PULSE: Self-Supervised Photo Upsampling",
+        paper="Menon et al. 2020, PULSE: Self-Supervised Photo Upsampling, arXiv:2003.03808",
         licence=Licence(
             key="stylegan-ffhq-non-commercial",
             title="StyleGAN FFHQ weights",
@@ -54,24 +54,31 @@ CARDS = (
         architecture={"resolution": 1024, "fmap_base": 8192, "fmap_max": 512},
         input_px=FACE_PX,
         limits="Imagines a face instead of restoring it: the identity is not kept.",
+        imagines=True,
     ),
 )
 
 
 class PulseOptions(SearchOptions):
-    """Options of PULSE, beside those of the search.
-
-    ``accept_imagined_faces``: must be true: the faces that come out are invented. ``target_px``:
-    side to which the crop is reduced before the search. ``candidates``: searches a face, from
-    ``seed``, ``seed`` + 1 …; the one that downscales best is taken. ``batch_size``: searches
-    at once on a GPU.
-    """
+    """Options of PULSE, beside those of the search."""
 
     accept_imagined_faces: bool = False
+    """Must be true: the faces that come out are invented."""
+
+    paste_back: bool = False
+    """Must be true in a job: puts the invented faces into the pictures, which then say so."""
+
     target_px: Literal[16, 32, 64, 128, 256] = 32
+    """Side to which the crop is reduced before the search."""
+
     candidates: int = Field(default=1, ge=1)
+    """Searches a face, from seed, seed + 1 …; the one that downscales best is taken."""
+
     seed: int = Field(default=0, ge=0)
+    """Where the searches start."""
+
     batch_size: int = Field(default=8, ge=1)
+    """Searches at once on a GPU."""
 
 
 def _authors_keys(state: StateDict) -> dict[str, torch.Tensor]:

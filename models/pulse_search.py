@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from restore_batch.models.base import Options
 
@@ -49,28 +49,49 @@ def parse_loss(text: str) -> dict[str, float]:
 
 
 class SearchOptions(Options):
-    """How to search; the defaults are the published ones.
+    """How to search; the defaults are the published ones."""
 
-    ``eps``: mean squared difference below which a downscaled face counts as matching; a
-    difference below it no longer pulls. ``bad_noise_layers``: left at zero. ``steps``: length of
-    the schedule. ``stop_after_steps`` and ``time_limit_s`` end a search early, the best so far
-    is kept; a time limit makes results depend on the machine's speed. ``stop_within_eps``: keep
-    a candidate as soon as it matches, and end when all do.
-    """
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     loss: str = "100*L2+0.05*GEOCROSS"
+    """What is made small: a sum of weighted terms."""
+
     eps: float = Field(default=2e-3, gt=0)
+    """Mean squared difference below which a downscaled face counts as matching, and no longer
+    pulls."""
+
     noise_type: Literal["zero", "fixed", "trainable"] = "trainable"
+    """The generator's noise: none, drawn once, or searched along in the first layers."""
+
     trainable_noise_layers: int = Field(default=5, ge=0)
+    """How many of the first layers' noise is searched along."""
+
     bad_noise_layers: tuple[int, ...] = (17,)
+    """Layers whose noise is left at zero."""
+
     tile_latent: bool = False
+    """One latent for all layers instead of one for each: fewer faces can be reached."""
+
     optimiser: Optimiser = "adam"
+    """The rule by which steps follow from gradients."""
+
     learning_rate: float = Field(default=0.4, gt=0)
+    """Length of a step at the schedule's highest point."""
+
     schedule: Schedule = "linear1cycledrop"
+    """How the learning rate rises and falls over the steps."""
+
     steps: int = Field(default=100, ge=1, le=100_000)
+    """Length of the schedule."""
+
     stop_after_steps: int | None = Field(default=None, ge=1)
+    """End early, keeping the best so far; null: at the schedule's end."""
+
     stop_within_eps: bool = False
+    """Keep a candidate as soon as it matches, and end when all do."""
+
     time_limit_s: float | None = Field(default=None, gt=0)
+    """End early, in seconds; results then depend on the machine's speed. null: no limit."""
 
     @field_validator("loss")
     @classmethod

@@ -12,25 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from restore_batch.errors import UsageError, WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    Options,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, Licence, Options, Runtime, StateDict, WeightFile
 
 if TYPE_CHECKING:
     import torch
 
 Arch = Literal["rrdb", "srvgg"]
 
-_PAPER = "Wang et al. 2021, Real-ESRGAN: Training Real-World Blind Super-Resolution"
+_PAPER = "Wang et al. 2021, Real-ESRGAN: Real-World Blind Super-Resolution, arXiv:2107.10833"
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _LICENCE = Licence(
     key="bsd-3-clause",
@@ -42,13 +34,12 @@ _PUBLISHED_DENOISE = 0.5
 
 
 class RealESRGANOptions(Options):
-    """Options of Real-ESRGAN.
+    """Options of Real-ESRGAN."""
 
-    ``denoise``, for realesr-general-x4v3 only: 1 removes noise, 0 keeps it; unless given, the
-    authors' 0.5.
-    """
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     denoise: float | None = Field(default=None, ge=0, le=1)
+    """For realesr-general-x4v3 only: 1 removes noise, 0 keeps it; null: the authors' 0.5."""
 
 
 def _released(path: str, sha256: str, size_bytes: int) -> WeightFile:

@@ -15,18 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Face,
-    Family,
-    Licence,
-    NoOptions,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
 from restore_batch.models.batching import equal_size_batches
+from restore_batch.models.facexlib_files import LICENCE_URL, loaded, plain_keys, released
 
 if TYPE_CHECKING:
     import torch
@@ -174,22 +165,17 @@ def network(
         # facexlib asks torchvision for an untrained ResNet in a deprecated way.
         warnings.simplefilter("ignore")
         net: torch.nn.Module = RetinaFace(variant, phase=phase, device=torch.device("cpu"))
-    if state is not None:
-        try:
-            net.load_state_dict(_plain(state))
-        except RuntimeError as error:
-            raise WeightsError(f"not the weights of RetinaFace {variant}: {error}") from error
-    return net.eval()
+    return loaded(net, state, f"RetinaFace {variant}")
 
 
-def build(state: StateDict, card: Card, options: NoOptions, runtime: Runtime) -> Detector:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> Detector:
     """The detector, on the worker's device and in its precision."""
     return Detector(network(state, **card.architecture), runtime)
 
 
 def recognise(state: StateDict) -> dict[str, Any] | None:
     """``network_name`` by the backbone's keys, with or without the prefix ``module.``."""
-    keys = _plain(state)
+    keys = plain_keys(state)
     if "LandmarkHead.0.conv1x1.weight" not in keys:
         return None
     for name, key in _VARIANTS.items():
@@ -201,18 +187,13 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
 _VARIANTS = {"mobile0.25": "body.stage1.0.0.weight", "resnet50": "body.layer4.0.conv1.weight"}
 
 
-def _plain(state: StateDict) -> dict[str, torch.Tensor]:
-    return {key.removeprefix("module."): value for key, value in state.items()}
-
-
 _LICENCE = Licence(
     key="facexlib-mit",
     title="MIT",
     commercial=True,
-    url="https://github.com/xinntao/facexlib/blob/master/LICENSE",
+    url=LICENCE_URL,
     note="trained on WIDER FACE, whose pictures are for research",
 )
-_RELEASES = "https://github.com/xinntao/facexlib/releases/download"
 
 CARDS = (
     Card(
@@ -234,12 +215,7 @@ CARDS = (
                     size_bytes=1789735,
                 ),
             ),
-            (
-                WeightFile(
-                    filename="detection_mobilenet0.25_Final.pth",
-                    urls=(f"{_RELEASES}/v0.1.0/detection_mobilenet0.25_Final.pth",),
-                ),
-            ),
+            (released("v0.1.0/detection_mobilenet0.25_Final.pth"),),
         ),
         architecture={"network_name": "mobile0.25"},
         limits="faces from 16 px of its input",
@@ -253,11 +229,10 @@ CARDS = (
         licence=_LICENCE,
         sources=(
             (
-                WeightFile(
-                    filename="detection_Resnet50_Final.pth",
-                    urls=(f"{_RELEASES}/v0.1.0/detection_Resnet50_Final.pth",),
-                    sha256="6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
-                    size_bytes=109497761,
+                released(
+                    "v0.1.0/detection_Resnet50_Final.pth",
+                    "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d",
+                    109497761,
                 ),
             ),
         ),

@@ -13,21 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    NoOptions,
-    Options,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
 
 if TYPE_CHECKING:
     import torch
 
-_PAPER = "Ledig et al. 2017, Photo-Realistic Single Image Super-Resolution Using a GAN"
+_PAPER = "Ledig et al. 2017, Photo-Realistic Single Image Super-Resolution, arXiv:1609.04802"
 _FIRST_KEYS = {
     "srresnet": "trunk.0.rcb.0.weight",
     "msrresnet": "trunk_net.0.conv1.weight",
@@ -210,7 +201,7 @@ class SRGANUpscaler:
         return 3 * self._channels * self.scale**2 * self.dtype.itemsize
 
 
-def build(state: StateDict, card: Card, options: Options, runtime: Runtime) -> SRGANUpscaler:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> SRGANUpscaler:
     """The upscaler that ``card`` describes, on the device of ``runtime``."""
     return SRGANUpscaler(network(state, **card.architecture), runtime)
 
@@ -222,6 +213,5 @@ FAMILY = Family(
     network=network,
     build=build,
     recognise=recognise,
-    options=NoOptions,
     tiny={"network": "srresnet", "channels": 8, "num_rcb": 2, "upscale": 2},
 )

@@ -17,6 +17,7 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Unit
 from restore_batch.models import registry
 from restore_batch.models.base import Restorer, Runtime
+from restore_batch.pipeline.compare import ComparisonPlan
 from restore_batch.pipeline.driver import Summary
 from restore_batch.pipeline.plan import Plan, make_stages
 from restore_batch.pipeline.progress import Quiet
@@ -45,8 +46,10 @@ def run(
     return run_job(_load(job, overrides), Quiet(), RunOptions(verify, retry))
 
 
-def plan(job: JobLike, *, overrides: Mapping[str, object] | Sequence[str] = ()) -> Plan:
-    """What :func:`run` would do."""
+def plan(
+    job: JobLike, *, overrides: Mapping[str, object] | Sequence[str] = ()
+) -> Plan | ComparisonPlan:
+    """What :func:`run` would do; the plans of all restorers where the job compares several."""
     return plan_job(_load(job, overrides))
 
 

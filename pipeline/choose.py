@@ -7,8 +7,8 @@ command that brings it. A model that is named is downloaded when that is allowed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,23 +56,55 @@ def choose_models(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role,
     Raises JobFileError with every unknown model, wrong option or missing weight at its place.
     """
     job = loaded.job
+    if job.restore.compare:
+        raise JobFileError(
+            [loaded.problem("restore.compare", "only run() and plan() make comparisons")]
+        )
     problems: list[Problem] = []
     choices: dict[Role, Choice] = {}
     for role, (path, asked, options) in _asked(job).items():
+        card, choice = _card_or_none(asked), None
         try:
-            choice = _choose(role, asked, options, job, store, fetch)
+            choice = _choose(role, asked, job, store, fetch)
+            card = choice.card
         except RestoreBatchError as error:
             problems.append(loaded.problem(path, str(error)))
-            continue
-        if choice.card is not None and options:
-            family = registry.family_of(choice.card)
+        if card is not None:
             # Where the options stand is known here: mistakes in them are reported there.
             where = path.replace(".model", ".options")
-            problems += loaded.check(where, family.options, options)
-        choices[role] = choice
+            problems += _without_consent(loaded, where, card, options)
+            if options:
+                problems += loaded.check(where, registry.family_of(card).options, options)
+        if choice is not None:
+            ref = choice.ref and replace(choice.ref, options=dict(options))
+            choices[role] = replace(choice, ref=ref)
     if problems:
         raise JobFileError(problems)
     return choices
+
+
+def _card_or_none(asked: str) -> Card | None:
+    """The card of that name; None for auto, none, a path and a name that is wrong."""
+    try:
+        return registry.card(asked)
+    except RestoreBatchError:
+        return None
+
+
+def _without_consent(
+    loaded: LoadedJob, where: str, card: Card, options: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """What a job must say before invented faces may take the place of people in pictures."""
+    if not card.imagines:
+        return
+    for option, why in (
+        ("accept_imagined_faces", "its faces are not the people in the pictures"),
+        ("paste_back", "it keeps them out of pictures unless told to paste them in"),
+    ):
+        # Anything but true or false is the schema's to complain about.
+        if options.get(option, False) is False:
+            message = f"{card.name} invents faces: {why}; if you want that, set this to true"
+            yield loaded.problem(f"{where}.{option}", message)
 
 
 def _asked(job: Job) -> dict[Role, tuple[str, str, Mapping[str, Any]]]:
@@ -94,15 +126,14 @@ def _asked(job: Job) -> dict[Role, tuple[str, str, Mapping[str, Any]]]:
     }
 
 
-def _choose(
-    role: Role, asked: str, options: Mapping[str, Any], job: Job, store: Store, fetch: bool
-) -> Choice:
+def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choice:
+    """The model of a role, still without its options."""
     if asked == "none":
         return Choice(role, asked, None)
     if asked == "auto":
-        return _auto(role, options, job, store)
+        return _auto(role, job, store)
     if role == "background" and (Path(asked).suffix or "/" in asked):
-        ref = store.ref_from_path(Path(asked), "upscale", options)
+        ref = store.ref_from_path(Path(asked), "upscale", {})
         return Choice(role, asked, ref.card, ref, f"file {asked}")
     card = _first_here(role, store) if asked == "required" else registry.card(asked)
     if card.task not in _TASKS[role]:
@@ -113,7 +144,7 @@ def _choose(
     availability = store.availability(card)
     if not fetch and store.locate(card) is None:
         return Choice(role, asked, card, None, availability)
-    return Choice(role, asked, card, store.ref(card, options), availability)
+    return Choice(role, asked, card, store.ref(card, {}), availability)
 
 
 def _first_here(role: Role, store: Store) -> Card:
@@ -122,7 +153,7 @@ def _first_here(role: Role, store: Store) -> Card:
     return next((card for card in cards if store.locate(card)), cards[0])
 
 
-def _auto(role: Role, options: Mapping[str, Any], job: Job, store: Store) -> Choice:
+def _auto(role: Role, job: Job, store: Store) -> Choice:
     best = [registry.card(name) for name in _BEST[role]]
     if role == "background" and job.background.scale <= 2:
         # Half the work of the fourfold network for the same size of result.
@@ -130,7 +161,7 @@ def _auto(role: Role, options: Mapping[str, Any], job: Job, store: Store) -> Cho
     for card in best:
         if store.locate(card) is None:
             continue
-        ref = store.ref(card, options)
+        ref = store.ref(card, {})
         return Choice(role, "auto", card, ref, store.availability(card), _fallback(role, card))
     return Choice(role, "auto", None, note=_absent(role, best[0]))
 

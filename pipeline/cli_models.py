@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from restore_batch.errors import LicenceError, RestoreBatchError, UsageError
-from restore_batch.models import registry
+from restore_batch.models import registry, speed
 from restore_batch.models.base import Card, Task
+from restore_batch.pipeline import model_facts, model_table
 
 if TYPE_CHECKING:
     from restore_batch.models.weights import Store
@@ -40,47 +40,45 @@ _folder = click.option(
     help="Folder of weights (default: $RESTORE_BATCH_WEIGHTS_DIR or the user's cache).",
 )
 
+_accept = click.option(
+    "--accept-licence",
+    "accepted",
+    multiple=True,
+    metavar="KEY",
+    help="A non-commercial licence that you accept; may be repeated.",
+)
+
 
 @click.group()
 def models() -> None:
-    """List models, and fetch, check and add their weights."""
+    """List models, fetch, check and add their weights, and measure how fast they are here."""
 
 
 @models.command("list")
 @click.option("--task", type=click.Choice(get_args(Task)), help="Only the models of one task.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, one object a model.")
+@click.option("--markdown", is_flag=True, help="As in README.md: nothing of this machine.")
 @_folder
 @_shown
-def list_models(task: Task | None, as_json: bool, weights_dir: Path | None) -> None:
-    """List every model with its licence and where its weights are."""
-    store = _store(weights_dir)
-    rows = [_row(store, card) for card in registry.cards(task)]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
+def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: Path | None) -> None:
+    """List every model: licence, where its weights are, and how fast it was measured here."""
+    shown = model_table.cards(task)
+    if markdown:
+        click.echo(model_table.markdown(shown))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    # The name is what other commands take, so it is never cut.
-    table.add_column("model", no_wrap=True)
-    table.add_column("task", no_wrap=True)
-    table.add_column("in → out", no_wrap=True)
-    table.add_column("licence")
-    table.add_column("commercial use")
-    table.add_column("weights")
-    for row in rows:
-        commercial = "yes" if row["commercial"] else "no"
-        cells = (row["name"], row["task"], row["size"], row["licence"], commercial, row["weights"])
-        table.add_row(*cells)
-    # In a pipe or a log there is no screen to fit, and a cut line cannot be searched.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    store = _store(weights_dir)
+    speeds = speed.read(store.folder)
+    if as_json:
+        rows = [model_table.record(card, store, speeds) for card in shown]
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        model_table.show(shown, store, speeds)
 
 
 @models.command()
 @click.argument("names", nargs=-1)
-@click.option("--all-free", is_flag=True, help="All that allow commercial use.")
-@click.option("--accept-licence", "accepted", multiple=True, metavar="KEY", help="May be repeated.")
+@click.option("--all-free", is_flag=True, help="All whose licence asks for no --accept-licence.")
+@_accept
 @click.option("--mirror", "mirrors", multiple=True, help="Folder or address asked first.")
 @_folder
 @_shown
@@ -110,14 +108,18 @@ def _pull(store: Store, card: Card) -> bool:
     """Pull one card and say so; a failure is said too and does not stop the others."""
     try:
         here = store.pull(card)
-    except LicenceError as error:
-        click.echo(f"{error} (here: --accept-licence {card.licence.key})", err=True)
-        return False
     except RestoreBatchError as error:
-        click.echo(str(error), err=True)
+        _say(card, error)
         return False
     click.echo(f"{card.name}: {here.paths[0]}")
     return True
+
+
+def _say(card: Card, error: RestoreBatchError) -> None:
+    """An error that ends nothing: the next model's turn comes."""
+    hint = isinstance(error, LicenceError)
+    here = f" (here: --accept-licence {card.licence.key})" if hint else ""
+    click.echo(f"{card.name}: {error}{here}", err=True)
 
 
 @models.command()
@@ -160,46 +162,78 @@ def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
 
 
 @models.command()
+@click.argument("names", nargs=-1)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    help="Arithmetic; auto: what a job takes.",
+)
+@click.option("--option", "given", multiple=True, metavar="KEY=VALUE", help="An option of NAMES.")
+@_accept
+@_folder
+@_shown
+def measure(
+    names: Sequence[str],
+    device: str,
+    precision: str,
+    given: Sequence[str],
+    accepted: Sequence[str],
+    weights_dir: Path | None,
+) -> None:
+    """Measure how fast NAMES, or all models whose weights are here, are on this machine.
+
+    `models list` shows the result: seconds a face of 512 px, or a megapixel of input.
+    """
+    from restore_batch.jobs.spec import Engine, Job
+    from restore_batch.pipeline.resources import share_out, this_machine
+
+    engine = Engine.model_validate({"device": device, "precision": precision})
+    runtime = share_out(Job.model_construct(engine=engine), this_machine()).runtime
+    options = _key_values(given)
+    store = _store(weights_dir, download=False, accept_licences=accepted)
+    cards = [registry.card(name) for name in names]
+    failed = 0
+    for card in cards or [card for card in model_table.cards() if store.locate(card)]:
+        try:
+            model = registry.build(store.ref(card, options), runtime, store.folder)
+            measured = speed.measure(model, card, runtime)
+        except RestoreBatchError as error:
+            _say(card, error)
+            failed += 1
+            continue
+        where = speed.device_name(runtime.device)
+        speed.record(store.folder, card, where, measured)
+        click.echo(f"{card.name}: {measured} ({where}, {measured.precision})")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _key_values(given: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE``; values are numbers, true, false, null or words."""
+    options: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--option {text!r}: expected KEY=VALUE")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:  # a word
+            options[key] = value
+    return options
+
+
+@models.command()
 @click.argument("name")
 @_folder
 @_shown
 def describe(name: str, weights_dir: Path | None) -> None:
     """Say all that is known about the model NAME."""
     card = registry.card(name)
-    family = registry.family_of(card)
-    licence = card.licence
-    terms = licence.title if licence.commercial else f"{licence.title}; NON-COMMERCIAL use only"
-    facts = [
-        ("model", f"{card.name} ({registry.TASK_NOUNS[card.task]}, family {card.family})"),
-        ("what", card.title),
-        ("paper", card.paper),
-        ("size", _size(card)),
-        ("licence", " ".join(filter(None, [f"{licence.key}: {terms}", licence.url]))),
-        ("", licence.note),
-        ("limits", card.limits),
-        ("weights", _store(weights_dir).availability(card)),
-    ]
-    for label, value in facts:
-        if value:
-            click.echo(f"{label:9}{value}")
-    for number, source in enumerate(card.sources, 1):
-        for file in source:
-            where = file.urls[0] if file.urls else f"package {file.package}"
-            if not file.urls and file.package is None:
-                where = "by hand"
-            size = f"{file.size_bytes:,} bytes" if file.size_bytes else "size not published"
-            checksum = f"sha256 {file.sha256}" if file.sha256 else "no published checksum"
-            click.echo(f"source {number} {file.filename} ({size}, {checksum}) {where}")
-    fields = family.options.model_fields
-    for key, info in fields.items():
-        kind = info.annotation.__name__ if isinstance(info.annotation, type) else info.annotation
-        default = (
-            "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
-        )
-        text = f"  {info.description}" if info.description else ""
-        click.echo(f"option   {key}: {kind} = {default}{text}")
-    if not fields:
-        click.echo("option   none")
+    store = _store(weights_dir)
+    for label, value in model_facts.facts(card, store.availability(card)):
+        click.echo(f"{label:9}{value}")
 
 
 def _store(folder: Path | None, **settings: Any) -> Store:
@@ -215,29 +249,6 @@ def _can_fetch(store: Store, card: Card) -> bool:
 def _has_urls(card: Card) -> bool:
     """Whether one of the card's sources can be downloaded whole."""
     return any(source and all(file.urls for file in source) for source in card.sources)
-
-
-def _row(store: Store, card: Card) -> dict[str, Any]:
-    weights = store.availability(card)
-    return {
-        "name": card.name,
-        "family": card.family,
-        "task": card.task,
-        "title": card.title,
-        "size": _size(card),
-        "licence": card.licence.key,
-        "commercial": card.licence.commercial,
-        "weights": weights,
-        "here": weights.startswith("here"),
-    }
-
-
-def _size(card: Card) -> str:
-    if card.task in {"restore", "upscale"}:
-        if card.input_px is None:
-            return f"any → ×{card.scale}"
-        return f"{card.input_px} → {card.input_px * card.scale}"
-    return "any" if card.input_px is None else f"{card.input_px}"
 
 
 @contextmanager

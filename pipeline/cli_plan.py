@@ -22,15 +22,23 @@ _ITEMS_SHOWN = 20
 def plan(job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool) -> None:
     """Show what a run of JOB would do: files, models, workers, disk, rough time."""
     from restore_batch.jobs.source import load_job
+    from restore_batch.pipeline.compare import ComparisonPlan
     from restore_batch.pipeline.estimate import estimate
     from restore_batch.pipeline.session import plan_job
 
     made = plan_job(load_job(job, overrides))
-    figures = estimate(made)
+    plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     if as_json:
-        click.echo(json.dumps(_as_dict(made, figures), indent=2))
-    else:
-        _print(made, figures, show_all)
+        shown = {name: _as_dict(plan, estimate(plan)) for name, plan in plans.items()}
+        sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
+        whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
+        click.echo(json.dumps(whole, indent=2))
+        return
+    _print_files(next(iter(plans.values())), show_all)
+    for name, plan in plans.items():
+        _print(plan, estimate(plan), name)
+    if isinstance(made, ComparisonPlan):
+        click.echo(f"\ncontact sheets go to {made.sheets_dir}")
 
 
 @click.command()
@@ -71,12 +79,12 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _print(plan: Plan, figures: Estimate, show_all: bool) -> None:
+def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from restore_batch.pipeline.progress import duration, shown
+    from restore_batch.pipeline.progress import shown
 
     out = Console(soft_wrap=True, highlight=False)
     files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
@@ -90,6 +98,18 @@ def _print(plan: Plan, figures: Estimate, show_all: bool) -> None:
     for item in plan.items:
         if item.error:
             out.print(escape(shown(f"will fail: {item.error}")))
+
+
+def _print(plan: Plan, figures: Estimate, title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from restore_batch.pipeline.progress import duration, shown
+
+    out = Console(soft_wrap=True, highlight=False)
+    if title:
+        out.print(f"\n[bold]{escape(title)}[/]")
     models = Table("role", "model", "licence", "weights", box=None, header_style="bold",
                    pad_edge=False)  # fmt: skip
     for choice in plan.choices.values():

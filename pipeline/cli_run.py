@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 
 import click
 
-from restore_batch.pipeline.driver import Run, Summary
+from restore_batch.pipeline.driver import Summary
+from restore_batch.pipeline.session import Runnable
 
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
@@ -55,7 +57,8 @@ def _run(
     job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
 ) -> None:
     from restore_batch.jobs.source import load_job
-    from restore_batch.pipeline.progress import watcher_for
+    from restore_batch.pipeline.compare import ComparisonSummary
+    from restore_batch.pipeline.progress import shown, watcher_for
     from restore_batch.pipeline.session import RunOptions, open_run
 
     watcher = watcher_for(quiet=quiet or as_json)
@@ -71,16 +74,22 @@ def _run(
         click.echo(json.dumps(summary.as_dict(), indent=2))
     else:
         watcher.finish(summary, job)
+        if isinstance(summary, ComparisonSummary) and not quiet:
+            click.echo(shown(summary.closing()))
     _exit(summary)
 
 
 def _exit(summary: Summary) -> None:
     # The workers are gone and the manifest is closed; nothing is left to clean up.
-    sys.exit(summary.exit_code)
+    # Interpreter exit would only add ways to fail: a second Ctrl-C may have cut off a library's
+    # own clean-up, and a thread of the local engine may still be freeing a network.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(summary.exit_code)
 
 
 @contextmanager
-def _interruptible(run: Run, watcher: Any) -> Iterator[None]:
+def _interruptible(run: Runnable, watcher: Any) -> Iterator[None]:
     """First Ctrl-C (or SIGTERM): finish what is in flight. Second: stop at once."""
     asked = False
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import os
+import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -148,8 +151,10 @@ class Run:
             )
             if self._drained:
                 self._scheduler.drain()
-            for outcome in self._scheduler.run(chain([first], pending)):
-                self._settle(outcome)
+            # Closed before the backend, so that workers are stopped while it still runs.
+            with contextlib.closing(self._scheduler.run(chain([first], pending))) as outcomes:
+                for outcome in outcomes:
+                    self._settle(outcome)
         finally:
             backend.close()
         summary.interrupted = self._drained and not summary.aborted and summary.left > 0
@@ -205,7 +210,7 @@ class Run:
 
     def _is_in_the_way(self, unit: Unit) -> bool:
         final = self._plan.output_dir / unit.output
-        return final.exists() and not self._manifest.is_ours(unit.output)
+        return os.path.lexists(final) and not self._manifest.is_ours(unit.output)
 
     def _obstruct(self, unit: Unit, sha256: str) -> None:
         unit = self._manifest.start(unit, sha256)
@@ -220,6 +225,9 @@ class Run:
             return
         try:
             self._manifest.commit(outcome.unit, _result(outcome.chunk))
+        except sqlite3.Error as error:
+            self._abort(f"{self._plan.output_dir}: the manifest cannot be written ({error})")
+            return
         except (OSError, RestoreBatchError) as error:
             kind = type(error).__name__
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

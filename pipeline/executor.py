@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
@@ -172,7 +172,7 @@ class Scheduler:
         """Give workers nothing new; :meth:`run` ends when their calls are finished."""
         self._draining = True
 
-    def run(self, units: Iterable[Unit]) -> Iterator[Outcome]:
+    def run(self, units: Iterable[Unit]) -> Generator[Outcome, None, None]:
         """Yield the outcome of every unit, in order of completion."""
         source, waiting = iter(units), None
         try:

@@ -77,6 +77,9 @@ class _Thread:
         self._stopped = True
         self._inbox.put(None)
 
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
 
 class LocalBackend:
     """Threads of this process as workers."""
@@ -84,6 +87,7 @@ class LocalBackend:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self._stopped: list[_Thread] = []
+        self._ending: list[_Thread] = []
 
     def start_worker(self, group: Group, index: int, last: bool) -> _Thread:
         return _Thread(group, self._context, last)
@@ -115,6 +119,14 @@ class LocalBackend:
     def stop_worker(self, worker: _Thread) -> None:
         worker.stop()
         self._stopped.append(worker)
+        self._ending.append(worker)
 
     def close(self) -> None:
-        """Threads end by themselves once stopped; nothing else was started."""
+        """Wait for stopped threads that are idle to free their networks.
+
+        A thread that is still freeing tensors when the interpreter ends aborts the process.
+        """
+        for worker in self._ending:
+            if not worker.at:
+                worker.join(10)
+        self._ending.clear()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from restore_batch import __version__
 from restore_batch.errors import JobFileError, MediaError, Problem
 from restore_batch.jobs.inputs import InputsError, SourceFile, discover
 from restore_batch.jobs.manifest import FOLDER
@@ -29,6 +30,7 @@ from restore_batch.stages.no_faces import NoFaces
 from restore_batch.stages.paste import Paste
 from restore_batch.stages.photo_read import probe
 from restore_batch.stages.photo_write import suffix_for
+from restore_batch.stages.provenance import Provenance
 from restore_batch.stages.restore import Restore
 from restore_batch.stages.upscale import Upscale
 
@@ -106,11 +108,17 @@ class Plan:
 
 
 def make_plan(
-    loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache = lambda _: None
+    loaded: LoadedJob,
+    store: Store,
+    *,
+    fetch: bool,
+    probed: ProbeCache = lambda _: None,
+    items: Sequence[Item] | None = None,
 ) -> Plan:
     """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
 
-    ``probed`` may know the header of a source already. Raises JobFileError.
+    ``probed`` may know the header of a source already; ``items`` are known where several plans
+    are made for one job. Raises JobFileError.
     """
     job = loaded.job
     choices = choose_models(loaded, store, fetch=fetch)
@@ -119,7 +127,7 @@ def make_plan(
     base_key, face_key = _keys(job, choices, graph, share)
     return Plan(
         loaded=loaded,
-        items=tuple(_items(loaded, probed)),
+        items=find_items(loaded, probed) if items is None else tuple(items),
         choices=choices,
         graph=graph,
         groups=graph.groups(_cuts(job, share), _workers(share)),
@@ -132,6 +140,11 @@ def make_plan(
 def make_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
     """The stages of a job, with their weights brought here; for use without files."""
     return _stages(loaded.job, choose_models(loaded, store, fetch=True))
+
+
+def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[Item, ...]:
+    """The inputs of a job and the names of their results. Raises JobFileError."""
+    return tuple(_items(loaded, probed))
 
 
 def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
@@ -180,6 +193,7 @@ def _ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:
 
 def _stages(job: Job, choices: Mapping[Role, Choice]) -> tuple[Stage, ...]:
     detector, scale = _ref(choices, "detect"), job.background.scale
+    provenance = provenance_of(choices)
     upscale = Upscale(_ref(choices, "background"), scale, job.background.tile_px)
     faces: Sequence[Stage] = (NoFaces(),)
     if detector is not None:
@@ -206,9 +220,21 @@ def _stages(job: Job, choices: Mapping[Role, Choice]) -> tuple[Stage, ...]:
         parser=_ref(choices, "parse"),
         identity=_ref(choices, "identity"),
         min_identity=job.restore.min_identity,
+        imagined_by=provenance.imagined_by,
     )
-    encode = Encode(job.photos.quality, job.photos.bit_depth)
+    encode = Encode(job.photos.quality, job.photos.bit_depth, provenance)
     return (Decode(job.limits.max_megapixels), *faces, upscale, paste, encode)
+
+
+def provenance_of(choices: Mapping[Role, Choice]) -> Provenance:
+    """The networks that make pixels, as pictures name them."""
+    faces, background = choices["restore"].card, choices["background"].card
+    return Provenance(
+        software=f"restore-batch {__version__}",
+        faces=faces.name if faces else "",
+        background=background.name if background else "",
+        imagined_by=faces.name if faces and faces.imagines else "",
+    )
 
 
 def _keys(job: Job, choices: Mapping[Role, Choice], graph: Graph, share: Share) -> tuple[str, str]:
@@ -227,7 +253,10 @@ def _keys(job: Job, choices: Mapping[Role, Choice], graph: Graph, share: Share) 
     }
     face = {
         "versions": {k: v for k, v in versions.items() if k in _FACE_STAGES},
-        "restore": {**job.restore.model_dump(exclude={"model"}), "weights": weights.get("restore")},
+        "restore": {
+            **job.restore.model_dump(exclude={"model", "compare"}),
+            "weights": weights.get("restore"),
+        },
         "paste": job.paste.model_dump(),
         "parse": weights.get("parse"),
         "identity": weights.get("identity"),

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.results import folders
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.models.weights import Store
+from restore_batch.pipeline.compare import ComparisonPlan, open_comparison, plan_comparison
 from restore_batch.pipeline.driver import Run, Summary, Watcher
 from restore_batch.pipeline.plan import Plan, make_plan
 
@@ -40,30 +42,36 @@ def store_for(job: Job, progress: Any = None) -> Store:
     )
 
 
-def plan_job(loaded: LoadedJob) -> Plan:
+class Runnable(Protocol):
+    """A run that is ready to go: of a job, or of a comparison."""
+
+    def drain(self) -> None:
+        """Finish what is in flight and stop."""
+        ...
+
+    def execute(self) -> Summary:
+        """Do all pending work."""
+        ...
+
+
+def plan_job(loaded: LoadedJob) -> Plan | ComparisonPlan:
     """Plan without touching the output folder or the network."""
-    manifest = Manifest.read(Path(loaded.job.output))
-    try:
-        return make_plan(loaded, store_for(loaded.job), fetch=False, probed=_probe_cache(manifest))
-    finally:
-        if manifest is not None:
-            manifest.close()
+    return _plan(loaded, store_for(loaded.job), fetch=False)
 
 
 @contextmanager
 def open_run(
     loaded: LoadedJob, watcher: Watcher, options: RunOptions, progress: Any = None
-) -> Iterator[Run]:
+) -> Iterator[Runnable]:
     """Take the output folder, finish what an earlier run left half-way, and plan the rest."""
-    # Planned before the folder is made: a job with mistakes leaves nothing behind.
-    existing = Manifest.read(Path(loaded.job.output))
-    try:
-        plan = make_plan(
-            loaded, store_for(loaded.job, progress), fetch=True, probed=_probe_cache(existing)
-        )
-    finally:
-        if existing is not None:
-            existing.close()
+    # Planned before any folder is made: a job with mistakes leaves nothing behind.
+    plan = _plan(loaded, store_for(loaded.job, progress), fetch=True)
+    if isinstance(plan, ComparisonPlan):
+        with open_comparison(
+            plan, watcher, verify=options.verify, retry=options.retry
+        ) as comparison:
+            yield comparison
+        return
     with Manifest.open(plan.output_dir) as manifest:
         manifest.recover()
         if options.retry:
@@ -75,6 +83,17 @@ def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary
     """Run a job to its end."""
     with open_run(loaded, watcher, options) as run:
         return run.execute()
+
+
+def _plan(loaded: LoadedJob, store: Store, *, fetch: bool) -> Plan | ComparisonPlan:
+    make = plan_comparison if loaded.job.restore.compare else make_plan
+    # What an earlier run noted of the originals; in a comparison every restorer's manifest did.
+    existing = Manifest.read(next(iter(folders(loaded.job).values())))
+    try:
+        return make(loaded, store, fetch=fetch, probed=_probe_cache(existing))
+    finally:
+        if existing is not None:
+            existing.close()
 
 
 def _probe_cache(manifest: Manifest | None) -> Callable[[SourceFile], Mapping[str, Any] | None]:

@@ -26,7 +26,7 @@ class Resources:
 class WorkerContext:
     """What a stage finds where it runs."""
 
-    runtime: Runtime = Runtime()
+    runtime: Runtime = Runtime()  # noqa: RUF009 - frozen
     threads: int = 1
     weights_dir: Path | None = None
 
@@ -54,9 +54,7 @@ class Stage(ABC):
     def close(self) -> None:  # noqa: B027
         """Free what ``open`` took."""
 
-    def each(
-        self, batch: list[Chunk], step: Callable[[Chunk], Chunk]
-    ) -> list[Chunk | Failure]:
+    def each(self, batch: list[Chunk], step: Callable[[Chunk], Chunk]) -> list[Chunk | Failure]:
         """Apply ``step`` chunk by chunk; an exception becomes the failure of that chunk."""
         return [self.guard(chunk, step) for chunk in batch]
 

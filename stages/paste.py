@@ -59,6 +59,9 @@ class Paste(Stage):
     Faces that overlap share pixels by nearness (:func:`restore_batch.stages.masks.ownership`);
     faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
     and one that the restorer did not change, is not pasted.
+
+    ``imagined_by``: name of a restorer that invents faces; the records of those that are pasted,
+    and a warning, then say that they are not the people in the picture.
     """
 
     name = "paste"
@@ -75,6 +78,7 @@ class Paste(Stage):
         parser: ModelRef | None = None,
         identity: ModelRef | None = None,
         min_identity: float | None = None,
+        imagined_by: str = "",
     ) -> None:
         if not 0.0 <= strength <= 1.0:
             raise UsageError(f"strength is {strength}: expected 0 to 1")
@@ -89,6 +93,7 @@ class Paste(Stage):
         self.parser_ref = parser
         self.identity_ref = identity
         self.min_identity = min_identity
+        self.imagined_by = imagined_by
         self.parser: Parser | None = None
         self.embedder: Embedder | None = None
 
@@ -119,7 +124,16 @@ class Paste(Stage):
             for source, large, of_frame in zip(chunk.frames, enlarged, faces, strict=True)
         )
         records = tuple(tuple(_record(face) for face in of_frame) for of_frame in faces)
-        return replace(chunk, pasted=pasted, records=records)
+        warnings = chunk.warnings + self._imagined(records)
+        return replace(chunk, pasted=pasted, records=records, warnings=warnings)
+
+    def _imagined(self, records: Sequence[Sequence[FaceRecord]]) -> tuple[str, ...]:
+        """What the user must know of faces that are nobody's."""
+        count = sum(face.restored for of_frame in records for face in of_frame)
+        if not self.imagined_by or not count:
+            return ()
+        them = "1 face is" if count == 1 else f"{count} faces are"
+        return (f"{them} imagined by {self.imagined_by}: not the people in the picture",)
 
     def _judge(self, chunk: Chunk) -> list[list[_RestoredFace]]:
         """Decide for every face whether and how strongly it is pasted, and by which mask."""
@@ -144,9 +158,12 @@ class Paste(Stage):
         self, face: _RestoredFace, identity: float | None, parsed: np.ndarray | None
     ) -> _RestoredFace:
         strength = blend.lowered_blend(self.strength, identity, self.min_identity)
-        note = ""
+        notes = []
         if strength < self.strength:
-            note = f"likeness {identity:.2f} is below {self.min_identity}: strength lowered"
+            notes.append(f"likeness {identity:.2f} is below {self.min_identity}: strength lowered")
+        if self.imagined_by and strength > 0:
+            notes.append(f"imagined by {self.imagined_by}: not the person in the picture")
+        note = "; ".join(notes)
         return replace(face, identity=identity, strength=strength, parsed=parsed, note=note)
 
     def _identities(self, faces: Sequence[_RestoredFace]) -> list[float | None]:

@@ -112,7 +112,9 @@ def test_a_16_bit_tiff_stays_16_bit_with_profile_exif_and_resolution(tmp_path: P
         resolutionunit="INCH", iccprofile=profile, metadata=None, description="Mother, 1931",
         extratags=[(33432, 2, 0, "Family archive", True), (315, 2, 0, "A. Photographer", True)],
     )  # fmt: skip
-    job = write_job(tmp_path / "job.yaml", inputs=["in"], output="out", **LEAVE)
+    job = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", engine={"kind": "local"}, **LEAVE
+    )
     done = cli("run", job, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["faces"] == 1
@@ -139,7 +141,9 @@ def test_a_sideways_jpeg_comes_out_upright_with_its_exif(tmp_path: Path) -> None
     face(200).rotate(90, expand=True).save(
         inputs / "side.jpg", exif=block, dpi=(300, 300), quality=95
     )
-    job = write_job(tmp_path / "job.yaml", inputs=["in"], output="out", **LEAVE)
+    job = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", engine={"kind": "local"}, **LEAVE
+    )
     done = cli("run", job, "--json")
     assert json.loads(done.stdout)["faces"] == 1, "found, so it was upright"
     tags = exif(tmp_path / "out" / "side.jpg")
@@ -159,7 +163,8 @@ def test_a_grey_photo_stays_grey_and_enlarged_sizes_are_exact(tmp_path: Path) ->
     face(90).convert("L").save(inputs / "grey.png")
     job = write_job(
         tmp_path / "job.yaml", inputs=["in"], output="out", engine={"kind": "local"},
-        restore={"model": "realesrgan-x4plus"}, background={"scale": 1.5},
+        restore={"model": "realesr-animevideov3"},
+        background={"scale": 1.5, "model": "realesr-animevideov3"},
     )  # fmt: skip
     assert cli("run", job, "-q").returncode == 0
     result = Image.open(tmp_path / "out" / "grey.png")

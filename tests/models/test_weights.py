@@ -6,7 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +16,12 @@ import torch
 from restore_batch.errors import LicenceError, UsageError, WeightsError
 from restore_batch.models import registry, weight_cache
 from restore_batch.models.base import Card, Runtime, WeightFile
-from restore_batch.models.download import Patience
 from restore_batch.models.safe_load import load_state
 from restore_batch.models.weights import Store
 
 from support import toy_model
-from support.web import Page, Site, site
-
-HASTY = Patience(attempts=2, timeout_s=5.0, backoff_s=0.0)
-
-
-@pytest.fixture
-def web() -> Iterator[Site]:
-    with site() as running:
-        yield running
-
-
-@pytest.fixture
-def toys(tmp_path: Path) -> Iterator[None]:
-    plugin = tmp_path / "plugin"
-    plugin.mkdir()
-    with toy_model.installed(plugin, toy_model.FAMILY, toy_model.BOX):
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-def _bytes(tmp_path: Path, **wanted: Any) -> bytes:
-    path = tmp_path / "made.pth"
-    torch.save({"params_ema": toy_model.state(**wanted)}, path)
-    return path.read_bytes()
-
-
-def _online(web: Site, body: bytes, *, sha256: str | None = "right", **card: Any) -> Card:
-    """A card whose file the site serves; ``sha256`` "right" is the body's own."""
-    url = web.put("/toy_x2.pth", Page(body))
-    digest = hashlib.sha256(body).hexdigest() if sha256 == "right" else sha256
-    file = WeightFile("toy_x2.pth", (url,), sha256=digest, size_bytes=len(body))
-    return toy_model.card(sources=((file,),), **card)
-
-
-def _store(folder: Path, **settings: Any) -> Store:
-    return Store(folder, patience=HASTY, **settings)
-
+from support.toy_store import HASTY, hasty_store, online, toy_bytes
+from support.web import Page, Site
 
 # -- fetching ---------------------------------------------------------------------------------
 
@@ -69,9 +29,9 @@ def _store(folder: Path, **settings: Any) -> Store:
 def test_fetched_weights_are_kept_as_safetensors_with_their_origin(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    body = _bytes(tmp_path)
-    card = _online(web, body)
-    here = _store(folder).ensure(card)
+    body = toy_bytes(tmp_path)
+    card = online(web, body)
+    here = hasty_store(folder).ensure(card)
     assert [path.name for path in here.paths] == ["toy_x2.safetensors"]
     record = json.loads((folder / "toy-x2" / "toy_x2.safetensors.json").read_text())
     assert record["origin_url"] == card.sources[0][0].urls[0]
@@ -87,18 +47,18 @@ def test_fetched_weights_are_kept_as_safetensors_with_their_origin(
 def test_a_second_time_nothing_is_fetched(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
-    _store(folder).ensure(card)
-    _store(folder, download=False).ensure(card)
-    _store(folder).pull(card)
+    card = online(web, toy_bytes(tmp_path))
+    hasty_store(folder).ensure(card)
+    hasty_store(folder, download=False).ensure(card)
+    hasty_store(folder).pull(card)
     assert len(web.pages["/toy_x2.pth"].requests) == 1
 
 
 def test_without_a_published_checksum_the_first_one_seen_is_recorded(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path), sha256=None)
-    store = _store(folder)
+    card = online(web, toy_bytes(tmp_path), sha256=None)
+    store = hasty_store(folder)
     store.ensure(card)
     record = weight_cache.read_record(folder / "toy-x2" / "toy_x2.safetensors")
     assert record is not None
@@ -109,36 +69,36 @@ def test_without_a_published_checksum_the_first_one_seen_is_recorded(
 def test_the_checksum_digits_in_a_published_name_are_proof(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    body = _bytes(tmp_path)
+    body = toy_bytes(tmp_path)
     digits = hashlib.sha256(body).hexdigest()[:8]
     for name, status in ((f"toy-{digits}.pth", "good"), ("toy-00000000.pth", "refused")):
         url = web.put(f"/{name}", Page(body))
         card = toy_model.card(name=status, sources=((WeightFile(name, (url,)),),))
         if status == "good":
-            _store(folder).ensure(card)
-            assert _store(folder).verify(card).status == "good"
+            hasty_store(folder).ensure(card)
+            assert hasty_store(folder).verify(card).status == "good"
         else:
             with pytest.raises(WeightsError, match="00000000 expected"):
-                _store(folder).ensure(card)
+                hasty_store(folder).ensure(card)
 
 
 def test_a_mirror_is_asked_first_and_may_be_a_folder(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    (mirror / "toy_x2.pth").write_bytes(_bytes(tmp_path))
-    _store(folder, mirrors=[f"{web.address}/none", str(mirror)]).ensure(card)
+    (mirror / "toy_x2.pth").write_bytes(toy_bytes(tmp_path))
+    hasty_store(folder, mirrors=[f"{web.address}/none", str(mirror)]).ensure(card)
     assert web.pages["/toy_x2.pth"].requests == []
 
 
 def test_the_next_source_is_tried_when_the_first_is_gone(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    good = _online(web, _bytes(tmp_path)).sources[0]
+    good = online(web, toy_bytes(tmp_path)).sources[0]
     gone = (WeightFile("older.pth", (f"{web.address}/older.pth",)),)
-    here = _store(folder).ensure(toy_model.card(sources=(gone, good)))
+    here = hasty_store(folder).ensure(toy_model.card(sources=(gone, good)))
     assert here.files == good
 
 
@@ -150,20 +110,20 @@ def test_what_arrives_with_code_in_it_is_refused_and_not_kept(
             return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
 
     torch.save({"a": Trap()}, tmp_path / "evil.pth")
-    card = _online(web, (tmp_path / "evil.pth").read_bytes())
+    card = online(web, (tmp_path / "evil.pth").read_bytes())
     with pytest.raises(WeightsError, match="contains code"):
-        _store(folder).ensure(card)
+        hasty_store(folder).ensure(card)
     assert not (tmp_path / "ran").exists()
-    assert _store(folder).locate(card) is None
+    assert hasty_store(folder).locate(card) is None
     assert not list(folder.rglob("*.pth"))
 
 
 def test_offline_says_the_command_and_the_address(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     with pytest.raises(WeightsError) as caught:
-        _store(folder, download=False).ensure(card)
+        hasty_store(folder, download=False).ensure(card)
     message = str(caught.value)
     assert "restore-batch models pull toy-x2" in message
     assert card.sources[0][0].urls[0] in message
@@ -172,7 +132,7 @@ def test_offline_says_the_command_and_the_address(
 
 def test_weights_that_cannot_be_downloaded_say_how_to_get_them(toys: None, folder: Path) -> None:
     card = registry.card("toybox-16")
-    store = _store(folder, accept_licences=["box-nc"])
+    store = hasty_store(folder, accept_licences=["box-nc"])
     assert store.availability(card) == "manual"
     with pytest.raises(WeightsError, match=r"by hand: get lid\.pt and box\.pt"):
         store.ensure(card)
@@ -181,21 +141,21 @@ def test_weights_that_cannot_be_downloaded_say_how_to_get_them(toys: None, folde
 def test_a_non_commercial_licence_must_be_accepted_by_its_key(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path), licence=toy_model.PAID)
+    card = online(web, toy_bytes(tmp_path), licence=toy_model.PAID)
     with pytest.raises(LicenceError) as caught:
-        _store(folder, accept_licences=["other"]).ensure(card)
+        hasty_store(folder, accept_licences=["other"]).ensure(card)
     assert "`weights: {accept_licences: [toy-nc]}`" in str(caught.value)
     assert web.pages["/toy_x2.pth"].requests == []
-    assert _store(folder, accept_licences=["toy-nc"]).ensure(card)
+    assert hasty_store(folder, accept_licences=["toy-nc"]).ensure(card)
     with pytest.raises(LicenceError):  # weights that are here need it just as much
-        _store(folder).ref(card, {})
+        hasty_store(folder).ref(card, {})
 
 
 def test_a_folder_that_cannot_be_written_is_named(toys: None, web: Site, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     with pytest.raises(WeightsError, match="cannot be written"):
-        _store(tmp_path / "file" / "cache").ensure(card)
+        hasty_store(tmp_path / "file" / "cache").ensure(card)
 
 
 def _ensure(folder: Path, card: Card, start: Any, results: Any) -> None:
@@ -210,7 +170,7 @@ def _ensure(folder: Path, card: Card, start: Any, results: Any) -> None:
 def test_many_processes_that_start_at_once_fetch_it_once(
     web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     context = multiprocessing.get_context("spawn")
     start, results = context.Event(), context.Queue()
     workers = [
@@ -234,11 +194,11 @@ def test_the_cache_comes_before_the_package_in_order_of_preference(
 ) -> None:
     packaged = WeightFile("pnet.lz4", package="mtcnn", package_path="mtcnn/assets/weights/pnet.lz4")
     card = toy_model.card(sources=((WeightFile("best.pth"),), (packaged,)))
-    store = _store(folder)
+    store = hasty_store(folder)
     assert str(store.locate(card)) == "package mtcnn"
     assert store.availability(card) == "here (package mtcnn)"
     folder.mkdir()
-    (folder / "best.pth").write_bytes(_bytes(tmp_path))
+    (folder / "best.pth").write_bytes(toy_bytes(tmp_path))
     located = store.locate(card)
     assert located is not None
     assert (located.where, located.paths) == ("folder", (folder / "best.pth",))
@@ -248,15 +208,15 @@ def test_pull_fetches_the_published_file_beside_a_packaged_one(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
     packaged = WeightFile("pnet.lz4", package="mtcnn", package_path="mtcnn/assets/weights/pnet.lz4")
-    card = toy_model.card(sources=(*_online(web, _bytes(tmp_path)).sources, (packaged,)))
-    assert _store(folder).ensure(card).where == "package"
-    assert _store(folder).pull(card).where == "cache"
+    card = toy_model.card(sources=(*online(web, toy_bytes(tmp_path)).sources, (packaged,)))
+    assert hasty_store(folder).ensure(card).where == "package"
+    assert hasty_store(folder).pull(card).where == "cache"
 
 
 def test_availability_says_size_and_host(toys: None, folder: Path) -> None:
     file = WeightFile("a.pth", ("https://host.test/a.pth",), size_bytes=348_632_874)
     card = toy_model.card(sources=((file,),))
-    assert _store(folder).availability(card) == "download 349 MB from host.test"
+    assert hasty_store(folder).availability(card) == "download 349 MB from host.test"
 
 
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,12 +233,12 @@ def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_published_file_that_is_not_the_published_one_is_refused(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     folder.mkdir()
-    (folder / "toy_x2.pth").write_bytes(_bytes(tmp_path, seed=1))
+    (folder / "toy_x2.pth").write_bytes(toy_bytes(tmp_path, seed=1))
     with pytest.raises(WeightsError, match=r"is not the published toy_x2\.pth"):
-        _store(folder).ref(card, {})
-    assert _store(folder).verify(card).status == "damaged"
+        hasty_store(folder).ref(card, {})
+    assert hasty_store(folder).verify(card).status == "damaged"
 
 
 # -- proving ----------------------------------------------------------------------------------
@@ -298,56 +258,56 @@ def _flip_last_byte(path: Path) -> None:
 def test_a_damaged_cache_is_noticed_and_pull_repairs_it(
     toys: None, web: Site, folder: Path, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
-    (path,) = _store(folder).ensure(card).paths
+    card = online(web, toy_bytes(tmp_path))
+    (path,) = hasty_store(folder).ensure(card).paths
     harm(path)
     with pytest.raises(WeightsError, match=r"is damaged: .*restore-batch models pull toy-x2"):
-        _store(folder).ensure(card)
-    assert _store(folder).verify(card).status == "damaged"
-    _store(folder).pull(card)
-    assert _store(folder).verify(card).status == "good"
+        hasty_store(folder).ensure(card)
+    assert hasty_store(folder).verify(card).status == "damaged"
+    hasty_store(folder).pull(card)
+    assert hasty_store(folder).verify(card).status == "good"
 
 
 def test_damage_that_keeps_size_and_time_is_found_by_verify(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
-    (path,) = _store(folder).ensure(card).paths
+    card = online(web, toy_bytes(tmp_path))
+    (path,) = hasty_store(folder).ensure(card).paths
     before = path.stat()
     _flip_last_byte(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    _store(folder).ensure(card)
-    assert _store(folder).verify(card).status == "damaged"
+    hasty_store(folder).ensure(card)
+    assert hasty_store(folder).verify(card).status == "damaged"
 
 
 def test_a_copied_cache_with_new_times_is_good(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
-    (path,) = _store(folder).ensure(card).paths
+    card = online(web, toy_bytes(tmp_path))
+    (path,) = hasty_store(folder).ensure(card).paths
     os.utime(path, ns=(1, 1))
-    assert _store(folder).ensure(card).paths == (path,)
+    assert hasty_store(folder).ensure(card).paths == (path,)
 
 
 def test_a_damaged_record_is_named(toys: None, web: Site, folder: Path, tmp_path: Path) -> None:
-    card = _online(web, _bytes(tmp_path))
-    (path,) = _store(folder).ensure(card).paths
+    card = online(web, toy_bytes(tmp_path))
+    (path,) = hasty_store(folder).ensure(card).paths
     weight_cache.record_path(path).write_text("{")
     with pytest.raises(WeightsError, match=r"toy_x2\.safetensors\.json is damaged; delete it"):
-        _store(folder).ensure(card)
+        hasty_store(folder).ensure(card)
 
 
 def test_absent_weights_are_absent(toys: None, folder: Path) -> None:
-    assert _store(folder).verify(registry.card("toy")).status == "absent"
+    assert hasty_store(folder).verify(registry.card("toy")).status == "absent"
 
 
 def test_the_checksum_of_a_reference_is_the_published_files(
     toys: None, web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    body = _bytes(tmp_path)
-    ref = _store(folder).ref(_online(web, body), {"gain": 2.0})
+    body = toy_bytes(tmp_path)
+    ref = hasty_store(folder).ref(online(web, body), {"gain": 2.0})
     assert ref.sha256 == hashlib.sha256(body).hexdigest()
     assert ref.options == {"gain": 2.0}
     assert isinstance(registry.build(ref, Runtime(), folder), toy_model.ToyUpscaler)
     with pytest.raises(UsageError, match="loud"):
-        _store(folder).ref(_online(web, body), {"loud": 1})
+        hasty_store(folder).ref(online(web, body), {"loud": 1})

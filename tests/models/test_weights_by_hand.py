@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,81 +13,40 @@ from safetensors.torch import save_file
 
 from restore_batch.errors import LicenceError, WeightsError
 from restore_batch.models import registry
-from restore_batch.models.base import Card, ModelRef, Runtime, WeightFile
-from restore_batch.models.download import Patience
+from restore_batch.models.base import ModelRef, Runtime, WeightFile
 from restore_batch.models.safe_load import load_state
-from restore_batch.models.weights import Store
 
 from support import toy_model
 from support.data import weights
 from support.parity import case
-from support.web import Page, Site, site
-
-HASTY = Patience(attempts=2, timeout_s=5.0, backoff_s=0.0)
-
-
-@pytest.fixture
-def web() -> Iterator[Site]:
-    with site() as running:
-        yield running
-
-
-@pytest.fixture
-def toys(tmp_path: Path) -> Iterator[None]:
-    plugin = tmp_path / "plugin"
-    plugin.mkdir()
-    with toy_model.installed(plugin, toy_model.FAMILY, toy_model.BOX):
-        yield
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "cache"
-
-
-def _bytes(tmp_path: Path, **wanted: Any) -> bytes:
-    path = tmp_path / "made.pth"
-    torch.save({"params_ema": toy_model.state(**wanted)}, path)
-    return path.read_bytes()
-
-
-def _online(web: Site, body: bytes, *, sha256: str | None = "right", **card: Any) -> Card:
-    """A card whose file the site serves; ``sha256`` "right" is the body's own."""
-    url = web.put("/toy_x2.pth", Page(body))
-    digest = hashlib.sha256(body).hexdigest() if sha256 == "right" else sha256
-    file = WeightFile("toy_x2.pth", (url,), sha256=digest, size_bytes=len(body))
-    return toy_model.card(sources=((file,),), **card)
-
-
-def _store(folder: Path, **settings: Any) -> Store:
-    return Store(folder, patience=HASTY, **settings)
-
+from support.toy_store import hasty_store, online, toy_bytes
+from support.web import Site
 
 # -- adding -----------------------------------------------------------------------------------
 
 
 def test_an_added_file_is_recognised_by_its_keys(toys: None, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "from_a_friend.pth").write_bytes(_bytes(tmp_path))
-    added = _store(folder).add(tmp_path / "from_a_friend.pth")
+    (tmp_path / "from_a_friend.pth").write_bytes(toy_bytes(tmp_path))
+    added = hasty_store(folder).add(tmp_path / "from_a_friend.pth")
     assert (added.card.name, added.published) == ("toy-x2", None)
-    assert _store(folder).locate(registry.card("toy")) is not None
+    assert hasty_store(folder).locate(registry.card("toy")) is not None
 
 
 def test_an_added_file_that_differs_from_the_published_one_says_so(
     web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path))
+    card = online(web, toy_bytes(tmp_path))
     with toy_model.installed(tmp_path, toy_model.family(card)):
         save_file(toy_model.state(seed=3), tmp_path / "toy_x2.safetensors")
-        added = _store(folder).add(tmp_path / "toy_x2.safetensors")
+        added = hasty_store(folder).add(tmp_path / "toy_x2.safetensors")
         assert added.published is False
-        assert _store(folder).verify(card).status == "unproven"
+        assert hasty_store(folder).verify(card).status == "unproven"
 
 
 def test_cards_of_one_architecture_are_told_apart_by_checksum_then_name(
     web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    bodies = {name: _bytes(tmp_path, seed=i) for i, name in enumerate(["old", "new"])}
+    bodies = {name: toy_bytes(tmp_path, seed=i) for i, name in enumerate(["old", "new"])}
     cards = [
         toy_model.card(
             name=f"toy-{name}",
@@ -98,38 +57,38 @@ def test_cards_of_one_architecture_are_told_apart_by_checksum_then_name(
     unnamed = tmp_path / "download.pth"
     with toy_model.installed(tmp_path, toy_model.family(*cards)):
         unnamed.write_bytes(bodies["new"])
-        assert _store(folder).add(unnamed).card.name == "toy-new"
-        unnamed.write_bytes(_bytes(tmp_path, seed=9))
+        assert hasty_store(folder).add(unnamed).card.name == "toy-new"
+        unnamed.write_bytes(toy_bytes(tmp_path, seed=9))
         with pytest.raises(WeightsError, match="could be toy-old, toy-new: say which"):
-            _store(folder).add(unnamed)
-        assert _store(folder).add(unnamed, "toy-old").card.name == "toy-old"
+            hasty_store(folder).add(unnamed)
+        assert hasty_store(folder).add(unnamed, "toy-old").card.name == "toy-old"
         (tmp_path / "new.pth").write_bytes(unnamed.read_bytes())
-        assert _store(folder).add(tmp_path / "new.pth").card.name == "toy-new"
+        assert hasty_store(folder).add(tmp_path / "new.pth").card.name == "toy-new"
 
 
 def test_a_file_named_as_another_system_is_refused(
     toys: None, folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.pth"
-    path.write_bytes(_bytes(tmp_path))
+    path.write_bytes(toy_bytes(tmp_path))
     with pytest.raises(WeightsError, match=r"is not toybox-16: it holds a toy network"):
-        _store(folder).add(path, "toybox")
+        hasty_store(folder).add(path, "toybox")
     assert not list(folder.rglob("*.safetensors"))
 
 
 def test_an_unknown_network_is_not_added(toys: None, folder: Path, tmp_path: Path) -> None:
     torch.save({"weird.key": torch.zeros(2)}, tmp_path / "a.pth")
     with pytest.raises(WeightsError, match=r"no family knows \(1 tensors, the first 'weird.key'"):
-        _store(folder).add(tmp_path / "a.pth")
+        hasty_store(folder).add(tmp_path / "a.pth")
 
 
 def test_a_network_of_another_size_than_any_published_is_not_added(
     toys: None, folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.pth"
-    path.write_bytes(_bytes(tmp_path, channels=7))
+    path.write_bytes(toy_bytes(tmp_path, channels=7))
     with pytest.raises(WeightsError, match="no published one; use it by its path"):
-        _store(folder).add(path)
+        hasty_store(folder).add(path)
 
 
 def test_a_model_of_two_files_is_added_one_by_one_or_as_a_folder(
@@ -139,14 +98,14 @@ def test_a_model_of_two_files_is_added_one_by_one_or_as_a_folder(
     parts.mkdir()
     torch.save({"a": torch.zeros(1)}, parts / "lid.pt")
     torch.save({"b": torch.zeros(1)}, parts / "box.pt")
-    store = _store(folder)
+    store = hasty_store(folder)
     assert store.add(parts / "box.pt").missing == ("lid.pt",)
     assert store.locate(registry.card("toybox")) is None
     assert store.add(parts / "lid.pt").missing == ()
     located = store.locate(registry.card("toybox"))
     assert located is not None
     assert set(load_state(located.paths)) == {"lid.a", "box.b"}
-    other = _store(tmp_path / "other")
+    other = hasty_store(tmp_path / "other")
     assert other.add(parts).card.name == "toybox-16"
     assert other.locate(registry.card("toybox")) is not None
 
@@ -155,12 +114,12 @@ def test_a_model_of_two_files_is_added_one_by_one_or_as_a_folder(
 
 
 def _by_path(folder: Path, path: Path, task: Any = "upscale") -> ModelRef:
-    return _store(folder).ref_from_path(path, task, {})
+    return hasty_store(folder).ref_from_path(path, task, {})
 
 
 def test_a_file_by_path_gets_a_card_of_its_own(toys: None, folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
-    path.write_bytes(_bytes(tmp_path, channels=5, scale=3))
+    path.write_bytes(toy_bytes(tmp_path, channels=5, scale=3))
     ref = _by_path(folder, path)
     assert (ref.card.name, ref.card.family, ref.card.scale) == ("mine", "toy", 3)
     assert ref.card.licence.key == "unknown"
@@ -173,13 +132,13 @@ def test_a_file_by_path_gets_a_card_of_its_own(toys: None, folder: Path, tmp_pat
 def test_a_published_file_by_path_keeps_its_card_and_licence(
     web: Site, folder: Path, tmp_path: Path
 ) -> None:
-    card = _online(web, _bytes(tmp_path), licence=toy_model.PAID)
+    card = online(web, toy_bytes(tmp_path), licence=toy_model.PAID)
     path = tmp_path / "renamed.pth"
-    path.write_bytes(_bytes(tmp_path))
+    path.write_bytes(toy_bytes(tmp_path))
     with toy_model.installed(tmp_path, toy_model.family(card)):
         with pytest.raises(LicenceError, match="toy-nc"):
             _by_path(folder, path)
-        ref = _store(folder, accept_licences=["toy-nc"]).ref_from_path(path, "upscale", {})
+        ref = hasty_store(folder, accept_licences=["toy-nc"]).ref_from_path(path, "upscale", {})
         assert ref.card is card
 
 
@@ -278,7 +237,7 @@ def test_a_checkpoint_in_its_published_layout_is_identified_without_being_told(
         pytest.skip(f"the family {family} is not there")
     state = case(fixture).state()
     torch.save(wrap(state), tmp_path / filename)
-    added = _store(folder).add(tmp_path / filename)
+    added = hasty_store(folder).add(tmp_path / filename)
     assert added.card.family == family
     stems = {Path(f.filename).stem for source in added.card.sources for f in source}
     assert Path(filename).stem in stems
@@ -298,7 +257,7 @@ def test_a_checkpoint_in_its_published_layout_is_identified_without_being_told(
     ],
 )
 def test_real_published_files_are_recognised_and_proven(folder: Path, file: str, name: str) -> None:
-    store = _store(folder)
+    store = hasty_store(folder)
     added = store.add(weights() / file)
     assert (added.card.name, added.published, added.missing) == (name, True, ())
     assert store.verify(added.card).status == "good"
@@ -312,6 +271,6 @@ def test_a_folder_of_pulses_files_is_recognised_and_builds(folder: Path, tmp_pat
     parts.mkdir()
     torch.save(case("pulse_synthesis_small").state(), parts / "synthesis.pt")
     torch.save({"mean": torch.zeros(512), "std": torch.ones(512)}, parts / "gaussian_fit.pt")
-    ref = _store(folder).ref_from_path(parts, "restore", {"accept_imagined_faces": True})
+    ref = hasty_store(folder).ref_from_path(parts, "restore", {"accept_imagined_faces": True})
     assert ref.card.family == "pulse"
     assert registry.build(ref, Runtime(), folder)

@@ -11,55 +11,26 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Unit
 from restore_batch.stages.decode import Decode
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo_read import probe, read
 
-LIMIT = 50.0
-
-
-def _photo(height: int = 40, width: int = 60) -> np.ndarray:
-    """A smooth coloured picture that lossy codecs keep well."""
-    y, x = np.mgrid[0:height, 0:width]
-    channels = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def _encoded(picture: Image.Image, container: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, container, **options)
-    return buffer.getvalue()
-
-
-def _file(folder: Path, name: str, data: bytes) -> str:
-    path = folder / name
-    path.write_bytes(data)
-    return str(path)
-
-
-def _refused(source: str, pattern: str, limit: float = LIMIT) -> None:
-    """Both the error's text and its form: one line that starts with the file."""
-    with pytest.raises(MediaError, match=pattern) as caught:
-        read(source, limit)
-    message = str(caught.value)
-    assert message.startswith(source)
-    assert "\n" not in message
+from support.photo_files import LIMIT, encoded, file, photo, refused
 
 
 @pytest.mark.parametrize("container", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000"])
 def test_a_colour_picture_is_read_from_every_container(container: str, tmp_path: Path) -> None:
     options = {"quality": 95} if container in {"JPEG", "WEBP", "AVIF"} else {}
     # The name says nothing: content decides.
-    source = _file(tmp_path, "photo.xyz", _encoded(Image.fromarray(_photo()), container, **options))
+    source = file(tmp_path, "photo.xyz", encoded(Image.fromarray(photo()), container, **options))
     frame, meta, warnings = read(source, LIMIT)
     assert meta.container == container.lower()
     assert not warnings
     assert not frame.grey
     assert frame.alpha_hw is None
     assert frame.rgb_hwc.shape == (40, 60, 3)
-    assert np.abs(frame.rgb_hwc.astype(int) - _photo()).mean() < 3
+    assert np.abs(frame.rgb_hwc.astype(int) - photo()).mean() < 3
     found = probe(source)
     assert (found.width, found.height, found.bits, found.channels) == (60, 40, 8, 3)
     assert found.size_bytes == Path(source).stat().st_size
@@ -70,12 +41,12 @@ def test_a_colour_picture_is_read_from_every_container(container: str, tmp_path:
 def test_the_orientation_is_applied_and_reset(
     orientation: int, container: str, tmp_path: Path
 ) -> None:
-    stored = Image.fromarray(_photo())
+    stored = Image.fromarray(photo())
     exif = stored.getexif()
     exif[274], exif[315] = orientation, "somebody"
     options = {"quality": 100, "subsampling": 0} if container == "JPEG" else {}
     options |= {"lossless": True} if container == "WEBP" else {}
-    source = _file(tmp_path, "photo", _encoded(stored, container, exif=exif, **options))
+    source = file(tmp_path, "photo", encoded(stored, container, exif=exif, **options))
     frame, meta, _ = read(source, LIMIT)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(source)).convert("RGB"))
     assert frame.rgb_hwc.shape == expected.shape
@@ -90,7 +61,7 @@ def test_the_orientation_is_applied_and_reset(
 
 def test_an_orientation_in_xmp_alone_is_applied_and_reset(tmp_path: Path) -> None:
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-    source = _file(tmp_path, "a.webp", _encoded(Image.fromarray(_photo()), "WEBP", xmp=xmp))
+    source = file(tmp_path, "a.webp", encoded(Image.fromarray(photo()), "WEBP", xmp=xmp))
     frame, meta, _ = read(source, LIMIT)
     assert (frame.width, frame.height) == (40, 60)
     assert meta.xmp == xmp.replace(b'"6"', b'"1"')
@@ -111,11 +82,11 @@ def test_an_orientation_in_xmp_alone_is_applied_and_reset(tmp_path: Path) -> Non
 def test_every_pillow_mode_reads_as_pillow_reads_it(
     mode: str, grey: bool, alpha: bool, container: str, tmp_path: Path
 ) -> None:
-    picture = Image.fromarray(_photo()).convert("L" if mode == "LA" else "RGB")
+    picture = Image.fromarray(photo()).convert("L" if mode == "LA" else "RGB")
     if "A" in mode:
-        picture.putalpha(Image.fromarray(_photo()[..., 0]))
+        picture.putalpha(Image.fromarray(photo()[..., 0]))
     picture = picture.convert(mode)
-    frame, _, _ = read(_file(tmp_path, "a", _encoded(picture, container)), LIMIT)
+    frame, _, _ = read(file(tmp_path, "a", encoded(picture, container)), LIMIT)
     expected = np.asarray(picture.convert("RGBA"))
     assert np.array_equal(frame.rgb_hwc, expected[..., :3])
     assert frame.grey is grey
@@ -125,8 +96,8 @@ def test_every_pillow_mode_reads_as_pillow_reads_it(
 
 
 def test_a_grey_palette_is_a_grey_picture(tmp_path: Path) -> None:
-    ramp = Image.fromarray(_photo()[..., 0]).convert("P")
-    assert read(_file(tmp_path, "a.gif", _encoded(ramp, "GIF")), LIMIT)[0].grey
+    ramp = Image.fromarray(photo()[..., 0]).convert("P")
+    assert read(file(tmp_path, "a.gif", encoded(ramp, "GIF")), LIMIT)[0].grey
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -148,7 +119,7 @@ def test_16_bits_stay_16_bits(channels: int, container: str, tmp_path: Path) -> 
             extrasamples=["unassalpha"] if channels in {2, 4} else None,
         )
         data = buffer.getvalue()
-    frame, meta, _ = read(_file(tmp_path, "a", data), LIMIT)
+    frame, meta, _ = read(file(tmp_path, "a", data), LIMIT)
     assert meta.bits == 16
     colours = 1 if channels < 3 else 3
     assert np.array_equal(frame.rgb_hwc[..., :colours], deep[..., :colours])
@@ -163,7 +134,7 @@ def test_avif_of_more_than_8_bits_fills_the_16_bit_range(bits: int, tmp_path: Pa
     top = (1 << bits) - 1
     deep = np.linspace(0, top, 64 * 64).astype(np.uint16).reshape(64, 64, 1).repeat(3, axis=2)
     data = bytes(imagecodecs.avif_encode(deep, level=100, bitspersample=bits))
-    frame, meta, _ = read(_file(tmp_path, "a.avif", data), LIMIT)
+    frame, meta, _ = read(file(tmp_path, "a.avif", data), LIMIT)
     assert meta.bits == bits
     assert probe(str(tmp_path / "a.avif")).bits == bits
     assert frame.rgb_hwc.dtype == np.uint16
@@ -178,7 +149,7 @@ def test_heif_of_10_bits_fills_the_16_bit_range(tmp_path: Path) -> None:
     white = np.full((64, 64, 3), 65535, np.uint16)
     buffer = io.BytesIO()
     pillow_heif.encode("RGB;16", (64, 64), white.tobytes(), buffer, quality=95)
-    frame, meta, _ = read(_file(tmp_path, "a.heic", buffer.getvalue()), LIMIT)
+    frame, meta, _ = read(file(tmp_path, "a.heic", buffer.getvalue()), LIMIT)
     assert meta.bits == 10
     assert frame.rgb_hwc.dtype == np.uint16
     assert frame.rgb_hwc.min() > 65000
@@ -190,21 +161,21 @@ def test_tiff_compressions_read_alike(
     compression: str | None, tile: tuple[int, int] | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, _photo(), photometric="rgb", compression=compression, tile=tile)
+    tifffile.imwrite(path, photo(), photometric="rgb", compression=compression, tile=tile)
     frame, _, _ = read(str(path), LIMIT)
     limit = 3.0 if compression == "jpeg" else 0.0
-    assert np.abs(frame.rgb_hwc.astype(int) - _photo()).mean() <= limit
+    assert np.abs(frame.rgb_hwc.astype(int) - photo()).mean() <= limit
 
 
 def test_tiff_variants_read_alike(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    grey = _photo()[..., 0]
+    grey = photo()[..., 0]
     tifffile.imwrite(path, 255 - grey, photometric="miniswhite")
     assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc[..., 0], grey)
-    tifffile.imwrite(path, np.moveaxis(_photo(), -1, 0), photometric="rgb", planarconfig="separate")
-    assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc, _photo())
-    tifffile.imwrite(path, _photo(), photometric="rgb", bigtiff=True, byteorder=">")
-    assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc, _photo())
+    tifffile.imwrite(path, np.moveaxis(photo(), -1, 0), photometric="rgb", planarconfig="separate")
+    assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc, photo())
+    tifffile.imwrite(path, photo(), photometric="rgb", bigtiff=True, byteorder=">")
+    assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc, photo())
     fax = Image.fromarray(grey).convert("1")
     fax.save(path, compression="group4")
     assert np.array_equal(read(str(path), LIMIT)[0].rgb_hwc[..., 0], np.asarray(fax) * 255)
@@ -220,15 +191,15 @@ def test_a_premultiplied_tiff_gets_its_colours_back(tmp_path: Path) -> None:
 
 def test_an_old_ycbcr_tiff_is_read_by_libtiff(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
-    Image.fromarray(_photo()).convert("YCbCr").save(path)
+    Image.fromarray(photo()).convert("YCbCr").save(path)
     frame, _, _ = read(str(path), LIMIT)
-    assert np.abs(frame.rgb_hwc.astype(int) - _photo()).mean() < 2
+    assert np.abs(frame.rgb_hwc.astype(int) - photo()).mean() < 2
 
 
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_lab_tiff_has_the_colours_of_its_rgb(bits: int, tmp_path: Path) -> None:
     color = pytest.importorskip("skimage.color")
-    lab = color.rgb2lab(_photo(), illuminant="D65")
+    lab = color.rgb2lab(photo(), illuminant="D65")
     scale, kind, signed = (255, np.uint8, np.int8) if bits == 8 else (65535, np.uint16, np.int16)
     light = np.round(lab[..., :1] / 100 * scale).astype(kind)
     chroma = np.round(lab[..., 1:] * (1 if bits == 8 else 256)).clip(-128 * 256, 32767)
@@ -238,13 +209,13 @@ def test_a_lab_tiff_has_the_colours_of_its_rgb(bits: int, tmp_path: Path) -> Non
     frame, meta, _ = read(str(path), LIMIT)
     assert meta.icc is not None
     # skimage's white is D65 and ICC's D50, but a neutral is a neutral in both.
-    assert np.abs(frame.rgb_hwc / 257 - _photo()).mean() < 2.5
+    assert np.abs(frame.rgb_hwc / 257 - photo()).mean() < 2.5
 
 
 def test_a_12_bit_jpeg_fills_the_16_bit_range(tmp_path: Path) -> None:
     deep = np.linspace(0, 4095, 64 * 64).astype(np.uint16).reshape(64, 64)
     data = bytes(imagecodecs.jpeg8_encode(deep, level=100, bitspersample=12))
-    frame, meta, _ = read(_file(tmp_path, "a.jpg", data), LIMIT)
+    frame, meta, _ = read(file(tmp_path, "a.jpg", data), LIMIT)
     assert meta.bits == 12
     assert frame.grey
     assert frame.rgb_hwc.max() > 65000
@@ -254,16 +225,16 @@ def test_a_file_of_several_pages_is_refused_with_their_number(tmp_path: Path) ->
     path = tmp_path / "book.tif"
     with tifffile.TiffWriter(path) as tiff:
         for _ in range(3):
-            tiff.write(_photo(), photometric="rgb", metadata=None)
+            tiff.write(photo(), photometric="rgb", metadata=None)
     assert probe(str(path)).pages == 3
-    _refused(str(path), "holds 3 pages")
+    refused(str(path), "holds 3 pages")
 
 
 def test_a_thumbnail_in_a_tiff_is_not_a_page(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
-        tiff.write(_photo(), photometric="rgb", metadata=None)
-        tiff.write(_photo()[::4, ::4], photometric="rgb", subfiletype=1, metadata=None)
+        tiff.write(photo(), photometric="rgb", metadata=None)
+        tiff.write(photo()[::4, ::4], photometric="rgb", subfiletype=1, metadata=None)
     assert probe(str(path)).pages == 1
     assert read(str(path), LIMIT)[0].rgb_hwc.shape == (40, 60, 3)
 
@@ -272,7 +243,7 @@ def test_a_thumbnail_in_a_tiff_is_not_a_page(tmp_path: Path) -> None:
 def test_a_tiff_that_is_no_photo_is_refused_by_its_samples(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((8, 8), kind), photometric="minisblack")
-    _refused(str(path), "bit .*samples")
+    refused(str(path), "bit .*samples")
 
 
 def _dng(path: Path, orientation: int = 1) -> None:
@@ -320,8 +291,8 @@ def test_a_camera_raw_is_developed_to_16_bits_and_upright(orientation: int, tmp_
 
 
 def test_the_stage_keeps_order_and_fails_item_by_item(tmp_path: Path) -> None:
-    good = _file(tmp_path, "good.png", _encoded(Image.fromarray(_photo()), "PNG"))
-    bad = _file(tmp_path, "bad.png", b"nothing")
+    good = file(tmp_path, "good.png", encoded(Image.fromarray(photo()), "PNG"))
+    bad = file(tmp_path, "bad.png", b"nothing")
     units = [
         Unit(str(index), "photo", source, "out.png", str(tmp_path), "b", "f")
         for index, source in enumerate((good, bad, good))
@@ -337,7 +308,7 @@ def test_the_stage_keeps_order_and_fails_item_by_item(tmp_path: Path) -> None:
 
 
 def test_reading_changes_neither_the_file_nor_its_time(tmp_path: Path) -> None:
-    source = _file(tmp_path, "a.png", _encoded(Image.fromarray(_photo()), "PNG"))
+    source = file(tmp_path, "a.png", encoded(Image.fromarray(photo()), "PNG"))
     Path(source).chmod(0o444)
     before = Path(source).stat()
     read(source, LIMIT)

@@ -20,36 +20,7 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.photo_read import probe, read
 from restore_batch.stages.png_chunks import SIGNATURE, chunk
 
-LIMIT = 50.0
-
-
-def _photo(height: int = 40, width: int = 60) -> np.ndarray:
-    """A smooth coloured picture that lossy codecs keep well."""
-    y, x = np.mgrid[0:height, 0:width]
-    channels = [x * 255 / width, y * 255 / height, (x + y) * 255 / (width + height)]
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-def _encoded(picture: Image.Image, container: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, container, **options)
-    return buffer.getvalue()
-
-
-def _file(folder: Path, name: str, data: bytes) -> str:
-    path = folder / name
-    path.write_bytes(data)
-    return str(path)
-
-
-def _refused(source: str, pattern: str, limit: float = LIMIT) -> None:
-    """Both the error's text and its form: one line that starts with the file."""
-    with pytest.raises(MediaError, match=pattern) as caught:
-        read(source, limit)
-    message = str(caught.value)
-    assert message.startswith(source)
-    assert "\n" not in message
-
+from support.photo_files import LIMIT, encoded, file, photo, refused
 
 CONTAINERS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "GIF"]
 
@@ -58,23 +29,23 @@ CONTAINERS = ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "AVIF", "JPEG2000", "GIF"]
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_file_that_is_cut_off_is_an_error(container: str, share: float, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    data = _encoded(Image.fromarray(noise), container)
-    _refused(_file(tmp_path, "cut.bin", data[: int(len(data) * share)]), "cut.bin")
+    data = encoded(Image.fromarray(noise), container)
+    refused(file(tmp_path, "cut.bin", data[: int(len(data) * share)]), "cut.bin")
 
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_without_its_last_bytes_is_an_error(progressive: bool, tmp_path: Path) -> None:
-    data = _encoded(Image.fromarray(_photo()), "JPEG", progressive=progressive)
+    data = encoded(Image.fromarray(photo()), "JPEG", progressive=progressive)
     for missing in (1, 2, 20):
-        _refused(_file(tmp_path, "cut.jpg", data[:-missing]), "cut off")
+        refused(file(tmp_path, "cut.jpg", data[:-missing]), "cut off")
 
 
 def test_a_compressed_tiff_cut_in_its_last_strip_is_an_error(tmp_path: Path) -> None:
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, _photo(400, 400), photometric="rgb", compression="zlib")
+    tifffile.imwrite(buffer, photo(400, 400), photometric="rgb", compression="zlib")
     data = buffer.getvalue()
     for missing in (5, 500):
-        _refused(_file(tmp_path, "cut.tif", data[:-missing]), "cut off")
+        refused(file(tmp_path, "cut.tif", data[:-missing]), "cut off")
 
 
 def _png(header: bytes, *others: tuple[bytes, bytes]) -> bytes:
@@ -84,31 +55,31 @@ def _png(header: bytes, *others: tuple[bytes, bytes]) -> bytes:
 def test_a_png_without_enough_data_is_an_error(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 60, 40, 8, 2, 0, 0, 0)
     half = zlib.compress(bytes(20 * (1 + 60 * 3)))
-    _refused(_file(tmp_path, "short.png", _png(header, (b"IDAT", half))), "PNG")
+    refused(file(tmp_path, "short.png", _png(header, (b"IDAT", half))), "PNG")
 
 
 def test_one_wrong_bit_anywhere_in_a_png_is_an_error(tmp_path: Path) -> None:
-    data = _encoded(Image.fromarray(_photo()), "PNG")
+    data = encoded(Image.fromarray(photo()), "PNG")
     for at in range(12, len(data), 37):
         broken = bytearray(data)
         broken[at] ^= 1
-        _refused(_file(tmp_path, "bit.png", bytes(broken)), "bit.png")
+        refused(file(tmp_path, "bit.png", bytes(broken)), "bit.png")
 
 
 def test_absurd_sizes_are_refused_from_the_header(tmp_path: Path) -> None:
     header = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
-    _refused(_file(tmp_path, "a.png", _png(header)), "megapixels")
-    _refused(_file(tmp_path, "b.png", _png(struct.pack(">IIBBBBB", 0, 5, 8, 2, 0, 0, 0))), "header")
-    jpeg = bytearray(_encoded(Image.fromarray(_photo()), "JPEG"))
+    refused(file(tmp_path, "a.png", _png(header)), "megapixels")
+    refused(file(tmp_path, "b.png", _png(struct.pack(">IIBBBBB", 0, 5, 8, 2, 0, 0, 0))), "header")
+    jpeg = bytearray(encoded(Image.fromarray(photo()), "JPEG"))
     at = jpeg.index(b"\xff\xc0")
     jpeg[at + 5 : at + 9] = struct.pack(">HH", 65535, 65535)
-    _refused(_file(tmp_path, "c.jpg", bytes(jpeg)), "4294.8 megapixels")
-    bmp = bytearray(_encoded(Image.fromarray(_photo()), "BMP"))
+    refused(file(tmp_path, "c.jpg", bytes(jpeg)), "4294.8 megapixels")
+    bmp = bytearray(encoded(Image.fromarray(photo()), "BMP"))
     bmp[18:26] = struct.pack("<ii", 100_000, 100_000)
-    _refused(_file(tmp_path, "d.bmp", bytes(bmp)), "megapixels")
-    gif = bytearray(_encoded(Image.fromarray(_photo()), "GIF"))
+    refused(file(tmp_path, "d.bmp", bytes(bmp)), "megapixels")
+    gif = bytearray(encoded(Image.fromarray(photo()), "GIF"))
     gif[6:10] = struct.pack("<HH", 65535, 65535)
-    _refused(_file(tmp_path, "e.gif", bytes(gif)), "megapixels")
+    refused(file(tmp_path, "e.gif", bytes(gif)), "megapixels")
 
 
 def test_the_limit_is_the_jobs_and_not_pillows(tmp_path: Path) -> None:
@@ -116,9 +87,9 @@ def test_the_limit_is_the_jobs_and_not_pillows(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     assert before is not None
     large = imagecodecs.png_encode(np.zeros((10_000, 20_000), np.uint8), level=1)
-    source = _file(tmp_path, "large.png", bytes(large))
+    source = file(tmp_path, "large.png", bytes(large))
     assert 2 * before < 10_000 * 20_000
-    _refused(source, "megapixels", limit=199)
+    refused(source, "megapixels", limit=199)
     assert read(source, 200)[0].width == 20_000
     assert before == Image.MAX_IMAGE_PIXELS
 
@@ -140,23 +111,23 @@ def test_the_limit_is_the_jobs_and_not_pillows(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused_by_what_it_is(
     data: bytes, pattern: str, tmp_path: Path
 ) -> None:
-    source = _file(tmp_path, "strange.jpg", data)
-    _refused(source, pattern)
+    source = file(tmp_path, "strange.jpg", data)
+    refused(source, pattern)
     with pytest.raises(MediaError, match=r"strange\.jpg"):
         probe(source)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    _refused(str(tmp_path / "gone.jpg"), "cannot be opened: No such file")
+    refused(str(tmp_path / "gone.jpg"), "cannot be opened: No such file")
 
 
 def test_a_url_is_read_through_fsspec() -> None:
-    data = _encoded(Image.fromarray(_photo()), "PNG")
+    data = encoded(Image.fromarray(photo()), "PNG")
     with fsspec.open("memory://album/a.png", "wb") as file:
         file.write(data)
     assert probe("memory://album/a.png").width == 60
-    assert np.array_equal(read("memory://album/a.png", LIMIT)[0].rgb_hwc, _photo())
-    _refused("memory://album/gone.png", "cannot be opened")
+    assert np.array_equal(read("memory://album/a.png", LIMIT)[0].rgb_hwc, photo())
+    refused("memory://album/gone.png", "cannot be opened")
 
 
 @pytest.mark.parametrize(
@@ -170,19 +141,19 @@ def test_a_missing_package_is_named_with_its_extra(
     module: str, extra: str, data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    _refused(_file(tmp_path, "a", data), rf'pip install "restore-batch\[{extra}\]"')
+    refused(file(tmp_path, "a", data), rf'pip install "restore-batch\[{extra}\]"')
 
 
 def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    _refused("s3://bucket/a.jpg", r"restore-batch\[s3\]")
+    refused("s3://bucket/a.jpg", r"restore-batch\[s3\]")
 
 
 def test_a_refusal_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = _encoded(Image.fromarray(_photo()), "TIFF")
+    data = encoded(Image.fromarray(photo()), "TIFF")
     with caplog.at_level(logging.WARNING):
-        _refused(_file(tmp_path, "a.tif", data[: len(data) // 2]), "a.tif")
+        refused(file(tmp_path, "a.tif", data[: len(data) // 2]), "a.tif")
     out, err = capfd.readouterr()
     assert out == err == ""

@@ -160,7 +160,7 @@ def test_an_upscaler_restores_faces_in_a_restorers_place(
     assert isinstance(done, Chunk)
     assert done.restored[0].shape == chunk.crops[0].shape
     change = np.abs(done.restored[0].astype(int) - chunk.crops[0]).mean()
-    assert 0 < change < 12
+    assert 0 < change < 20, "reduced and enlarged, but the same picture"
     assert made.run_faces is None
 
 

@@ -1,0 +1,99 @@
+"""Paths among a job's options: what ``~``, ``$SCANS``, a relative path and a URL mean.
+
+Paths are resolved while a job is validated: against ``base_dir`` of the validation context, else
+the working directory.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+__all__ = ["Folder", "Input", "ModelOrPath", "Place", "Text", "is_url"]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
+_VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
+_WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
+
+
+def is_url(text: str) -> bool:
+    """Whether ``text`` names something for fsspec (``s3://…``) rather than a local path."""
+    return _URL.match(text) is not None
+
+
+def _expand(text: str) -> str:
+    """``~`` and ``$NAME`` or ``${NAME}`` filled in; ``$$`` stands for a dollar sign.
+
+    Raises ValueError for a variable that is not set: a path that silently keeps ``$SCANS``
+    would be a folder of that name.
+    """
+    if "\0" in text:
+        raise ValueError("a path cannot hold a NUL character")
+
+    def value(match: re.Match[str]) -> str:
+        if match[1]:
+            return "$"
+        name = match[2] or match[3]
+        if name not in os.environ:
+            raise ValueError(f"the environment variable {name!r} is not set (write $$ for a $)")
+        return os.environ[name]
+
+    try:
+        return str(Path(_VARIABLE.sub(value, text)).expanduser())
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {text!r}") from None
+
+
+def _base_dir(info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("base_dir", "")).absolute()
+
+
+def _absolute(text: str, info: ValidationInfo) -> str:
+    return os.path.normpath(_base_dir(info) / _expand(text))
+
+
+def _input(value: str, info: ValidationInfo) -> str:
+    if is_url(value):
+        return value
+    path = _absolute(value, info)
+    if glob.has_magic(value) and not os.path.lexists(path):
+        # Only what the user wrote is a pattern, not brackets in the name of the job's folder.
+        return os.path.normpath(Path(glob.escape(str(_base_dir(info)))) / _expand(value))
+    return path
+
+
+def _place(value: str, info: ValidationInfo) -> str:
+    return value if is_url(value) else _absolute(value, info)
+
+
+def _folder(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        return value
+    if not value:
+        raise ValueError("expected a folder, got ''")
+    if is_url(value):
+        raise ValueError(f"expected a local folder, got the URL {value!r}")
+    return Path(_absolute(value, info))
+
+
+def _model(value: str, info: ValidationInfo) -> str:
+    is_path = "/" in value or os.sep in value or value.lower().endswith(_WEIGHT_SUFFIXES)
+    return _absolute(value, info) if is_path and not is_url(value) else value
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
+Input = Annotated[Text, AfterValidator(_input)]
+Place = Annotated[Text, AfterValidator(_place)]
+Folder = Annotated[Path, BeforeValidator(_folder)]
+ModelOrPath = Annotated[Text, AfterValidator(_model)]
