@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -75,15 +76,24 @@ def _trace(fixture: Case, state: dict[str, torch.Tensor] | None = None) -> dict[
     return {k: np.array(v, np.float32) if isinstance(v, list) else v for k, v in seen.items()}
 
 
-def _check_trace(name: str) -> None:
+def _check_trace(name: str, outputs: Collection[str] | None = None) -> None:
     fixture = case(name)
     trace = _trace(fixture)
     for output in fixture.spec["outputs"]:
-        fixture.check(output["name"], trace[output["name"]])
+        if outputs is None or output["name"] in outputs:
+            fixture.check(output["name"], trace[output["name"]])
 
 
 def test_five_steps_of_a_small_search_are_those_of_the_authors() -> None:
-    _check_trace("pulse_trace_small")
+    # Adam divides the first gradients by their own size, so the last bit of a convolution grows a
+    # thousandfold in one or two latent numbers; oneDNN's last bits depend on the CPU (its AVX-512
+    # kernels end at 1.1e-2 where torch's own end at 1.2e-5 on every instruction set).
+    with torch.backends.mkldnn.flags(enabled=False):
+        _check_trace("pulse_trace_small")
+
+
+def test_the_loss_curve_is_that_of_the_authors_with_the_kernels_of_this_cpu() -> None:
+    _check_trace("pulse_trace_small", {"l2", "geocross", "total", "latent_in0", "latent1"})
 
 
 @pytest.mark.slow
