@@ -120,7 +120,7 @@ def _wrong_value(schema: _Schema, root: _Schema, value: Any) -> str:
         return text + did_you_mean(value, choices)
     if "string" in kinds and isinstance(value, bool | int | float) and not choices:
         return text + " (put it in quotes)"
-    if "array" in kinds and isinstance(value, str) and value:
+    if "array" in kinds and isinstance(value, str) and value and value.isprintable():
         return text + f" (write [{value}])"
     return text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
@@ -276,6 +276,7 @@ _yaml_values = st.recursive(
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@example({"inputs": "\x1e", "photos": {}})
 @given(
     st.dictionaries(st.sampled_from([*Job.model_fields]) | st.text(max_size=4), _yaml_values)
     | st.fixed_dictionaries(
