@@ -45,6 +45,9 @@ def test_outputs_are_the_official_ones(name: str, family: Family) -> None:
         ("bisenet", bisenet, "cp.resnet.layer3.0.conv1.weight"),
         ("bisenet", bisenet, "ffm.convblk.conv.weight"),
         ("bisenet", bisenet, "conv_out.conv_out.weight"),
+        pytest.param(
+            "parsenet_512", parsenet, "body.5.conv1.conv2d.weight", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_changed_weight_does_not_pass_parity(name: str, family: Family, key: str) -> None:

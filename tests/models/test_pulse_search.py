@@ -37,7 +37,9 @@ def _tiny() -> SearchableSynthesis:
     return net
 
 
-def _trace(fixture: Case, state: dict[str, torch.Tensor] | None = None) -> dict[str, Any]:
+def _trace(
+    fixture: Case, state: dict[str, torch.Tensor] | None = None, steps: int = 6
+) -> dict[str, Any]:
     kwargs, inputs = fixture.kwargs, fixture.inputs()
     fit = {"mean": inputs["gaussian_mean"], "std": inputs["gaussian_std"]}
     net = network((state or fixture.state()) | fit, **kwargs["synthesis"])
@@ -53,7 +55,7 @@ def _trace(fixture: Case, state: dict[str, torch.Tensor] | None = None) -> dict[
         learning_rate=kwargs["learning_rate"],
         schedule=kwargs["lr_schedule"],
         steps=kwargs["steps"],
-        stop_after_steps=6,
+        stop_after_steps=steps,
     )
     noises = tuple(
         inputs.get(f"noise{layer}", torch.zeros(1, 1, size, size))
@@ -99,6 +101,19 @@ def test_the_loss_curve_is_that_of_the_authors_with_the_kernels_of_this_cpu() ->
 @pytest.mark.slow
 def test_five_steps_of_the_published_search_are_those_of_the_authors() -> None:
     _check_trace("pulse_trace_1024")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_a_full_published_search_falls_steadily_below_its_first_steps() -> None:
+    fixture = case("pulse_trace_1024")
+    totals = _trace(fixture, steps=100)["total"]
+    assert len(totals) == 100
+    # Single steps overshoot, above all at the height of the learning rate: tens are compared.
+    tens = totals.reshape(10, 10).mean(axis=1)
+    assert (np.diff(tens) < 0).all(), tens
+    assert totals[-1] < fixture.gold["total/full"][-1]
+    print(f"\nPULSE, 100 steps at 1024 px: {totals[0]:.3f} to {totals[-1]:.3f}; tens {tens}")
 
 
 def test_a_changed_tensor_is_noticed_in_the_search() -> None:

@@ -41,17 +41,19 @@ def test_outputs_priors_and_decoding_are_the_official_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key",
+    ("name", "key"),
     [
-        "body.stage1.0.0.weight",
-        "body.stage3.1.3.weight",
-        "fpn.merge1.0.weight",
-        "ssh2.conv3X3.0.weight",
-        "ClassHead.1.conv1x1.weight",
+        ("retinaface_mobilenet025", "body.stage1.0.0.weight"),
+        ("retinaface_mobilenet025", "body.stage3.1.3.weight"),
+        ("retinaface_mobilenet025", "fpn.merge1.0.weight"),
+        ("retinaface_mobilenet025", "ssh2.conv3X3.0.weight"),
+        ("retinaface_mobilenet025", "ClassHead.1.conv1x1.weight"),
+        ("retinaface_resnet50", "body.layer3.4.conv2.weight"),
+        ("retinaface_resnet50", "BboxHead.0.conv1x1.weight"),
     ],
 )
-def test_a_changed_weight_does_not_pass_parity(key: str) -> None:
-    reference = case("retinaface_mobilenet025")
+def test_a_changed_weight_does_not_pass_parity(name: str, key: str) -> None:
+    reference = case(name)
     found = outputs(reference, scaled(reference.state(), key))
     with pytest.raises(AssertionError):
         for output in ("loc", "conf", "landms"):
