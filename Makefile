@@ -1,4 +1,4 @@
-# Two commands matter: `make archive` restores the sample archive, `make test` runs the tests.
+# Two commands matter: `make archive` restores the sample archive and film, `make test` runs the tests.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 
 archive: $(VENV)/.installed
 	$(BIN)/restore-batch run jobs/archive.yaml
+	$(BIN)/restore-batch run jobs/video.yaml
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/python -m pytest

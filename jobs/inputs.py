@@ -25,6 +25,7 @@ __all__ = [
     "MEDIA_SUFFIXES",
     "PHOTO_SUFFIXES",
     "RAW_SUFFIXES",
+    "VIDEO_SUFFIXES",
     "InputsError",
     "SourceFile",
     "discover",
@@ -43,7 +44,11 @@ RAW_SUFFIXES = _suffixes(
     "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 "
     "srf srw x3f"
 )
-MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES
+VIDEO_SUFFIXES = _suffixes(
+    "mp4 m4v mov qt mkv webm avi mpg mpeg mpe m2v vob ts m2ts mts m2t mxf dv dif wmv asf flv f4v "
+    "3gp 3g2 ogv ogm rm rmvb nut y4m"
+)
+MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
 
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(

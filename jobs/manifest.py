@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -29,20 +29,21 @@ from restore_batch.jobs.database import (
     unpacked,
 )
 from restore_batch.jobs.durable import publish, sha256_of
-from restore_batch.jobs.records import ItemStatus, Result
+from restore_batch.jobs.ledger import Ledger
+from restore_batch.jobs.records import Result
 from restore_batch.jobs.units import Unit
 
 State = Literal["pending", "staged", "done", "failed"]
 FOLDER = ".restore-batch"
 
 
-class Manifest:
+class Manifest(Ledger):
     """The open ledger of one output folder; the only writer while its lock is held."""
 
     def __init__(self, output_dir: Path, database: sqlite3.Connection, lock: IO[str] | None):
         self.output_dir = output_dir
         self.staging_dir = output_dir / FOLDER / "tmp"
-        self._db = database
+        super().__init__(database)
         self._lock = lock
         self._run = 0
 
@@ -135,16 +136,6 @@ class Manifest:
         return finished
 
     # -- sources ------------------------------------------------------------------------------
-    def source_facts(self, source: str, stamp: str) -> tuple[str | None, dict[str, Any] | None]:
-        """Checksum and probe noted for ``source`` while its stamp (size, time) is the same."""
-        row = self._db.execute(
-            "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?",
-            (packed(source), stamp),
-        ).fetchone()
-        if row is None:
-            return None, None
-        return row["sha256"], json.loads(row["probe"]) if row["probe"] else None
-
     def note_source(
         self, source: str, stamp: str, sha256: str | None, probe: Mapping[str, Any] | None
     ) -> None:
@@ -163,8 +154,12 @@ class Manifest:
         face. ``verify`` reads the file even when size and time look untouched.
         """
         row = self._db.execute(
-            "SELECT units.* FROM units JOIN items ON items.unit = units.id WHERE items.output = ?",
-            (packed(unit.output),),
+            # A part of a film is no item of its own.
+            "SELECT * FROM units WHERE id = ?"
+            if unit.kind == "segment"
+            else "SELECT units.* FROM units JOIN items ON items.unit = units.id"
+            " WHERE items.output = ?",
+            (unit.id if unit.kind == "segment" else packed(unit.output),),
         ).fetchone()
         if row is None or row["kind"] != unit.kind or row["base_key"] != unit.base_key:
             return "pending"
@@ -205,12 +200,13 @@ class Manifest:
                  self._run),
             )  # fmt: skip
             self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
-            self._db.execute(
-                "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
-                " unit = excluded.unit, run = excluded.run",
-                (output, packed(unit.source), unit.id, self._run),
-            )
+            if unit.kind != "segment":
+                self._db.execute(
+                    "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
+                    " unit = excluded.unit, run = excluded.run",
+                    (output, packed(unit.source), unit.id, self._run),
+                )
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
         return replace(unit, attempt=int(row["attempts"]))
 
@@ -236,8 +232,8 @@ class Manifest:
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?"
                 " WHERE id = ?",
                 (packed(str(staged)), result.size_bytes, result.sha256, result.width,
-                 result.height, len(result.faces), json.dumps(dict(result.seconds)),
-                 json.dumps(result.warnings), unit.id),
+                 result.height, len(result.faces) + result.faces_of_parts,
+                 json.dumps(dict(result.seconds)), json.dumps(result.warnings), unit.id),
             )  # fmt: skip
             self._db.execute("DELETE FROM faces WHERE unit = ?", (unit.id,))
             self._db.executemany(
@@ -280,43 +276,15 @@ class Manifest:
             " WHERE state = 'failed' AND id IN (SELECT unit FROM items)"
         ).rowcount
 
-    def error_of(self, output: str) -> str:
-        """The recorded reason why the item at ``output`` failed, or ''."""
-        row = self._db.execute(
-            "SELECT error FROM units JOIN items ON items.unit = units.id WHERE items.output = ?",
-            (packed(output),),
-        ).fetchone()
-        return (row["error"] or "") if row else ""
+    def drop_parts(self, film: str) -> None:
+        """Remove the parts of a film that is joined, by the id of its join."""
+        shutil.rmtree(self.output_dir / FOLDER / "parts" / film, ignore_errors=True)
 
-    def face_count(self, output: str) -> int:
-        """Faces recorded for the item at ``output``."""
-        row = self._db.execute(
-            "SELECT COUNT(*) FROM faces JOIN items ON items.unit = faces.unit"
-            " WHERE items.output = ?",
-            (packed(output),),
-        ).fetchone()
-        return int(row[0])
-
-    def items(self) -> Iterator[ItemStatus]:
-        """Every item of the last state known, in order of output path."""
-        rows = self._db.execute(
-            "SELECT items.*, units.state, units.attempts, units.error, units.warnings,"
-            " (SELECT COUNT(*) FROM faces WHERE faces.unit = units.id) AS faces"
-            " FROM items LEFT JOIN units ON units.id = items.unit ORDER BY items.output"
-        )
-        for row in rows:
-            yield ItemStatus(
-                unpacked(row["output"]), unpacked(row["source"]), row["state"] or "pending",
-                row["faces"], row["attempts"] or 0, row["error"] or "",
-                tuple(json.loads(row["warnings"] or "[]")), unpacked(row["stand_in"] or ""),
-            )  # fmt: skip
-
-    def last_run(self) -> dict[str, Any] | None:
-        """The newest run as a plain mapping (started, ended, outcome, version, models)."""
-        row = self._db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-        if row is None:
-            return None
-        return {**dict(row), "job": json.loads(row["job"]), "models": json.loads(row["models"])}
+    def keep_parts_of(self, films: Collection[str]) -> None:
+        """Remove the parts of all films but these, by the ids of their joins."""
+        for folder in (self.output_dir / FOLDER / "parts").glob("*"):
+            if folder.name not in films:
+                shutil.rmtree(folder, ignore_errors=True)
 
     # -- inner --------------------------------------------------------------------------------
     def _intact(self, row: sqlite3.Row, verify: bool) -> bool:

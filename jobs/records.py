@@ -32,6 +32,16 @@ class Result:
     faces: tuple[FaceRow, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    faces_of_parts: int = 0
+    """Faces recorded with the parts that this unit joins."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the manifest kept of a unit that is done."""
+
+    face_count: int
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)

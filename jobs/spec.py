@@ -1,8 +1,8 @@
 """The job file as a schema: every option, its default and its limits, in one place.
 
 A job is a tree of frozen sections. The text under an option is its documentation: it goes into
-the JSON Schema that editors read. A new section (say ``video``) is one class here and one
-attribute of :class:`Job`; positions, overrides and error messages follow from the schema.
+the JSON Schema that editors read. A new section is one class and one attribute of :class:`Job`;
+positions, overrides and error messages follow from the schema.
 
 Paths are resolved while a job is validated (:mod:`restore_batch.jobs.path_options`):
 :mod:`restore_batch.jobs.source` sets the folder of the job file as their base.
@@ -13,9 +13,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     GetJsonSchemaHandler,
     Strict,
@@ -25,6 +22,8 @@ from pydantic import (
 )
 
 from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Place, Text, is_url
+from restore_batch.jobs.section import Options, Section
+from restore_batch.jobs.video_options import Video
 
 __all__ = [
     "Background",
@@ -37,34 +36,10 @@ __all__ = [
     "Restore",
     "Section",
     "System",
+    "Video",
     "Weights",
     "is_url",
 ]
-
-
-def _none_is_empty(value: Any) -> Any:
-    # A section whose lines are all commented out is null in YAML.
-    return {} if value is None else value
-
-
-_Options = Annotated[dict[str, Any], BeforeValidator(_none_is_empty)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown options are mistakes, and nothing is converted silently."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_means_defaults(cls, value: Any) -> Any:
-        return _none_is_empty(value)
 
 
 class Engine(Section):
@@ -133,7 +108,7 @@ class System(Section):
     model: Text
     """Face restorer: a model or a family of models, or an upscaler in a restorer's place."""
 
-    options: _Options = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Options of this restorer; `restore-batch models` lists them."""
 
     @property
@@ -170,7 +145,7 @@ class Restore(Section):
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """How much of the restored face is blended in: 0 nothing, 1 all of it."""
 
-    options: _Options = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Options of this restorer; `restore-batch models` lists them."""
 
     compare: Annotated[tuple[System, ...], Strict(False)] = ()
@@ -218,7 +193,7 @@ class Background(Section):
     tile_px: Annotated[int, Field(ge=64)] | None = None
     """Side of the tiles that a large picture is cut into; null: what memory allows."""
 
-    options: _Options = Field(default_factory=dict)
+    options: Options = Field(default_factory=dict)
     """Options of this upscaler; `restore-batch models` lists them."""
 
 
@@ -274,7 +249,8 @@ class Limits(Section):
     """Attempts at a picture whose worker was lost."""
 
     timeout_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that one attempt at one picture may take; null: no limit."""
+    """Seconds that one attempt at one picture, or one segment of a film, may take; null: no
+    limit. The local engine's threads cannot be ended: there the time is only noticed."""
 
 
 class Weights(Section):
@@ -297,7 +273,7 @@ class Weights(Section):
 
 
 class Job(Section):
-    """A batch of pictures to restore, and how."""
+    """A batch of pictures and films to restore, and how."""
 
     inputs: Annotated[tuple[Input, ...], Strict(False), Field(min_length=1)]
     """Files, folders (with all folders in them), patterns such as scans/**/*.tif, and URLs
@@ -334,6 +310,9 @@ class Job(Section):
 
     photos: Photos = Field(default_factory=Photos)
     """How restored photos are written."""
+
+    video: Video = Field(default_factory=Video)
+    """How films are read, kept steady and written."""
 
     limits: Limits = Field(default_factory=Limits)
     """When a picture is given up."""

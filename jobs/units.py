@@ -9,17 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["photo", "segment", "join"]
+Kind = Literal["photo", "index", "segment", "join"]
+"""A photo is one unit. A film is indexed first; then each of its segments is a unit, and so is
+the join of their parts. An index is worth nothing by itself: it is not kept in the manifest."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One photo (or, for video, one segment or the join of a video's segments).
+    """One photo (or, for a film, its index, one of its segments, or the join of their parts).
 
     ``source``: local path or fsspec URL. ``output``: path of the result relative to the output
     folder, with ``/``. ``staging_dir``: where the worker writes before the commit. ``base_key``
     covers the source and every option that matters to any picture, ``face_key`` those that
-    matter only where a face was restored.
+    matter only where a face was restored. ``payload``: what the stage of this kind needs beside
+    the source; opaque here, picklable. ``label``: how a line of progress calls it.
     """
 
     id: str
@@ -32,6 +35,8 @@ class Unit:
     size_bytes: int = 0
     megapixels: float = 0.0
     attempt: int = 1
+    payload: Any = None
+    label: str = ""
 
     @property
     def staged_path(self) -> Path:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import torch
 
-Task = Literal["restore", "upscale", "detect", "parse", "identity"]
+Task = Literal["restore", "upscale", "detect", "parse", "identity", "features"]
 StateDict = Mapping[str, "torch.Tensor"]
 Precision = Literal["float32", "bfloat16", "float16"]
 

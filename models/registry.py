@@ -178,4 +178,5 @@ TASK_NOUNS: Mapping[Task, str] = {
     "detect": "a face detector",
     "parse": "a face parser",
     "identity": "an identity model",
+    "features": "a network for training objectives",
 }

@@ -183,3 +183,11 @@ def _absent(role: Role, card: Card) -> str:
         "background": "no upscaler is here, so pictures are enlarged plainly",
     }.get(role)
     return f"{what}; `restore-batch models pull {card.name}` brings one" if what else ""
+
+
+def model_ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:
+    """The reference of a role's model; a dry run stands in one without files."""
+    choice = choices[role]
+    if choice.ref is None and choice.card is not None:
+        return ModelRef(choice.card, (), "not fetched")
+    return choice.ref

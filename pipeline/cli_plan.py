@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.estimate import Estimate
-    from restore_batch.pipeline.plan import Plan
+    from restore_batch.pipeline.plan import Item, Plan
 
 _ITEMS_SHOWN = 20
 
@@ -57,6 +57,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
                 "source": item.source.source, "output": item.output,
                 "size_bytes": item.source.size_bytes, "width": item.facts.get("width"),
                 "height": item.facts.get("height"), "error": item.error,
+                "frames": item.frames, "duration_s": item.facts.get("duration_s"),
             }
             for item in plan.items
         ],
@@ -79,18 +80,28 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _size(item: Item) -> str:
+    if not item.facts:
+        return "unreadable"
+    size = f"{item.facts['width']}×{item.facts['height']}"
+    if item.is_film:
+        size += f", {item.frames} frames, {item.facts['duration_s']:.1f} s"
+    return size
+
+
 def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from restore_batch.pipeline.film_plan import film_notes
     from restore_batch.pipeline.progress import shown
 
     out = Console(soft_wrap=True, highlight=False)
     files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
     limit = len(plan.items) if show_all else _ITEMS_SHOWN
     for item in plan.items[:limit]:
-        size = f"{item.facts['width']}×{item.facts['height']}" if item.facts else "unreadable"
+        size = _size(item)
         files.add_row(escape(shown(item.source.relative)), size, escape(shown(item.output)))
     out.print(files)
     if len(plan.items) > limit:
@@ -98,6 +109,8 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     for item in plan.items:
         if item.error:
             out.print(escape(shown(f"will fail: {item.error}")))
+        for note in film_notes(item.facts, plan.job, item.source.source) if item.is_film else ():
+            out.print(escape(shown(f"note: {item.source.relative}: {note}")))
 
 
 def _print(plan: Plan, figures: Estimate, title: str) -> None:

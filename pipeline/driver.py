@@ -8,8 +8,8 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -22,8 +22,10 @@ from restore_batch.jobs.records import FaceRow, Result
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.backends import open_backend
 from restore_batch.pipeline.budget import Budget
-from restore_batch.pipeline.executor import Failed, Limits, Outcome, Scheduler
+from restore_batch.pipeline.executor import Done, Failed, Limits, Outcome, Scheduler
+from restore_batch.pipeline.films import Films
 from restore_batch.pipeline.plan import Item, Plan
+from restore_batch.stages.film_work import SegmentWork
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo_source import open_source
 
@@ -32,13 +34,16 @@ _FACES_PER_CALL_ON_GPU = 8
 
 @dataclass
 class Summary:
-    """How a run went. ``failed``: (source, stage, reason) of each item without a result."""
+    """How a run went. ``failed``: (source, stage, reason) of each item without a result.
+    ``segments``: those to be restored in the films that were begun so far."""
 
     output_dir: Path
     total: int = 0
     done: int = 0
     unchanged: int = 0
     faces: int = 0
+    segments: int = 0
+    segments_done: int = 0
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     warned: list[tuple[str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
@@ -51,6 +56,11 @@ class Summary:
     def left(self) -> int:
         """Items that this run did not come to."""
         return self.total - self.done - self.unchanged - len(self.failed)
+
+    @property
+    def segments_left(self) -> int:
+        """Segments of the films begun that are still to be done."""
+        return self.segments - self.segments_done
 
     @property
     def exit_code(self) -> int:
@@ -98,6 +108,7 @@ class Run:
         self._verify = verify
         self._scheduler: Scheduler | None = None
         self._drained = False
+        self._films = Films(manifest, plan.films, verify=verify)
         self.summary = Summary(plan.output_dir, total=len(plan.items), notes=plan.notes)
 
     def drain(self) -> None:
@@ -154,9 +165,11 @@ class Run:
             # Closed before the backend, so that workers are stopped while it still runs.
             with contextlib.closing(self._scheduler.run(chain([first], pending))) as outcomes:
                 for outcome in outcomes:
-                    self._settle(outcome)
+                    self._scheduler.add(self._settle(outcome))
         finally:
             backend.close()
+        if not (self._drained or summary.aborted):
+            self._manifest.keep_parts_of(self._films.unfinished)
         summary.interrupted = self._drained and not summary.aborted and summary.left > 0
 
     # -- what is to be done ---
@@ -188,6 +201,8 @@ class Run:
                 self._count_failed(unit)
             elif self._is_in_the_way(unit):
                 self._obstruct(unit, sha256)
+            elif unit.kind == "join":
+                yield self._films.begin(unit, sha256)
             else:
                 yield self._manifest.start(unit, sha256)
 
@@ -219,36 +234,78 @@ class Run:
         self._fail(Failed(unit, Failure(unit, "encode", "OutputExists", reason)))
 
     # -- what became of it ---
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: Outcome) -> Sequence[Unit]:
+        """Make an outcome durable; returns the units that follow from it."""
+        unit = outcome.unit
         if isinstance(outcome, Failed):
-            self._fail(outcome)
-            return
+            again = () if _is_full(outcome) else self._films.part_lost(unit)
+            if not again:
+                self._fail(outcome)
+            return again
+        if unit.kind == "index":
+            return self._begin_film(outcome)
+        if not self._commit(outcome):
+            return ()
+        return self._films.part_done(unit) if unit.kind == "segment" else ()
+
+    def _begin_film(self, outcome: Done) -> Sequence[Unit]:
         try:
-            self._manifest.commit(outcome.unit, _result(outcome.chunk))
+            units = self._films.indexed(outcome.unit, outcome.chunk.index, outcome.chunk.warnings)
+            self.summary.segments += sum(unit.kind == "segment" for unit in units)
+            return units
+        except RestoreBatchError as error:
+            failure = Failure(outcome.unit, "index", type(error).__name__, str(error))
+            self._fail(Failed(outcome.unit, failure))
+            return ()
+
+    def _commit(self, outcome: Done) -> bool:
+        """Whether the result is in its place; a film whose part cannot be written has failed."""
+        unit, chunk = outcome.unit, outcome.chunk
+        faces_of_parts = 0
+        if unit.kind == "join":
+            faces_of_parts, told = self._films.joined(unit)
+            chunk = replace(chunk, warnings=(*told, *chunk.warnings))
+        try:
+            self._manifest.commit(unit, _result(chunk, faces_of_parts))
         except sqlite3.Error as error:
             self._abort(f"{self._plan.output_dir}: the manifest cannot be written ({error})")
-            return
+            return False
         except (OSError, RestoreBatchError) as error:
             kind = type(error).__name__
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
-                return
-            failure = Failure(outcome.unit, "commit", kind, str(error))
-            self._fail(Failed(outcome.unit, failure))
-            return
-        summary, unit = self.summary, outcome.unit
-        summary.done += 1
-        summary.faces += sum(len(records) for records in outcome.chunk.records)
-        summary.warned += [(unit.source, text) for text in outcome.chunk.warnings]
+                return False
+            self._fail(Failed(unit, Failure(unit, "commit", kind, str(error))))
+            return False
+        summary = self.summary
+        summary.faces += sum(len(records) for records in chunk.records)
+        if unit.kind == "join":
+            self._films.forget(unit)
+            self._manifest.drop_parts(unit.id)
+        if unit.kind == "segment":
+            summary.segments_done += 1
+        else:
+            summary.done += 1
+            summary.warned += [(unit.source, text) for text in chunk.warnings]
         for stage, seconds in outcome.chunk.seconds.items():
             summary.busy[stage] = summary.busy.get(stage, 0.0) + seconds
         self._watcher.update(outcome, summary)
+        return True
 
     def _fail(self, outcome: Failed) -> None:
         unit, failure = outcome.unit, outcome.failure
-        if "No space left" in failure.message:
+        if _is_full(outcome):
             self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
             return
+        if unit.kind in ("index", "segment"):
+            film = self._films.given_up(unit)
+            if film is None:
+                return  # another of its parts has said so
+            unit = film
+            if self._scheduler is not None:
+                self._scheduler.keep(self._films.wants)
+        elif unit.kind == "join":
+            self._films.given_up(unit)
         stand_in = ""
         if self._plan.job.on_error == "copy-original":
             stand_in = self._copy_original(unit)
@@ -284,18 +341,24 @@ class Run:
         return relative
 
 
+def _is_full(outcome: Failed) -> bool:
+    return "No space left" in outcome.failure.message
+
+
 def _sha256_of_url(source: str) -> str:
     with open_source(source) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _result(chunk: Chunk) -> Result:
+def _result(chunk: Chunk, faces_of_parts: int) -> Result:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
+    work = chunk.unit.payload
+    first = work.segment.first if isinstance(work, SegmentWork) else 0
     faces = tuple(
         FaceRow(
-            frame, record.box_xyxy, record.landmarks_xy, record.score, record.restored,
+            first + frame, record.box_xyxy, record.landmarks_xy, record.score, record.restored,
             record.identity, record.blend, record.note,
         )
         for frame, records in enumerate(chunk.records)
@@ -303,5 +366,5 @@ def _result(chunk: Chunk) -> Result:
     )  # fmt: skip
     return Result(
         artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
-        artifact.height, faces, chunk.warnings, chunk.seconds,
+        artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
     )  # fmt: skip

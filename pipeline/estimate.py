@@ -30,6 +30,9 @@ _BYTES_A_PIXEL = {
     "png": 2.2, "tiff": 2.6, "bmp": 3.0,
 }  # fmt: skip
 
+_BYTES_A_FILM_PIXEL = {"ffv1": 1.2, "prores": 0.5}
+"""Codecs that predict from frame to frame stay near 0.1 at the default quality."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -43,7 +46,7 @@ class Estimate:
 
 def estimate(plan: Plan) -> Estimate:
     """Rough figures for all items of a plan; faces are unknown before the run."""
-    megapixels = sum(item.megapixels for item in plan.items)
+    megapixels = sum(item.megapixels * item.frames for item in plan.items)
     return Estimate(
         megapixels,
         sum(_output_bytes(item, plan) for item in plan.items),
@@ -58,7 +61,12 @@ def _output_bytes(item: Item, plan: Plan) -> int:
         suffix, suffix
     )
     wide = 2 if int(item.facts.get("bits", 8)) > 8 and plan.job.photos.bit_depth != 8 else 1
-    pixels = item.megapixels * 1e6 * plan.job.background.scale**2
+    pixels = item.megapixels * 1e6 * item.frames * plan.job.background.scale**2
+    if item.is_film:
+        codec = plan.job.video.codec
+        wide = 2 if int(item.facts.get("bits", 8)) > 8 else 1
+        copied = item.source.size_bytes if plan.job.video.audio == "copy" else 0
+        return int(pixels * _BYTES_A_FILM_PIXEL.get(codec, 0.1) * wide) + copied // 4
     return int(pixels * _BYTES_A_PIXEL.get(container, 2.2) * wide)
 
 
@@ -76,7 +84,8 @@ def _seconds(plan: Plan, megapixels: float) -> float | None:
             return None
         tflop += _TFLOP_PER_MEGAPIXEL[background.name] * megapixels
     if restorer is not None and plan.choices["detect"].card is not None:
-        tflop += _TFLOP_PER_FACE[restorer.task] * _FACES_A_PICTURE * len(plan.items)
+        frames = sum(item.frames for item in plan.items)
+        tflop += _TFLOP_PER_FACE[restorer.task] * _FACES_A_PICTURE * frames
     on_gpu = plan.share.runtime.device != "cpu"
     flops = _GPU_FLOPS * plan.share.workers if on_gpu else _measured_flops() * _SHARE_OF_PEAK
     return tflop * 1e12 / flops + 0.2 * len(plan.items)

@@ -161,6 +161,7 @@ class Scheduler:
         self._limits = limits
         self._on_start = on_start
         self._ready: list[deque[_Task]] = [deque() for _ in groups]
+        self._follow_ups: deque[Unit] = deque()
         self._workers: list[_Worker] = []
         self._running: list[Any] = []  # every handle begun and not stopped, ready or not
         # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
@@ -171,6 +172,14 @@ class Scheduler:
     def drain(self) -> None:
         """Give workers nothing new; :meth:`run` ends when their calls are finished."""
         self._draining = True
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Give units that follow from an outcome just yielded; they go before the others."""
+        self._follow_ups.extend(units)
+
+    def keep(self, wanted: Callable[[Unit], bool]) -> None:
+        """Drop the added units that were not begun and that nobody wants any more."""
+        self._follow_ups = deque(unit for unit in self._follow_ups if wanted(unit))
 
     def run(self, units: Iterable[Unit]) -> Generator[Outcome, None, None]:
         """Yield the outcome of every unit, in order of completion."""
@@ -195,7 +204,7 @@ class Scheduler:
     def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
         """Let units in while bytes and the first group's queue allow; returns the one refused."""
         while not self._draining and not self._congested(0):
-            unit = waiting or next(source, None)
+            unit = waiting or self._next(source)
             if unit is None:
                 return None
             size = estimated_bytes(unit)
@@ -205,6 +214,9 @@ class Scheduler:
             self._budget.take(unit.id, size)
             self._ready[0].append(_Task(unit, 0, Chunk(unit)))
         return waiting
+
+    def _next(self, source: Iterator[Unit]) -> Unit | None:
+        return self._follow_ups.popleft() if self._follow_ups else next(source, None)
 
     def _dispatch(self) -> None:
         # Later groups first: finishing what is begun frees memory, starting more takes it.

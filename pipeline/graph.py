@@ -12,7 +12,9 @@ from typing import Any
 from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.media import Chunk
 
-ALWAYS_KEPT = frozenset({"unit", "artifact", "records", "warnings", "seconds"})
+ALWAYS_KEPT = frozenset(
+    {"unit", "pixel_aspect", "index", "artifact", "records", "warnings", "seconds"}
+)
 _HEAVY = frozenset(
     {"frames", "meta", "faces", "alignments", "crops", "restored", "upscaled", "pasted"}
 )

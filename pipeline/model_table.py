@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 Speeds = Mapping[str, Mapping[str, Speed]]
 """Model → device → speed, on this machine."""
 
-_OUTPUTS: Mapping[Task, str] = {"detect": "faces", "parse": "mask", "identity": "vector"}
+_OUTPUTS: Mapping[Task, str] = {
+    "detect": "faces",
+    "parse": "mask",
+    "identity": "vector",
+    "features": "features",
+}
 
 
 def cards(task: Task | None = None) -> list[Card]:

@@ -15,11 +15,19 @@ from restore_batch.jobs.outputs import assign_outputs
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Unit, digest, unit_id
-from restore_batch.models.base import ModelRef
 from restore_batch.models.weights import Store
 from restore_batch.pipeline.backends import Engine
-from restore_batch.pipeline.choose import Choice, Role, choose_models
+from restore_batch.pipeline.choose import Choice, Role, choose_models, model_ref
+from restore_batch.pipeline.film_plan import (
+    film_facts,
+    film_options,
+    film_stages,
+    film_suffix,
+    is_film,
+)
+from restore_batch.pipeline.films import FilmOptions
 from restore_batch.pipeline.graph import Graph, Group
+from restore_batch.pipeline.keys import keys_of
 from restore_batch.pipeline.resources import Share, share_out, this_machine
 from restore_batch.stages.align import Align
 from restore_batch.stages.base import Stage, WorkerContext
@@ -49,14 +57,26 @@ class Item:
     error: str = ""
 
     @property
+    def is_film(self) -> bool:
+        """Whether this is a film, by the name of its file."""
+        return is_film(self.source.source)
+
+    @property
+    def frames(self) -> int:
+        """Pictures in it: those that its header promises for a film, 1 for a photo."""
+        return int(self.facts.get("frame_count", 1))
+
+    @property
     def megapixels(self) -> float:
-        """Size of the decoded picture; 0 where the header could not be read."""
+        """Size of the decoded picture, of a film that of a frame; 0 where the header could not be
+        read."""
         return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run needs to know. ``base_key`` and ``face_key``: see :class:`Unit`."""
+    """Everything a run needs to know. ``base_key`` and ``face_key``: see :class:`Unit`;
+    ``film_key`` is to films what ``base_key`` is to photos."""
 
     loaded: LoadedJob
     items: tuple[Item, ...]
@@ -65,6 +85,7 @@ class Plan:
     groups: tuple[Group, ...]
     share: Share
     base_key: str
+    film_key: str
     face_key: str
 
     @property
@@ -93,18 +114,26 @@ class Plan:
         )
 
     def unit(self, item: Item, source_sha256: str) -> Unit:
-        """The unit of work that ``item`` is, once the content of its source is known."""
+        """The unit of work that ``item`` is, once the content of its source is known: a photo, or
+        the join of a film."""
+        base_key = self.film_key if item.is_film else self.base_key
         return Unit(
-            id=unit_id(source_sha256, item.output, self.base_key, self.face_key),
-            kind="photo",
+            id=unit_id(source_sha256, item.output, base_key, self.face_key),
+            kind="join" if item.is_film else "photo",
             source=item.source.source,
             output=item.output,
             staging_dir=str(self.output_dir / FOLDER / "tmp"),
-            base_key=digest({"options": self.base_key, "source": source_sha256}),
+            base_key=digest({"options": base_key, "source": source_sha256}),
             face_key=self.face_key,
             size_bytes=item.source.size_bytes,
             megapixels=item.megapixels,
+            label=item.output,
         )
+
+    @property
+    def films(self) -> FilmOptions:
+        """How the films of this job are restored."""
+        return film_options(self.job, self.choices)
 
 
 def make_plan(
@@ -123,17 +152,20 @@ def make_plan(
     job = loaded.job
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
-    graph = Graph(_stages(job, choices))
-    base_key, face_key = _keys(job, choices, graph, share)
+    found = find_items(loaded, probed) if items is None else tuple(items)
+    with_films = any(item.is_film for item in found)
+    graph = Graph(_stages(job, choices, with_films=with_films))
+    keys = keys_of(job, choices, graph, share)
     return Plan(
         loaded=loaded,
-        items=find_items(loaded, probed) if items is None else tuple(items),
+        items=found,
         choices=choices,
         graph=graph,
-        groups=graph.groups(_cuts(job, share), _workers(share)),
+        groups=graph.groups(_cuts(job, share, with_films=with_films), _workers(share)),
         share=share,
-        base_key=base_key,
-        face_key=face_key,
+        base_key=keys.photo,
+        film_key=keys.film,
+        face_key=keys.face,
     )
 
 
@@ -166,6 +198,8 @@ def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
 
 def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
     original = Path(source.relative).suffix
+    if is_film(source.source):
+        return film_suffix(facts, job, source.relative) if facts else original
     return suffix_for(facts["container"], job.photos.format, original) if facts else original
 
 
@@ -174,6 +208,8 @@ def _facts(source: SourceFile, probed: ProbeCache) -> tuple[Mapping[str, Any], s
     if known is not None:
         return known, ""
     try:
+        if is_film(source.source):
+            return film_facts(source.source), ""
         return asdict(probe(source.source)), ""
     except MediaError as error:
         return {}, str(error)
@@ -183,21 +219,15 @@ def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
     return loaded.problem(f"inputs.{index}", message)
 
 
-def _ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:
-    """The reference of a role's model; a dry run stands in one without files."""
-    choice = choices[role]
-    if choice.ref is None and choice.card is not None:
-        return ModelRef(choice.card, (), "not fetched")
-    return choice.ref
-
-
-def _stages(job: Job, choices: Mapping[Role, Choice]) -> tuple[Stage, ...]:
-    detector, scale = _ref(choices, "detect"), job.background.scale
+def _stages(
+    job: Job, choices: Mapping[Role, Choice], *, with_films: bool = False
+) -> tuple[Stage, ...]:
+    detector, scale = model_ref(choices, "detect"), job.background.scale
     provenance = provenance_of(choices)
-    upscale = Upscale(_ref(choices, "background"), scale, job.background.tile_px)
+    upscale = Upscale(model_ref(choices, "background"), scale, job.background.tile_px)
     faces: Sequence[Stage] = (NoFaces(),)
     if detector is not None:
-        detect, restorer = job.detect, _ref(choices, "restore")
+        detect, restorer = job.detect, model_ref(choices, "restore")
         face_px = FACE_PX
         if restorer is not None and restorer.card.task == "restore":
             face_px = restorer.card.input_px or FACE_PX
@@ -217,13 +247,18 @@ def _stages(job: Job, choices: Mapping[Role, Choice]) -> tuple[Stage, ...]:
         strength=job.restore.strength,
         mask=job.paste.mask,
         match_colour=job.paste.match_colour,
-        parser=_ref(choices, "parse"),
-        identity=_ref(choices, "identity"),
+        parser=model_ref(choices, "parse"),
+        identity=model_ref(choices, "identity"),
         min_identity=job.restore.min_identity,
         imagined_by=provenance.imagined_by,
     )
     encode = Encode(job.photos.quality, job.photos.bit_depth, provenance)
-    return (Decode(job.limits.max_megapixels), *faces, upscale, paste, encode)
+    photo = (Decode(job.limits.max_megapixels), *faces, upscale, paste, encode)
+    if not with_films:
+        return photo
+    finder = faces[0] if isinstance(faces[0], Detect) else None
+    first, last = film_stages(job, finder, (*faces, upscale, paste))
+    return (photo[0], *first, *photo[1:], *last)
 
 
 def provenance_of(choices: Mapping[Role, Choice]) -> Provenance:
@@ -237,36 +272,10 @@ def provenance_of(choices: Mapping[Role, Choice]) -> Provenance:
     )
 
 
-def _keys(job: Job, choices: Mapping[Role, Choice], graph: Graph, share: Share) -> tuple[str, str]:
-    """What a result depends on, for any picture and for one with faces."""
-    weights = {role: ref.sha256 for role in choices if (ref := _ref(choices, role))}
-    versions = {stage.name: stage.version for stage in graph.stages}
-    base = {
-        "versions": {k: v for k, v in versions.items() if k not in _FACE_STAGES},
-        "detect": {**job.detect.model_dump(exclude={"model"}), "weights": weights.get("detect")},
-        "background": {
-            **job.background.model_dump(exclude={"model"}),
-            "weights": weights.get("background"),
-        },
-        "photos": job.photos.model_dump(),
-        "precision": share.runtime.precision,
-    }
-    face = {
-        "versions": {k: v for k, v in versions.items() if k in _FACE_STAGES},
-        "restore": {
-            **job.restore.model_dump(exclude={"model", "compare"}),
-            "weights": weights.get("restore"),
-        },
-        "paste": job.paste.model_dump(),
-        "parse": weights.get("parse"),
-        "identity": weights.get("identity"),
-    }
-    return digest(base), digest(face)
-
-
-def _cuts(job: Job, share: Share) -> list[str]:
-    """Where to cut the graph: decoding always runs ahead in a process of its own."""
-    placement = job.engine.placement
+def _cuts(job: Job, share: Share, *, with_films: bool) -> list[str]:
+    """Where to cut the graph: decoding always runs ahead in a process of its own. A segment of a
+    film takes all stages in one worker, so that its frames need not travel."""
+    placement = "fused" if with_films else job.engine.placement
     if placement == "auto":
         placement = "split" if share.runtime.device == "cuda" and share.workers > 1 else "fused"
     return ["detect", "no-faces"] + (["upscale"] if placement == "split" else [])

@@ -143,7 +143,8 @@ class LiveView(Plain):
         self._live.start()
 
     def started(self, unit: Unit) -> None:
-        self._at_work[unit.id] = (unit.source, time.monotonic())
+        name = unit.source if unit.kind == "photo" else unit.label
+        self._at_work[unit.id] = (name, time.monotonic())
 
     def update(self, outcome: Outcome, summary: Summary) -> None:
         self._at_work.pop(outcome.unit.id, None)
@@ -172,9 +173,12 @@ class LiveView(Plain):
         detail = f"{summary.faces} faces"
         if len(summary.failed):
             detail += f", {len(summary.failed)} failed"
-        if finished:
-            left = summary.left * elapsed / finished
-            detail += f", {finished / elapsed * 60:.1f}/min, {duration(left)} left"
+        if summary.segments:
+            detail += f", {summary.segments_done} of {summary.segments} segments"
+        steps, steps_left = finished + summary.segments_done, summary.left + summary.segments_left
+        if steps:
+            detail += f", {steps / elapsed * 60:.1f}/min"
+            detail += f", {duration(steps_left * elapsed / steps)} left"
         count = finished + summary.unchanged
         self._bar.update(self._task, completed=count, detail=detail)
         parts: list[Any] = [self._bar]
@@ -207,7 +211,10 @@ def _line(outcome: Outcome) -> str:
     faces = sum(len(records) for records in chunk.records)
     plural = "face" if faces == 1 else "faces"
     spent = duration(sum(chunk.seconds.values()))
-    return f"{outcome.unit.output}: {faces} {plural}, {spent}"
+    name = outcome.unit.label or outcome.unit.output
+    if outcome.unit.kind == "join":
+        return f"{name}: joined, {spent}"
+    return f"{name}: {faces} {plural}, {spent}"
 
 
 def _named(source: str, message: str) -> str:

@@ -36,15 +36,21 @@ class StageChain:
         results: list[Reply] = list(batch)
         seconds: dict[int, dict[str, float]] = defaultdict(dict)
         for stage in self._group.stages:
-            alive = [i for i, r in enumerate(results) if isinstance(r, Chunk)]
-            if not alive:
-                break
+            concerned = [
+                i for i, r in enumerate(results)
+                if isinstance(r, Chunk) and r.unit.kind in stage.kinds
+            ]  # fmt: skip
+            if not concerned:
+                continue
             started = time.perf_counter()
-            for i, reply in zip(alive, _call(stage, [results[i] for i in alive]), strict=True):  # type: ignore[misc]
+            replies = _call(stage, [results[i] for i in concerned])  # type: ignore[misc]
+            share = (time.perf_counter() - started) / len(concerned)
+            for i, reply in zip(concerned, replies, strict=True):
+                # A stage made of stages says itself where its time went.
+                told = sum(reply.seconds.values()) if isinstance(reply, Chunk) else 0.0
+                known = sum(results[i].seconds.values())  # type: ignore[union-attr]
+                seconds[i][stage.name] = max(0.0, share - (told - known))
                 results[i] = reply
-            share = (time.perf_counter() - started) / len(alive)
-            for i in alive:
-                seconds[i][stage.name] = share
         return [
             self._group.strip(replace(r, seconds={**r.seconds, **seconds[i]}))
             if isinstance(r, Chunk)

@@ -45,7 +45,7 @@ class Align(Stage):
             aligned = []
             for face in faces:
                 try:
-                    matrix = estimate_similarity(face.landmarks_xy, self.face_px)
+                    matrix = _matrix(face, self.face_px, chunk.pixel_aspect)
                 except DegenerateFaceError as error:
                     warnings.append(f"frame {index}: a face at {_where(face)} is left: {error}")
                 else:
@@ -66,6 +66,13 @@ class Align(Stage):
         for crop, alignment in zip(crops, alignments, strict=True):
             crop[...] = warp(frame.rgb_hwc, alignment.matrix, self.face_px)
         return crops
+
+
+def _matrix(face: Face, face_px: int, pixel_aspect: float) -> np.ndarray:
+    """The template knows square pixels only: a similarity there, an affine map here."""
+    square = face.landmarks_xy * np.array([pixel_aspect, 1.0])
+    matrix = estimate_similarity(square, face_px)
+    return matrix @ np.diag([pixel_aspect, 1.0, 1.0])
 
 
 def _where(face: Face) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from restore_batch.errors import RestoreBatchError
+from restore_batch.jobs.units import Kind
 from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
 
@@ -41,6 +42,8 @@ class Stage(ABC):
     needs: ClassVar[Resources] = Resources()
     reads: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset()
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"photo"})
+    """Kinds of units this stage works on; others pass it by."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
 

@@ -77,8 +77,8 @@ def estimate_similarity(landmarks_xy: np.ndarray, face_px: int) -> np.ndarray:
 
 
 def scale_of(matrix: np.ndarray) -> float:
-    """Crop pixels per source pixel."""
-    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    """Crop pixels per source pixel; where pixels are not square, their geometric mean."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def invert(matrix: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -101,6 +102,7 @@ class Chunk:
     Every stage fills its own fields and leaves the others alone. Per-frame fields are tuples
     as long as ``frames``. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8 rgb a
     frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
+    ``pixel_aspect``: width of a pixel over its height. ``index``: of a film, what indexing found.
     """
 
     unit: Unit
@@ -116,6 +118,8 @@ class Chunk:
     artifact: Artifact | None = None
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    pixel_aspect: float = 1.0
+    index: Any = None
 
 
 @dataclass(frozen=True)

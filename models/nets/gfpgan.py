@@ -76,7 +76,8 @@ class DownBlock(nn.Module):
         else:
             out = F.conv2d(blur(out, self.fir, 2), self.conv2.weight, self.conv2.bias, stride=2)
             x = blur(x, self.fir, padding=1, stride=2)
-        return F.leaky_relu_(out, SLOPE).add_(self.skip(x))
+        # Added to the shortcut: the slope of the activation is read off its result.
+        return self.skip(x).add_(F.leaky_relu_(out, SLOPE))
 
 
 class UpBlock(nn.Module):
@@ -93,7 +94,7 @@ class UpBlock(nn.Module):
         out = conv_doubled(out, self.conv2.weight, self.conv2.bias)
         out = F.leaky_relu_(out, SLOPE)
         # A 1x1 convolution and interpolation commute: interpolate the smaller tensor.
-        return out.add_(double(self.skip(x)))
+        return double(self.skip(x)).add_(out)
 
 
 def _condition(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -190,8 +191,11 @@ class GFPGAN(nn.Module):
             def transform(
                 x: torch.Tensor, scale: torch.Tensor = scale, shift: torch.Tensor = shift
             ) -> torch.Tensor:
-                bent = x[:, x.shape[1] // 2 :] if self.sft_half else x
-                bent.mul_(scale).add_(shift)
+                kept = x.shape[1] // 2 if self.sft_half else 0
+                if torch.is_grad_enabled():
+                    # In place, the activation's result would be gone when its slope is asked for.
+                    return torch.cat([x[:, :kept], x[:, kept:] * scale + shift], dim=1)
+                x[:, kept:].mul_(scale).add_(shift)
                 return x
 
             generated = prior.rise(level, generated, codes, randomize_noise, transform)

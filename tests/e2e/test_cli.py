@@ -226,7 +226,7 @@ def test_two_runs_on_one_output_are_refused(job: Path) -> None:
     second = cli("run", job)
     assert second.returncode == 2
     assert f"process {first.pid}" in second.stderr
-    assert first.wait(timeout=120) == 0
+    assert first.wait(timeout=400) == 0
 
 
 def test_doctor_finds_the_engine_and_the_weights_of_the_registry() -> None:

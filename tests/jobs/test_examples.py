@@ -23,7 +23,9 @@ from support.archive import cli
 from support.data import ROOT
 from support.parity import case
 
-EXAMPLES = sorted(path for path in (ROOT / "jobs").glob("*.yaml") if path.stem != "archive")
+EXAMPLES = sorted(
+    path for path in (ROOT / "jobs").glob("*.yaml") if path.stem not in ("archive", "video")
+)
 NAMES = [path.stem for path in EXAMPLES]
 PORTRAITS = ["portrait_faded.png", "portrait_grey.jpg"]
 

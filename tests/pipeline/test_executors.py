@@ -160,3 +160,40 @@ def test_a_unit_over_its_time_limit_is_ended(ray_backend: Backend) -> None:
     assert isinstance(hang, Failed)
     assert "limits.timeout_s" in hang.failure.message
     assert all(isinstance(o, Done) for o in outcomes.values())
+
+
+def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: Backend) -> None:
+    groups = Graph((Load(), Work())).groups(("work",), {})
+    scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
+    order = []
+    for outcome in scheduler.run(unit(name) for name in ["film", *(f"u{i}" for i in range(30))]):
+        order.append(outcome.unit.id)
+        if outcome.unit.id == "film":
+            scheduler.add([unit("part 1"), unit("part 2")])
+        if outcome.unit.id == "part 2":
+            scheduler.add([unit("join")])
+    assert len(order) == len(set(order)) == 34
+    assert order.index("join") < order.index("u29")
+
+
+def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> None:
+    groups = Graph((Load(), Work())).groups(("work",), {})
+    scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
+    seen = []
+    for outcome in scheduler.run([unit("film")]):
+        seen.append(outcome.unit.id)
+        if len(seen) < 4:
+            scheduler.add([unit(f"then {len(seen)}")])
+    assert seen == ["film", "then 1", "then 2", "then 3"]
+
+
+def test_added_units_that_nobody_wants_any_more_are_not_begun(backend: Backend) -> None:
+    groups = Graph((Load(), Work())).groups(("work",), {})
+    scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
+    seen = []
+    for outcome in scheduler.run([unit("film")]):
+        seen.append(outcome.unit.id)
+        if outcome.unit.id == "film":
+            scheduler.add([*(unit(f"part {i}") for i in range(20)), unit("other")])
+            scheduler.keep(lambda u: not u.id.startswith("part"))
+    assert seen == ["film", "other"]

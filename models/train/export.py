@@ -1,0 +1,42 @@
+"""The trained weights as a file that is shipped: safetensors, with a record of their making."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from restore_batch.models.fingerprint import sha256_of
+from restore_batch.models.train.curves import read_curve
+from restore_batch.models.train.recipe import Recipe
+
+
+def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path:
+    """Write ``<output>/<name>.safetensors`` and beside it ``<name>.json``.
+
+    The record holds the architecture, the recipe, the step, the last scores and the checksum.
+    Returns the path of the weights.
+    """
+    path = recipe.output / f"{recipe.name}.safetensors"
+    dtype: torch.dtype = getattr(torch, recipe.export)
+    stored = {
+        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in state.items()
+    }
+    save_file(stored, path)  # metadata would be in another order each time
+    scores = recipe.output / "validation.csv"
+    record = {
+        "name": recipe.name,
+        "family": recipe.network.family,
+        "architecture": recipe.network.architecture,
+        "step": step,
+        "scores": read_curve(scores)[-1] if scores.is_file() else {},
+        "sha256": sha256_of(path, fresh=True),
+        "size_bytes": path.stat().st_size,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    path.with_suffix(".json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    return path

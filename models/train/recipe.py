@@ -1,0 +1,237 @@
+"""A recipe: all that decides what a training run gives, and how long it takes.
+
+The text under an option is its documentation. Relative paths are taken from the ``base_dir`` of
+the validation context, the folder of the recipe's file, and from the current one without it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from restore_batch.models.train.degrade import Mixed, OldPrint
+from restore_batch.models.train.tone import Tone
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _resolved(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base_dir", ".")
+    return Path(os.path.normpath(Path(base).absolute() / path.expanduser()))
+
+
+Place = Annotated[Path, AfterValidator(_resolved)]
+
+
+class Part(BaseModel):
+    """Base of a recipe's sections: unknown options are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Network(Part):
+    """What is trained."""
+
+    family: str
+    """A family of models, as `restore-batch models list` names them."""
+
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    """The network's arguments; those left out have the family's defaults."""
+
+    start_from: Place | None = None
+    """Weights to start from; null: random ones."""
+
+
+class Faces(Part):
+    """Folders of good, aligned faces, and how often they are used."""
+
+    folders: Annotated[list[Place], Field(min_length=1)]
+    """Folders of square crops, aligned like the restorer's input."""
+
+    side_px: Positive
+    """Side at which they are trained on; other sizes are resized."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Patterns of file names left out, such as old_*."""
+
+    every: Positive = 1
+    """Used in each so many-th step; the first entry takes the rest."""
+
+
+class Degradations(Part):
+    """How good faces become bad ones."""
+
+    mixed: Share = 1.0
+    """Weight of GFP-GAN's mixed degradation."""
+
+    old_print: Share = 0.0
+    """Weight of the old print."""
+
+    mixed_options: Mixed = Mixed()
+    """Ranges of the mixed degradation."""
+
+    old_print_options: OldPrint = OldPrint()
+    """Ranges of the old print."""
+
+    tone: Tone | None = None
+    """Changes of tone that both pictures undergo; null: none."""
+
+    jitter: bool = True
+    """Small shifts and turns, and mirrored faces."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Degradations:
+        if self.mixed + self.old_print <= 0:
+            raise ValueError("mixed and old_print are both 0: expected a weight above 0")
+        return self
+
+
+class Validation(Part):
+    """Faces that measure progress; no step is trained on them."""
+
+    folders: Annotated[list[Place], Field(min_length=1)]
+    """Folders of square crops."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Patterns of file names left out."""
+
+    pairs: Positive = 24
+    """How many pairs are made of them, always the same ones."""
+
+    every_steps: Positive = 500
+    """Steps between two measurements."""
+
+
+class ObjectiveChoice(Part):
+    """What is minimised."""
+
+    name: Literal["fidelity", "srgan", "hifacegan", "gfpgan", "glean"] = "fidelity"
+    """The objective of one of the systems, or fidelity: no network judges."""
+
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weights of its terms that differ from the published ones."""
+
+
+class Adam(Part):
+    """Kingma and Ba 2015, with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Step size after the warm-up."""
+
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    """Decay of the means of the gradient and of its square."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Share of a weight taken away a step, times the rate."""
+
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    """Gradients longer than this are shortened to it."""
+
+
+class Schedule(Part):
+    """How the learning rate changes."""
+
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps in which the rate rises from 0."""
+
+    halve_at: list[int] = Field(default_factory=list)
+    """Steps from which the rate is multiplied by ``factor`` once more."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What the rate is multiplied by at those steps."""
+
+    decay_steps: Annotated[int, Field(ge=0)] = 0
+    """Last steps of the run, in which the rate falls evenly to 0."""
+
+
+class Run(Part):
+    """How long and where it runs."""
+
+    steps: Positive
+    """Steps in all; a finished run goes on when this grows."""
+
+    batch: Positive
+    """Pairs a step."""
+
+    seed: int = 0
+    """Of the data and of the first weights."""
+
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the averaged weights, which are what is exported."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; auto: on the GPU where there is one."""
+
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the networks; the weights are float32."""
+
+    threads: Positive | None = None
+    """Torch threads; null: all cores."""
+
+    loaders: Annotated[int, Field(ge=0)] = 0
+    """Processes that make pairs; 0: this one."""
+
+    checkpoint_every_steps: Positive = 1000
+    """Steps between two checkpoints."""
+
+    log_every_steps: Positive = 20
+    """Steps between two rows of the curves."""
+
+
+class Recipe(Part):
+    """A training run."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+    """Of the weights that come out."""
+
+    output: Place
+    """Folder of checkpoints, curves, samples and the weights."""
+
+    network: Network
+    """What is trained."""
+
+    data: Annotated[list[Faces], Field(min_length=1)]
+    """What it is trained on."""
+
+    degradations: Degradations = Degradations()
+    """How pairs are made."""
+
+    validation: Validation | None = None
+    """What progress is measured with; null: nothing is."""
+
+    objective: ObjectiveChoice = ObjectiveChoice()
+    """What is minimised."""
+
+    optimiser: Adam
+    """How the restorer learns."""
+
+    discriminator_optimiser: Adam | None = None
+    """How the discriminators learn; null: like the restorer."""
+
+    schedule: Schedule = Schedule()
+    """How the learning rate changes."""
+
+    run: Run
+    """How long and where."""
+
+    export: Literal["float16", "float32"] = "float16"
+    """Numbers of the weights that come out."""
+
+    @field_validator("data")
+    @classmethod
+    def _first_takes_the_rest(cls, value: list[Faces]) -> list[Faces]:
+        if value[0].every != 1:
+            raise ValueError("the first entry takes the steps that no other does: remove `every`")
+        return value

@@ -1,0 +1,118 @@
+"""Families as the trainer sees them: a degraded face in, a restored one out, all in [-1, 1].
+
+What a family's network takes otherwise (smaller pictures, another range) and what it needs while
+it learns (fresh noise, singular values that follow the weights) is dealt with here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from restore_batch.errors import UsageError
+from restore_batch.models import registry
+from restore_batch.models.nets.spade import SpectralConv2d
+from restore_batch.models.train.recipe import Network
+
+Restored = tuple[torch.Tensor, Sequence[torch.Tensor]]
+
+
+class Trainee(nn.Module):
+    """A network in training, ``net``, whose input is ``1 / shrinks`` of its output's size."""
+
+    shrinks = 1
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        """(N, 3, S / shrinks, S / shrinks) RGB in [-1, 1]: the restored pictures, (N, 3, S, S),
+        unclamped, and those of the network's inner levels, halvings of S."""
+        return self.net(degraded), ()
+
+    def after_step(self) -> None:
+        """What must follow a change of the weights."""
+
+    def bare_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A state dict of this module with the family's own keys."""
+        return {key.removeprefix("net."): value for key, value in state.items()}
+
+
+class SRGANTrainee(Trainee):
+    """SRGAN works in [0, 1] and enlarges."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__(net)
+        self.shrinks = int(net.scale)
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        return self.net(degraded / 2 + 0.5) * 2 - 1, ()
+
+
+class GLEANTrainee(Trainee):
+    """GLEAN enlarges faces."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__(net)
+        self.shrinks = int(net.out_px) // int(net.in_px)
+
+
+class GFPGANTrainee(Trainee):
+    """GFP-GAN shows its U-Net's pictures; its prior draws fresh noise while it learns."""
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        image, pyramid = self.net(degraded, return_rgb=True, randomize_noise=self.training)
+        return image, pyramid
+
+
+class HiFaceGANTrainee(Trainee):
+    """HiFaceGAN normalises each picture by itself, in training as in use: it stays in train mode.
+    Its spectral norms take one power iteration a step (Miyato et al. 2018, algorithm 1)."""
+
+    def train(self, mode: bool = True) -> HiFaceGANTrainee:
+        super().train(True)
+        return self
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        for module in self.net.modules():
+            if isinstance(module, SpectralConv2d):
+                matrix = module.weight_orig.flatten(1)
+                v = nn.functional.normalize(matrix.mT @ module.weight_u, dim=0, eps=1e-12)
+                module.weight_v.copy_(v)
+                module.weight_u.copy_(nn.functional.normalize(matrix @ v, dim=0, eps=1e-12))
+
+
+_TRAINEES: Mapping[str, type[Trainee]] = {
+    "compact": Trainee,
+    "gfpgan": GFPGANTrainee,
+    "glean": GLEANTrainee,
+    "glean-category": GLEANTrainee,
+    "hifacegan": HiFaceGANTrainee,
+    "srgan": SRGANTrainee,
+}
+
+
+def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
+    """The network of a recipe, ready to be trained; with random weights unless it names others.
+
+    Raises UsageError for a family that cannot be trained, WeightsError for weights to start from
+    that do not fit.
+    """
+    from restore_batch.models.weights import load_state
+
+    kind = _TRAINEES.get(chosen.family)
+    if kind is None:
+        raise UsageError(
+            f"network.family: {chosen.family!r} cannot be trained; known are {', '.join(_TRAINEES)}"
+        )
+    family = next(family for family in registry.families() if family.name == chosen.family)
+    start = load_state([chosen.start_from]) if chosen.start_from and read_start else None
+    net = family.network(start, **chosen.architecture)
+    made = kind(net.requires_grad_(True))
+    made.train()
+    return made

@@ -1,0 +1,99 @@
+"""How good the restorer is by now: scores on faces it never trains on, and a picture of some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from restore_batch.models.train import pixel, structure
+from restore_batch.models.train.curves import Curve
+from restore_batch.models.train.data import FacePairs, face_files
+from restore_batch.models.train.loading import degradations
+from restore_batch.models.train.recipe import Recipe
+from restore_batch.models.train.trainees import Trainee
+
+_SHOWN = 8
+
+
+class Validator:
+    """Scores a restorer on fixed pairs; each call adds a row to ``validation.csv`` and writes
+    ``samples/<step>.png``: a row for each face of degraded, restored and true."""
+
+    def __init__(self, recipe: Recipe, pairs: FacePairs, every_steps: int, after: int) -> None:
+        self.every_steps = every_steps
+        self._pairs = [pairs[i] for i in range(len(pairs))]
+        self._side_px = pairs.side_px
+        self._curve = Curve(recipe.output / "validation.csv", after)
+        self._samples = recipe.output / "samples"
+
+    @classmethod
+    def of(cls, recipe: Recipe, shrinks: int, after: int) -> Validator | None:
+        """The validator of a recipe, or None where it has none."""
+        chosen = recipe.validation
+        if chosen is None:
+            return None
+        pairs = FacePairs(
+            face_files(chosen.folders, chosen.exclude),
+            recipe.data[0].side_px,
+            degradations(recipe.degradations),
+            seed=0,
+            length=chosen.pairs,
+            shrinks=shrinks,
+        )
+        return cls(recipe, pairs, chosen.every_steps, after)
+
+    def __call__(self, step: int, restorer: Trainee) -> dict[str, float]:
+        """Mean PSNR (dB), MS-SSIM and gradient error (of 255) of the restored faces."""
+        scores: list[dict[str, float]] = []
+        rows: list[np.ndarray] = []
+        for degraded, true in self._pairs:
+            restored = restore(restorer, degraded)
+            scores.append(compare(restored, true))
+            if len(rows) < _SHOWN:
+                rows.append(
+                    np.hstack([_shown(t, self._side_px) for t in (degraded, restored, true)])
+                )
+        means = {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+        self._curve.append(step, means)
+        write_grid(self._samples / f"{step:08d}.png", rows)
+        return means
+
+
+@torch.inference_mode()
+def restore(restorer: Trainee, degraded: torch.Tensor) -> torch.Tensor:
+    """One (3, S, S) uint8 picture through a restorer, in float32."""
+    device = next(restorer.parameters()).device
+    signed = degraded[None].to(device).float().div_(127.5).sub_(1)
+    restored, _ = restorer(signed)
+    return restored[0].float().clamp_(-1, 1).add_(1).mul_(127.5).round_().to("cpu", torch.uint8)
+
+
+def compare(restored: torch.Tensor, true: torch.Tensor) -> dict[str, float]:
+    """Scores of one (3, S, S) uint8 picture against the true one."""
+    x, y = restored[None].float(), true[None].float()
+    mse = max(float((x - y).square().mean()), 1e-10)
+    scores = {
+        "psnr_db": 10 * float(np.log10(255**2 / mse)),
+        "gradient_error": float(pixel.gradient(x, y)),
+    }
+    if x.shape[-1] >= structure.WINDOW_PX << 4:
+        scores["ms_ssim"] = float(structure.ms_ssim(x, y, 255.0))
+    return scores
+
+
+def _shown(picture: torch.Tensor, side_px: int) -> np.ndarray:
+    rgb_hwc = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    return cv2.resize(rgb_hwc, (side_px, side_px), interpolation=cv2.INTER_NEAREST)
+
+
+def write_grid(path: Path, rows: list[np.ndarray]) -> None:
+    """Rows of rgb_hwc uint8 pictures below each other, as PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = (len(rows) + 1) // 2
+    columns = [np.vstack(part) for part in (rows[:half], rows[half:]) if part]
+    height = columns[0].shape[0]
+    columns = [np.pad(c, ((0, height - c.shape[0]), (0, 0), (0, 0))) for c in columns]
+    cv2.imwrite(str(path), np.hstack(columns)[..., ::-1])

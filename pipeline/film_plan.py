@@ -1,0 +1,107 @@
+"""Films in a plan: what their headers say, how they are written, which stages they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from restore_batch.errors import RestoreBatchError
+from restore_batch.jobs.inputs import VIDEO_SUFFIXES
+from restore_batch.jobs.spec import Job
+from restore_batch.pipeline.choose import Choice, Role
+from restore_batch.pipeline.films import FilmOptions
+from restore_batch.stages.base import Stage
+from restore_batch.stages.detect import Detect
+from restore_batch.stages.film import Film
+from restore_batch.stages.film_index import IndexFilm
+from restore_batch.stages.film_join import JoinFilm
+from restore_batch.stages.film_work import IndexWork, Reading
+from restore_batch.stages.steady_faces import CONTEXT_FRAMES
+from restore_batch.stages.video_colour import refuse_hdr
+from restore_batch.stages.video_format import VideoWish, output_suffix, resolve_format
+from restore_batch.stages.video_index import probe_video
+from restore_batch.stages.video_join import will_drop
+from restore_batch.stages.video_types import VideoFacts
+
+_FACTS = TypeAdapter(VideoFacts)
+
+
+def is_film(source: str) -> bool:
+    """Whether a source is a film, by its name: headers are not read for this."""
+    return PurePath(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def film_facts(source: str) -> dict[str, Any]:
+    """What the header of a film says, as plain data that the manifest can keep.
+
+    Raises MediaError.
+    """
+    plain: dict[str, Any] = _FACTS.dump_python(probe_video(source), mode="json")
+    return plain
+
+
+def facts_of(plain: Mapping[str, Any]) -> VideoFacts:
+    """The facts again that :func:`film_facts` gave."""
+    return _FACTS.validate_python(plain)
+
+
+def film_suffix(plain: Mapping[str, Any], job: Job, source_name: str) -> str:
+    """Suffix of the result of a film with these facts."""
+    return output_suffix(_wish(job), facts_of(plain), source_name)
+
+
+def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ...]:
+    """What a run will change or leave out of a film, a line each, beside restoring it."""
+    if not plain:
+        return ()
+    facts = facts_of(plain)
+    try:
+        refuse_hdr(facts, job.video.tonemap, source)
+        chosen, notes = resolve_format(_wish(job), facts, job.background.scale, source)
+    except (RestoreBatchError, ValueError) as error:
+        return (f"will fail: {error}",)
+    return (*facts.warnings, *notes, *will_drop(facts, chosen.container, job.video.audio))
+
+
+def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
+    """How the films of a job are restored."""
+    return FilmOptions(
+        _wish(job),
+        job.background.scale,
+        IndexWork(job.video.segment_s, CONTEXT_FRAMES if job.video.steady else 0),
+        job.video.audio,
+    )
+
+
+def film_stages(
+    job: Job, detect: Detect | None, per_frame: Sequence[Stage]
+) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Stages for the workers that read, and for those that restore.
+
+    ``per_frame``: the photo stages between decode and encode; they are shared, not loaded twice.
+    """
+    reading = Reading(job.video.deinterlace, job.video.tonemap)
+    film = Film(
+        detect,
+        [stage for stage in per_frame if stage is not detect],
+        job.background.scale,
+        reading=reading,
+        steady=job.video.steady,
+    )
+    return (IndexFilm(job.limits.max_megapixels, reading), JoinFilm()), (film,)
+
+
+def _wish(job: Job) -> VideoWish:
+    video = job.video
+    return VideoWish(
+        codec=video.codec,
+        container=video.container,
+        crf=video.crf,
+        preset=video.preset,
+        pixel_format=video.pixel_format,
+        encoder=video.encoder,
+        bit_depth=video.bit_depth,
+    )

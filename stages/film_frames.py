@@ -1,0 +1,30 @@
+"""Giving every frame of a film the size and depth of its first."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from restore_batch.stages.geometry import to_uint8
+
+LOST = "cannot be decoded; its neighbour stands in"
+"""The fault of a frame that another one stands in for."""
+
+
+def like_first(rgb_hwc: np.ndarray, size: tuple[int, int], bits: int) -> tuple[np.ndarray, str]:
+    """The picture at ``size`` (width, height), uint8 for up to 8 ``bits``, else uint16.
+
+    Also returns the fault to report: '' where the size was right.
+    """
+    height, width = rgb_hwc.shape[:2]
+    fault = ""
+    if (width, height) != size:
+        fault = f"is {width}x{height}, not {size[0]}x{size[1]}: scaled"
+        smaller = size[0] * size[1] < width * height
+        how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+        rgb_hwc = np.asarray(cv2.resize(rgb_hwc, size, interpolation=how))
+    if bits <= 8:
+        rgb_hwc = to_uint8(rgb_hwc)
+    elif rgb_hwc.dtype == np.uint8:
+        rgb_hwc = np.multiply(rgb_hwc, 257, dtype=np.uint16)
+    return rgb_hwc, fault

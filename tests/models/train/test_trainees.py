@@ -1,0 +1,123 @@
+"""Every family that can be trained takes a step in its own way, and its weights can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from restore_batch.errors import UsageError
+from restore_batch.models import registry
+from restore_batch.models.nets.spade import SpectralConv2d
+from restore_batch.models.safe_load import load_state
+from restore_batch.models.train.recipe import Network
+from restore_batch.models.train.trainees import HiFaceGANTrainee, trainee
+from restore_batch.models.train.trainer import Trainer
+
+from support import training
+
+_SIDES_PX = {"compact": 256, "srgan": 32, "hifacegan": 64, "gfpgan": 32, "glean-category": 64}
+# Weights of each system's objective that need no network with published weights.
+_OBJECTIVES: dict[str, tuple[str, dict[str, float]]] = {
+    "srgan": ("srgan", {"pixel": 1, "content": 0}),
+    "hifacegan": ("hifacegan", {"perceptual": 0}),
+    "gfpgan": ("gfpgan", {"perceptual": 0, "style": 0, "component": 0, "component_style": 0,
+                          "identity": 0}),
+    "glean-category": ("glean", {"perceptual": 0}),
+}  # fmt: skip
+_PIXELS = ("fidelity", {"l1": 1.0, "ms_ssim": 0.0})
+
+
+def _tiny(name: str) -> dict[str, Any]:
+    family = next(f for f in registry.families() if f.name == name)
+    return dict(family.tiny or {})
+
+
+def _recipe(
+    tmp_path: Path, name: str, steps: int, objective: tuple[str, dict[str, float]] = _PIXELS
+) -> Any:
+    side = _SIDES_PX[name]
+    faces = training.draw_faces(tmp_path / "faces", 2, side)
+    return training.recipe(
+        tmp_path / "run",
+        faces,
+        network={"family": name, "architecture": _tiny(name)},
+        data=[{"folders": [faces], "side_px": side}],
+        objective={"name": objective[0], "weights": objective[1]},
+        optimiser={"learning_rate": 1e-4},
+        run=training.run(steps),
+        export="float32",
+    )
+
+
+@pytest.mark.parametrize("name", _SIDES_PX)
+def test_a_family_is_trained_and_its_weights_are_recognised(tmp_path: Path, name: str) -> None:
+    trainer = Trainer(_recipe(tmp_path, name, 2))
+    before = {key: value.clone() for key, value in trainer.trainee.state_dict().items()}
+    assert trainer.run()
+    after = trainer.trainee.state_dict()
+    changed = [key for key in before if not torch.equal(before[key], after[key])]
+    assert len(changed) > len(before) / 3
+    assert all(value.isfinite().all() for value in after.values() if value.is_floating_point())
+
+    state = load_state([trainer.export()])
+    found = registry.identify(state)
+    assert found is not None
+    assert found[0].name == name
+    family, architecture = found
+    net = family.network(state, **(_tiny(name) | architecture))
+    assert set(net.state_dict()) == set(state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _OBJECTIVES)
+def test_a_family_is_trained_against_its_own_discriminators(tmp_path: Path, name: str) -> None:
+    trainer = Trainer(_recipe(tmp_path, name, 2, _OBJECTIVES[name]))
+    judges = trainer.judges.discriminators
+    before = {key: value.clone() for key, value in judges.state_dict().items()}
+    assert trainer.run()
+    assert any(not torch.equal(before[key], value) for key, value in judges.state_dict().items())
+    for net in (trainer.trainee, judges):
+        assert all(parameter.isfinite().all() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("name", _SIDES_PX)
+def test_a_trainee_turns_degraded_pictures_into_restored_ones(name: str) -> None:
+    made = trainee(Network(family=name, architecture=_tiny(name)))
+    side = _SIDES_PX[name]
+    restored, pyramid = made(torch.zeros(2, 3, side // made.shrinks, side // made.shrinks))
+    assert restored.shape == (2, 3, side, side)
+    for picture in pyramid:
+        assert picture.shape[:2] == (2, 3)
+        assert side % picture.shape[-1] == 0
+    assert bool(pyramid) == (name == "gfpgan")
+
+
+def test_training_goes_on_from_weights_that_are_given(tmp_path: Path) -> None:
+    first = Trainer(_recipe(tmp_path, "compact", 2))
+    first.run()
+    started = trainee(
+        Network(family="compact", architecture=training.TINY, start_from=first.export())
+    )
+    for key, value in started.state_dict().items():
+        assert torch.equal(value, first.average[key])
+
+
+def test_what_cannot_be_trained_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="'mtcnn' cannot be trained; known are compact"):
+        trainee(Network(family="mtcnn"))
+
+
+def test_spectral_norms_follow_the_weights() -> None:
+    made = trainee(Network(family="hifacegan", architecture=_tiny("hifacegan")))
+    assert isinstance(made, HiFaceGANTrainee)
+    for _ in range(200):
+        made.after_step()
+    convolutions = [m for m in made.modules() if isinstance(m, SpectralConv2d)]
+    assert convolutions
+    for convolution in convolutions:
+        largest = torch.linalg.matrix_norm(convolution.weight().flatten(1), ord=2)
+        assert float(largest) == pytest.approx(1.0, abs=0.02)
+    assert made.eval().training, "each picture is normalised by itself, in use as in training"

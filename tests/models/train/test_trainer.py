@@ -1,0 +1,238 @@
+"""The loop: it learns, and an interrupted run gives the weights of one that was not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+
+from restore_batch.errors import UsageError
+from restore_batch.models.train.curves import read_curve
+from restore_batch.models.train.recipe import Recipe, Schedule
+from restore_batch.models.train.trainer import Trainer, rate
+
+from support import training
+
+_ADVERSARIAL: dict[str, Any] = {
+    "network": {
+        "family": "srgan",
+        "architecture": {"network": "srresnet", "channels": 8, "num_rcb": 1, "upscale": 2},
+    },
+    "objective": {"name": "srgan", "weights": {"pixel": 1, "content": 0, "adversarial": 1e-2}},
+    "discriminator_optimiser": {"learning_rate": 1e-4},
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    return training.draw_faces(tmp_path / "faces", 4, 256)
+
+
+def _after(steps: int, trainer: Trainer) -> Callable[[], bool]:
+    return lambda: trainer.step >= steps
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _state(trainer: Trainer) -> dict[str, Any]:
+    saved = trainer.save()
+    return dict(torch.load(saved, weights_only=True))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_interrupted_run_gives_the_same_weights_to_the_last_bit(
+    tmp_path: Path, faces: Path, precision: str
+) -> None:
+    def recipe(name: str) -> Recipe:
+        return training.recipe(tmp_path / name, faces, run=training.run(6, precision=precision))
+
+    whole = Trainer(recipe("whole"))
+    assert whole.run()
+    first = Trainer(recipe("parts"))
+    assert not first.run(stop=_after(2, first))
+    second = Trainer(recipe("parts"))
+    assert second.resume()
+    assert second.step == 2
+    assert not second.run(stop=_after(5, second))
+    third = Trainer(recipe("parts"))
+    assert third.resume()
+    assert third.run()
+    assert _same(_state(third), _state(whole))
+    assert third.export().read_bytes() == whole.export().read_bytes()
+    curves = [(tmp_path / n / "losses.csv").read_text() for n in ("whole", "parts")]
+    assert curves[0] == curves[1]
+
+
+def test_discriminators_are_resumed_as_well(tmp_path: Path, faces: Path) -> None:
+    def trainer(name: str) -> Trainer:
+        data = [{"folders": [faces], "side_px": 32}]
+        recipe = training.recipe(tmp_path / name, faces, data=data, **_ADVERSARIAL)
+        return Trainer(recipe)
+
+    whole, first, second = trainer("whole"), trainer("parts"), trainer("parts")
+    assert whole.run()
+    first.run(stop=_after(3, first))
+    assert second.resume()
+    assert second.run()
+    assert _same(_state(second), _state(whole))
+    row = read_curve(tmp_path / "whole" / "losses.csv")[-1]
+    assert {"pixel", "adversarial", "discriminator/total"} <= row.keys()
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
+    tmp_path: Path, faces: Path
+) -> None:
+    def recipe(name: str) -> Recipe:
+        run = training.run(6, checkpoint_every_steps=2)
+        return training.recipe(tmp_path / name, faces, run=run)
+
+    def dies(step: int, values: dict[str, float]) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    whole, killed = Trainer(recipe("whole")), Trainer(recipe("killed"))
+    assert whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        killed.run(dies)
+    again = Trainer(recipe("killed"))
+    assert again.resume()
+    assert again.step == 4
+    assert again.run()
+    assert _same(_state(again), _state(whole))
+    rows = read_curve(tmp_path / "killed" / "losses.csv")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+
+
+def test_loader_processes_change_no_weight(tmp_path: Path, faces: Path) -> None:
+    states = []
+    for loaders in (0, 2):
+        run = training.run(3, loaders=loaders)
+        trainer = Trainer(training.recipe(tmp_path / str(loaders), faces, run=run))
+        trainer.run()
+        states.append(trainer.trainee.state_dict())
+    assert _same(*states)
+
+
+def test_a_tiny_restorer_learns_its_few_faces(tmp_path: Path, faces: Path) -> None:
+    run = training.run(90)
+    validation = {"folders": [faces], "pairs": 4, "every_steps": 90}
+    damage = {"mixed": 1, "jitter": False, "mixed_options": {"blur_sigma_px": [4, 4],
+              "downsampling": [4, 4], "noise_sigma": [12, 12], "anisotropic_prob": 0}}  # fmt: skip
+    recipe = training.recipe(
+        tmp_path / "run", faces, run=run, degradations=damage, validation=validation,
+        objective={"name": "fidelity", "weights": {"l1": 1, "ms_ssim": 0}},
+        optimiser={"learning_rate": 3e-3},
+    )  # fmt: skip
+    trainer = Trainer(recipe)
+    assert trainer.run()
+    rows = read_curve(tmp_path / "run" / "losses.csv")
+    first, last = (sum(r["total"] for r in part) / 8 for part in (rows[:8], rows[-8:]))
+    assert last < 0.85 * first
+    before, after = read_curve(tmp_path / "run" / "validation.csv")
+    assert (before["step"], after["step"]) == (0, 90)
+    assert after["psnr_db"] > before["psnr_db"]
+    assert after["gradient_error"] < 0.75 * before["gradient_error"]
+    assert after["ms_ssim"] > before["ms_ssim"] + 0.02
+    grid = cv2.imread(str(tmp_path / "run" / "samples" / "00000090.png"))
+    assert grid is not None
+    assert grid.shape == (2 * 256, 6 * 256, 3)
+
+
+def test_averaged_weights_follow_the_trained_ones(tmp_path: Path, faces: Path) -> None:
+    run = training.run(4, ema=0.5)
+    trainer = Trainer(training.recipe(tmp_path / "run", faces, run=run))
+    key = "net.fold.weight"
+    expected = trainer.trainee.state_dict()[key].clone()
+    seen = 0
+
+    def follow(step: int, values: dict[str, float]) -> None:
+        nonlocal expected, seen
+        decay = min(0.5, step / (9 + step))
+        expected = decay * expected + (1 - decay) * trainer.trainee.state_dict()[key]
+        seen += 1
+
+    trainer.run(follow)
+    assert seen == 4
+    assert torch.allclose(trainer.average[key], expected, atol=1e-7)
+    assert not torch.equal(trainer.average[key], trainer.trainee.state_dict()[key])
+    averaged = trainer.averaged()
+    assert torch.equal(averaged.state_dict()[key], trainer.average[key])
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, faces: Path) -> None:
+    def trainer(**sections: Any) -> Trainer:
+        return Trainer(training.recipe(tmp_path / "run", faces, **sections))
+
+    first = trainer()
+    assert not first.resume()
+    assert not first.has_checkpoint()
+    first.run()
+    longer = trainer(run=training.run(9, checkpoint_every_steps=3), schedule={"decay_steps": 2})
+    assert longer.has_checkpoint()
+    assert longer.resume()
+    assert longer.run()
+    for other in (
+        {"optimiser": {"learning_rate": 1e-3}},
+        {"run": training.run(9, batch=4)},
+        {"degradations": {"mixed": 1}},
+    ):
+        with pytest.raises(UsageError, match="another recipe"):
+            trainer(**other).resume()
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path: Path, faces: Path) -> None:
+    run = training.run(6, checkpoint_every_steps=1)
+    Trainer(training.recipe(tmp_path / "run", faces, run=run)).run()
+    left = sorted(p.name for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert left == ["step-00000005.pt", "step-00000006.pt"]
+
+
+def test_the_rate_rises_steps_down_and_falls_to_nothing() -> None:
+    schedule = Schedule(warmup_steps=4, halve_at=[10, 20], factor=0.5, decay_steps=5)
+    rates = [rate(schedule, step, 40) for step in range(40)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[9:11] == pytest.approx([1.0, 0.5])
+    assert rates[19:21] == pytest.approx([0.5, 0.25])
+    assert rates[35:] == pytest.approx([0.25 * f / 6 for f in (5, 4, 3, 2, 1)])
+
+
+def test_gradients_are_clipped_to_the_length_given(tmp_path: Path, faces: Path) -> None:
+    changes = []
+    for clip in (1e-9, None):
+        optimiser = {"learning_rate": 1e-3, "clip_norm": clip}
+        trainer = Trainer(training.recipe(tmp_path / str(clip), faces, optimiser=optimiser))
+        trainer.run(stop=_after(1, trainer))
+        gradients = [p.grad for p in trainer.trainee.parameters() if p.grad is not None]
+        changes.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+    assert changes[0] == pytest.approx(1e-9, rel=1e-3)
+    assert changes[1] > 1e-3
+
+
+def test_a_gpu_that_is_not_there_is_an_error_of_one_line(
+    tmp_path: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=re.escape("run.device is cuda")) as raised:
+        Trainer(training.recipe(tmp_path, faces, run=training.run(1, device="cuda")))
+    assert "\n" not in str(raised.value)
