@@ -65,6 +65,13 @@ class Video(Section):
     """About how many seconds of film are restored and committed together: what a killed run
     loses at most."""
 
+    @field_validator("deflicker")
+    @classmethod
+    def _filters_along_tracks(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("steady") is False:
+            raise ValueError("it needs the tracks of steady faces: set video.steady to true")
+        return value
+
     @field_validator("crf")
     @classmethod
     def _quality_of_a_lossy_codec(cls, value: int | None, info: ValidationInfo) -> int | None:

@@ -6,11 +6,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.recipe_file import load_recipe
+
+if TYPE_CHECKING:
+    from restore_batch.models.train.recipe import Recipe
 
 _INTERRUPTED = 130
 
@@ -29,27 +33,52 @@ def train(recipe: str, resume: bool, overrides: tuple[str, ...], quiet: bool) ->
     The first Ctrl-C ends the run after a checkpoint; `--resume` goes on from there as if nothing
     had happened. Exit codes: 0 done, 2 wrong recipe or usage, 130 interrupted.
     """
+    chosen = load_recipe(recipe, overrides)
+    _check(recipe, chosen, resume)
+    if chosen.run.workers > 1:
+        from restore_batch.models.train.trainer import device_of
+
+        try:
+            from restore_batch.pipeline.ray_train import train_with_ray
+        except ImportError as error:
+            raise UsageError(
+                "run.workers above 1 needs Ray Train: pip install 'restore-batch[train]'"
+            ) from error
+        gpus = device_of(chosen) == "cuda"
+        click.echo(str(train_with_ray(chosen, resume=resume, gpus=gpus, quiet=quiet)))
+    else:
+        _train_here(chosen, resume, quiet)
+
+
+def _check(name: str, recipe: Recipe, resume: bool) -> None:
+    """What only the objective and the output folder can say."""
+    from restore_batch.models.train.checkpoint import Checkpoints
+    from restore_batch.models.train.objectives import OBJECTIVES
+
+    try:
+        OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: objective.weights: {error}") from None
+    if Checkpoints(recipe).there() and not resume:
+        raise UsageError(
+            f"{recipe.output} holds checkpoints of an earlier run: add --resume to go on from"
+            " them, or give another output"
+        )
+
+
+def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
     from restore_batch.models.train.judges import load_judges
     from restore_batch.models.train.objectives import OBJECTIVES
     from restore_batch.models.train.trainer import Trainer
     from restore_batch.models.weights import Store
 
-    chosen = load_recipe(recipe, overrides)
-    try:
-        objective = OBJECTIVES[chosen.objective.name](**chosen.objective.weights)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{recipe}: objective.weights: {error}") from None
-    trainer = Trainer(chosen, load_judges(objective, chosen.data[0].side_px, Store()))
-    if trainer.has_checkpoint() and not resume:
-        raise UsageError(
-            f"{chosen.output} holds checkpoints of an earlier run: add --resume to go on from"
-            " them, or give another output"
-        )
+    objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+    trainer = Trainer(recipe, load_judges(objective, recipe.data[0].side_px, Store()))
     if resume and trainer.resume() and not quiet:
         click.echo(f"goes on after step {trainer.step}")
 
     def show(step: int, values: dict[str, float]) -> None:
-        click.echo(f"{step}/{chosen.run.steps}  " + _listed(values))
+        click.echo(f"{step}/{recipe.run.steps}  " + _listed(values))
 
     with _interruptible() as interrupted:
         finished = trainer.run(None if quiet else show, interrupted)

@@ -90,6 +90,7 @@ def film_stages(
         job.background.scale,
         reading=reading,
         steady=job.video.steady,
+        deflicker=job.video.deflicker,
     )
     return (IndexFilm(job.limits.max_megapixels, reading), JoinFilm()), (film,)
 

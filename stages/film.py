@@ -13,47 +13,30 @@ share the machine. On a GPU frames go through the networks in batches.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Kind
-from restore_batch.models.base import Face
 from restore_batch.models.threads import limit_threads
 from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.deflicker import DEFLICKER_FRAMES
 from restore_batch.stages.detect import Detect
+from restore_batch.stages.film_batch import Batch
+from restore_batch.stages.film_deflicker import deflickered
 from restore_batch.stages.film_faces import FilmFaces, find_faces
 from restore_batch.stages.film_work import Reading, SegmentWork
-from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure, Frame
+from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure
 from restore_batch.stages.ordered_map import ordered_map
-from restore_batch.stages.upscale import enlarge_plainly
 from restore_batch.stages.video_read import SegmentReader
 from restore_batch.stages.video_types import VideoFrame
 from restore_batch.stages.video_write import PartWriter
 
 _FRAMES_A_CALL_ON_GPU = 8
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """One restored frame. ``faults``: what went wrong with it, for the user."""
-
-    frame: Frame
-    pts: int
-    duration: int
-    records: tuple[FaceRecord, ...]
-    faults: tuple[str, ...]
-    seconds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """Frames to restore in one call: (position in the segment, frame)."""
-
-    frames: tuple[tuple[int, VideoFrame], ...]
 
 
 class Film(Stage):
@@ -62,6 +45,7 @@ class Film(Stage):
     ``detect``: the photo graph's detector, None to find no faces. ``per_frame``: the stages that
     follow in the photo graph (align, restore, upscale, paste), which must be opened by the same
     worker. ``scale``: output size over input size. ``steady``: follow faces and smooth them.
+    ``deflicker``: average what restoration adds along their tracks.
 
     In: chunks whose unit carries a :class:`SegmentWork`. Out: the artifact (the part file,
     fsynced), the records of its own frames, and a warning for every frame that something stands
@@ -83,12 +67,14 @@ class Film(Stage):
         *,
         reading: Reading = Reading(),  # noqa: B008 - frozen
         steady: bool = True,
+        deflicker: bool = False,
     ) -> None:
         self.detect = detect
         self.per_frame = tuple(per_frame)
         self.scale = scale
         self.reading = reading
         self.steady = steady
+        self.deflicker = deflicker and "restore" in [stage.name for stage in self.per_frame]
         self._pool: ThreadPoolExecutor | None = None
         self._torch_threads = 1
         self._ahead = 1
@@ -130,15 +116,16 @@ class Film(Stage):
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = PartWriter(path, work.format, work.facts.time_base_s)
         try:
-            for done in self._restored(chunk, work, found):
+            for batch in self._restored(chunk, work, found):
                 began = time.perf_counter()
-                writer.write(done.frame, done.pts, done.duration)
-                done.seconds["encode"] = time.perf_counter() - began
-                position = work.segment.before + len(records)
-                warnings += [_told(work, position, fault) for fault in done.faults]
-                records.append(done.records)
-                for name, spent in done.seconds.items():
-                    seconds[name] = seconds.get(name, 0.0) + spent
+                for done in batch.finished(self.scale):
+                    position = work.segment.before + len(records)
+                    writer.write(done.frame, done.pts, done.duration)
+                    warnings += [_told(work, position, fault) for fault in done.faults]
+                    records.append(done.records)
+                spent = {**batch.seconds, "encode": time.perf_counter() - began}
+                for name, share in spent.items():
+                    seconds[name] = seconds.get(name, 0.0) + share
             if len(records) != work.segment.own_count:
                 raise MediaError(
                     f"{chunk.unit.source}: {len(records)} frames restored, expected"
@@ -161,8 +148,8 @@ class Film(Stage):
     # -- first pass ---
     def _find_faces(self, chunk: Chunk, work: SegmentWork) -> FilmFaces:
         if self.detect is None or work.plain:
-            nothing: tuple[tuple[Face, ...], ...] = ((),) * len(work.segment.pts)
-            return FilmFaces(nothing, ((),) * len(work.segment.pts))
+            count = len(work.segment.pts)
+            return FilmFaces(((),) * count, ((),) * count, (False,) * count)
         detect = self.detect
         return find_faces(
             self._frames(chunk, work),
@@ -183,55 +170,81 @@ class Film(Stage):
         )
 
     # -- second pass ---
-    def _restored(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[_Finished]:
-        def restore(task: _Task) -> list[_Finished]:
-            if work.plain:
-                return [self._plainly(f, "its worker was lost") for _, f in task.frames]
-            return self._restore(chunk, work, found, task)
+    def _restored(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
+        """The segment's own frames, through all stages, in order."""
+        if work.plain:
+            for place in self._read(chunk, work, 0):
+                yield Batch((place,), chunk, failed="its worker was lost")
+            return
+        faces, rest = self._halves()
+        pool, ahead = self._threads(), self._ahead
+        batches = self._batches(chunk, work, found)
+        begun = ordered_map(pool, lambda batch: self._through(faces, batch), batches, ahead)
+        restored: Iterator[Batch] = chain.from_iterable(begun)
+        if self.deflicker:
+            restored = self._without_flicker(restored, work, found)
+        done = ordered_map(pool, lambda batch: self._through(rest, batch), restored, ahead)
+        yield from chain.from_iterable(done)
 
-        for batch in ordered_map(self._threads(), restore, self._tasks(chunk, work), self._ahead):
-            yield from batch
+    def _halves(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+        """The stages up to the restorer, and those behind it."""
+        names = [stage.name for stage in self.per_frame]
+        cut = names.index("restore") + 1 if "restore" in names else 0
+        return self.per_frame[:cut], self.per_frame[cut:]
 
-    def _tasks(self, chunk: Chunk, work: SegmentWork) -> Iterator[_Task]:
-        first, count = work.segment.before, work.segment.own_count
-        own = islice(enumerate(self._frames(chunk, work)), first, first + count)
-        while frames := tuple(islice(own, self._frames_a_call)):
-            yield _Task(frames)
+    def _read(
+        self, chunk: Chunk, work: SegmentWork, around: int
+    ) -> Iterator[tuple[int, VideoFrame]]:
+        """Own frames with their position in the segment, and ``around`` more on each side."""
+        first = max(0, work.segment.before - around)
+        stop = work.segment.before + work.segment.own_count + around
+        return islice(enumerate(self._frames(chunk, work)), first, stop)
 
-    def _restore(
-        self, chunk: Chunk, work: SegmentWork, found: FilmFaces, task: _Task
-    ) -> list[_Finished]:
-        """The frames of one call; where the call fails, frame by frame, then plainly."""
-        alone = Chunk(
-            chunk.unit,
-            frames=tuple(f.frame for _, f in task.frames),
-            faces=tuple(found.faces[i] for i, _ in task.frames),
-            pixel_aspect=float(work.facts.upright_aspect),
-        )
-        seconds: dict[str, float] = {}
-        for stage in self.per_frame:
-            began = time.perf_counter()
-            (reply,) = stage([alone])
-            seconds[stage.name] = (time.perf_counter() - began) / len(task.frames)
-            if isinstance(reply, Failure):
-                if len(task.frames) == 1:
-                    return [self._plainly(task.frames[0][1], reply.message)]
-                apart = [self._restore(chunk, work, found, _Task((one,))) for one in task.frames]
-                return [finished for some in apart for finished in some]
-            alone = reply
-        return [
-            _Finished(
-                alone.pasted[i], f.pts, f.duration, alone.records[i] if alone.records else (),
-                (f.fault,) if f.fault else (), dict(seconds),
+    def _batches(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
+        frames = self._read(chunk, work, DEFLICKER_FRAMES if self.deflicker else 0)
+        while some := tuple(islice(frames, 1 if self.deflicker else self._frames_a_call)):
+            yield Batch(
+                some,
+                Chunk(
+                    chunk.unit,
+                    frames=tuple(frame.frame for _, frame in some),
+                    faces=tuple(found.faces[position] for position, _ in some),
+                    pixel_aspect=float(work.facts.upright_aspect),
+                ),
             )
-            for i, (_, f) in enumerate(task.frames)
-        ]  # fmt: skip
 
-    def _plainly(self, video_frame: VideoFrame, why: str) -> _Finished:
-        frame = video_frame.frame
-        enlarged = frame if self.scale == 1 else enlarge_plainly(frame, self.scale)
-        faults = (*((video_frame.fault,) if video_frame.fault else ()), f"not restored: {why}")
-        return _Finished(enlarged, video_frame.pts, video_frame.duration, (), faults, {})
+    def _through(self, stages: Sequence[Stage], batch: Batch) -> list[Batch]:
+        """A batch through some stages; frames that fail together are tried one by one."""
+        if batch.failed:
+            return [batch]
+        chunk, seconds = batch.chunk, dict(batch.seconds)
+        for stage in stages:
+            began = time.perf_counter()
+            (reply,) = stage([chunk])
+            seconds[stage.name] = seconds.get(stage.name, 0.0) + time.perf_counter() - began
+            if isinstance(reply, Failure):
+                if len(batch.frames) == 1:
+                    return [replace(batch, failed=reply.message, seconds=seconds)]
+                return [done for one in batch.apart() for done in self._through(stages, one)]
+            chunk = reply
+        return [replace(batch, chunk=chunk, seconds=seconds)]
+
+    def _without_flicker(
+        self, restored: Iterator[Batch], work: SegmentWork, found: FilmFaces
+    ) -> Iterator[Batch]:
+        """The segment's own frames; those around it end here. Every batch is one frame."""
+        batches: deque[Batch] = deque()
+
+        def chunks() -> Iterator[tuple[int, Chunk]]:
+            for batch in restored:
+                batches.append(batch)
+                yield batch.frames[0][0], batch.chunk
+
+        own = range(work.segment.before, work.segment.before + work.segment.own_count)
+        for position, chunk in deflickered(chunks(), found):
+            batch = batches.popleft()
+            if position in own:
+                yield replace(batch, chunk=chunk)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:

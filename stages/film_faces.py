@@ -27,12 +27,14 @@ FindFaces = Callable[[Frame], tuple[Face, ...]]
 class FilmFaces:
     """The faces of every frame that was read, in pixels of the upright frame.
 
-    ``tracks``: a number for each face, the same while it is the same face. ``faults``: (position,
+    ``tracks``: a number for each face, the same while it is the same face. ``cuts``: whether the
+    frame begins a new shot. ``faults``: (position,
     why) of frames in which faces could not be looked for.
     """
 
     faces: tuple[tuple[Face, ...], ...]
     tracks: tuple[tuple[int, ...], ...]
+    cuts: tuple[bool, ...]
     faults: tuple[tuple[int, str], ...] = ()
 
 
@@ -71,10 +73,12 @@ def find_faces(
         tracked = follower.tracks()
         found = [tuple(t.face for t in some) for some in tracked]
         tracks = tuple(tuple(t.track for t in some) for some in tracked)
+        cuts = follower.cuts
     else:
         tracks = tuple(tuple(range(len(some))) for some in found)
+        cuts = (False,) * len(found)
     upright = tuple(tuple(_unsquare(face, pixel_aspect) for face in some) for some in found)
-    return FilmFaces(upright, tracks, tuple(faults))
+    return FilmFaces(upright, tracks, cuts, tuple(faults))
 
 
 def _square(frame: Frame, pixel_aspect: float) -> Frame:
