@@ -29,6 +29,7 @@ __all__ = [
     "InputsError",
     "SourceFile",
     "discover",
+    "is_numbered",
 ]
 
 
@@ -49,6 +50,8 @@ VIDEO_SUFFIXES = _suffixes(
     "3gp 3g2 ogv ogm rm rmvb nut y4m"
 )
 MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
+
+_NUMBERED = re.compile(r"%0?\d*d")
 
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
@@ -213,8 +216,32 @@ def _is_visible(name: str) -> bool:
 # --- local files -------------------------------------------------------------------------------
 
 
+def is_numbered(source: str) -> bool:
+    """Whether a source is a folder of numbered pictures: ``reel/frame_%06d.png``."""
+    return _NUMBERED.search(PurePath(source).name) is not None
+
+
+def _numbered(entry: str, output_real: str | None) -> Iterator[_Found]:
+    """One film: the pictures of a folder, named by the pattern of their numbers."""
+    folder, real = Path(entry).parent, os.path.realpath(Path(entry).parent)
+    if output_real is not None and _inside(real, output_real):
+        raise _NothingFoundError(f"{folder} lies inside the output folder")
+    try:
+        stats = [p.stat() for p in sorted(folder.iterdir()) if _is_visible(p.name)]
+    except OSError as error:
+        raise _NothingFoundError(f"cannot read {folder}: {error.strerror or error}") from None
+    if stats:
+        newest = max(stat.st_mtime_ns for stat in stats)
+        size = sum(stat.st_size for stat in stats)
+        version = f"mtime_ns:{newest} files:{len(stats)}"
+        yield _Found(str(folder.parent), (folder.name,), entry, real, size, version)
+
+
 def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
     entry = os.path.abspath(entry)  # noqa: PTH100 - pathlib would keep ".."
+    if is_numbered(entry) and not os.path.lexists(entry):
+        yield from _numbered(entry, output_real)
+        return
     root: str = entry
     pattern: tuple[str, ...] = ()
     if not os.path.lexists(entry):  # brackets in a name that exists are no pattern

@@ -32,6 +32,9 @@ class Video(Section):
     """Pixel format of the result in FFmpeg's words, such as yuv422p10le; null: bits and chroma
     of the original as far as the codec holds them."""
 
+    frame_rate: Annotated[float, Field(gt=0, le=1000)] = 24.0
+    """Frames a second of an input of numbered pictures, such as reel/frame_%06d.png."""
+
     bit_depth: Literal["keep", 8, 10] = "keep"
     """Bits of a component; keep: those of the original as far as the codec holds them."""
 

@@ -23,6 +23,7 @@ from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.backends import open_backend
 from restore_batch.pipeline.budget import Budget
 from restore_batch.pipeline.executor import Done, Failed, Limits, Outcome, Scheduler
+from restore_batch.pipeline.film_plan import film_content
 from restore_batch.pipeline.films import Films
 from restore_batch.pipeline.plan import Item, Plan
 from restore_batch.stages.film_work import SegmentWork
@@ -219,7 +220,7 @@ class Run:
         if "://" in source.source:
             sha256 = f"url {stamp}" if source.version else _sha256_of_url(source.source)
         else:
-            sha256 = sha256_of(Path(source.source))
+            sha256 = film_content(source.source) if item.is_film else sha256_of(Path(source.source))
         self._manifest.note_source(source.source, stamp, sha256, item.facts)
         return sha256
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.jobs.inputs import VIDEO_SUFFIXES
+from restore_batch.jobs.durable import sha256_of
+from restore_batch.jobs.inputs import VIDEO_SUFFIXES, is_numbered
 from restore_batch.jobs.spec import Job
+from restore_batch.jobs.units import digest
 from restore_batch.pipeline.choose import Choice, Role
 from restore_batch.pipeline.films import FilmOptions
 from restore_batch.stages.base import Stage
 from restore_batch.stages.detect import Detect
 from restore_batch.stages.film import Film
+from restore_batch.stages.film_frames_out import INDEX_NAME
 from restore_batch.stages.film_index import IndexFilm
 from restore_batch.stages.film_join import JoinFilm
+from restore_batch.stages.film_source import probe_film
 from restore_batch.stages.film_work import IndexWork, Reading
 from restore_batch.stages.steady_faces import CONTEXT_FRAMES
-from restore_batch.stages.video_colour import refuse_hdr
+from restore_batch.stages.video_colour import colour_warnings, refuse_hdr
 from restore_batch.stages.video_format import VideoWish, output_suffix, resolve_format
-from restore_batch.stages.video_index import probe_video
 from restore_batch.stages.video_join import will_drop
 from restore_batch.stages.video_types import VideoFacts
 
@@ -31,16 +34,25 @@ _FACTS = TypeAdapter(VideoFacts)
 
 def is_film(source: str) -> bool:
     """Whether a source is a film, by its name: headers are not read for this."""
-    return PurePath(source).suffix.lower() in VIDEO_SUFFIXES
+    return is_numbered(source) or PurePath(source).suffix.lower() in VIDEO_SUFFIXES
 
 
-def film_facts(source: str) -> dict[str, Any]:
+def film_facts(source: str, job: Job) -> dict[str, Any]:
     """What the header of a film says, as plain data that the manifest can keep.
 
     Raises MediaError.
     """
-    plain: dict[str, Any] = _FACTS.dump_python(probe_video(source), mode="json")
+    facts = probe_film(source, job.video.frame_rate)
+    plain: dict[str, Any] = _FACTS.dump_python(facts, mode="json")
     return plain
+
+
+def film_content(source: str) -> str:
+    """Checksum of a film: of its file, or of the names and contents of its pictures."""
+    if not is_numbered(source):
+        return sha256_of(Path(source))
+    pictures = sorted(path for path in Path(source).parent.iterdir() if path.is_file())
+    return digest({path.name: sha256_of(path) for path in pictures})
 
 
 def facts_of(plain: Mapping[str, Any]) -> VideoFacts:
@@ -49,7 +61,10 @@ def facts_of(plain: Mapping[str, Any]) -> VideoFacts:
 
 
 def film_suffix(plain: Mapping[str, Any], job: Job, source_name: str) -> str:
-    """Suffix of the result of a film with these facts."""
+    """Suffix of the result of a film with these facts; that of a folder of pictures leads to its
+    index."""
+    if job.video.output == "frames":
+        return f".frames/{INDEX_NAME}"
     return output_suffix(_wish(job), facts_of(plain), source_name)
 
 
@@ -63,7 +78,12 @@ def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ..
         chosen, notes = resolve_format(_wish(job), facts, job.background.scale, source)
     except (RestoreBatchError, ValueError) as error:
         return (f"will fail: {error}",)
-    return (*facts.warnings, *notes, *will_drop(facts, chosen.container, job.video.audio))
+    return (
+        *facts.warnings,
+        *colour_warnings(facts),
+        *notes,
+        *will_drop(facts, chosen.container, job.video.audio),
+    )
 
 
 def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
@@ -71,8 +91,13 @@ def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
     return FilmOptions(
         _wish(job),
         job.background.scale,
-        IndexWork(job.video.segment_s, CONTEXT_FRAMES if job.video.steady else 0),
+        IndexWork(
+            job.video.segment_s,
+            CONTEXT_FRAMES if job.video.steady else 0,
+            job.video.frame_rate,
+        ),
         job.video.audio,
+        job.video.output == "frames",
     )
 
 
@@ -97,6 +122,8 @@ def film_stages(
 
 def _wish(job: Job) -> VideoWish:
     video = job.video
+    if video.output == "frames":  # decoded again when they are written, so nothing may be lost
+        return VideoWish(codec="ffv1", container="mkv", bit_depth=video.bit_depth)
     return VideoWish(
         codec=video.codec,
         container=video.container,

@@ -38,6 +38,8 @@ class FilmOptions:
     scale: float
     index: IndexWork
     audio: Audio = "copy"
+    as_frames: bool = False
+    """Results are folders of pictures; ``output`` of a unit is then the index in such a folder."""
     metadata: tuple[tuple[str, str], ...] = ()
 
 
@@ -168,6 +170,8 @@ class Films:
         work = JoinWork(
             _known(film.index).facts, _known(film.format), tuple(parts), self._options.audio,
             self._options.metadata,
+            str((self._manifest.output_dir / film.join.output).parent)
+            if self._options.as_frames else "",
         )  # fmt: skip
         return self._manifest.start(replace(film.join, payload=work), film.source_sha256)
 

@@ -187,7 +187,7 @@ def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
         raise JobFileError(
             [_input_problem(loaded, i, text) for i, text in error.problems]
         ) from None
-    read = [_facts(source, probed) for source in sources]
+    read = [_facts(source, job, probed) for source in sources]
     names = [
         (source.relative, _suffix(source, facts, job))
         for source, (facts, _) in zip(sources, read, strict=True)
@@ -203,13 +203,13 @@ def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
     return suffix_for(facts["container"], job.photos.format, original) if facts else original
 
 
-def _facts(source: SourceFile, probed: ProbeCache) -> tuple[Mapping[str, Any], str]:
+def _facts(source: SourceFile, job: Job, probed: ProbeCache) -> tuple[Mapping[str, Any], str]:
     known = probed(source)
     if known is not None:
         return known, ""
     try:
         if is_film(source.source):
-            return film_facts(source.source), ""
+            return film_facts(source.source, job), ""
         return asdict(probe(source.source)), ""
     except MediaError as error:
         return {}, str(error)

@@ -29,10 +29,10 @@ from restore_batch.stages.detect import Detect
 from restore_batch.stages.film_batch import Batch
 from restore_batch.stages.film_deflicker import deflickered
 from restore_batch.stages.film_faces import FilmFaces, find_faces
+from restore_batch.stages.film_source import read_film
 from restore_batch.stages.film_work import Reading, SegmentWork
 from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure
 from restore_batch.stages.ordered_map import ordered_map
-from restore_batch.stages.video_read import SegmentReader
 from restore_batch.stages.video_types import VideoFrame
 from restore_batch.stages.video_write import PartWriter
 
@@ -161,13 +161,7 @@ class Film(Stage):
         )
 
     def _frames(self, chunk: Chunk, work: SegmentWork) -> Iterable[VideoFrame]:
-        return SegmentReader(
-            chunk.unit.source,
-            work.facts,
-            work.segment,
-            deinterlace=self.reading.deinterlace,
-            tonemap=self.reading.tonemap,
-        )
+        return read_film(chunk.unit.source, work.facts, work.segment, self.reading)
 
     # -- second pass ---
     def _restored(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:

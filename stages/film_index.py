@@ -8,10 +8,10 @@ from typing import ClassVar
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Kind
 from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.film_source import index_film
 from restore_batch.stages.film_work import FilmIndex, IndexWork, Reading
 from restore_batch.stages.media import Chunk, Failure
-from restore_batch.stages.video_colour import refuse_hdr
-from restore_batch.stages.video_index import index_video
+from restore_batch.stages.video_colour import colour_warnings, refuse_hdr
 from restore_batch.stages.video_segments import cut_segments
 
 _MOST_BYTES = 512 << 20
@@ -40,7 +40,7 @@ class IndexFilm(Stage):
 
     def _index(self, chunk: Chunk) -> Chunk:
         work: IndexWork = chunk.unit.payload
-        index = index_video(chunk.unit.source)
+        index = index_film(chunk.unit.source, work.frame_rate)
         facts = index.facts
         megapixels = facts.width * facts.height / 1e6
         if megapixels > self.max_megapixels:
@@ -53,5 +53,5 @@ class IndexFilm(Stage):
         return replace(
             chunk,
             index=FilmIndex(facts, segments),
-            warnings=(*chunk.warnings, *facts.warnings),
+            warnings=(*chunk.warnings, *facts.warnings, *colour_warnings(facts)),
         )

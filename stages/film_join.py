@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from restore_batch.jobs.units import Kind
 from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.film_frames_out import write_frames
 from restore_batch.stages.film_work import JoinWork
 from restore_batch.stages.media import Artifact, Chunk, Failure
 from restore_batch.stages.video_join import Part, join
@@ -32,6 +33,8 @@ class JoinFilm(Stage):
         work: JoinWork = chunk.unit.payload
         staged = chunk.unit.staged_path
         staged.parent.mkdir(parents=True, exist_ok=True)
+        if work.frames_folder:
+            return replace(chunk, artifact=write_frames(chunk.unit.source, work, staged))
         report = join(
             chunk.unit.source,
             [Part.of(Path(path), segment) for path, segment in work.parts],

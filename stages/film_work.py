@@ -24,10 +24,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class IndexWork:
-    """Payload of an index unit."""
+    """Payload of an index unit. ``frame_rate``: of numbered pictures. ``preview_s``: restore only
+    so many seconds, where the most faces are."""
 
     segment_s: float
     context_frames: int
+    frame_rate: float = 24.0
+    preview_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,15 @@ def test_white_of_10_bits_is_full_white_of_16() -> None:
         assert np.all(FrameConverter(UNSAID)(picture).rgb_hwc == 65535)
 
 
+@pytest.mark.parametrize("pix_fmt", ["yuvj420p", "yuvj422p", "yuvj440p", "yuvj444p", "yuv444p"])
+def test_every_grey_of_full_range_is_read_as_itself(pix_fmt: str) -> None:
+    greys = np.broadcast_to(np.arange(256), (4, 256))
+    layout = av.VideoFormat(pix_fmt, 256, 4)
+    chroma = np.full((layout.chroma_height(4), layout.chroma_width(256)), 128)
+    rgb_hwc = FrameConverter(UNSAID)(picture_of([greys, chroma, chroma], pix_fmt, 6, True)).rgb_hwc
+    assert np.array_equal(rgb_hwc, np.repeat(greys[..., None], 3, axis=2))
+
+
 def test_8_bits_agree_with_ffmpegs_own_conversion() -> None:
     rng = np.random.default_rng(5)
     samples = [rng.integers(16, 236, (40, 56)).astype(np.uint8) for _ in range(3)]

@@ -42,6 +42,14 @@ def shown_s(path: Path) -> list[Fraction]:
     return sorted(time.pts_s for time in packet_times(path))
 
 
+def ends_s(path: Path) -> Fraction:
+    """When the last frame of the picture goes away."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        base = stream.time_base or Fraction(1)
+        return ((stream.start_time or 0) + (stream.duration or 0)) * base
+
+
 def check_decoding_order(times: list[PacketTime]) -> None:
     assert all(before.dts_s < after.dts_s for before, after in pairwise(times))
     assert all(time.dts_s <= time.pts_s for time in times)
@@ -50,7 +58,8 @@ def check_decoding_order(times: list[PacketTime]) -> None:
 @pytest.mark.parametrize(
     ("codec", "container"),
     [
-        *((codec, container) for codec in ("h264", "hevc", "av1") for container in ("mp4", "mov")),
+        *((codec, container) for codec in ("h264", "hevc") for container in ("mp4", "mov")),
+        ("av1", "mp4"),
         *((codec, "mkv") for codec in CODECS),
         ("prores", "mov"),
     ],
@@ -108,10 +117,7 @@ def test_uneven_frames_are_joined_the_same_however_they_were_cut(
         times = packet_times(result)
         if container == "mp4":
             check_decoding_order(times)
-            durations = {time.pts_s: time.duration_s for time in times}
-            assert [durations[time] for time in sorted(durations)] == [
-                duration * film.facts.time_base_s for duration in film.durations
-            ]
+            assert ends_s(result) == film.times_s[-1] + film.durations[-1] * film.facts.time_base_s
         assert shown_numbers(result) == list(range(len(VFR_PTS)))
         found[count] = sorted(time.pts_s for time in times)
     assert found[1] == found[2] == found[7] == [Fraction(pts, 1000) for pts in VFR_PTS]
@@ -234,7 +240,7 @@ def test_the_clock_of_a_broadcast_is_set_to_zero(
 ) -> None:
     original = source(
         tmp_path, "source.ts", pts=[900_000 + 3600 * i for i in range(24)],
-        time_base=Fraction(1, 90000), audio=["mp2"], audio_delay_s=delay_s,
+        time_base=Fraction(1, 90000), audio=["ac3"], audio_delay_s=delay_s,
     )  # fmt: skip
     film = in_parts(original, tmp_path / "parts", 2, VideoWish(container=container))  # type: ignore[arg-type]
     result = tmp_path / f"result.{container}"
