@@ -64,6 +64,10 @@ class Video(Section):
     deflicker: bool = False
     """Whether what restoration adds to a face is averaged over neighbouring frames too."""
 
+    preview_s: Annotated[float, Field(gt=0, le=600)] | None = None
+    """Restore only so many seconds of each film, where the most faces are; null: all of it.
+    `restore-batch run JOB --preview 3s` sets it, beside another output."""
+
     segment_s: Annotated[float, Field(ge=0.2, le=600)] = 4.0
     """About how many seconds of film are restored and committed together: what a killed run
     loses at most."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from restore_batch.errors import UsageError
 from restore_batch.pipeline.driver import Summary
 from restore_batch.pipeline.session import Runnable
 
@@ -25,6 +26,11 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON sum
 _VERIFY = click.option(
     "--verify", is_flag=True, help="Read every result that is there and redo those that changed."
 )
+_PREVIEW = click.option(
+    "--preview", metavar="SECONDS",
+    help="Restore only some seconds of each film, where the most faces are (3s), to a folder"
+    " `preview` in the output.",
+)  # fmt: skip
 _JOB = click.argument("job", type=click.Path())
 
 
@@ -34,12 +40,22 @@ _JOB = click.argument("job", type=click.Path())
 @_QUIET
 @_JSON
 @_VERIFY
-def run(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, verify: bool) -> None:
+@_PREVIEW
+def run(
+    job: str,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    verify: bool,
+    preview: str | None,
+) -> None:
     """Restore everything JOB names; goes on where an earlier run ended.
 
     Exit codes: 0 all done, 1 some items failed, 2 wrong job or usage, 3 aborted,
     130 interrupted (run the same command again to go on).
     """
+    if preview is not None:
+        overrides = _of_preview(job, overrides, preview)
     _run(job, overrides, quiet, as_json, verify=verify, again=False)
 
 
@@ -51,6 +67,17 @@ def run(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, verify
 def retry(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Run JOB again, with another try for what failed."""
     _run(job, overrides, quiet, as_json, verify=False, again=True)
+
+
+def _of_preview(job: str, overrides: tuple[str, ...], preview: str) -> tuple[str, ...]:
+    from restore_batch.jobs.source import load_job
+
+    try:
+        seconds = float(preview.strip().removesuffix("s"))
+    except ValueError:
+        raise UsageError(f"--preview: expected seconds such as 3s, got {preview!r}") from None
+    output = load_job(job, overrides).job.output / "preview"
+    return (*overrides, f"video.preview_s={seconds}", f"output={output}")
 
 
 def _run(

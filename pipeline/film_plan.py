@@ -21,6 +21,7 @@ from restore_batch.stages.film import Film
 from restore_batch.stages.film_frames_out import INDEX_NAME
 from restore_batch.stages.film_index import IndexFilm
 from restore_batch.stages.film_join import JoinFilm
+from restore_batch.stages.film_preview import Preview
 from restore_batch.stages.film_source import probe_film
 from restore_batch.stages.film_work import IndexWork, Reading
 from restore_batch.stages.steady_faces import CONTEXT_FRAMES
@@ -95,6 +96,7 @@ def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
             job.video.segment_s,
             CONTEXT_FRAMES if job.video.steady else 0,
             job.video.frame_rate,
+            job.video.preview_s,
         ),
         job.video.audio,
         job.video.output == "frames",
@@ -117,7 +119,8 @@ def film_stages(
         steady=job.video.steady,
         deflicker=job.video.deflicker,
     )
-    return (IndexFilm(job.limits.max_megapixels, reading), JoinFilm()), (film,)
+    preview = () if job.video.preview_s is None else (Preview(detect, reading),)
+    return (IndexFilm(job.limits.max_megapixels, reading), JoinFilm()), (*preview, film)
 
 
 def _wish(job: Job) -> VideoWish:

@@ -172,6 +172,7 @@ class Films:
             self._options.metadata,
             str((self._manifest.output_dir / film.join.output).parent)
             if self._options.as_frames else "",
+            self._options.index.preview_s is not None,
         )  # fmt: skip
         return self._manifest.start(replace(film.join, payload=work), film.source_sha256)
 

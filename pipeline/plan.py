@@ -153,6 +153,8 @@ def make_plan(
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
+    if job.video.preview_s is not None:
+        found = tuple(item for item in found if item.is_film)
     with_films = any(item.is_film for item in found)
     graph = Graph(_stages(job, choices, with_films=with_films))
     keys = keys_of(job, choices, graph, share)

@@ -14,7 +14,7 @@ from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video_colour import colour_warnings, refuse_hdr
 from restore_batch.stages.video_segments import cut_segments
 
-_MOST_BYTES = 512 << 20
+MOST_BYTES = 512 << 20
 """Decoded size of the longest segment."""
 
 
@@ -49,9 +49,13 @@ class IndexFilm(Stage):
                 f" {self.max_megapixels:g} (limits.max_megapixels)"
             )
         refuse_hdr(facts, self.reading.tonemap, chunk.unit.source)
-        segments = cut_segments(index, work.segment_s, _MOST_BYTES, work.context_frames)
+        if work.preview_s is None:
+            segments = cut_segments(index, work.segment_s, MOST_BYTES, work.context_frames)
+            found = FilmIndex(facts, segments)
+        else:
+            found = FilmIndex(facts, (), whole=index)
         return replace(
             chunk,
-            index=FilmIndex(facts, segments),
+            index=found,
             warnings=(*chunk.warnings, *facts.warnings, *colour_warnings(facts)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from restore_batch.stages.video_index import VideoIndex
 from restore_batch.stages.video_types import Segment, VideoFacts, VideoFormat
 
 PARTS = ".restore-batch/parts"
@@ -54,11 +55,15 @@ class JoinWork:
     metadata: tuple[tuple[str, str], ...] = ()
     frames_folder: str = ""
     """Where the numbered pictures go when no film is wanted; '' writes a film."""
+    excerpt: bool = False
+    """The parts are only a stretch of the film: it begins at zero, with its own sound."""
 
 
 @dataclass(frozen=True)
 class FilmIndex:
-    """What indexing hands back: the facts and the segments."""
+    """What indexing hands back: the facts and the segments. ``whole``: the index of all frames,
+    where segments are yet to be cut from it."""
 
     facts: VideoFacts
     segments: tuple[Segment, ...]
+    whole: VideoIndex | None = None

@@ -23,7 +23,12 @@ class UntimedSegment(Segment):
 
 
 def cut_segments(
-    index: VideoIndex, segment_s: float, max_bytes: int, context: int
+    index: VideoIndex,
+    segment_s: float,
+    max_bytes: int,
+    context: int,
+    *,
+    span: range | None = None,
 ) -> tuple[Segment, ...]:
     """Cut a film at keyframes about every ``segment_s`` seconds.
 
@@ -31,15 +36,16 @@ def cut_segments(
     ``segment_s`` (the last one may be shorter, one long frame longer) and, with ``context``
     frames on each side, takes at most ``max_bytes`` of decoded RGB, but always has a frame of its
     own. Where no keyframe is in reach the cut is made between keyframes, and decoding begins at
-    the one before. Raises ValueError for a length or context that makes no sense.
+    the one before. ``span``: cut only these frames, as if nothing else were wanted. Raises
+    ValueError for a length or context that makes no sense.
     """
     if segment_s <= 0 or context < 0:
         raise ValueError(f"expected segment_s > 0 and context ≥ 0, got {segment_s} and {context}")
     most = max(1, max_bytes // frame_bytes(index.facts) - 2 * context)
     segments: list[Segment] = []
-    first = 0
-    while first < index.count:
-        stop = _stop(index, first, segment_s / float(index.facts.time_base_s), most)
+    first, end = (0, index.count) if span is None else (span.start, span.stop)
+    while first < end:
+        stop = min(end, _stop(index, first, segment_s / float(index.facts.time_base_s), most))
         segments.append(_segment(index, len(segments), first, stop, context))
         first = stop
     return tuple(segments)
