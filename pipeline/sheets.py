@@ -70,7 +70,10 @@ class Sheets:
         systems: Mapping[str, Plan],
         manifest: Manifest,
     ) -> None:
-        self._items = list(zip(items, outputs, strict=True))
+        # A film has no single picture to put beside another.
+        self._items = [
+            (item, output) for item, output in zip(items, outputs, strict=True) if not item.is_film
+        ]
         self._systems = systems
         self._manifest = manifest
         provenances = [provenance_of(plan.choices) for plan in systems.values()]
