@@ -19,7 +19,10 @@ _ITEMS_SHOWN = 20
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for `run`.")
 @click.option("--all", "show_all", is_flag=True, help="List every file, not just the first ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def plan(job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool) -> None:
+@click.option("--measure", is_flag=True, help="Restore a few frames of a film to tell the time.")
+def plan(
+    job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool, measure: bool
+) -> None:
     """Show what a run of JOB would do: files, models, workers, disk, rough time."""
     from restore_batch.jobs.source import load_job
     from restore_batch.pipeline.compare import ComparisonPlan
@@ -28,15 +31,16 @@ def plan(job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool) ->
 
     made = plan_job(load_job(job, overrides))
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
+    figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:
-        shown = {name: _as_dict(plan, estimate(plan)) for name, plan in plans.items()}
+        shown = {name: _as_dict(plan, figures[name]) for name, plan in plans.items()}
         sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
         whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
         click.echo(json.dumps(whole, indent=2))
         return
     _print_files(next(iter(plans.values())), show_all)
     for name, plan in plans.items():
-        _print(plan, estimate(plan), name)
+        _print(plan, figures[name], name)
     if isinstance(made, ComparisonPlan):
         click.echo(f"\ncontact sheets go to {made.sheets_dir}")
 

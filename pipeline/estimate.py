@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ _TFLOP_PER_MEGAPIXEL: Mapping[str, float] = {
     "realesr-animevideov3": 1.24,
 }
 _TFLOP_PER_FACE = {"restore": 0.40, "upscale": 35.9 * 0.0092}
-_FACES_A_PICTURE = 2.0
+_FACES_A_PHOTO = 2.0
+"""A frame of a film has one, all in all."""
 _GPU_FLOPS = 40e12
 _SHARE_OF_PEAK = 0.5
 """Convolutions reach about half of what a plain matrix product does."""
@@ -44,14 +45,24 @@ class Estimate:
     seconds: float | None
 
 
-def estimate(plan: Plan) -> Estimate:
-    """Rough figures for all items of a plan; faces are unknown before the run."""
-    megapixels = sum(item.megapixels * item.frames for item in plan.items)
+def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
+    """Rough figures for all items of a plan; faces are unknown before the run.
+
+    ``measure``: restore some frames of a film instead of guessing at all films' time. That
+    needs the models; raises MediaError, WeightsError or LicenceError.
+    """
+    films = [item for item in plan.items if item.is_film and item.facts]
+    guessed = [item for item in plan.items if not (measure and item in films)]
+    seconds = _seconds(plan, guessed)
+    if measure and films:
+        from restore_batch.pipeline.calibrate import film_seconds
+
+        seconds = (seconds or 0.0) + film_seconds(plan, films)
     return Estimate(
-        megapixels,
+        sum(item.megapixels * item.frames for item in plan.items),
         sum(_output_bytes(item, plan) for item in plan.items),
         _free_bytes(plan.output_dir),
-        _seconds(plan, megapixels),
+        seconds,
     )
 
 
@@ -76,7 +87,8 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _seconds(plan: Plan, megapixels: float) -> float | None:
+def _seconds(plan: Plan, items: Sequence[Item]) -> float | None:
+    megapixels = sum(item.megapixels * item.frames for item in items)
     tflop = 0.0
     background, restorer = plan.choices["background"].card, plan.choices["restore"].card
     if background is not None:
@@ -84,11 +96,11 @@ def _seconds(plan: Plan, megapixels: float) -> float | None:
             return None
         tflop += _TFLOP_PER_MEGAPIXEL[background.name] * megapixels
     if restorer is not None and plan.choices["detect"].card is not None:
-        frames = sum(item.frames for item in plan.items)
-        tflop += _TFLOP_PER_FACE[restorer.task] * _FACES_A_PICTURE * frames
+        faces = sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items)
+        tflop += _TFLOP_PER_FACE[restorer.task] * faces
     on_gpu = plan.share.runtime.device != "cpu"
     flops = _GPU_FLOPS * plan.share.workers if on_gpu else _measured_flops() * _SHARE_OF_PEAK
-    return tflop * 1e12 / flops + 0.2 * len(plan.items)
+    return tflop * 1e12 / flops + 0.2 * len(items)
 
 
 def _measured_flops() -> float:

@@ -25,6 +25,7 @@ _AAC_RATES = frozenset(
     {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
 )
 _AAC_BITS_PER_S = 96_000
+_USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 _DEEP = frozenset({"s32", "s32p", "s64", "s64p"})
 
 
@@ -46,16 +47,17 @@ class EncodedSound(Carrier):
         target = cast(av.AudioStream, output.add_stream(codec, rate=rate))
         super().__init__(target, origin_s)
         self._encoder = target.codec_context
-        self._encoder.layout = self._decoder.layout.name
+        layout = _layout(self._decoder)
+        self._encoder.layout = layout
         sample_format = "fltp"
         if codec == "flac":
             sample_format = "s32" if self._decoder.format.name in _DEEP else "s16"
         else:
-            self._encoder.bit_rate = _AAC_BITS_PER_S * self._decoder.layout.nb_channels
+            self._encoder.bit_rate = _AAC_BITS_PER_S * self._decoder.channels
         self._encoder.format = sample_format
         self._encoder.time_base = target.time_base = Fraction(1, rate)
         self._encoder.open()
-        self._resampler = av.AudioResampler(sample_format, self._decoder.layout.name, rate)
+        self._resampler = av.AudioResampler(sample_format, layout, rate)
         self._rate = rate
         self._next: int | None = None
 
@@ -109,3 +111,9 @@ class EncodedSound(Carrier):
         for packet in self._encoder.encode(frame):
             packet.stream = self.target
             yield packet
+
+
+def _layout(decoder: av.AudioCodecContext) -> str:
+    """Which loudspeakers the channels are for; the usual ones where the source does not say."""
+    name = decoder.layout.name
+    return _USUAL_LAYOUTS.get(decoder.channels, name) if "channels" in name else name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -18,27 +18,18 @@ from restore_batch.stages.video_streams import FORMATS, AudioWish, Fate, describ
 from restore_batch.stages.video_tags import stream_tags
 from restore_batch.stages.video_types import StreamFacts, VideoFacts
 
-__all__ = ["Carried", "first_packets", "open_carried"]
+__all__ = ["CarriedStreams", "first_packets"]
 
 _LOOKAHEAD_PACKETS = 5000
-_COVER_NAMES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+_COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 
-@dataclass
-class Carried:
-    """``carriers``: number of a stream of the source → what carries it."""
+def first_packets(source: InputContainer) -> dict[int, av.Packet]:
+    """The first packet of each stream of sound and cover art, by the number of the stream.
 
-    carriers: dict[int, Carrier] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-
-def first_packets(source: InputContainer, kinds: Sequence[str]) -> dict[int, av.Packet]:
-    """The first packet of every stream of these kinds that has one near the beginning.
-
-    The reader is spent afterwards: open another one.
+    They have to be known before the header is written. The reader is spent afterwards.
     """
-    wanted = [stream for stream in source.streams if stream.type in kinds]
-    wanted = [stream for stream in wanted if stream.type != "video" or _is_cover(stream)]
+    wanted = [each for each in source.streams if each.type == "audio" or _is_cover(each)]
     found: dict[int, av.Packet] = {}
     if not wanted:
         return found
@@ -53,115 +44,105 @@ def first_packets(source: InputContainer, kinds: Sequence[str]) -> dict[int, av.
     return found
 
 
-def open_carried(
-    source: InputContainer,
-    output: OutputContainer,
-    facts: VideoFacts,
-    container: str,
-    audio: AudioWish,
-    origin_s: Fraction,
-    first: Mapping[int, av.Packet],
-    add_picture: Callable[[], None],
-) -> Carried:
-    """Add every stream to ``output``; ``add_picture`` is called where the picture's turn is."""
-    carried = Carried()
-    for stream in source.streams:
-        if stream.index == facts.video_stream:
-            add_picture()
-        else:
-            _open(stream, output, facts, container, audio, origin_s, first, carried)
-        if stream.index not in carried.carriers:
-            stream.discard = Discard.all  # spares reading the whole old picture
-    return carried
+@dataclass
+class CarriedStreams:
+    """The streams of ``output`` beside its picture.
 
+    ``container``: mp4, mkv or mov. ``origin_s``: the moment of the source that becomes zero.
+    ``first``: see :func:`first_packets`. ``carriers``: number of a stream of the source → what
+    carries it. ``warnings``: a line about each stream that is not kept as it is.
+    """
 
-def _open(
-    stream: av.stream.Stream,
-    output: OutputContainer,
-    facts: VideoFacts,
-    container: str,
-    audio: AudioWish,
-    origin_s: Fraction,
-    first: Mapping[int, av.Packet],
-    carried: Carried,
-) -> None:
-    if stream.type == "data" and (stream.discard == Discard.all or _is_timecode(stream)):
-        return  # chapters and timecodes are written anew from the tags
-    if stream.type == "audio" and audio == "drop":
-        return
-    about = _facts_of(stream, facts)
-    becomes = _fate(stream, about, container, audio)
-    if note := describe(about, becomes, container):
-        carried.warnings.append(note)
-    if becomes == "drop":
-        return
-    packet = first.get(stream.index)
-    if becomes == "cover" and container == "mkv":
-        name, kind = _COVER_NAMES[about.codec]
-        if packet is not None:
-            output.add_attachment(stream.metadata.get("filename", name), kind, bytes(packet))
-        return
-    try:
-        carrier = _carrier(stream, output, becomes, container, origin_s, packet)
-    except (av.FFmpegError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        carried.warnings.append(f"{describe(about, 'drop', container)}: {reason}")
-        return
-    if carrier is not None:
-        carrier.target.metadata.update(stream_tags(stream.metadata, container))
+    output: OutputContainer
+    facts: VideoFacts
+    container: str
+    audio: AudioWish
+    origin_s: Fraction
+    first: Mapping[int, av.Packet]
+    carriers: dict[int, Carrier] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def open(self, source: InputContainer, add_picture: Callable[[], None]) -> None:
+        """Add every stream of ``source``; ``add_picture`` is called in the picture's place."""
+        for stream in source.streams:
+            if stream.index == self.facts.video_stream:
+                add_picture()
+            else:
+                self._open(stream)
+            if stream.index not in self.carriers:
+                stream.discard = Discard.all  # spares reading the whole old picture
+
+    def _open(self, stream: av.stream.Stream) -> None:
+        if stream.type == "data" and (stream.discard == Discard.all or _is_timecode(stream)):
+            return  # chapters and timecodes are written anew from the tags
+        if stream.type == "audio" and self.audio == "drop":
+            return
+        about = self._facts_of(stream)
+        becomes, reason = self._settled(stream, about)
+        if note := describe(about, becomes, self.container):
+            self.warnings.append(f"{note}: {reason}" if reason else note)
+        if becomes == "cover" and self.container == "mkv":
+            self._attach(stream, about.codec)
+        elif becomes != "drop":
+            self._carry(stream, becomes)
+
+    def _settled(self, stream: av.stream.Stream, about: StreamFacts) -> tuple[Fate, str]:
+        """What becomes of a stream, and FFmpeg's reason where it refuses what it claims to take.
+
+        It refuses some streams only when the header is written, and then nothing can be taken
+        back, so a file of this stream alone is begun in memory.
+        """
+        becomes = fate(about.kind, about.codec, self.container, self.audio)
+        if becomes == "drop" or (stream.type == "video" and not _is_cover(stream)):
+            return "drop", ""
+        if becomes == "cover":
+            return becomes, ""
+        reason = self._refusal(stream, becomes)
+        if reason and stream.type == "audio" and self.audio == "transcode":
+            becomes, reason = "encode", self._refusal(stream, "encode")
+        return ("drop", reason) if reason else (becomes, "")
+
+    def _refusal(self, stream: av.stream.Stream, becomes: Fate) -> str:
+        trial = av.open(io.BytesIO(), "w", format=FORMATS[self.container])
+        try:
+            self._add(trial, stream, becomes)
+            trial.start_encoding()
+            trial.close()
+        except (av.FFmpegError, ValueError) as error:
+            return " ".join(str(error).split())
+        return ""
+
+    def _carry(self, stream: av.stream.Stream, becomes: Fate) -> None:
+        carrier = self._add(self.output, stream, becomes)
+        tags = carrier.target.metadata
+        tags.update(stream_tags(stream.metadata, self.container))
         if becomes != "cover":
             carrier.target.disposition = stream.disposition
-        carried.carriers[stream.index] = carrier
+        self.carriers[stream.index] = carrier
 
+    def _add(self, output: OutputContainer, stream: av.stream.Stream, becomes: Fate) -> Carrier:
+        if becomes == "cover":
+            return Cover(output.add_stream_from_template(stream, opaque=True))
+        if isinstance(stream, SubtitleStream) and becomes == "text":
+            return Text(stream, output, self.container, self.origin_s)
+        if isinstance(stream, av.AudioStream):
+            if becomes == "encode":
+                return EncodedSound(stream, output, self.container, self.origin_s)
+            return add_copied_sound(stream, output, self.origin_s, self.first.get(stream.index))
+        return Copied(output.add_stream_from_template(stream), self.origin_s)
 
-def _carrier(
-    stream: av.stream.Stream,
-    output: OutputContainer,
-    becomes: Fate,
-    container: str,
-    origin_s: Fraction,
-    first: av.Packet | None,
-) -> Carrier | None:
-    if stream.type == "attachment":
-        target = output.add_stream_from_template(stream)
-        target.metadata.update(stream.metadata)
-        return None
-    if isinstance(stream, SubtitleStream) and becomes == "text":
-        return Text(stream, output, container, origin_s)
-    if isinstance(stream, av.AudioStream):
-        if becomes == "encode":
-            return EncodedSound(stream, output, container, origin_s)
-        return add_copied_sound(stream, output, origin_s, first)
-    if becomes == "cover":
-        return Cover(output.add_stream_from_template(stream, opaque=True))
-    return Copied(output.add_stream_from_template(stream), origin_s)
+    def _attach(self, stream: av.stream.Stream, codec: str) -> None:
+        """Cover art is an attached file in Matroska."""
+        picture = self.first.get(stream.index)
+        if picture is not None:
+            name, kind = _COVER_FILES[codec]
+            name = stream.metadata.get("filename", name)
+            self.output.add_attachment(name, kind, bytes(picture))
 
-
-def _fate(stream: av.stream.Stream, about: StreamFacts, container: str, audio: AudioWish) -> Fate:
-    """The fate by name, corrected by a trial: FFmpeg refuses some streams only at the header."""
-    if stream.type == "video" and not _is_cover(stream):
-        return "drop"
-    becomes = fate(about.kind, about.codec, container, audio)
-    if becomes != "copy" or _is_written(stream, container):
-        return becomes
-    return "encode" if stream.type == "audio" and audio == "transcode" else "drop"
-
-
-def _is_written(stream: av.stream.Stream, container: str) -> bool:
-    trial = av.open(io.BytesIO(), "w", format=FORMATS[container])
-    try:
-        trial.add_stream_from_template(stream)
-        trial.start_encoding()
-        trial.close()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
-
-
-def _facts_of(stream: av.stream.Stream, facts: VideoFacts) -> StreamFacts:
-    known = {each.index: each for each in facts.streams}
-    # A stream that began only after the header was read.
-    return known.get(stream.index) or StreamFacts(stream.index, "data", "unknown")
+    def _facts_of(self, stream: av.stream.Stream) -> StreamFacts:
+        known = {each.index: each for each in self.facts.streams}
+        # A broadcast may have streams that began only after its facts were read.
+        return known.get(stream.index) or StreamFacts(stream.index, "data", "unknown")
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:

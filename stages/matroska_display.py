@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -27,27 +28,122 @@ _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 _PIXELS, _ASPECT_RATIO = 0, 3
 _LONGEST_HEADER = 12
 
-Elements = list[tuple[int, bytes]]
+
+@dataclass(frozen=True)
+class _Element:
+    """An EBML element (RFC 8794): its identifier, that with its size as stored, its content."""
+
+    identifier: int
+    header: bytes
+    content: bytes
+
+    def __bytes__(self) -> bytes:
+        return self.header + self.content
 
 
 def set_display(path: Path, sample_aspect: Fraction) -> None:
     """Say how the track with ``ROOM`` in its name is displayed, and take the room away.
 
-    ``sample_aspect``: width of a pixel over its height. Raises ValueError for a file that was
-    not written by FFmpeg with such a track.
+    ``sample_aspect``: width of a pixel over its height. Raises ValueError for a file that FFmpeg
+    did not write with such a track.
     """
     with path.open("r+b") as file:
-        start, end = _tracks(file)
+        start, size = _find_tracks(file)
         file.seek(start)
-        old = _elements(file.read(end - start))
-        new = [
-            (identifier, _with_display(content, sample_aspect) if identifier == _TRACK else content)
-            for identifier, content in old
-        ]
-        if new == old:
-            raise ValueError(f"{path.name}: no track has room for its display size")
-        if new[0][0] == _CRC:
-            rest = _joined(new[1:])
-            new[0] = (_CRC, zlib.crc32(rest).to_bytes(4, "little"))
+        tracks = list(_elements(file.read(size)))
+        places = [number for number, track in enumerate(tracks) if _has_room(track)]
+        if len(places) != 1 or tracks[0].identifier != _CRC:
+            raise ValueError(f"{path.name}: no single track has room for its display size")
+        track = tracks[places[0]]
+        tracks[places[0]] = _Element(_TRACK, track.header, _displayed(track.content, sample_aspect))
+        # The checksum of RFC 8794, section 11.3.1, is that of everything behind it.
+        rest = b"".join(map(bytes, tracks[1:]))
         file.seek(start)
-        file.write(_joined(new, sizes_of=old))
+        file.write(tracks[0].header + zlib.crc32(rest).to_bytes(4, "little") + rest)
+
+
+def _displayed(track: bytes, sample_aspect: Fraction) -> bytes:
+    """A track's content of the same length, with its display size and without the room."""
+    done = b""
+    for element in _elements(track):
+        if element.identifier == _VIDEO:
+            done += _coded(_VIDEO, _video(element.content, sample_aspect))
+        elif element.identifier == _NAME:
+            title = element.content.removesuffix(ROOM.encode())
+            done += _coded(_NAME, title) if title else b""
+        elif element.identifier != _VOID:
+            done += bytes(element)
+    spare = len(track) - len(done) - 9
+    return done + bytes([_VOID]) + (spare | 1 << 56).to_bytes(8, "big") + bytes(spare)
+
+
+def _video(content: bytes, sample_aspect: Fraction) -> bytes:
+    """The description of a picture, with the size at which it is displayed.
+
+    In pixels where that comes out even, else as the ratio of the sides, which is always exact.
+    """
+    elements = list(_elements(content))
+    sizes = {each.identifier: int.from_bytes(each.content, "big") for each in elements}
+    width = sizes[_WIDTH] * sample_aspect
+    unit, shape = _PIXELS, (width.numerator, sizes[_HEIGHT])
+    if width.denominator != 1:
+        ratio = width / sizes[_HEIGHT]
+        unit, shape = _ASPECT_RATIO, (ratio.numerator, ratio.denominator)
+    replaced = (_DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT, _VOID)
+    kept = b"".join(bytes(each) for each in elements if each.identifier not in replaced)
+    return kept + b"".join(
+        _coded(identifier, value.to_bytes(4, "big"))
+        for identifier, value in (
+            (_DISPLAY_WIDTH, shape[0]),
+            (_DISPLAY_HEIGHT, shape[1]),
+            (_DISPLAY_UNIT, unit),
+        )
+    )
+
+
+def _has_room(track: _Element) -> bool:
+    return track.identifier == _TRACK and any(
+        element.identifier == _NAME and element.content.endswith(ROOM.encode())
+        for element in _elements(track.content)
+    )
+
+
+def _find_tracks(file: BinaryIO) -> tuple[int, int]:
+    """Where the content of the Tracks element begins, and its size."""
+    at, end = 0, file.seek(0, 2)
+    while at < end:
+        file.seek(at)
+        identifier, header, size = _read_header(file.read(_LONGEST_HEADER))
+        if identifier == _TRACKS:
+            return at + header, size
+        # The segment is entered, everything else is passed over.
+        at += header if identifier == _SEGMENT else header + size
+    raise ValueError("no Matroska file with tracks")
+
+
+def _elements(data: bytes) -> Iterator[_Element]:
+    at = 0
+    while at < len(data):
+        identifier, header, size = _read_header(data[at : at + _LONGEST_HEADER])
+        start = at + header
+        yield _Element(identifier, data[at:start], data[start : start + size])
+        at = start + size
+
+
+def _read_header(data: bytes) -> tuple[int, int, int]:
+    """(identifier, length of identifier and size, size) of the element that begins here."""
+    # The number of leading zero bits says how many bytes follow the first.
+    long = 9 - data[0].bit_length()
+    wide = 9 - data[long].bit_length()
+    size = int.from_bytes(data[long : long + wide], "big") - (1 << 7 * wide)
+    return int.from_bytes(data[:long], "big"), long + wide, size
+
+
+def _coded(identifier: int, content: bytes) -> bytes:
+    head = identifier.to_bytes((identifier.bit_length() + 7) // 8, "big")
+    size = len(content)
+    return (
+        head
+        + (bytes([size | 0x80]) if size < 127 else (size | 1 << 14).to_bytes(2, "big"))
+        + content
+    )

@@ -16,11 +16,12 @@ from typing import Literal, get_args
 
 import av
 
+from restore_batch.errors import MediaError
 from restore_batch.stages.upscale import output_size
 from restore_batch.stages.video_encoders import Encoder, encoder_of, nvenc_available
 from restore_batch.stages.video_types import ColourTags, VideoFacts, VideoFormat
 
-__all__ = ["VideoWish", "nominal_rate", "output_suffix", "resolve_format"]
+__all__ = ["FormatError", "VideoWish", "nominal_rate", "output_suffix", "resolve_format"]
 
 Codec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
 Container = Literal["keep", "mp4", "mkv", "mov"]
@@ -34,7 +35,7 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 }
 _TAKES: Mapping[str, tuple[str, ...]] = {
     "mp4": ("h264", "hevc", "av1"),
-    "mov": ("h264", "hevc", "av1", "prores"),
+    "mov": ("h264", "hevc", "prores"),
     "mkv": ("h264", "hevc", "av1", "ffv1", "prores"),
 }
 # What a source's container becomes under "keep"; any other becomes Matroska, which takes nearly
@@ -45,6 +46,10 @@ _KEPT: Mapping[str, str] = {"mp4": "mp4", "3gp": "mp4", "mov": "mov", "mkv": "mk
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 _RGB, _BT709, _SMPTE170M, _BT2020_NCL, _BT2020_CL = 0, 1, 6, 9, 10
 _HD_LINES = 720
+
+
+class FormatError(MediaError, ValueError):
+    """A film cannot be encoded as wished: one line that begins with the source's name."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class VideoWish:
 def output_suffix(wish: VideoWish, facts: VideoFacts, source_name: str) -> str:
     """Suffix of the result, with its dot; the source's own where it names the container.
 
-    Raises ValueError as ``resolve_format`` does.
+    Raises FormatError.
     """
     known = _SUFFIXES[_container(wish, facts, _codec(wish, facts), source_name)[0]]
     suffix = PurePath(source_name).suffix
@@ -91,8 +96,7 @@ def resolve_format(
     ``scale``: of the upright picture, rounded as ``stages.upscale.output_size`` does.
     ``options`` of the result are FFmpeg's, but for ``framerate``: the nominal rate, by which
     encoders weigh frames and which they write into the stream; it moves no timestamp. An HDR
-    source is taken to be tone-mapped to BT.709. Raises ValueError, one line that begins with
-    ``source_name``, for a wish that cannot be fulfilled.
+    source is taken to be tone-mapped to BT.709. Raises FormatError.
     """
     codec = _codec(wish, facts)
     container, warnings = _container(wish, facts, codec, source_name)
@@ -108,7 +112,7 @@ def resolve_format(
             preset = "4444"
         options = encoder.options(wish.crf, preset, rate, size)
     except ValueError as error:
-        raise ValueError(f"{source_name}: {error}") from error
+        raise FormatError(f"{source_name}: {error}") from error
     resolved = VideoFormat(
         codec=codec,
         encoder=encoder.name,
@@ -167,12 +171,12 @@ def _container(
     if codec in takes:
         return wish.container, ()
     if codec not in get_args(Codec) or not takes:
-        raise ValueError(
+        raise FormatError(
             f"{source_name}: codec {codec!r} in container {wish.container!r}: expected one of "
             f"{', '.join(get_args(Codec))} in one of {', '.join(get_args(Container))}"
         )
     fitting = " or ".join(name for name, codecs in _TAKES.items() if codec in codecs)
-    raise ValueError(
+    raise FormatError(
         f"{source_name}: {wish.container} does not take {codec} (it takes {', '.join(takes)}); "
         f"choose container {fitting}"
     )

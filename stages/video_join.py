@@ -17,8 +17,10 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.carried_streams import Carried, first_packets, open_carried
+from restore_batch.stages.carried_streams import CarriedStreams, first_packets
+from restore_batch.stages.matroska_display import ROOM, set_display
 from restore_batch.stages.parameter_sets import IN_BAND_TAGS
+from restore_batch.stages.stream_carriers import Carrier
 from restore_batch.stages.video_parts import Film, Part, read_film
 from restore_batch.stages.video_probe import open_video
 from restore_batch.stages.video_streams import FORMATS, AudioWish, will_drop
@@ -103,28 +105,33 @@ def _write(
             )
         )
         output.metadata.update(tags)
-        first = stack.enter_context(av.open(str(film.parts[0].part.path))).streams.video[0]
+        first = stack.enter_context(av.open(str(film.parts[0].part.path.absolute()))).streams.video[
+            0
+        ]
         pictures: list[av.VideoStream] = []
 
         def add_picture() -> None:
             pictures.append(_add_picture(output, first, film, format, facts, old))
 
+        beside: Iterable[av.Packet] = ()
+        warnings: list[str] = []
         if old is None:
             add_picture()
-            carried = Carried()
         else:
             with open_video(source) as ahead:
-                peeked = first_packets(ahead, ("audio", "video"))
-            carried = open_carried(
-                old, output, facts, format.container, audio, origin_s, peeked, add_picture
-            )
+                peeked = first_packets(ahead)
+            carried = CarriedStreams(output, facts, format.container, audio, origin_s, peeked)
+            carried.open(old, add_picture)
             copy_chapters(old, output, origin_s)
+            warnings = carried.warnings
+            beside = _beside(old, carried.carriers, warnings)
         if not pictures:
             raise MediaError(f"{source}: stream {facts.video_stream} is gone: the file has changed")
-        beside = _beside(old, carried) if old is not None else iter(())
         for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
             output.mux_one(packet)
-    return tuple(carried.warnings), origin_s
+    if format.container == "mkv":
+        set_display(staged, format.sample_aspect)
+    return tuple(warnings), origin_s
 
 
 def _add_picture(
@@ -150,6 +157,9 @@ def _add_picture(
         before = old.streams[facts.video_stream]
         stream.metadata.update(stream_tags(before.metadata, format.container))
         stream.disposition = before.disposition
+    if format.container == "mkv":
+        title = next((k for k in stream.metadata if k.lower() == "title"), "title")
+        stream.metadata[title] = stream.metadata.get(title, "") + ROOM
     return stream
 
 
@@ -180,7 +190,7 @@ def _options(
     # Delays are counted in the clock of the whole file: exact for picture and sound if it can be.
     rates = [each.codec_context.sample_rate for each in old.streams.audio] if old else []
     picture_hz = film.time_base_s.denominator
-    clock_hz = math.lcm(picture_hz, *rates)
+    clock_hz = math.lcm(1000, picture_hz, *rates)
     return {
         "fflags": "+bitexact",
         "movflags": "+faststart" + mp4_options(tags, container),
@@ -188,9 +198,10 @@ def _options(
     }
 
 
-def _beside(old: InputContainer, carried: Carried) -> Iterator[av.Packet]:
+def _beside(
+    old: InputContainer, carriers: Mapping[int, Carrier], warnings: list[str]
+) -> Iterator[av.Packet]:
     """What is written beside the picture, in the order of the source."""
-    carriers = carried.carriers
     if not carriers:
         return
     time_s = 0.0
@@ -200,7 +211,7 @@ def _beside(old: InputContainer, carried: Carried) -> Iterator[av.Packet]:
                 time_s = float(packet.dts * packet.time_base)
             yield from carriers[packet.stream.index].packets(packet)
     except av.FFmpegError as error:
-        carried.warnings.append(
+        warnings.append(
             f"the source is damaged at {time_s:.1f} s, where its sound and subtitles end: "
             f"{error.strerror or error}"
         )

@@ -139,7 +139,7 @@ def read_film(parts: Sequence[Part], time_base_s: Fraction, format: VideoFormat)
 def _checked(part: Part, time_base_s: Fraction, format: VideoFormat) -> CheckedPart:
     name = part.path.name
     try:
-        with av.open(str(part.path)) as container:
+        with av.open(str(part.path.absolute())) as container:
             stream = container.streams.video[0]
             configuration = stream.codec_context.extradata or b""
             found = (stream.codec_context.codec.canonical_name, stream.width, stream.height)
@@ -170,7 +170,7 @@ def _checked(part: Part, time_base_s: Fraction, format: VideoFormat) -> CheckedP
 
 
 def _demuxed(path: Path) -> Iterator[av.Packet]:
-    with av.open(str(path)) as container:
+    with av.open(str(path.absolute())) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.pts is not None:  # the last one only says that the file ends
                 yield packet

@@ -228,7 +228,8 @@ class SegmentReader:
 def _damage(picture: av.VideoFrame, doubtful: set[int]) -> str:
     """What to say of a picture, '' if nothing is known to be wrong with it."""
     lost_before = picture.pts in doubtful
-    doubtful.discard(picture.pts if picture.pts is not None else 0)
+    if picture.pts is not None:
+        doubtful.discard(picture.pts)
     if picture.is_corrupt:
         return "is damaged; shown as far as it could be decoded"
     return "may be damaged: one that it may build on is lost" if lost_before else ""
@@ -243,7 +244,8 @@ def _last_start(
     for packet in packets_of(container, stream):
         if packet.pts is None:
             continue
-        if (packet.is_keyframe and packet.pts >= pts) or (packet.dts or packet.pts) > pts:
+        behind = packet.dts is not None and packet.dts > pts
+        if behind or (packet.is_keyframe and packet.pts >= pts):
             break
         if roles(packet).starts and packet.pts < pts:
             found = packet.pts

@@ -49,6 +49,7 @@ _PICTURES = {
 _REFUSED = {"mov": frozenset({"flac", "opus", "truehd"}), "mp4": frozenset({"truehd"})}
 # The only kind of timed data that FFmpeg writes, beside what it makes itself.
 _DATA = "bin_data"
+_UNKNOWN = "unknown"
 _NAVIGATION = frozenset({"dvd_nav_packet"})
 
 
@@ -89,26 +90,27 @@ def describe(stream: StreamFacts, becomes: Fate, container: str) -> str:
     """A line about a stream that is not kept as it is; empty for one that is."""
     what = f"stream {stream.index} ({stream.kind}, {stream.codec}"
     what += f", {stream.language})" if stream.language not in ("", "und") else ")"
+    refused = f"{what}: {container} does not take it"
     match becomes:
         case "encode":
-            return f"{what}: {container} does not take it, encoded as {SOUND_CODECS[container]}"
+            return f"{refused}, encoded as {SOUND_CODECS[container]}"
         case "text":
-            return f"{what}: {container} does not take it, written as {TEXT_CODECS[container]}"
-        case "drop" if stream.kind == "video":
-            return f"{what}: only the first film of a file is restored, this one is left out"
-        case "drop" if stream.kind == "audio":
-            return f"{what}: {container} does not take it, left out; audio: transcode keeps it"
+            return f"{refused}, written as {TEXT_CODECS[container]}"
         case "drop":
-            return f"{what}: {container} does not take it, left out"
+            reasons = {
+                "video": f"{what}: only the first film of a file is restored, this one is left out",
+                "audio": f"{refused}, left out; audio: transcode keeps it",
+            }
+            if stream.codec == _UNKNOWN:
+                return f"{what}: left out, unless it is the timecode, which is kept"
+            return reasons.get(stream.kind, f"{refused}, left out")
     return ""
 
 
 def _made_anew(stream: StreamFacts, facts: VideoFacts) -> bool:
-    """Whether a data stream only holds chapters, a timecode or the menus of a DVD."""
-    if stream.kind != "data":
-        return False
-    chapters = facts.chapters > 0 and stream.codec in (_DATA, "unknown")
-    return chapters or stream.codec in _NAVIGATION
+    """Whether a data stream only holds the chapters, or the menus of a DVD."""
+    chapters = facts.chapters > 0 and stream.codec == _DATA
+    return stream.kind == "data" and (chapters or stream.codec in _NAVIGATION)
 
 
 def _takes(container: str, codec: str) -> bool:

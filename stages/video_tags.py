@@ -29,10 +29,11 @@ _COMMON_IN_MOV = frozenset(
     {"title", "artist", "album", "date", "comment", "genre", "copyright", "description", "make"}
     | {"model", "location", "creation_time", "timecode"}
 )
-# Terminological codes of ISO 639-2 → bibliographic ones, where these differ.
-_TERMINOLOGICAL = "bod ces cym deu ell eus fas fra hye isl kat mkd mri msa mya nld ron slk sqi zho"
-_OLDER = "tib cze wel ger gre baq per fre arm ice geo mac mao may bur dut rum slo alb chi"
-_BIBLIOGRAPHIC = dict(zip(_TERMINOLOGICAL.split(), _OLDER.split(), strict=True))
+# FFmpeg writes the numbers that QuickTime gives to languages, and knows some of them only by a
+# code of its own choice: mostly the bibliographic one of ISO 639-2.
+_USUAL = "bod cym deu ell eus fas hye isl kat mkd msa mya nld sqi zho cze rum slo fre swe"
+_IN_MOV = "tib wel ger gre baq per arm ice geo mac may bur dut alb chi ces ron slk fra sve"
+_MOV_LANGUAGES = dict(zip(_USUAL.split(), _IN_MOV.split(), strict=True))
 # What FFmpeg calls every track, which says nothing.
 _USUAL_HANDLERS = frozenset({"VideoHandler", "SoundHandler", "SubtitleHandler", "DataHandler"})
 
@@ -56,7 +57,7 @@ def film_tags(
 def stream_tags(tags: Mapping[str, str], container: str) -> dict[str, str]:
     """Tags of one stream as ``container`` (mp4, mkv or mov) can keep them.
 
-    MP4 and MOV call a title a name. MOV only knows some languages, by their older codes.
+    MP4 and MOV call a title a name. MOV knows about a hundred languages; others are not kept.
     """
     kept = _of_the_film(tags)
     kept.pop("timecode", None)
@@ -65,7 +66,7 @@ def stream_tags(tags: Mapping[str, str], container: str) -> dict[str, str]:
     if "name" in kept and not any(key.lower() == "title" for key in kept):
         kept["title"] = kept.pop("name")
     if container == "mov" and "language" in kept:
-        kept["language"] = _BIBLIOGRAPHIC.get(kept["language"], kept["language"])
+        kept["language"] = _MOV_LANGUAGES.get(kept["language"], kept["language"])
     return kept
 
 

@@ -45,8 +45,8 @@ class PartWriter:
     """Encodes frames in order of presentation to ``path``, one packet for each.
 
     ``time_base_s``: unit of the timestamps. The file counts them from its first frame, so that
-    those of any film fit, and keeps each exactly. As a context manager it aborts what
-    was not closed.
+    those of any film fit, and keeps each exactly. As a context manager it aborts what was not
+    closed.
 
     Encoders see frames as numbered at a constant rate, whatever their times: none of them needs
     to cope with odd time bases or gaps. The times are put back onto the packets.
@@ -62,7 +62,7 @@ class PartWriter:
         self._packets = 0
         self._closed = False
         self._output = av.open(
-            str(path),
+            str(path.absolute()),  # "a:b.part" alone would be a protocol named a
             "w",
             format="mov" if format.codec == "prores" else "mp4",
             # Without the muxer's version and without dates.
@@ -199,7 +199,7 @@ def settle(path: Path) -> tuple[int, str]:
 
 
 def _refusal(format: VideoFormat, error: Exception) -> str:
-    """Why nothing can be written: too long for FFmpeg's own words to say it well."""
+    """FFmpeg's reason, which does not say what it was to do."""
     reason = " ".join(str(error).split())
     hint = "; choose encoder software" if format.encoder.endswith("_nvenc") else ""
     return (

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from restore_batch.stages.upscale import output_size
 from restore_batch.stages.video_encoders import encoder_of, nvenc_available
 from restore_batch.stages.video_format import (
+    FormatError,
     VideoWish,
     nominal_rate,
     output_suffix,
@@ -131,7 +132,7 @@ def test_a_container_is_refused_only_where_ffmpeg_or_its_players_refuse_it(
     ],
 )
 def test_an_impossible_wish_is_one_line_that_names_the_file(wish: VideoWish, pattern: str) -> None:
-    with pytest.raises(ValueError, match=pattern) as caught:
+    with pytest.raises(FormatError, match=pattern) as caught:
         resolved(wish, replace(FACTS, width=640, height=480, container="mkv"))
     assert str(caught.value).startswith("a.mp4: ")
     assert "\n" not in str(caught.value)

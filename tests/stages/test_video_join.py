@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -372,13 +373,25 @@ class TestWrongParts:
             film.joined(tmp_path / "nowhere" / "result.mp4")
 
 
+def test_a_folder_of_pictures_becomes_a_film_without_sound(tmp_path: Path) -> None:
+    film = in_parts(source(tmp_path, audio=["aac"]), tmp_path / "parts", 2)
+    facts = replace(film.facts, container="frames", streams=(), chapters=0)
+    result = tmp_path / "result.mp4"
+    report = join(
+        str(tmp_path), film.parts, facts, film.format, result, metadata={"title": "Pictures"}
+    )
+    assert report.warnings == ()
+    seen = probe(result)
+    assert [stream["codec_type"] for stream in seen["streams"]] == ["video"]
+    assert seen["format"]["tags"]["title"] == "Pictures"
+    assert shown_numbers(result) == list(range(24))
+
+
 def test_a_part_promises_the_own_frames_of_its_segment() -> None:
     segment = Segment(3, 50, (1, 2, 3, 4, 5), (1, 1, 1, 1, 9), before=2, after=1, seek_pts=None)
     assert Part.of(Path("a"), segment) == Part(Path("a"), (3, 4), (1, 1))
 
 
 def test_a_report_is_plain_data() -> None:
-    import pickle
-
     report = JoinReport(1, "a", 2, ("b",), Fraction(1, 3))
     assert pickle.loads(pickle.dumps(report)) == report

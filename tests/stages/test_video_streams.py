@@ -201,8 +201,12 @@ def test_sound_encoded_anew_stays_in_time(delay_s: float, tmp_path: Path) -> Non
     join(
         str(film.source), film.parts, film.facts, film.format, tmp_path / "a.mov", audio="transcode"
     )
-    before, after = (_beats_s(path) for path in (film.source, tmp_path / "a.mov"))
-    assert len(before) >= 5
+    # The first beat is no edge where nothing is heard before it.
+    before, after = (
+        [beat for beat in _beats_s(path) if beat > delay_s + 0.1]
+        for path in (film.source, tmp_path / "a.mov")
+    )
+    assert len(before) == 5
     assert after == pytest.approx(before, abs=0.005)
 
 
@@ -352,6 +356,8 @@ def test_timed_data_goes_along_in_mp4(tmp_path: Path) -> None:
 def test_the_timecode_is_kept(container: str, tmp_path: Path) -> None:
     film = made(tmp_path, f"a.{container}", frames=12, metadata={"timecode": "01:02:03:04"})
     assert film.joined(tmp_path / f"result.{container}").warnings == ()
+    (note,) = will_drop(film.facts, container)
+    assert "unless it is the timecode" in note, "the plan reads the header only"
     streams = probe(tmp_path / f"result.{container}")["streams"]
     assert streams[0]["tags"]["timecode"] == "01:02:03:04"
 
@@ -477,18 +483,21 @@ def test_the_plan_names_the_stream_that_stays_behind() -> None:
 
 @pytest.mark.slow
 def test_joining_takes_the_memory_of_seconds_not_of_the_film(tmp_path: Path) -> None:
-    """Twenty minutes of sound, 230 MB: the peak of a fresh process beyond its imports."""
+    """Ten minutes of sound, 115 MB: the peak of a fresh process beyond its imports."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("only Linux says how much memory a process has used at most")
     film = made(
-        tmp_path, "long.mkv", frames=1200, rate=Fraction(1), gop=60,
+        tmp_path, "long.mkv", frames=300, rate=Fraction(1, 2), gop=60,
         audio=["pcm_s16le"] * 2, tones=False,
     )  # fmt: skip
     script = """
-import pickle, resource, sys
+import pickle, re, sys
 from pathlib import Path
-from typing import Any
 from restore_batch.stages.video_join import join
 source, parts, facts, format = pickle.loads(Path(sys.argv[1]).read_bytes())
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: int(re.search("VmHWM:[^0-9]*([0-9]+)", Path("/proc/self/status").read_text())[1])
+# From now on, and of this program only: getrusage also counts the one that started it.
+Path("/proc/self/clear_refs").write_text("5")
 before = peak()
 join(source, parts, facts, format, Path(sys.argv[2]))
 print((peak() - before) / 1024)
@@ -497,4 +506,4 @@ print((peak() - before) / 1024)
     (tmp_path / "work").write_bytes(pickle.dumps(work))
     command = [sys.executable, "-c", script, str(tmp_path / "work"), str(tmp_path / "result.mkv")]
     done = subprocess.run(command, capture_output=True, check=True, text=True)
-    assert float(done.stdout) < 100
+    assert 0 < float(done.stdout) < 40

@@ -1,0 +1,207 @@
+"""Films with a moving face, jobs that restore them quickly, and what has become of them.
+
+The detector is real; the restorer is a small network, or one that fails on command: a face that
+is tinted red makes it raise, a blue one kills its process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+
+from restore_batch.models.base import (
+    Card,
+    Family,
+    Licence,
+    NoOptions,
+    Runtime,
+    StateDict,
+    WeightFile,
+)
+from restore_batch.models.weights import Store
+
+from support import small_systems
+from support.archive import face, scene
+
+__all__ = [
+    "BLUE",
+    "DAINTY",
+    "RED",
+    "SMALL",
+    "committed_parts",
+    "installed",
+    "moving_face",
+    "pictures",
+    "sections",
+    "units",
+]
+
+SMALL, DAINTY = "small-gfpgan", "dainty"
+RED, BLUE = (1.0, 0.45, 0.45), (0.45, 0.45, 1.0)
+"""Tints that the dainty restorer raises at, and that kill it: factors of R, G and B."""
+
+_SIZE = (144, 108)
+_FACE_PX = 84
+_TINTED = 40
+"""Levels by which red or blue must exceed the other on average: skin stays below in any light."""
+
+
+def moving_face(
+    *,
+    tints: Mapping[int, Sequence[float]] | None = None,
+    blurred: Collection[int] = (),
+    cut: int | None = None,
+) -> Callable[[int], np.ndarray]:
+    """Draws picture i as (108, 144, 3) uint8: a portrait that sways over a scene at rest.
+
+    It comes back to its place after 40 pictures. ``tints``: factors of R, G and B for some
+    pictures. ``blurred``: those in which no detector finds the face. ``cut``: the first picture of
+    another shot, somewhere else and mirrored.
+    """
+    grounds = [np.asarray(scene(*_SIZE, seed=seed)) for seed in (3, 5)]
+    portrait = np.asarray(face(_FACE_PX))
+    vague = np.asarray(cv2.GaussianBlur(portrait, (0, 0), _FACE_PX / 6))
+
+    def draw(i: int) -> np.ndarray:
+        turn = 2 * np.pi * i / 40
+        where = np.array([[1, 0, 30 + 20 * np.sin(turn)], [0, 1, 14 + 6 * np.cos(2 * turn)]])
+        second = cut is not None and i >= cut
+        rgb = cv2.warpAffine(
+            vague if i in blurred else portrait,
+            where,
+            _SIZE,
+            dst=grounds[second].copy(),
+            borderMode=cv2.BORDER_TRANSPARENT,
+        )
+        tint = np.asarray((tints or {}).get(i, (1.0, 1.0, 1.0)))
+        tinted = np.rint(np.asarray(rgb) * tint).astype(np.uint8)
+        return np.ascontiguousarray(tinted[:, ::-1]) if second else tinted
+
+    return draw
+
+
+# -- restorers --------------------------------------------------------------------------------
+
+
+class _Dainty:
+    """Inverts faces, but for those it cannot stand."""
+
+    face_px = 64
+
+    def __call__(self, crops: Sequence[np.ndarray]) -> list[np.ndarray]:
+        for crop in crops:
+            red, _, blue = crop[16:48, 16:48].reshape(-1, 3).mean(axis=0)
+            if blue > red + _TINTED:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if red > blue + 2 * _TINTED:
+                raise ValueError("this face is too red")
+        return [255 - crop for crop in crops]
+
+
+def _network(state: StateDict | None) -> torch.nn.Module:
+    return torch.nn.Identity()
+
+
+def _recognise(state: StateDict) -> dict[str, Any] | None:
+    return {} if "dainty.taste" in state else None
+
+
+def _build(state: StateDict, card: Card, options: Any, runtime: Runtime) -> _Dainty:
+    return _Dainty()
+
+
+FAMILIES = (
+    Family(
+        name=DAINTY,
+        task="restore",
+        cards=(
+            Card(
+                name=DAINTY,
+                family=DAINTY,
+                task="restore",
+                title="A restorer that fails on command",
+                paper="none",
+                licence=Licence("dainty-free", "Dainty Licence", commercial=True),
+                sources=((WeightFile("dainty.pth"),),),
+                input_px=64,
+            ),
+        ),
+        network=_network,
+        build=_build,
+        recognise=_recognise,
+        options=NoOptions,
+    ),
+)
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Both restorers in this process: their folder of weights, and what subprocesses need."""
+    info = folder / "plug-in" / "dainty-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dainty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[restore_batch.models]\ndainty = support.films_e2e:FAMILIES\n"
+    )
+    with small_systems.installed(folder / "plug-in") as env:
+        small_systems.add_weights(folder / "files", folder / "weights", (SMALL,))
+        torch.save({"dainty.taste": torch.zeros(1)}, folder / "files" / "dainty.pth")
+        assert not Store(folder / "weights").add(folder / "files" / "dainty.pth", DAINTY).missing
+        yield folder / "weights", env
+
+
+# -- jobs and their results -------------------------------------------------------------------
+
+
+def sections(weights_dir: Path, restorer: str = SMALL, **others: Any) -> dict[str, Any]:
+    """A job that keeps the size and finds faces with the detector of the package registry."""
+    return {
+        "output": "out",
+        "engine": {"kind": "local"},
+        "detect": {"model": "mtcnn"},
+        "restore": {"model": restorer},
+        "background": {"model": "none", "scale": 1},
+        "paste": {"mask": "feather"},
+        "weights": {"dir": str(weights_dir), "download": False},
+        **others,
+    }
+
+
+def pictures(path: Path) -> list[tuple[Fraction, str]]:
+    """When each frame is shown, in seconds, and the digest of its pixels as they are stored."""
+    found = []
+    with av.open(str(path)) as film:
+        for frame in film.decode(video=0):
+            assert frame.pts is not None
+            # For NumPy RGB has to be packed in another order; no value changes.
+            pixels = frame.to_ndarray(format="rgb24" if frame.format.name == "bgr0" else None)
+            digest = hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+            found.append((frame.pts * frame.time_base, digest))
+    return found
+
+
+def units(output: Path, kind: str) -> list[sqlite3.Row]:
+    """Rows of the manifest for one kind of unit, in the order in which they were begun."""
+    path = output / ".restore-batch" / "manifest.sqlite"
+    with sqlite3.connect(path) as ledger:
+        ledger.row_factory = sqlite3.Row
+        return ledger.execute(
+            "SELECT * FROM units WHERE kind = ? ORDER BY rowid", (kind,)
+        ).fetchall()
+
+
+def committed_parts(output: Path) -> list[Path]:
+    """Finished parts of films that are not joined yet."""
+    return sorted((output / ".restore-batch" / "parts").glob("*/*.part"))
