@@ -15,6 +15,7 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
 from restore_batch.pipeline.choose import Choice, Role
 from restore_batch.pipeline.films import FilmOptions
+from restore_batch.pipeline.made_by import film_comment, provenance_of
 from restore_batch.stages.base import Stage
 from restore_batch.stages.detect import Detect
 from restore_batch.stages.film import Film
@@ -89,6 +90,7 @@ def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ..
 
 def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
     """How the films of a job are restored."""
+    comment = film_comment(provenance_of(choices))
     return FilmOptions(
         _wish(job),
         job.background.scale,
@@ -100,6 +102,7 @@ def film_options(job: Job, choices: Mapping[Role, Choice]) -> FilmOptions:
         ),
         job.video.audio,
         job.video.output == "frames",
+        (("comment", comment),) if comment else (),
     )
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from restore_batch import __version__
 from restore_batch.errors import JobFileError, MediaError, Problem
 from restore_batch.jobs.inputs import InputsError, SourceFile, discover
 from restore_batch.jobs.manifest import FOLDER
@@ -28,6 +27,7 @@ from restore_batch.pipeline.film_plan import (
 from restore_batch.pipeline.films import FilmOptions
 from restore_batch.pipeline.graph import Graph, Group
 from restore_batch.pipeline.keys import keys_of
+from restore_batch.pipeline.made_by import provenance_of
 from restore_batch.pipeline.resources import Share, share_out, this_machine
 from restore_batch.stages.align import Align
 from restore_batch.stages.base import Stage, WorkerContext
@@ -38,7 +38,6 @@ from restore_batch.stages.no_faces import NoFaces
 from restore_batch.stages.paste import Paste
 from restore_batch.stages.photo_read import probe
 from restore_batch.stages.photo_write import suffix_for
-from restore_batch.stages.provenance import Provenance
 from restore_batch.stages.restore import Restore
 from restore_batch.stages.upscale import Upscale
 
@@ -261,17 +260,6 @@ def _stages(
     finder = faces[0] if isinstance(faces[0], Detect) else None
     first, last = film_stages(job, finder, (*faces, upscale, paste))
     return (photo[0], *first, *photo[1:], *last)
-
-
-def provenance_of(choices: Mapping[Role, Choice]) -> Provenance:
-    """The networks that make pixels, as pictures name them."""
-    faces, background = choices["restore"].card, choices["background"].card
-    return Provenance(
-        software=f"restore-batch {__version__}",
-        faces=faces.name if faces else "",
-        background=background.name if background else "",
-        imagined_by=faces.name if faces and faces.imagines else "",
-    )
 
 
 def _cuts(job: Job, share: Share, *, with_films: bool) -> list[str]:

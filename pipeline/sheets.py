@@ -23,7 +23,8 @@ from restore_batch.jobs.records import Result
 from restore_batch.jobs.results import Finished, Results
 from restore_batch.jobs.units import Unit, digest, unit_id
 from restore_batch.pipeline.contact_sheet import FACES_SHOWN, draw, face_cells
-from restore_batch.pipeline.plan import Item, Plan, provenance_of
+from restore_batch.pipeline.made_by import provenance_of
+from restore_batch.pipeline.plan import Item, Plan
 from restore_batch.stages.encode import Encode
 from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo_read import read

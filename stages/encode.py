@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-from pathlib import Path
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
@@ -13,8 +10,8 @@ from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
 from restore_batch.stages.photo_write import BitDepth, write
 from restore_batch.stages.provenance import Provenance, stamped
+from restore_batch.stages.settle import settle
 
-_READ_BYTES = 1 << 20
 _SAYS_NOTHING = frozenset({".bmp", ".dib"})
 """Containers without metadata: only imagined faces are worth a warning that this is lost."""
 
@@ -61,7 +58,7 @@ class Encode(Stage):
         meta, noted = self._stamped(chunk, chunk.meta, path.suffix.lower())
         try:
             warnings = write(frame, meta, path, quality=self.quality, bit_depth=self.bit_depth)
-            size_bytes, sha256 = _settle(path)
+            size_bytes, sha256 = settle(path)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -77,13 +74,3 @@ class Encode(Stage):
             return meta, ()
         records = chunk.records[0] if chunk.records else ()
         return stamped(meta, made_by, records, png=suffix == ".png")
-
-
-def _settle(path: Path) -> tuple[int, str]:
-    """Force the file to the disk; its size and the SHA-256 of what can be read back."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-        return file.tell(), digest.hexdigest()

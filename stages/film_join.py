@@ -43,6 +43,7 @@ class JoinFilm(Stage):
             staged,
             audio=work.audio,
             metadata=dict(work.metadata),
+            excerpt=work.excerpt,
         )
         return replace(
             chunk,

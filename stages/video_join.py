@@ -20,13 +20,14 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.carried_streams import CarriedStreams, first_packets
 from restore_batch.stages.matroska_display import ROOM, set_display
 from restore_batch.stages.parameter_sets import IN_BAND_TAGS
+from restore_batch.stages.settle import settle
 from restore_batch.stages.stream_carriers import Carrier
 from restore_batch.stages.video_parts import Film, Part, read_film
 from restore_batch.stages.video_probe import open_video
 from restore_batch.stages.video_streams import FORMATS, AudioWish, will_drop
 from restore_batch.stages.video_tags import copy_chapters, film_tags, mp4_options, stream_tags
 from restore_batch.stages.video_types import VideoFacts, VideoFormat
-from restore_batch.stages.video_write import settle, tag_colour
+from restore_batch.stages.video_write import tag_colour
 
 __all__ = ["FRAME_FOLDER", "JoinReport", "Part", "join", "will_drop"]
 
@@ -59,17 +60,22 @@ def join(
     *,
     audio: AudioWish = "copy",
     metadata: Mapping[str, str] | None = None,
+    excerpt: bool = False,
 ) -> JoinReport:
     """Write the film to ``staged``.
 
     The picture has the source's timestamps to the tick in MP4 and MOV, to the millisecond in
     Matroska, which counts no finer. Other streams keep their distance to it. ``metadata``: tags
-    of the film beside the source's. Raises MediaError for parts that do not hold what they
-    promise, or a file that cannot be written; nothing is then left at ``staged``.
+    of the film beside the source's. ``excerpt``: the parts are a stretch of the film, which then
+    begins at zero, with the sound and subtitles of that stretch and without chapters. Raises
+    MediaError for parts that do not hold what they promise, or a file that cannot be written;
+    nothing is then left at ``staged``.
     """
     film = read_film(parts, facts.time_base_s, format)
     try:
-        warnings, origin_s = _write(source, film, facts, format, staged, audio, metadata or {})
+        warnings, origin_s = _write(
+            source, film, facts, format, staged, audio, metadata or {}, excerpt=excerpt
+        )
         size_bytes, sha256 = settle(staged)
     except (av.FFmpegError, OSError, ValueError) as error:
         staged.unlink(missing_ok=True)
@@ -89,12 +95,14 @@ def _write(
     staged: Path,
     audio: AudioWish,
     metadata: Mapping[str, str],
+    *,
+    excerpt: bool,
 ) -> tuple[tuple[str, ...], Fraction]:
     with ExitStack() as stack:
         old = None
         if facts.container != FRAME_FOLDER:
             old = stack.enter_context(open_video(source))
-        origin_s = _origin_s(film, facts, old)
+        origin_s = _begin_s(film) if excerpt else _origin_s(film, facts, old)
         tags = film_tags(old, facts.video_stream, metadata)
         output = stack.enter_context(
             av.open(
@@ -122,9 +130,11 @@ def _write(
                 peeked = first_packets(ahead)
             carried = CarriedStreams(output, facts, format.container, audio, origin_s, peeked)
             carried.open(old, add_picture)
-            copy_chapters(old, output, origin_s)
+            if not excerpt:
+                copy_chapters(old, output, origin_s)
             warnings = carried.warnings
-            beside = _beside(old, carried.carriers, warnings)
+            span_s = (_begin_s(film), _end_s(film)) if excerpt else None
+            beside = _beside(old, carried.carriers, warnings, span_s)
         if not pictures:
             raise MediaError(f"{source}: stream {facts.video_stream} is gone: the file has changed")
         for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
@@ -169,7 +179,7 @@ def _origin_s(film: Film, facts: VideoFacts, old: InputContainer | None) -> Frac
     Zero itself, so that nothing moves, unless the source's clock means nothing or its picture
     begins before it, which no container could say.
     """
-    begin = film.pts[0] * film.time_base_s
+    begin = _begin_s(film)
     if old is None or facts.container not in _FREE_CLOCKS:
         return min(begin, Fraction(0))
     begins = [
@@ -198,10 +208,23 @@ def _options(
     }
 
 
+def _begin_s(film: Film) -> Fraction:
+    return film.pts[0] * film.time_base_s
+
+
+def _end_s(film: Film) -> Fraction:
+    last = film.parts[-1].part.durations[-1] * film.ticks
+    return (film.pts[-1] + last) * film.time_base_s
+
+
 def _beside(
-    old: InputContainer, carriers: Mapping[int, Carrier], warnings: list[str]
+    old: InputContainer,
+    carriers: Mapping[int, Carrier],
+    warnings: list[str],
+    span_s: tuple[Fraction, Fraction] | None = None,
 ) -> Iterator[av.Packet]:
-    """What is written beside the picture, in the order of the source."""
+    """What is written beside the picture, in the order of the source; of ``span_s`` alone where
+    that is given."""
     if not carriers:
         return
     time_s = 0.0
@@ -209,6 +232,8 @@ def _beside(
         for packet in old.demux([old.streams[index] for index in carriers]):
             if packet.dts is not None:
                 time_s = float(packet.dts * packet.time_base)
+            if span_s is not None and not span_s[0] <= time_s < span_s[1]:
+                continue
             yield from carriers[packet.stream.index].packets(packet)
     except av.FFmpegError as error:
         warnings.append(

@@ -41,7 +41,7 @@ _USUAL_HANDLERS = frozenset({"VideoHandler", "SoundHandler", "SubtitleHandler", 
 def film_tags(
     source: InputContainer | None, video_stream: int, added: Mapping[str, str]
 ) -> dict[str, str]:
-    """Tags of the whole film: the source's, overruled by ``added``.
+    """Tags of the whole film: the source's, overruled by ``added``; a comment joins the source's.
 
     The timecode of the picture is one of them: MP4 and MOV make a track of it.
     """
@@ -51,6 +51,9 @@ def film_tags(
         if timecode:
             kept.setdefault("timecode", timecode)
     ours = {key.lower() for key in added}
+    before = next((value for key, value in kept.items() if key.lower() == "comment"), "")
+    if before and "comment" in added:
+        added = {**added, "comment": f"{before}; {added['comment']}"}
     return {key: value for key, value in kept.items() if key.lower() not in ours} | dict(added)
 
 

@@ -8,7 +8,6 @@ on the time, the machine's load or its number of cores.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from av.video.reformatter import ColorRange
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame
+from restore_batch.stages.settle import settle
 from restore_batch.stages.video_colour import to_av_frame
 from restore_batch.stages.video_types import ColourTags, VideoFormat
 
@@ -186,16 +186,6 @@ def tag_colour(context: av.VideoCodecContext, colour: ColourTags) -> None:
     context.colorspace = colour.matrix
     if colour.full_range is not None:
         context.color_range = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
-
-
-def settle(path: Path) -> tuple[int, str]:
-    """Force a file to the disk; its size in bytes and the SHA-256 of what can be read back."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        while block := file.read(_READ_BYTES):
-            digest.update(block)
-        return file.tell(), digest.hexdigest()
 
 
 def _refusal(format: VideoFormat, error: Exception) -> str:
