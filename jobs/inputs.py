@@ -46,8 +46,9 @@ RAW_SUFFIXES = _suffixes(
     "srf srw x3f"
 )
 VIDEO_SUFFIXES = _suffixes(
-    "mp4 m4v mov qt mkv webm avi mpg mpeg mpe m2v vob ts m2ts mts m2t mxf dv dif wmv asf flv f4v "
-    "3gp 3g2 ogv ogm rm rmvb nut y4m"
+    "3g2 3gp 3gpp amv asf avi divx dv f4v flv gxf 264 265 h264 h265 hevc ivf m1v m2p m2t m2ts m2v "
+    "m4v mjpeg mjpg mkv mod mov mp4 mpe mpeg mpg mpv mts mxf nut obu ogm ogv qt rm rmvb tod trp ts "
+    "vob webm wmv wtv xvid y4m"
 )
 MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
 

@@ -18,8 +18,8 @@ class Video(Section):
     is for editing; auto: h264, and hevc for originals of more than 8 bits."""
 
     container: Literal["keep", "mp4", "mkv", "mov"] = "keep"
-    """File format of the results; keep: that of the original where it can be written, else
-    mkv."""
+    """File format of the results; keep: that of the original where it can be written, else mkv
+    (mov for prores)."""
 
     crf: Annotated[int, Field(ge=0, le=63)] | None = None
     """Constant quality of h264, hevc and av1, lower is better; null: visually lossless."""
