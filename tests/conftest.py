@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 # The same examples on every machine and day: a rare one found by chance belongs into an @example,
 # not into somebody else's build. HYPOTHESIS_PROFILE=explore looks for new ones.
-settings.register_profile("default", derandomize=True)
-settings.register_profile("explore", derandomize=False)
+# No deadline: how long an example takes says something of the machine.
+settings.register_profile("default", derandomize=True, deadline=None)
+settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

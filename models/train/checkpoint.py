@@ -19,7 +19,8 @@ _NAME = re.compile(r"step-(\d+)\.pt")
 _FREE: dict[str, bool | set[str]] = {
     "output": True,
     "run": {
-        "steps", "device", "threads", "loaders", "checkpoint_every_steps", "log_every_steps",
+        "steps", "device", "threads", "workers", "loaders",
+        "checkpoint_every_steps", "log_every_steps",
     },
     "validation": True,
     "schedule": True,

@@ -26,7 +26,7 @@ class Curve:
         row = {"step": float(step), **values}
         if set(row) <= set(self._columns):
             with self._path.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns).writerow(_texts(row))
+                csv.DictWriter(file, self._columns, lineterminator="\n").writerow(_texts(row))
         else:
             self._write([*(read_curve(self._path) if self._columns else []), row])
 
@@ -34,7 +34,7 @@ class Curve:
         self._columns = list(dict.fromkeys(key for row in rows for key in row))
         temporary = self._path.with_name(f".{self._path.name}.tmp")
         with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
+            writer = csv.DictWriter(file, self._columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(map(_texts, rows))
         temporary.replace(self._path)

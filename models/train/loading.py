@@ -50,7 +50,7 @@ class Streams(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return self.streams[stream][index]
 
     def places(self, step: int, batch: int) -> list[tuple[int, int]]:
-        """The pairs of ``step``: (stream, index) each."""
+        """The pairs of ``step``, (stream, index) each, in a batch of ``batch``."""
         stream = next(
             (i for i in range(len(self.every) - 1, 0, -1) if (step + 1) % self.every[i] == 0), 0
         )
@@ -66,13 +66,19 @@ def degradations(chosen: Degradations) -> list[tuple[float, Degradation]]:
     return [(weight, degrade) for weight, degrade in both if weight > 0]
 
 
-def batches(streams: Streams, recipe: Recipe, first_step: int) -> Generator[Batch]:
-    """The batches from ``first_step`` to the last: (degraded, true), each (N, 3, S, S) uint8."""
+def batches(
+    streams: Streams, recipe: Recipe, first_step: int, share: range | None = None
+) -> Generator[Batch]:
+    """The batches from ``first_step`` to the last: (degraded, true), each (N, 3, S, S) uint8.
+
+    With ``share`` only those pairs of each batch.
+    """
+    mine = slice(None) if share is None else slice(share.start, share.stop)
 
     class Places:
         def __iter__(self) -> Iterator[list[tuple[int, int]]]:
             for step in range(first_step, recipe.run.steps):
-                yield streams.places(step, recipe.run.batch)
+                yield streams.places(step, recipe.run.batch)[mine]
 
     loader = DataLoader(
         streams,

@@ -180,6 +180,10 @@ class Run(Part):
     threads: Positive | None = None
     """Torch threads; null: all cores."""
 
+    workers: Positive = 1
+    """Processes, through Ray Train, that share each batch; with more than one, device cuda takes
+    a GPU for each. Folders must be the same on all of their machines."""
+
     loaders: Annotated[int, Field(ge=0)] = 0
     """Processes that make pairs; 0: this one."""
 

@@ -7,7 +7,9 @@ it: interrupted and resumed on one CPU, a run gives the same weights to the last
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from restore_batch.models.crops import mixed
 from restore_batch.models.nets.layout import channels_last
 from restore_batch.models.train.base import Judges, Losses, Sample
 from restore_batch.models.train.checkpoint import Checkpoints
+from restore_batch.models.train.crew import Crew
 from restore_batch.models.train.curves import Curve
 from restore_batch.models.train.loading import Streams, batches
 from restore_batch.models.train.objectives import OBJECTIVES
@@ -31,8 +34,11 @@ Watch = Callable[[int, dict[str, float]], None]
 class Trainer:
     """One run of one recipe; ``run`` goes on from the newest checkpoint where told to."""
 
-    def __init__(self, recipe: Recipe, judges: Judges | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, judges: Judges | None = None, crew: Crew | None = None
+    ) -> None:
         """``judges``: the fixed networks and discriminators the objective asks, where it asks any.
+        ``crew``: the processes that share the work; all must have access to the recipe's folders.
 
         Raises UsageError for folders without faces and WeightsError for weights that do not fit.
         """
@@ -58,12 +64,17 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device, enabled=recipe.run.precision == "float16" and self.device == "cuda"
         )
+        self._crew = crew or Crew()
+        self._share = self._crew.share(recipe.run.batch)
+        self._wrapped = self._crew.wrapped(self.trainee)
+        self._judges = replace(
+            self.judges,
+            discriminators=nn.ModuleDict(
+                {name: self._crew.wrapped(net) for name, net in rivals.items()}
+            ),
+        )
         self.step = 0
         self._checkpoints = Checkpoints(recipe)
-
-    def has_checkpoint(self) -> bool:
-        """Whether an earlier run left one in the recipe's output."""
-        return self._checkpoints.there()
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the recipe's output, if there is one.
@@ -106,29 +117,32 @@ class Trainer:
         True when the last step is done. ``watch`` is called with step and losses of every row
         of the curves.
         """
-        recipe = self.recipe
+        recipe, leads = self.recipe, self._crew.leads
         recipe.output.mkdir(parents=True, exist_ok=True)
-        curve = Curve(recipe.output / "losses.csv", after=self.step)
-        validator = Validator.of(recipe, self.trainee.shrinks, after=self.step)
+        curve = Curve(recipe.output / "losses.csv", after=self.step) if leads else None
         streams = Streams.of(recipe, self.trainee.shrinks)
+        validator = Validator.of(recipe, self.trainee.shrinks, after=self.step) if leads else None
         if validator is not None and self.step == 0:
             validator(0, self.averaged())
-        with contextlib.closing(batches(streams, recipe, self.step)) as loaded:
+        with contextlib.closing(batches(streams, recipe, self.step, self._share)) as loaded:
             for degraded, true in loaded:
                 losses = self.train_step(degraded, true)
                 self.step += 1
                 if self.step % recipe.run.log_every_steps == 0:
-                    row = {"learning_rate": self.rate()} | losses()
-                    curve.append(self.step, row)
+                    row = {"learning_rate": self.rate()} | self._crew.averaged(losses())
+                    _check_finite(self.step, row)
+                    if curve is not None:
+                        curve.append(self.step, row)
                     if watch is not None:
                         watch(self.step, row)
                 if validator is not None and self.step % validator.every_steps == 0:
                     validator(self.step, self.averaged())
-                if self.step % recipe.run.checkpoint_every_steps == 0:
+                if leads and self.step % recipe.run.checkpoint_every_steps == 0:
                     self.save()
                 if stop():
                     break
-        self.save()
+        if leads:
+            self.save()
         return self.step >= recipe.run.steps
 
     def train_step(
@@ -143,16 +157,16 @@ class Trainer:
                     self.recipe.schedule, self.step, self.recipe.run.steps
                 )
         with mixed(self.device, self.recipe.run.precision):
-            restored, pyramid = self.trainee(z)
+            restored, pyramid = self._wrapped(z)
             seen = z if z.shape == y.shape else None
             sample = Sample(restored, y, seen, pyramid)
-            losses = self.objective.generator_loss(sample, self.judges, self.step)
+            losses = self.objective.generator_loss(sample, self._judges, self.step)
         self._descend(self.optimiser, self.trainee, losses, self.recipe.optimiser)
         rivals = Losses({})
         if self.rival_optimiser is not None:
             apart = Sample(restored.detach(), y, seen)
             with mixed(self.device, self.recipe.run.precision):
-                rivals = self.objective.discriminator_loss(apart, self.judges, self.step)
+                rivals = self.objective.discriminator_loss(apart, self._judges, self.step)
             settings = self.recipe.discriminator_optimiser or self.recipe.optimiser
             self._descend(self.rival_optimiser, self.judges.discriminators, rivals, settings)
         self.scaler.update()
@@ -204,7 +218,9 @@ class Trainer:
 
     def averaged(self) -> Trainee:
         """A trainee with the averaged weights, in eval mode."""
-        twin = trainee(self.recipe.network, read_start=False).to(self.device)
+        # Measuring must not use up the run's chance.
+        with torch.random.fork_rng():
+            twin = trainee(self.recipe.network, read_start=False).to(self.device)
         twin.load_state_dict(self.average)
         return channels_last(twin).eval().requires_grad_(False)
 
@@ -213,6 +229,15 @@ class Trainer:
         from restore_batch.models.train.export import export
 
         return export(self.recipe, self.trainee.bare_keys(self.average), self.step)
+
+
+def _check_finite(step: int, row: dict[str, float]) -> None:
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
+    if broken:
+        raise UsageError(
+            f"{broken[0]} is {row[broken[0]]} at step {step}: lower optimiser.learning_rate, or set"
+            " optimiser.clip_norm, and go on from the last checkpoint with --resume"
+        )
 
 
 def device_of(recipe: Recipe) -> str:

@@ -111,7 +111,10 @@ def test_grey_faces_stay_grey_and_coloured_ones_beside_them_do_not_turn_grey() -
 
 
 def _shipped() -> Any:
-    card = registry.card("compact-1")
+    cards = [card for card in registry.cards() if card.family == "compact"]
+    if not cards:
+        pytest.skip("no weights of the compact restorer are published yet")
+    (card,) = cards
     here = Store(download=False).locate(card)
     if here is None:
         pytest.skip("the weights of compact-1 are not in this checkout")

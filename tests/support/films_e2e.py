@@ -6,10 +6,14 @@ is tinted red makes it raise, a blue one kills its process.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import random
 import signal
 import sqlite3
+import subprocess
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -19,6 +23,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import torch
 
 from restore_batch.models.base import (
@@ -33,7 +38,7 @@ from restore_batch.models.base import (
 from restore_batch.models.weights import Store
 
 from support import small_systems
-from support.archive import face, scene
+from support.archive import command, face, scene
 
 __all__ = [
     "BLUE",
@@ -42,6 +47,7 @@ __all__ = [
     "SMALL",
     "committed_parts",
     "installed",
+    "kill",
     "moving_face",
     "pictures",
     "sections",
@@ -205,3 +211,44 @@ def units(output: Path, kind: str) -> list[sqlite3.Row]:
 def committed_parts(output: Path) -> list[Path]:
     """Finished parts of films that are not joined yet."""
     return sorted((output / ".restore-batch" / "parts").glob("*/*.part"))
+
+
+def kill(
+    job: Path, result: Path, segments: int, env: Mapping[str, str], *, kills: int, seed: int
+) -> None:
+    """Run a job of one film, ``kills`` times killed at a random moment, by turns the driver and
+    one of its Ray workers.
+
+    The moment is counted in parts of the film, so that it can be any on a slow machine too. A run
+    that ends before its shot is not counted, and its ``result`` taken away.
+    """
+    rng = random.Random(seed)
+    hits = 0
+    while hits < kills:
+        result.unlink(missing_ok=True)
+        done_before = len(committed_parts(result.parent))
+        process = subprocess.Popen(
+            command("run", job, "--quiet"), env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        wanted = rng.randint(done_before, segments)
+        while process.poll() is None and len(committed_parts(result.parent)) < wanted:
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 12 if wanted == done_before else 1.5))
+        if hits % 2 == 0:
+            process.kill()
+            hits += process.wait() == -signal.SIGKILL
+            continue
+        hit = _kill_a_worker(process.pid, rng)
+        assert process.wait(timeout=600) == 0, "a lost worker is no failure"
+        hits += hit
+
+
+def _kill_a_worker(driver: int, rng: random.Random) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = psutil.Process(driver).children(recursive=True)
+        workers = [p for p in family if "PoolWorker" in " ".join(p.cmdline())]
+        if workers:
+            rng.choice(workers).kill()
+            return True
+    return False

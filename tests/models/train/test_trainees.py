@@ -12,9 +12,10 @@ from restore_batch.errors import UsageError
 from restore_batch.models import registry
 from restore_batch.models.nets.spade import SpectralConv2d
 from restore_batch.models.safe_load import load_state
+from restore_batch.models.train.loading import Streams
 from restore_batch.models.train.recipe import Network
 from restore_batch.models.train.trainees import HiFaceGANTrainee, trainee
-from restore_batch.models.train.trainer import Trainer
+from restore_batch.models.train.trainer import Trainer, signed
 
 from support import training
 
@@ -27,6 +28,8 @@ _OBJECTIVES: dict[str, tuple[str, dict[str, float]]] = {
                           "identity": 0}),
     "glean-category": ("glean", {"perceptual": 0}),
 }  # fmt: skip
+# HiFaceGAN's without VGG has no term that compares pixels: it takes longer.
+_STEPS = {"srgan": 25, "hifacegan": 120, "gfpgan": 25, "glean-category": 12}
 _PIXELS = ("fidelity", {"l1": 1.0, "ms_ssim": 0.0})
 
 
@@ -36,7 +39,11 @@ def _tiny(name: str) -> dict[str, Any]:
 
 
 def _recipe(
-    tmp_path: Path, name: str, steps: int, objective: tuple[str, dict[str, float]] = _PIXELS
+    tmp_path: Path,
+    name: str,
+    steps: int,
+    objective: tuple[str, dict[str, float]] = _PIXELS,
+    rate: float = 1e-4,
 ) -> Any:
     side = _SIDES_PX[name]
     faces = training.draw_faces(tmp_path / "faces", 2, side)
@@ -46,7 +53,7 @@ def _recipe(
         network={"family": name, "architecture": _tiny(name)},
         data=[{"folders": [faces], "side_px": side}],
         objective={"name": objective[0], "weights": objective[1]},
-        optimiser={"learning_rate": 1e-4},
+        optimiser={"learning_rate": rate},
         run=training.run(steps),
         export="float32",
     )
@@ -73,14 +80,25 @@ def test_a_family_is_trained_and_its_weights_are_recognised(tmp_path: Path, name
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _OBJECTIVES)
-def test_a_family_is_trained_against_its_own_discriminators(tmp_path: Path, name: str) -> None:
-    trainer = Trainer(_recipe(tmp_path, name, 2, _OBJECTIVES[name]))
+def test_a_systems_own_objective_teaches_a_tiny_network_its_few_faces(
+    tmp_path: Path, name: str
+) -> None:
+    trainer = Trainer(_recipe(tmp_path, name, _STEPS[name], _OBJECTIVES[name], rate=1e-3))
     judges = trainer.judges.discriminators
     before = {key: value.clone() for key, value in judges.state_dict().items()}
+    pairs = Streams.of(trainer.recipe, trainer.trainee.shrinks).streams[0]
+    degraded, true = (
+        signed(torch.stack(half), "cpu") for half in zip(pairs[0], pairs[1], strict=True)
+    )
+
+    def error() -> float:
+        with torch.inference_mode():
+            return float((trainer.trainee(degraded)[0] - true).abs().mean())
+
+    untrained = error()
     assert trainer.run()
+    assert error() < 0.8 * untrained
     assert any(not torch.equal(before[key], value) for key, value in judges.state_dict().items())
-    for net in (trainer.trainee, judges):
-        assert all(parameter.isfinite().all() for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("name", _SIDES_PX)
