@@ -4,7 +4,7 @@
 
 Each face is degraded once, with a seed of its own. Compared are: the picture enlarged bicubically;
 Real-ESRGAN x4 and a resize; what a job does with Real-ESRGAN in a restorer's place; the compact
-restorer (``--weights`` for a file of its own, such as a checkpoint's export). Scores at 512 px:
+restorer (``--weights``: the file that a training run wrote). Scores at 512 px:
 PSNR, MS-SSIM, gradient error (mean difference of neighbours' differences, of 255), the latter two
 in place of LPIPS, which needs a backbone to download; distance of the mean colour of the face's
 middle (CIELAB); with ``--dlib`` the distance of dlib's face embeddings from the truth's.
@@ -66,10 +66,9 @@ def restorers(weights: Path | None) -> dict[str, Callable[[np.ndarray], np.ndarr
         made["realesrgan-x4plus, as restorer"] = lambda small: by_upscaler(
             [resize(small, SIDE_PX)], [float(len(small))]
         )[0]
-    card = registry.card("compact")
-    state = load_state([weights] if weights else store.ensure(card).paths)
-    restorer = compact.build(state, card, CropOptions(), Runtime())
-    made["compact-1"] = lambda small: restorer([resize(small, SIDE_PX)])[0]
+    state = load_state([weights] if weights else store.ensure(registry.card("compact")).paths)
+    restorer = compact.CompactFaceRestorer(compact.network(state), Runtime(), CropOptions())
+    made["compact"] = lambda small: restorer([resize(small, SIDE_PX)])[0]
     return made
 
 
