@@ -203,7 +203,10 @@ def jitter_px(frames: Sequence[np.ndarray], tracks: Tracks) -> float:
     return steadiness.landmark_jitter_px(points, carried)
 
 
-@pytest.mark.parametrize(("name", "most"), [("carphone_aac.mp4", 45), ("film_1950s.mp4", 44)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("carphone_aac.mp4", 45), pytest.param("film_1950s.mp4", 44, marks=pytest.mark.slow)],
+)
 def test_on_real_film_landmarks_tremble_and_crops_slide_a_third_as_much(
     name: str, most: int
 ) -> None:

@@ -46,6 +46,7 @@ __all__ = [
     "RED",
     "SMALL",
     "committed_parts",
+    "frames_with_faces",
     "installed",
     "kill",
     "moving_face",
@@ -206,6 +207,18 @@ def units(output: Path, kind: str) -> list[sqlite3.Row]:
         return ledger.execute(
             "SELECT * FROM units WHERE kind = ? ORDER BY rowid", (kind,)
         ).fetchall()
+
+
+def frames_with_faces(output: Path, film: str) -> list[int]:
+    """Numbers of the frames of the result ``film`` in which faces were restored."""
+    with sqlite3.connect(output / ".restore-batch" / "manifest.sqlite") as ledger:
+        (join,) = ledger.execute("SELECT unit FROM items WHERE output = ?", (film,)).fetchone()
+        found = ledger.execute(
+            "SELECT DISTINCT frame FROM faces JOIN units ON units.id = faces.unit"
+            " WHERE restored AND units.item LIKE ? ORDER BY frame",
+            (f"%/{join}/%",),
+        )
+        return [frame for (frame,) in found]
 
 
 def committed_parts(output: Path) -> list[Path]:
