@@ -153,7 +153,8 @@ def test_twenty_kills_of_driver_and_workers_lose_nothing(
 ) -> None:
     film = clip(
         tmp_path / "film.mp4", frames=60, size=(144, 108), rate=Fraction(5), gop=5, b_frames=2,
-        picture=moving_face(blurred=range(24, 29), cut=38), audio=["aac"], metadata={"title": "Sway"},
+        picture=moving_face(blurred=range(24, 29), cut=38), audio=["aac"],
+        metadata={"title": "Sway"},
     )  # fmt: skip
     made = sections(
         weights_dir,
