@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ray import exceptions
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.pipeline.executor import Parcel, PayloadGone, Returned, WorkerGone, unexpected
 from restore_batch.pipeline.graph import Group
+from restore_batch.pipeline.ray_noise import without_ray
 from restore_batch.pipeline.ray_pool import (
     PAYLOAD_LOSSES,
     WORKER_DEATHS,
@@ -49,6 +51,8 @@ class RayBackend:
         self._calls: dict[Any, tuple[_Handle, Sequence[Parcel], list[Any]]] = {}
         self._temp_dir: Path | None = None
         self._ours = not ray.is_initialized()
+        self._silence = ExitStack()
+        self._silence.enter_context(without_ray())
         if not self._ours:
             return
         try:
@@ -147,6 +151,7 @@ class RayBackend:
         self._calls.clear()
         if self._ours and ray.is_initialized():
             ray.shutdown()
+        self._silence.close()
         if self._temp_dir is not None:
             shutil.rmtree(self._temp_dir, ignore_errors=True)
 
