@@ -79,12 +79,15 @@ def _running(workers: int, threads: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    try:
+    private: dict[str, Any] = {
         # A core for Ray Train's own controller, which waits nearly all the time.
+        "num_cpus": workers * threads + 1,
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    try:
         ray.init(
-            num_cpus=None if "RAY_ADDRESS" in os.environ else workers * threads + 1,
-            include_dashboard=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.WARNING, **({} if "RAY_ADDRESS" in os.environ else private)
         )
     except Exception as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
