@@ -138,9 +138,10 @@ class System(Section):
 class Restore(Section):
     """What is done to the faces found."""
 
-    model: Text = "auto"
-    """Face restorer: a model or a family of models, auto for the best whose weights can be
-    had, none to leave faces to the background's upscaler."""
+    model: ModelOrPath = "auto"
+    """Face restorer: a model or a family of models, the path of a weight file such as one
+    trained here, auto for the best whose weights can be had, none to leave faces to the
+    background's upscaler."""
 
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """How much of the restored face is blended in: 0 nothing, 1 all of it."""

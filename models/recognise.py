@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,18 +85,38 @@ def card_by_path(state: StateDict, path: Path, task: Task) -> Card:
         raise WeightsError(f"{path} is {registry.describe(state)}, not {registry.TASK_NOUNS[task]}")
     like = next((c for c in family.cards if _same(c.architecture, architecture)), None)
     input_px, scale = (like.input_px, like.scale) if like else _sizes(family, architecture)
+    said = _record(path)
     return Card(
         name=path.stem,
         family=family.name,
         task=task,
-        title=f"{family.name}, from {path.name}",
+        title=said.get("title") or f"{family.name}, from {path.name}",
         paper=family.cards[0].paper if family.cards else "",
-        licence=UNKNOWN_LICENCE,
+        licence=(
+            Licence("stated", said["licence"], commercial=True, note=f"says {path.stem}.json")
+            if said.get("licence")
+            else UNKNOWN_LICENCE
+        ),
         sources=((WeightFile(path.name, sha256=None),),),
         architecture=architecture,
         input_px=input_px,
         scale=scale,
+        limits=said.get("limits", ""),
+        imagines=any(card.imagines for card in family.cards),
     )
+
+
+def _record(path: Path) -> Mapping[str, str]:
+    """What the record that training left beside weights says about them, if it is theirs."""
+    beside = path.with_suffix(".json")
+    try:
+        record = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        about = record["about"] if record.get("sha256") == sha256_of(path) else {}
+    except (ValueError, KeyError, AttributeError, OSError):
+        return {}  # some other program's file of that name
+    if not isinstance(about, dict):
+        return {}
+    return {key: value for key, value in about.items() if isinstance(value, str)}
 
 
 def _same(card: Mapping[str, Any], inferred: Mapping[str, Any]) -> bool:

@@ -132,8 +132,8 @@ def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choi
         return Choice(role, asked, None)
     if asked == "auto":
         return _auto(role, job, store)
-    if role == "background" and (Path(asked).suffix or "/" in asked):
-        ref = store.ref_from_path(Path(asked), "upscale", {})
+    if role in ("restore", "background") and Path(asked).is_absolute():
+        ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
         return Choice(role, asked, ref.card, ref, f"file {asked}")
     card = _first_here(role, store) if asked == "required" else registry.card(asked)
     if card.task not in _TASKS[role]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,11 +85,13 @@ def _running(workers: int, threads: int) -> Iterator[None]:
         "num_cpus": workers * threads + 1,
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
+        # The processes' own connections too; elsewhere the interface has another name.
+        "runtime_env": {"env_vars": {"GLOO_SOCKET_IFNAME": "lo"}}
+        if sys.platform == "linux"
+        else {},
     }
     try:
-        ray.init(
-            logging_level=logging.WARNING, **({} if "RAY_ADDRESS" in os.environ else private)
-        )
+        ray.init(logging_level=logging.WARNING, **({} if "RAY_ADDRESS" in os.environ else private))
     except Exception as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ExecutorError(

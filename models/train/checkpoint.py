@@ -25,6 +25,7 @@ _FREE: dict[str, bool | set[str]] = {
     "validation": True,
     "schedule": True,
     "export": True,
+    "about": True,
 }  # fmt: skip
 
 

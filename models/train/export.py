@@ -17,8 +17,8 @@ from restore_batch.models.train.recipe import Recipe
 def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path:
     """Write ``<output>/<name>.safetensors`` and beside it ``<name>.json``.
 
-    The record holds the architecture, the recipe, the step, the last scores and the checksum.
-    Returns the path of the weights.
+    The record holds the architecture, the recipe, the step, the last scores and the checksum;
+    the registry takes title, licence and limits from it. Returns the path of the weights.
     """
     path = recipe.output / f"{recipe.name}.safetensors"
     dtype: torch.dtype = getattr(torch, recipe.export)
@@ -32,6 +32,7 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         "name": recipe.name,
         "family": recipe.network.family,
         "architecture": recipe.network.architecture,
+        "about": recipe.about.model_dump(),
         "step": step,
         "scores": read_curve(scores)[-1] if scores.is_file() else {},
         "sha256": sha256_of(path, fresh=True),

@@ -152,6 +152,10 @@ class Schedule(Part):
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """What the rate is multiplied by at those steps."""
 
+    cosine_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the rate falls to 0 along half a cosine (Loshchilov and Hutter 2017); the
+    run may end before. 0: it does not."""
+
     decay_steps: Annotated[int, Field(ge=0)] = 0
     """Last steps of the run, in which the rate falls evenly to 0."""
 
@@ -194,6 +198,22 @@ class Run(Part):
     """Steps between two rows of the curves."""
 
 
+class About(Part):
+    """What those who use the weights should know."""
+
+    title: str = ""
+    """One line; empty: family and name."""
+
+    licence: str = ""
+    """Terms of use, which those of the faces decide with."""
+
+    limits: str = ""
+    """What the weights are not good at."""
+
+    credits: list[str] = Field(default_factory=list)
+    """Sources of the faces, as their licences want them named."""
+
+
 class Recipe(Part):
     """A training run."""
 
@@ -232,6 +252,9 @@ class Recipe(Part):
 
     export: Literal["float16", "float32"] = "float16"
     """Numbers of the weights that come out."""
+
+    about: About = About()
+    """What those who use the weights should know; kept beside them."""
 
     @field_validator("data")
     @classmethod

@@ -264,6 +264,8 @@ def rate(schedule: Schedule, step: int, steps: int) -> float:
     """What the learning rate is multiplied by at ``step``, counted from 0, of ``steps``."""
     factor = float(schedule.factor ** sum(step >= at for at in schedule.halve_at))
     factor *= min(1.0, (step + 1) / (schedule.warmup_steps + 1))
+    if schedule.cosine_steps:
+        factor *= (1 + math.cos(math.pi * min(1.0, step / schedule.cosine_steps))) / 2
     left = steps - step
     return factor * min(1.0, left / (schedule.decay_steps + 1))
 

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from restore_batch.models import registry
 from restore_batch.models.train.objectives import OBJECTIVES
 from restore_batch.models.train.recipe import Recipe
+from restore_batch.models.train.trainer import rate
 
 FOLDER = Path(__file__).resolve().parents[3] / "jobs" / "train"
 PUBLISHED = ("srgan", "hifacegan", "gfpgan", "glean")
@@ -67,6 +68,13 @@ def test_the_hyper_parameters_are_the_published_ones(name: str, wanted: dict[str
         "batch": recipe.run.batch,
         "side": recipe.data[0].side_px,
     } == wanted
+
+
+def test_gleans_rate_falls_by_half_along_half_of_a_cosine() -> None:
+    recipe = _recipe("glean")
+    last = recipe.run.steps
+    rates = [rate(recipe.schedule, step, last) for step in (0, last // 2, last - 1)]
+    assert rates == pytest.approx([1, 0.5 + 0.5**0.5 / 2, 0.5], abs=1e-2)
 
 
 def test_gfpgans_lazily_regularised_discriminator_is_slowed_down_by_16_of_17() -> None:

@@ -242,6 +242,13 @@ def test_the_rate_rises_steps_down_and_falls_to_nothing() -> None:
     assert rates[35:] == pytest.approx([0.25 * f / 6 for f in (5, 4, 3, 2, 1)])
 
 
+def test_the_rate_follows_a_cosine_whether_or_not_the_run_sees_its_end() -> None:
+    schedule = Schedule(cosine_steps=300)
+    seen = [rate(schedule, step, 250) for step in (0, 100, 150, 200)]
+    assert seen == pytest.approx([1.0, 0.75, 0.5, 0.25])
+    assert rate(schedule, 300, 400) == rate(schedule, 399, 400) == 0
+
+
 def test_gradients_are_clipped_to_the_length_given(tmp_path: Path, faces: Path) -> None:
     changes = []
     for clip in (1e-9, None):
