@@ -1,4 +1,4 @@
-"""Which filter makes landmarks steady: per-frame detection against four ways to smooth it.
+"""Which filter makes landmarks steady: per-frame detection against five ways to smooth it.
 
     python benchmarks/steady_faces.py film.mp4
     python benchmarks/steady_faces.py film.mp4 --weights mobilenet0.25_Final.pth --frames 300
@@ -35,6 +35,7 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.shot_cuts import is_cut, signature
 from restore_batch.stages.smooth_landmarks import smooth
 from restore_batch.stages.track import GAP_FRAMES, Tracks, link
+from restore_batch.stages.tremor import calm
 
 CROP_PX = 128
 
@@ -158,6 +159,7 @@ def main() -> None:
         "Savitzky-Golay": lambda: savitzky_golay(detected),
         "one-euro": lambda: one_euro(detected, fps),
         "along motion": lambda: landmarks_of(smooth(tracks), number),
+        "and calm": lambda: landmarks_of(calm(smooth(tracks)), number),
     }
     columns = ("jitter", "beside picture", "crop slide", "crop change", "lag")
     print(f"longest track: frames {start} to {stop - 1}\n")

@@ -12,9 +12,10 @@ from restore_batch.stages.face_motion import FaceFollower
 from restore_batch.stages.shot_cuts import Signature, is_cut, signature
 from restore_batch.stages.smooth_landmarks import SMOOTH_FRAMES, smooth
 from restore_batch.stages.track import GAP_FRAMES, Tracks, link
+from restore_batch.stages.tremor import TREMOR_FRAMES, calm
 
-STEADY_CONTEXT_FRAMES = SMOOTH_FRAMES + GAP_FRAMES
-"""How far the tracked faces of a frame look: the window of the smoothing, and at its end the
+STEADY_CONTEXT_FRAMES = TREMOR_FRAMES + SMOOTH_FRAMES + GAP_FRAMES
+"""How far the tracked faces of a frame look: the windows of both filters, and at their end the
 detection that a filled gap leads to."""
 
 CONTEXT_FRAMES = STEADY_CONTEXT_FRAMES + DEFLICKER_FRAMES
@@ -63,4 +64,4 @@ class SteadyFaces:
     def tracks(self) -> Tracks:
         """For each frame its tracked faces: gaps filled, landmarks and boxes steady."""
         linked = link(self._faces, self._cuts, self._follower.paths(), self._embeddings)
-        return smooth(linked)
+        return calm(smooth(linked))
