@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl", ".tar", ".pickle"})
-SUFFIXES = frozenset({".safetensors", ".bin", ".lz4", *PICKLES})
+SUFFIXES = frozenset({".safetensors", ".bin", ".dat", ".lz4", *PICKLES})
 _AGAIN = "fetch it again"
 
 
@@ -58,6 +58,8 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         return _read_safetensors(file, head)
     if suffix == ".bin" and (file.with_suffix(".param").exists() or not _is_pickle(head)):
         return read_ncnn(file)
+    if suffix == ".dat":
+        return _read_dlib(file)
     if suffix == ".lz4":
         return _read_arrays(file)
     if suffix in PICKLES or _is_pickle(head):
@@ -152,6 +154,15 @@ def _read_arrays(file: Path) -> dict[str, torch.Tensor]:
     except (OSError, ValueError, RuntimeError, EOFError) as error:
         raise WeightsError(f"{file} is damaged or no array file ({error}); {_AGAIN}") from None
     return {f"{file.stem}.{i}": torch.from_numpy(array.copy()) for i, array in enumerate(arrays)}
+
+
+def _read_dlib(file: Path) -> dict[str, torch.Tensor]:
+    from restore_batch.models.nets import dlib_resnet
+
+    try:
+        return dlib_resnet.read_state(file)
+    except (OSError, ValueError, IndexError) as error:
+        raise WeightsError(f"{file} is not dlib's face recognition network ({error})") from None
 
 
 def _refusal(file: Path, head: bytes, error: Exception) -> str:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -34,7 +34,8 @@ class Judges:
     """The networks an objective asks.
 
     ``discriminators`` are trained against the restorer, by name; "main" sees whole pictures.
-    ``features`` (VGG) and ``identity`` (ArcFace) are fixed, and None where no term needs them.
+    ``features`` (VGG) and ``identity`` (ArcFace or dlib's) are fixed, and None where no term
+    needs them.
     """
 
     discriminators: nn.ModuleDict = field(default_factory=nn.ModuleDict)
@@ -112,6 +113,7 @@ class Objective(ABC):
     """
 
     feature_net: ClassVar[FeatureNet | None] = None
+    identity_net: ClassVar[Literal["arcface", "dlib"]] = "arcface"
 
     def __post_init__(self) -> None:
         for weight in fields(self):

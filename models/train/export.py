@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from restore_batch.models.fingerprint import sha256_of
 from restore_batch.models.train.curves import read_curve
@@ -26,7 +27,12 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in state.items()
     }
-    save_file(stored, path)  # metadata would be in another order each time
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(save(stored))  # metadata would be in another order each time
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
     scores = recipe.output / "validation.csv"
     record = {
         "name": recipe.name,

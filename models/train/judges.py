@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from restore_batch.errors import WeightsError
-from restore_batch.models import identity, vgg, weight_cache
+from restore_batch.models import dlib_face, identity, vgg, weight_cache
 from restore_batch.models.base import Card
 from restore_batch.models.fingerprint import sha256_of
 from restore_batch.models.train.base import Judges, Objective
@@ -28,7 +28,7 @@ def load_judges(
     return Judges(
         objective.discriminators(side_px),
         feature_network(objective, store) if objective.needs_features else None,
-        identity_network(store) if objective.needs_identity else None,
+        identity_network(objective, store) if objective.needs_identity else None,
     ).to(device)
 
 
@@ -46,8 +46,10 @@ def feature_network(objective: Objective, store: Store) -> nn.Module:
     )
 
 
-def identity_network(store: Store) -> nn.Module:
-    """The ArcFace network that embeds faces."""
+def identity_network(objective: Objective, store: Store) -> nn.Module:
+    """The network that tells people apart for ``objective``."""
+    if objective.identity_net == "dlib":
+        return dlib_face.network(_published_state(dlib_face.CARD, store))
     card = identity.CARD
     return identity.network(_published_state(card, store), **card.architecture)
 

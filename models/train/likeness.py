@@ -11,7 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from restore_batch.models.dlib_face import SCALE_512, SHIFT_PX
 from restore_batch.models.identity import _SCALE_512, _SHIFT_PX, INPUT_PX
+from restore_batch.models.nets.dlib_resnet import INPUT_PX as DLIB_PX
+from restore_batch.models.nets.face_chip import chip
 from restore_batch.models.train.pixel import check_pair
 
 
@@ -21,33 +24,8 @@ def arcface_input(faces: torch.Tensor) -> torch.Tensor:
     The same warp as :func:`restore_batch.models.identity.to_input`: reduced without aliasing,
     then placed to the sub-pixel. The range is kept. Raises ValueError unless square RGB.
     """
-    side_px = faces.shape[-1]
-    if faces.ndim != 4 or faces.shape[1] != 3 or faces.shape[-2] != side_px:
-        raise ValueError(f"expected square RGB faces, got {tuple(faces.shape)}")
-    faces = faces.float()
-    scale = _SCALE_512 * 512 / side_px
     shift_x, shift_y = (float(shift) for shift in _SHIFT_PX)
-    if scale < 1:
-        size = max(round(side_px * scale), 1)
-        ratio = size / side_px
-        faces = F.interpolate(
-            faces, size=(size, size), mode="bilinear", align_corners=False, antialias=True
-        )
-        # Centres of pixels are at whole numbers, and those of the reduced picture moved.
-        shift_x += scale * (0.5 / ratio - 0.5)
-        shift_y += scale * (0.5 / ratio - 0.5)
-        scale /= ratio
-    target = torch.arange(INPUT_PX, device=faces.device, dtype=faces.dtype)
-    last = faces.shape[-1] - 1
-    x, y = ((target - shift) / scale * 2 / last - 1 for shift in (shift_x, shift_y))
-    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    return F.grid_sample(
-        faces,
-        grid.expand(len(faces), -1, -1, -1),
-        mode="bilinear",
-        padding_mode="reflection",
-        align_corners=True,
-    )
+    return chip(faces, _SCALE_512, (shift_x, shift_y), INPUT_PX)
 
 
 def identity(restored: torch.Tensor, target: torch.Tensor, network: nn.Module) -> torch.Tensor:
@@ -68,3 +46,21 @@ def _embedding(faces: torch.Tensor, network: nn.Module) -> torch.Tensor:
     # facexlib's head flattens with view(), which needs this layout.
     vectors = network(arcface_input(faces).contiguous()).float()
     return F.normalize(vectors) * vectors.shape[1] ** 0.5
+
+
+def dlib_distance(restored: torch.Tensor, target: torch.Tensor, network: nn.Module) -> torch.Tensor:
+    """Mean Euclidean distance of dlib's vectors, the measure that it was trained for: pictures of
+    one person are less than about 0.6 apart (King 2017). A scalar.
+
+    Faces as in :func:`identity`; ``network``: :func:`restore_batch.models.dlib_face.network`'s.
+    """
+    check_pair(restored, target)
+    with torch.no_grad():
+        wanted = _dlib_vectors(target, network)
+    # The root has no gradient at 0.
+    return ((_dlib_vectors(restored, network) - wanted).square().sum(dim=1) + 1e-6).sqrt().mean()
+
+
+def _dlib_vectors(faces: torch.Tensor, network: nn.Module) -> torch.Tensor:
+    vectors: torch.Tensor = network(chip((faces + 1) * 127.5, SCALE_512, SHIFT_PX, DLIB_PX))
+    return vectors.float()

@@ -17,7 +17,7 @@ from restore_batch.models.train.adversarial import (
 )
 from restore_batch.models.train.base import Judges, Losses, Objective, Sample
 from restore_batch.models.train.discriminators import Critique
-from restore_batch.models.train.likeness import identity
+from restore_batch.models.train.likeness import dlib_distance, identity
 from restore_batch.models.train.perceptual import Distance, Features, perceptual
 from restore_batch.models.train.pixel import check_pair
 
@@ -51,6 +51,13 @@ def likeness_term(sample: Sample, judges: Judges) -> torch.Tensor:
     if judges.identity is None:
         raise ValueError("the objective compares identities: its judges need ArcFace")
     return identity(sample.restored, sample.target, judges.identity)
+
+
+def dlib_term(sample: Sample, judges: Judges) -> torch.Tensor:
+    """Distance of dlib's vectors of the restored and of the true faces."""
+    if judges.identity is None:
+        raise ValueError("the objective compares identities: its judges need dlib's network")
+    return dlib_distance(sample.restored, sample.target, judges.identity)
 
 
 def critique(judges: Judges, name: str, pictures: torch.Tensor) -> Critique:

@@ -95,6 +95,6 @@ def test_the_identity_network_is_arcface_from_the_store(store: Store) -> None:
     state = identity.network(None, **identity.CARD.architecture).state_dict()
     store.folder.mkdir(parents=True)
     torch.save(state, store.folder / identity.CARD.sources[0][0].filename)
-    net = identity_network(store)
+    net = identity_network(GFPGANObjective(), store)
     assert not net.training
     assert torch.equal(net.state_dict()["input_layer.0.weight"], state["input_layer.0.weight"])

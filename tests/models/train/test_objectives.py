@@ -119,6 +119,21 @@ def test_fidelity_by_hand() -> None:
     assert objective.discriminator_loss(sample, Judges(), 0).logged() == {"total": 0.0}
 
 
+class _MeanColour(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(2, 3))
+
+
+def test_fidelitys_identity_is_the_distance_of_dlibs_vectors() -> None:
+    objective = FidelityObjective(l1=0, ms_ssim=0, identity=0.01)
+    sample = Sample(_plain(0.5, 256), _plain(-0.5, 256))
+    losses = objective.generator_loss(sample, Judges(identity=_MeanColour()), 0)
+    # From 0 to 255 the colours are (191.25,) * 3 and (63.75,) * 3.
+    _check(losses, {"identity": 0.01 * 3**0.5 * 127.5}, {})
+    with pytest.raises(ValueError, match="dlib"):
+        objective.generator_loss(sample, Judges(), 0)
+
+
 def test_srgan_by_hand() -> None:
     objective = SRGANObjective()
     sample, judges = _plain_sample(), _plain_judges(objective)
