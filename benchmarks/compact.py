@@ -4,10 +4,11 @@
 
 Each face is degraded once, with a seed of its own. Compared are: the picture enlarged bicubically;
 Real-ESRGAN x4 and a resize; what a job does with Real-ESRGAN in a restorer's place; the compact
-restorer (``--weights``: the file that a training run wrote). Scores at 512 px:
+restorer (``--weights``: another file that a training run wrote). Scores at 512 px:
 PSNR, MS-SSIM, gradient error (mean difference of neighbours' differences, of 255), the latter two
 in place of LPIPS, which needs a backbone to download; distance of the mean colour of the face's
-middle (CIELAB); with ``--dlib`` the distance of dlib's face embeddings from the truth's.
+middle (CIELAB); with ``--identity`` the distance of dlib's 128 numbers from the truth's, by dlib
+itself (``pip install dlib-bin face-recognition-models``).
 ``--cache`` keeps the slow baselines' pictures between runs.
 """
 
@@ -21,10 +22,11 @@ import cv2
 import numpy as np
 import torch
 
-from restore_batch.models import compact, registry
+from restore_batch.models import compact, dlib_face, registry
 from restore_batch.models.base import Runtime
 from restore_batch.models.crops import CropOptions
 from restore_batch.models.face_upscaler import FaceByUpscaler
+from restore_batch.models.package_files import package_file
 from restore_batch.models.safe_load import load_state
 from restore_batch.models.train.data import face_files, read_face
 from restore_batch.models.train.degrade import Mixed, resize
@@ -66,7 +68,7 @@ def restorers(weights: Path | None) -> dict[str, Callable[[np.ndarray], np.ndarr
         made["realesrgan-x4plus, as restorer"] = lambda small: by_upscaler(
             [resize(small, SIDE_PX)], [float(len(small))]
         )[0]
-    state = load_state([weights] if weights else store.ensure(registry.card("compact")).paths)
+    state = load_state([weights] if weights else store.ensure(registry.card("compact-1")).paths)
     restorer = compact.CompactFaceRestorer(compact.network(state), Runtime(), CropOptions())
     made["compact"] = lambda small: restorer([resize(small, SIDE_PX)])[0]
     return made
@@ -87,10 +89,15 @@ def _colour_error(restored: np.ndarray, true: np.ndarray) -> float:
     return float(np.linalg.norm(means[0] - means[1]))
 
 
-def identity(folder: Path) -> Callable[[np.ndarray, np.ndarray], float]:
+def identity() -> Callable[[np.ndarray, np.ndarray], float]:
     """Distance of dlib's 128 numbers for two aligned faces: below 0.6 is the same person."""
     import dlib  # type: ignore[import-not-found]
 
+    file = dlib_face.CARD.sources[0][0]
+    weights = package_file(file.package or "", file.package_path or "")
+    if weights is None:
+        raise SystemExit(f"--identity needs the package {file.package}")
+    folder = weights.parent
     shape = dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat"))
     net = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
     box = dlib.rectangle(126, 150, 386, 410)
@@ -110,11 +117,11 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--sheet", type=Path, help="before, after and truth of every face")
-    parser.add_argument("--dlib", type=Path, help="folder of face_recognition_models' files")
+    parser.add_argument("--identity", action="store_true", help="measure it, with dlib")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--only", nargs="*", help="restorers, by the start of their names")
     arguments = parser.parse_args()
-    distance = identity(arguments.dlib) if arguments.dlib else None
+    distance = identity() if arguments.identity else None
     table: dict[str, list[dict[str, float]]] = {}
     rows: list[np.ndarray] = []
     chosen = restorers(arguments.weights)

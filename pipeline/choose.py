@@ -23,7 +23,7 @@ Role = Literal["detect", "restore", "background", "parse", "identity"]
 
 _BEST: Mapping[Role, tuple[str, ...]] = {
     "detect": ("retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn"),
-    "restore": ("gfpgan-1.4", "gfpgan-1.3", "gfpgan-1.2", "realesrgan-x4plus"),
+    "restore": ("gfpgan-1.4", "gfpgan-1.3", "gfpgan-1.2", "compact-1", "realesrgan-x4plus"),
     "background": ("realesrgan-x4plus",),
     "parse": ("parsenet", "bisenet"),
     "identity": ("arcface-ir-se50",),
@@ -167,12 +167,12 @@ def _auto(role: Role, job: Job, store: Store) -> Choice:
 
 
 def _fallback(role: Role, card: Card) -> str:
-    if role != "restore" or card.task == "restore":
-        return ""
     wanted = _BEST[role][0]
+    if role != "restore" or registry.family_of(card) is registry.family_of(registry.card(wanted)):
+        return ""
     return (
-        f"no face restorer is here, so faces are restored with {card.name};"
-        f" `restore-batch models pull {wanted}` brings GFP-GAN"
+        f"faces are restored with {card.name}, which invents nothing;"
+        f" `restore-batch models pull {wanted}` brings GFP-GAN, for faces of little detail"
     )
 
 

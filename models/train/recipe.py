@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from restore_batch.models.safe_load import SUFFIXES
 from restore_batch.models.train.degrade import Mixed, OldPrint
 from restore_batch.models.train.tone import Tone
 
@@ -27,12 +29,22 @@ Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _resolved(path: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("base_dir", ".")
     return Path(os.path.normpath(Path(base).absolute() / path.expanduser()))
 
 
+def _start(value: str, info: ValidationInfo) -> str:
+    is_path = "/" in value or os.sep in value or Path(value).suffix.lower() in SUFFIXES
+    return str(_resolved(Path(value), info)) if is_path else value
+
+
 Place = Annotated[Path, AfterValidator(_resolved)]
+Start = Annotated[str, BeforeValidator(_plain), AfterValidator(_start)]
 
 
 class Part(BaseModel):
@@ -50,8 +62,8 @@ class Network(Part):
     architecture: dict[str, Any] = Field(default_factory=dict)
     """The network's arguments; those left out have the family's defaults."""
 
-    start_from: Place | None = None
-    """Weights to start from; null: random ones."""
+    start_from: Start | None = None
+    """Weights to start from, a model's name or a file; null: random ones."""
 
 
 class Faces(Part):

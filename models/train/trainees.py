@@ -7,6 +7,7 @@ it learns (fresh noise, singular values that follow the weights) is dealt with h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -103,16 +104,22 @@ def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
     Raises UsageError for a family that cannot be trained, WeightsError for weights to start from
     that do not fit.
     """
-    from restore_batch.models.weights import load_state
-
     kind = _TRAINEES.get(chosen.family)
     if kind is None:
         raise UsageError(
             f"network.family: {chosen.family!r} cannot be trained; known are {', '.join(_TRAINEES)}"
         )
     family = next(family for family in registry.families() if family.name == chosen.family)
-    start = load_state([chosen.start_from]) if chosen.start_from and read_start else None
+    start = _start(chosen.start_from) if chosen.start_from and read_start else None
     net = family.network(start, **chosen.architecture)
     made = kind(net.requires_grad_(True))
     made.train()
     return made
+
+
+def _start(name_or_path: str) -> dict[str, torch.Tensor]:
+    from restore_batch.models.weights import Store, load_state
+
+    if Path(name_or_path).is_absolute():
+        return load_state([name_or_path])
+    return load_state(Store().ensure(registry.card(name_or_path)).paths)

@@ -16,6 +16,7 @@ from restore_batch.models.train.loading import Streams
 from restore_batch.models.train.recipe import Network
 from restore_batch.models.train.trainees import HiFaceGANTrainee, trainee
 from restore_batch.models.train.trainer import Trainer, signed
+from restore_batch.models.weights import Store
 
 from support import training
 
@@ -121,6 +122,14 @@ def test_training_goes_on_from_weights_that_are_given(tmp_path: Path) -> None:
     )
     for key, value in started.state_dict().items():
         assert torch.equal(value, first.average[key])
+
+
+def test_training_goes_on_from_a_model_by_its_name() -> None:
+    started = trainee(Network(family="compact", start_from="compact-1"))
+    published = load_state(Store(None, download=False).ensure(registry.card("compact-1")).paths)
+    assert started.bare_keys(started.state_dict()).keys() == published.keys()
+    for key, value in started.bare_keys(started.state_dict()).items():
+        assert torch.equal(value, published[key].float())
 
 
 def test_what_cannot_be_trained_is_refused_by_name() -> None:
