@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -33,23 +32,6 @@ SAMPLE = ROOT / "jobs" / "samples" / "video" / "home_movie.mp4"
 UNSAID_MATRIX = "color_space: unknown became smpte170m"
 FRAMES = 48
 FIVE_SEGMENTS = {"codec": "ffv1", "container": "mkv", "segment_s": 2.0, "deflicker": True}
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
-    pytest.importorskip("skimage")
-    with films_e2e.installed(tmp_path_factory.mktemp("small")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def weights_dir(installed: tuple[Path, dict[str, str]]) -> Path:
-    return installed[0]
-
-
-@pytest.fixture(scope="module")
-def env(installed: tuple[Path, dict[str, str]]) -> dict[str, str]:
-    return installed[1]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,23 +47,6 @@ FACES = {
     "two_audio_subs_chapters.mkv": [*range(120)],
     "vfr.mp4": [*range(90)],
 }
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
-    pytest.importorskip("skimage")
-    with films_e2e.installed(tmp_path_factory.mktemp("small")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def weights_dir(installed: tuple[Path, dict[str, str]]) -> Path:
-    return installed[0]
-
-
-@pytest.fixture(scope="module")
-def env(installed: tuple[Path, dict[str, str]]) -> dict[str, str]:
-    return installed[1]
 
 
 @pytest.mark.parametrize("scale", [1, 2])
