@@ -256,6 +256,9 @@ class Recipe(Part):
     discriminator_optimiser: Adam | None = None
     """How the discriminators learn; null: like the restorer."""
 
+    component_optimiser: Adam | None = None
+    """How the discriminators of parts of a face learn; null: like the others."""
+
     schedule: Schedule = Schedule()
     """How the learning rate changes."""
 

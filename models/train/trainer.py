@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from restore_batch.models.train.objectives import OBJECTIVES
 from restore_batch.models.train.recipe import Adam, Recipe, Schedule
 from restore_batch.models.train.trainees import Trainee, trainee
 from restore_batch.models.train.validate import Validator
+from restore_batch.models.train.verdicts import MAIN
 
 Watch = Callable[[int, dict[str, float]], None]
 
@@ -53,10 +55,10 @@ class Trainer:
         self.objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
         self.judges = judges or Judges(self.objective.discriminators(recipe.data[0].side_px))
         self.judges.to(self.device)
-        self.optimiser = adam(self.trainee, recipe.optimiser)
+        self.optimiser = adam([(self.trainee, recipe.optimiser)])
         rivals = self.judges.discriminators
         self.rival_optimiser = (
-            adam(rivals, recipe.discriminator_optimiser or recipe.optimiser)
+            adam([(net, settings_of(recipe, name)) for name, net in rivals.items()])
             if list(rivals.parameters())
             else None
         )
@@ -151,11 +153,9 @@ class Trainer:
         """One step on uint8 pictures (N, 3, S, S). Returns what reads its losses: waiting for the
         device at each step would slow a GPU down."""
         z, y = (signed(pictures, self.device) for pictures in (degraded, true))
-        for optimiser, settings in self._optimisers():
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * rate(
-                    self.recipe.schedule, self.step, self.recipe.run.steps
-                )
+        now = rate(self.recipe.schedule, self.step, self.recipe.run.steps)
+        for group, settings in self._groups():
+            group["lr"] = settings.learning_rate * now
         with mixed(self.device, self.recipe.run.precision):
             restored, pyramid = self._wrapped(z)
             seen = z if z.shape == y.shape else None
@@ -193,13 +193,11 @@ class Trainer:
             nn.utils.clip_grad_norm_(net.parameters(), settings.clip_norm)
         self.scaler.step(optimiser)
 
-    def _optimisers(self) -> Iterator[tuple[torch.optim.Optimizer, Adam]]:
-        yield self.optimiser, self.recipe.optimiser
+    def _groups(self) -> Iterator[tuple[dict[str, Any], Adam]]:
+        yield self.optimiser.param_groups[0], self.recipe.optimiser
         if self.rival_optimiser is not None:
-            yield (
-                self.rival_optimiser,
-                self.recipe.discriminator_optimiser or self.recipe.optimiser,
-            )
+            rivals = (settings_of(self.recipe, name) for name in self.judges.discriminators)
+            yield from zip(self.rival_optimiser.param_groups, rivals, strict=True)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -250,14 +248,25 @@ def device_of(recipe: Recipe) -> str:
     return wanted
 
 
-def adam(net: nn.Module, settings: Adam) -> torch.optim.AdamW:
-    """The optimiser of ``net``."""
+def adam(nets: Sequence[tuple[nn.Module, Adam]]) -> torch.optim.AdamW:
+    """One optimiser of several networks, each a group with its own settings."""
     return torch.optim.AdamW(
-        net.parameters(),
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
+        [
+            {
+                "params": list(net.parameters()),
+                "lr": settings.learning_rate,
+                "betas": settings.betas,
+                "weight_decay": settings.weight_decay,
+            }
+            for net, settings in nets
+        ]
     )
+
+
+def settings_of(recipe: Recipe, discriminator: str) -> Adam:
+    """How the discriminator of that name learns."""
+    others = recipe.discriminator_optimiser or recipe.optimiser
+    return others if discriminator == MAIN else recipe.component_optimiser or others
 
 
 def rate(schedule: Schedule, step: int, steps: int) -> float:

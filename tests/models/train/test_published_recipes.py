@@ -83,6 +83,9 @@ def test_gfpgans_lazily_regularised_discriminator_is_slowed_down_by_16_of_17() -
     assert recipe.discriminator_optimiser.learning_rate == pytest.approx(2e-3 * 16 / 17, rel=1e-3)
     assert recipe.discriminator_optimiser.betas[1] == pytest.approx(0.99 ** (16 / 17), abs=1e-6)
     assert recipe.run.ema == pytest.approx(0.5 ** (32 / 10_000), abs=1e-5)
+    assert recipe.component_optimiser is not None
+    assert recipe.component_optimiser.learning_rate == 2e-3
+    assert recipe.component_optimiser.betas == (0.9, 0.99)
     # 3x3 convolutions of 512 channels, equalised.
     assert recipe.optimiser.learning_rate == pytest.approx(2e-3 / (512 * 9) ** 0.5, rel=0.05)
 

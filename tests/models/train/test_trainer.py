@@ -10,9 +10,11 @@ from typing import Any
 import cv2
 import pytest
 import torch
+from torch import nn
 
 from restore_batch.errors import UsageError
 from restore_batch.models import gfpgan
+from restore_batch.models.train.base import Judges
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.recipe import Recipe, Schedule
 from restore_batch.models.train.trainer import Trainer, rate
@@ -247,6 +249,26 @@ def test_the_rate_follows_a_cosine_whether_or_not_the_run_sees_its_end() -> None
     seen = [rate(schedule, step, 250) for step in (0, 100, 150, 200)]
     assert seen == pytest.approx([1.0, 0.75, 0.5, 0.25])
     assert rate(schedule, 300, 400) == rate(schedule, 399, 400) == 0
+
+
+def test_discriminators_of_parts_of_a_face_learn_in_their_own_way(
+    tmp_path: Path, faces: Path
+) -> None:
+    settings = {
+        name: {"learning_rate": rate, "betas": [0.0, beta]}
+        for name, rate, beta in (
+            ("discriminator_optimiser", 3e-4, 0.9),
+            ("component_optimiser", 7e-4, 0.8),
+        )
+    }
+    recipe = training.recipe(tmp_path / "run", faces, **settings)
+    rivals = nn.ModuleDict({name: nn.Linear(2, 1) for name in ("main", "mouth")})
+    trainer = Trainer(recipe, Judges(rivals))
+    assert trainer.rival_optimiser is not None
+    groups = trainer.rival_optimiser.param_groups
+    assert [group["lr"] for group in groups] == [3e-4, 7e-4]
+    assert [group["betas"] for group in groups] == [(0.0, 0.9), (0.0, 0.8)]
+    assert groups[1]["params"][0] is rivals["mouth"].weight
 
 
 def test_gradients_are_clipped_to_the_length_given(tmp_path: Path, faces: Path) -> None:
