@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": ("cli_status:status", "Show what is done, failed and left of a job."),
     "retry": ("cli_run:retry", "Run a job again, with another try for what failed."),
     "models": ("cli_models:models", "List, fetch, check and add networks."),
+    "crops": ("cli_crops:crops", "Cut out faces, aligned, for training."),
     "train": ("cli_train:train", "Train a restorer on folders of good faces."),
     "doctor": ("cli_doctor:doctor", "Check this machine: Ray, GPU, memory, codecs, weights."),
     "schema": ("cli_plan:schema", "Print the JSON Schema of job files, for editors."),
