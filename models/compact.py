@@ -57,7 +57,9 @@ CARDS = (
         input_px=FACE_PX,
         limits=(
             "works at 256 px: finer detail passes through, none is made; very blurred faces stay"
-            " soft; knows frontal faces of 555 adults of our time: no children, no profiles"
+            " soft; knows frontal faces of 555 adults of our time: no children, no profiles. On 24"
+            " faces of others, GFP-GAN's mixed degradation: PSNR 28.4 dB (bicubic 25.4, Real-ESRGAN"
+            " 26.2), dlib distance to the truth 0.33 (0.38, 0.40; dlib also judged the training)"
         ),
     ),
 )
