@@ -10,7 +10,8 @@ archive: $(VENV)/.installed
 	$(BIN)/restore-batch run jobs/video.yaml
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	# One thread each: two processes with two threads each are slower than either alone.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
