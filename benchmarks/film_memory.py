@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +19,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-import psutil
-from peak_memory import sample
+from peak_memory import watch
 
 RATE, SIZE = 25, (640, 360)
 MOST = 1.10
@@ -74,17 +72,10 @@ def peak_bytes(film: Path, engine: str) -> int:
     }
     job.write_text(json.dumps(settings))
     program = Path(sys.executable).with_name("restore-batch")
-    child = subprocess.Popen([str(program), "run", str(job), "--quiet"])
-    root, peak = psutil.Process(child.pid), 0
-    while child.poll() is None:
-        try:
-            peak = max(peak, sum(sample(root).values()))
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.25)
-    if code := child.wait():
+    peak, code = watch([str(program), "run", str(job), "--quiet"])
+    if code:
         raise SystemExit(f"restore-batch ended with {code}")
-    return peak
+    return sum(peak.values())
 
 
 def main() -> int:

@@ -26,7 +26,8 @@ def sample(root: psutil.Process) -> dict[str, int]:
     return sizes
 
 
-def main(command: list[str]) -> int:
+def watch(command: list[str]) -> tuple[dict[str, int], int]:
+    """Run ``command``: the sizes by process when they were largest in all, and its exit code."""
     child = subprocess.Popen(command)
     root, peak = psutil.Process(child.pid), {}
     while child.poll() is None:
@@ -37,10 +38,15 @@ def main(command: list[str]) -> int:
         if sum(now.values()) > sum(peak.values()):
             peak = now
         time.sleep(0.25)
+    return peak, child.wait()
+
+
+def main(command: list[str]) -> int:
+    peak, code = watch(command)
     print(f"peak {sum(peak.values()) / 2**20:.0f} MiB over {len(peak)} processes")
     for name, size in sorted(peak.items(), key=lambda entry: -entry[1])[:6]:
         print(f"  {size / 2**20:7.0f} MiB  {name}")
-    return child.wait()
+    return code
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
-from restore_batch.jobs.durable import publish
+from restore_batch.jobs.durable import publish_copy
 from restore_batch.jobs.inputs import SourceFile, discover
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Unit
@@ -75,8 +74,16 @@ def collect_faces(
     there already is kept as it is. ``seen`` is called with each source. Raises UsageError for
     inputs that lead nowhere and where no detector is at hand.
     """
-    wanted = {"inputs": list(inputs), "output": str(output), "detect": {"model": detector}}
-    job = job_from_mapping(wanted)
+    job = job_from_mapping(
+        {
+            "inputs": list(inputs),
+            "output": str(output),
+            "detect": {"model": detector},
+            # Not used, so their weights need not be looked at.
+            "background": {"model": "none"},
+            "paste": {"mask": "feather"},
+        }
+    )
     choice = choose_models(LoadedJob(job), store_for(job), fetch=True)["detect"]
     if choice.ref is None:
         raise UsageError(f"no face detector is at hand; {choice.note}")
@@ -143,7 +150,6 @@ def _write(path: Path, rgb_hwc: np.ndarray) -> bool:
 
 
 def _write_index(path: Path, crops: Sequence[FaceCrop]) -> None:
-
     text = io.StringIO()
     rows = csv.DictWriter(text, [field.name for field in fields(FaceCrop)])
     rows.writeheader()
@@ -152,9 +158,4 @@ def _write_index(path: Path, crops: Sequence[FaceCrop]) -> None:
 
 
 def _publish(path: Path, content: bytes) -> None:
-    staged = path.with_name(f".{path.name}.tmp")
-    with staged.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    publish(staged, path)
+    publish_copy(io.BytesIO(content), path.with_name(f".{path.name}.tmp"), path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from restore_batch.errors import UsageError
 from restore_batch.models.train.recipe import Recipe
+from restore_batch.models.train.whole import whole
 
 _KEPT = 2
 _NAME = re.compile(r"step-(\d+)\.pt")
@@ -40,12 +40,8 @@ class Checkpoints:
         """Write ``state`` under its "step", whole or not at all; older ones are removed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"step-{state['step']:08d}.pt"
-        temporary = self._folder / ".step.tmp"
-        with temporary.open("wb") as file:
+        with whole(path) as file:
             torch.save({**state, "recipe": self._identity}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
         for old in self._all()[:-_KEPT]:
             old.unlink()
         return path

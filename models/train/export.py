@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from restore_batch.models.fingerprint import sha256_of
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.recipe import Recipe
+from restore_batch.models.train.whole import whole
 
 
 def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path:
@@ -27,12 +27,8 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in state.items()
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
+    with whole(path) as file:
         file.write(save(stored))  # metadata would be in another order each time
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     scores = recipe.output / "validation.csv"
     record = {
         "name": recipe.name,
@@ -45,5 +41,6 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         "size_bytes": path.stat().st_size,
         "recipe": recipe.model_dump(mode="json"),
     }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    with whole(path.with_suffix(".json")) as file:
+        file.write((json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
     return path

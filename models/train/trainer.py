@@ -167,7 +167,7 @@ class Trainer:
             apart = Sample(restored.detach(), y, seen)
             with mixed(self.device, self.recipe.run.precision):
                 rivals = self.objective.discriminator_loss(apart, self._judges, self.step)
-            settings = self.recipe.discriminator_optimiser or self.recipe.optimiser
+            settings = settings_of(self.recipe, MAIN)
             self._descend(self.rival_optimiser, self.judges.discriminators, rivals, settings)
         self.scaler.update()
         self.trainee.after_step()

@@ -92,16 +92,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def site() -> Iterator[Site]:
-    """A running server; gone at the end."""
-    pages: dict[str, Page] = {}
-    handler = type("Handler", (_Handler,), {"pages": pages})
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server on this machine; gone at the end."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield Site(f"http://127.0.0.1:{server.server_address[1]}", pages)
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def site() -> Iterator[Site]:
+    """A running server; gone at the end."""
+    pages: dict[str, Page] = {}
+    with serving(type("Handler", (_Handler,), {"pages": pages})) as address:
+        yield Site(address, pages)
