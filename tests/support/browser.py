@@ -45,8 +45,11 @@ async function watch(times) {
   seen.pictures = [];
   for (const time of times) {
     const sought = told("seeked");
+    // "seeked" may come before the picture: on a busy machine the last one is still shown.
+    const painted = new Promise(done => video.requestVideoFrameCallback(done));
     video.currentTime = time;
     await sought;
+    await painted;
     canvas.getContext("2d").drawImage(video, 0, 0, canvas.width, canvas.height);
     seen.pictures.push(canvas.toDataURL("image/png").split(",")[1]);
   }
