@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ _NAME = re.compile(r"step-(\d+)\.pt")
 # What may change between a run and its continuation: how long, where and how often, not what.
 _FREE: dict[str, bool | set[str]] = {
     "output": True,
+    "network": {"start_from"},  # read once, before the first step
     "run": {
         "steps", "device", "threads", "workers", "loaders",
         "checkpoint_every_steps", "log_every_steps",
@@ -34,7 +36,7 @@ class Checkpoints:
 
     def __init__(self, recipe: Recipe) -> None:
         self._folder = recipe.output / "checkpoints"
-        self._identity = recipe.model_dump_json(exclude=cast(Any, _FREE))
+        self._identity = _identity(recipe)
 
     def write(self, state: Mapping[str, Any]) -> Path:
         """Write ``state`` under its "step", whole or not at all; older ones are removed."""
@@ -71,3 +73,12 @@ class Checkpoints:
         if not self._folder.is_dir():
             return []
         return sorted(path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+def _identity(recipe: Recipe) -> str:
+    """What a continuation must have in common with the run: folders by their names alone, since
+    runs are moved with their faces to other machines."""
+    settings = recipe.model_dump(mode="json", exclude=cast(Any, _FREE))
+    for faces in settings["data"]:
+        faces["folders"] = [Path(folder).name for folder in faces["folders"]]
+    return json.dumps(settings)

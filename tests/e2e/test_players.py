@@ -104,7 +104,7 @@ def shown(film: Path, folder: Path, *options: str) -> list[int]:
     """The numbers on the pictures that mpv puts on its screen."""
     subprocess.run(
         [
-            program("mpv"), "--no-config", "--ao=null", "--untimed", "--vo=image",
+            program("mpv"), "--no-config", "--ao=null", "--untimed", "--framedrop=no", "--vo=image",
             "--vo-image-format=png", f"--vo-image-outdir={folder}", *options, str(film),
         ],
         check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300,

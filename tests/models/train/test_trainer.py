@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,21 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, faces: Path) 
     ):
         with pytest.raises(UsageError, match="another recipe"):
             trainer(**other).resume()
+
+
+def test_a_run_goes_on_where_it_and_its_faces_were_moved_to(tmp_path: Path, faces: Path) -> None:
+    Trainer(training.recipe(tmp_path / "run", faces)).run()
+    moved = tmp_path / "elsewhere" / faces.name
+    shutil.copytree(faces, moved)
+    (tmp_path / "run").rename(tmp_path / "elsewhere" / "run")
+    recipe = training.recipe(tmp_path / "elsewhere" / "run", moved, run=training.run(9))
+    trainer = Trainer(recipe)
+    assert trainer.resume()
+    assert trainer.run()
+    others = tmp_path / "others"
+    shutil.copytree(faces, others)
+    with pytest.raises(UsageError, match="another recipe"):
+        Trainer(training.recipe(tmp_path / "elsewhere" / "run", others)).resume()
 
 
 def test_measuring_changes_no_weight(tmp_path: Path, faces: Path) -> None:
