@@ -97,6 +97,7 @@ def test_a_system_call_hidden_behind_the_memo_is_named(tmp_path: Path) -> None:
         load_state([tmp_path / "a.pkl"])
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
 def test_a_torchscript_program_is_refused(tmp_path: Path) -> None:
     traced = torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2))
     traced.save(str(tmp_path / "a.pt"))
