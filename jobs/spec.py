@@ -152,7 +152,7 @@ class Restore(Section):
     compare: Annotated[tuple[System, ...], Strict(False)] = ()
     """Two or more restorers to put side by side instead of one model, such as [gfpgan, glean,
     {model: pulse, options: {…}}]: each writes its results to a folder of its name below output;
-    output/compare gets a contact sheet of every picture with faces."""
+    output/compare gets a contact sheet of every picture with faces and of every film."""
 
     min_identity: Annotated[float, Field(ge=-1, le=1)] | None = None
     """Cosine similarity between the restored and the original face below which the blend is

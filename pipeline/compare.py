@@ -111,25 +111,21 @@ def plan_comparison(
     items: tuple[Item, ...] = ()
     problems: list[Problem] = []
     systems: dict[str, Plan] = {}
-    for name, one in split(loaded).items():
-        try:
-            systems[name] = make_plan(one, store, fetch=fetch, items=items)
-        except JobFileError as error:
-            problems += error.problems
     try:
         # Against the folder of all results: one restorer's are no input of another.
         items = find_items(loaded, probed)
     except JobFileError as error:
         problems += error.problems
+    for name, one in split(loaded).items():
+        try:
+            systems[name] = make_plan(one, store, fetch=fetch, items=items)
+        except JobFileError as error:
+            problems += error.problems
     if problems:
         raise JobFileError(list(dict.fromkeys(problems)))
-    names = [(item.source.relative, ".jpg") for item in items]
-    return ComparisonPlan(
-        loaded,
-        items,
-        {name: replace(plan, items=items) for name, plan in systems.items()},
-        tuple(assign_outputs(names)),
-    )
+    planned = next(iter(systems.values())).items
+    names = [(item.source.relative, ".jpg") for item in planned]
+    return ComparisonPlan(loaded, planned, systems, tuple(assign_outputs(names)))
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -248,7 +244,7 @@ class _Joint:
     def absorb(self, part: Summary) -> None:
         """Bring the joint summary up to date with the current run's."""
         whole, before = self._summary, self._before
-        for count in ("done", "unchanged", "faces"):
+        for count in ("done", "unchanged", "faces", "segments", "segments_done"):
             setattr(whole, count, getattr(before, count) + getattr(part, count))
         for stage, seconds in part.busy.items():
             whole.busy[stage] = before.busy.get(stage, 0.0) + seconds

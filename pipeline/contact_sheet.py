@@ -1,4 +1,5 @@
-"""A contact sheet: for each face of a picture a row, the original first, then each restorer.
+"""A contact sheet: for each face of a picture, or moment of a film, a row, the original first,
+then each restorer.
 
 All cells of a row show the same square of the picture, at one size, so that the eye compares
 faces and not scales.
@@ -7,6 +8,7 @@ faces and not scales.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,7 +19,7 @@ from restore_batch.stages.media import Frame
 CELL_PX = 320
 FACES_SHOWN = 60
 """A JPEG is at most 65 500 px high; nobody compares hundreds of faces anyway."""
-_CONTEXT = 1.7
+CONTEXT = 1.7
 """Side of a cell over the longer side of the face's box: hair and chin show."""
 _GAP_PX = 8
 _HEAD_PX = 62
@@ -25,6 +27,15 @@ _TEXT_PX = 18
 _PAPER, _INK, _FAINT = (250, 250, 248), (20, 20, 20), (110, 110, 110)
 
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a sheet shows. ``captions``: a line under each row; ``columns``: label to one cell a
+    row, None where a restorer has no result."""
+
+    captions: Sequence[str]
+    columns: Mapping[str, Sequence[np.ndarray] | None]
 
 
 def face_cells(frame: Frame, boxes: Sequence[Box], source_wh: tuple[int, int]) -> list[np.ndarray]:
@@ -40,7 +51,7 @@ def face_cells(frame: Frame, boxes: Sequence[Box], source_wh: tuple[int, int]) -
 def _to_cell(box: Box, scale: float) -> np.ndarray:
     """(2, 3) matrix from pixels of a picture ``scale`` times the source to those of a cell."""
     left, top, right, bottom = box
-    side = max(_CONTEXT * max(right - left, bottom - top), 1.0)
+    side = max(CONTEXT * max(right - left, bottom - top), 1.0)
     zoom = CELL_PX / (side * scale)
     x, y = (
         # Box and matrix speak of pixel centres; distances are measured from pixels' edges.
@@ -50,17 +61,12 @@ def _to_cell(box: Box, scale: float) -> np.ndarray:
     return np.array([[zoom, 0, x], [0, zoom, y]])
 
 
-def draw(
-    title: str, sizes_px: Sequence[float], columns: Mapping[str, Sequence[np.ndarray] | None]
-) -> np.ndarray:
-    """The sheet, (H, W, 3) uint8.
-
-    ``sizes_px``: for each face its side in the source; ``columns``: label to one cell a face,
-    None where a restorer has no result.
-    """
+def draw(title: str, rows: Rows) -> np.ndarray:
+    """The sheet, (H, W, 3) uint8."""
+    columns, captions = rows.columns, rows.captions
     step = CELL_PX + _GAP_PX
     line = step + _TEXT_PX + _GAP_PX
-    size = (len(columns) * step + _GAP_PX, _HEAD_PX + len(sizes_px) * line)
+    size = (len(columns) * step + _GAP_PX, _HEAD_PX + len(captions) * line)
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
@@ -68,16 +74,16 @@ def draw(
     for number, (label, cells) in enumerate(columns.items()):
         x = _GAP_PX + number * step
         pen.text((x, _GAP_PX + _HEAD_PX // 2), _fitting(label, font, CELL_PX), _INK, font)
-        for row in range(len(sizes_px)):
+        for row in range(len(captions)):
             y = _HEAD_PX + row * line
             if cells is None:
                 pen.rectangle((x, y, x + CELL_PX - 1, y + CELL_PX - 1), outline=_FAINT)
                 pen.text((x + _GAP_PX, y + CELL_PX // 2), "no result", _FAINT, font)
             else:
                 sheet.paste(Image.fromarray(cells[row]), (x, y))
-    for row, face_px in enumerate(sizes_px):
+    for row, caption in enumerate(captions):
         y = _HEAD_PX + row * line + CELL_PX + _GAP_PX // 2
-        pen.text((_GAP_PX, y), f"face {row + 1}, {face_px:.0f} px", _FAINT, font)
+        pen.text((_GAP_PX, y), _fitting(caption, font, size[0]), _FAINT, font)
     return np.asarray(sheet)
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -22,7 +22,8 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import Result
 from restore_batch.jobs.results import Finished, Results
 from restore_batch.jobs.units import Unit, digest, unit_id
-from restore_batch.pipeline.contact_sheet import FACES_SHOWN, draw, face_cells
+from restore_batch.pipeline.contact_sheet import FACES_SHOWN, Rows, draw, face_cells
+from restore_batch.pipeline.film_moments import FilmMoments
 from restore_batch.pipeline.made_by import provenance_of
 from restore_batch.pipeline.plan import Item, Plan
 from restore_batch.stages.encode import Encode
@@ -38,7 +39,7 @@ _QUALITY = 90
 @dataclass(frozen=True)
 class Sheet:
     """One sheet to draw. ``results``: by column label, None where a restorer has none;
-    ``faces``: those of the picture, in pixels of the source."""
+    ``faces``: those of the picture, in pixels of the source; ``moments``: of a film."""
 
     unit: Unit
     title: str
@@ -46,6 +47,7 @@ class Sheet:
     faces: tuple[FaceRecord, ...]
     max_megapixels: float
     made_by: Provenance
+    moments: FilmMoments | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,10 @@ class Sheets:
         systems: Mapping[str, Plan],
         manifest: Manifest,
     ) -> None:
-        # A film has no single picture to put beside another.
-        self._items = [
-            (item, output) for item, output in zip(items, outputs, strict=True) if not item.is_film
-        ]
+        self._items = list(zip(items, outputs, strict=True))
         self._systems = systems
         self._manifest = manifest
+        self._moments = FilmMoments(next(iter(systems.values())))
         provenances = [provenance_of(plan.choices) for plan in systems.values()]
         self._made_by = Provenance(
             provenances[0].software,
@@ -96,6 +96,7 @@ class Sheets:
         workers = max(plan.share.workers for plan in self._systems.values())
         waiting: deque[Drawing] = deque()
         with ExitStack() as opened, ThreadPoolExecutor(workers, "sheets") as pool:
+            opened.callback(self._moments.close)
             found = {
                 name: opened.enter_context(Results(plan.output_dir))
                 for name, plan in self._systems.items()
@@ -123,7 +124,11 @@ class Sheets:
         if known is None:
             return None
         shas = {name: result and result.sha256 for name, result in results.items()}
-        key = digest({"version": _VERSION, "results": shas, "labels": self._labels})
+        plan = next(iter(self._systems.values()))
+        parts: dict[str, Any] = {"version": _VERSION, "results": shas, "labels": self._labels}
+        if item.is_film:
+            parts["shown"] = plan.film_key
+        key = digest(parts)
         unit = Unit(
             id=unit_id(known.source_sha256, output, key, ""),
             kind="photo",
@@ -137,19 +142,19 @@ class Sheets:
             FaceRecord(face.box_xyxy, face.landmarks_xy, face.score, face.restored)
             for face in known.faces
         )
-        plan = next(iter(self._systems.values()))
         paths = {
             self._labels[name]: self._systems[name].output_dir / item.output if result else None
             for name, result in results.items()
         }
         return Sheet(
-            unit, item.source.relative, paths, faces, plan.job.limits.max_megapixels, self._made_by
-        )
+            unit, item.source.relative, paths, faces, plan.job.limits.max_megapixels, self._made_by,
+            self._moments if item.is_film else None,
+        )  # fmt: skip
 
     def _settled(self, item: Item, sheet: Sheet, verify: bool) -> SheetOutcome | None:
         """What is known of a sheet without drawing it; when it must be drawn, None, and it is
         registered."""
-        if not sheet.faces:
+        if not (sheet.faces or sheet.moments):
             return SheetOutcome(item, "faceless")
         state = self._manifest.state_of(sheet.unit, verify=verify)
         if state == "done":
@@ -177,6 +182,23 @@ def draw_sheet(sheet: Sheet) -> Result:
 
     Raises MediaError, one line, when one of them cannot be read or the sheet not be written.
     """
+    if sheet.moments is not None:
+        title, rows = sheet.title, sheet.moments.rows(sheet.unit.source, sheet.results)
+    else:
+        title, rows = _faces_of(sheet)
+    rgb_hwc = draw(title, rows)
+    encode = Encode(_QUALITY, provenance=sheet.made_by)
+    chunk = Chunk(
+        sheet.unit, pasted=(Frame(rgb_hwc),), meta=PhotoMeta("jpeg"), records=(sheet.faces,)
+    )
+    (reply,) = encode([chunk])
+    if isinstance(reply, Failure) or reply.artifact is None:
+        raise MediaError(getattr(reply, "message", f"{sheet.unit.output}: no file was written"))
+    made = reply.artifact
+    return Result(made.staged_path, made.size_bytes, made.sha256, made.width, made.height)
+
+
+def _faces_of(sheet: Sheet) -> tuple[str, Rows]:
     by_size = sorted(sheet.faces, key=lambda face: -_side_px(face))
     shown = set(map(id, by_size[:FACES_SHOWN]))
     faces = [face for face in sheet.faces if id(face) in shown]
@@ -195,16 +217,8 @@ def draw_sheet(sheet: Sheet) -> Result:
         if path is not None:
             result, _, _ = read(str(path), math.inf)
             columns[label] = face_cells(result, boxes, source_wh)
-    rgb_hwc = draw(title, [_side_px(face) for face in faces], columns)
-    encode = Encode(_QUALITY, provenance=sheet.made_by)
-    chunk = Chunk(
-        sheet.unit, pasted=(Frame(rgb_hwc),), meta=PhotoMeta("jpeg"), records=(sheet.faces,)
-    )
-    (reply,) = encode([chunk])
-    if isinstance(reply, Failure) or reply.artifact is None:
-        raise MediaError(getattr(reply, "message", f"{sheet.unit.output}: no file was written"))
-    made = reply.artifact
-    return Result(made.staged_path, made.size_bytes, made.sha256, made.width, made.height)
+    captions = [f"face {row}, {_side_px(face):.0f} px" for row, face in enumerate(faces, 1)]
+    return title, Rows(captions, columns)
 
 
 def _side_px(face: FaceRecord) -> float:

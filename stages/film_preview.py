@@ -13,7 +13,7 @@ from restore_batch.jobs.units import Kind
 from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.detect import Detect
 from restore_batch.stages.film_index import MOST_BYTES
-from restore_batch.stages.film_source import read_film
+from restore_batch.stages.film_source import read_frame
 from restore_batch.stages.film_work import FilmIndex, IndexWork, Reading
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video_index import VideoIndex
@@ -49,23 +49,26 @@ class Preview(Stage):
         whole = film.whole
         if whole is None or work.preview_s is None:
             raise TypeError("a preview needs the index of the whole film")
-        places = np.unique(np.linspace(0, whole.count - 1, _LOOKS + 2).astype(int)[1:-1])
-        counts = [self._faces(chunk.unit.source, whole, int(place)) for place in places]
-        length = work.preview_s / float(whole.facts.time_base_s)
-        span = densest(whole, [int(place) for place in places], counts, length)
+        span = self.stretch(chunk.unit.source, whole, work.preview_s)
         segments = cut_segments(whole, work.segment_s, MOST_BYTES, work.context_frames, span=span)
         return replace(chunk, index=FilmIndex(film.facts, segments))
+
+    def stretch(self, source: str, whole: VideoIndex, preview_s: float) -> range:
+        """The frames of the preview of so many seconds."""
+        places = np.unique(np.linspace(0, whole.count - 1, _LOOKS + 2).astype(int)[1:-1])
+        counts = [self._faces(source, whole, int(place)) for place in places]
+        length = preview_s / float(whole.facts.time_base_s)
+        return densest(whole, [int(place) for place in places], counts, length)
 
     def _faces(self, source: str, whole: VideoIndex, place: int) -> float:
         """Faces of one frame, large ones counting a little more; 0 where it cannot be read."""
         if self.detect is None:
             return 0.0
-        (look,) = cut_segments(whole, 1.0, MOST_BYTES, 0, span=range(place, place + 1))
         try:
-            (seen,) = read_film(source, whole.facts, look, self.reading)
+            frame = read_frame(source, whole, place, self.reading)
         except MediaError:
             return 0.0
-        (faces,) = self.detect.find([seen.frame])
+        (faces,) = self.detect.find([frame])
         side = float(min(whole.facts.width, whole.facts.height))
         return sum(1.0 + min(1.0, face.side_px / side) for face in faces)
 

@@ -15,8 +15,10 @@ from restore_batch.stages.frame_folder import (
     find_sequence,
     index_frames,
 )
+from restore_batch.stages.media import Frame
 from restore_batch.stages.video_index import VideoIndex, index_video, probe_video
 from restore_batch.stages.video_read import SegmentReader
+from restore_batch.stages.video_segments import cut_segments
 from restore_batch.stages.video_types import Segment, VideoFacts, VideoFrame
 
 _NUMBERED = re.compile(r"%0?\d*d")
@@ -46,6 +48,13 @@ def read_film(
     return SegmentReader(
         source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
     )
+
+
+def read_frame(source: str, index: VideoIndex, number: int, reading: Reading) -> Frame:
+    """The frame of that number, counted from 0, upright. Raises MediaError."""
+    (look,) = cut_segments(index, 1.0, 1, 0, span=range(number, number + 1))
+    (seen,) = read_film(source, index.facts, look, reading)
+    return seen.frame
 
 
 def _is_numbered(source: str) -> bool:

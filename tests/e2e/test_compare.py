@@ -18,9 +18,12 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.results import Results
 from restore_batch.pipeline.compare import ComparisonSummary
 from restore_batch.pipeline.contact_sheet import CELL_PX
+from restore_batch.pipeline.film_moments import MOMENTS
 
 from support import data, small_systems
 from support.archive import checksums, cli, face, scene, write_job
+from support.clips import clip
+from support.films_e2e import moving_face
 
 PAIR = ["small-gfpgan", "small-srgan"]
 FACES = {"album/a.png", "b.jpg"}
@@ -260,6 +263,23 @@ def test_a_second_run_is_refused_while_any_folder_is_taken(job: Path, taken: str
     with Manifest.open(job.parent / "out" / taken), pytest.raises(OutputLockedError, match=taken):
         rb.run(job)
     assert run(job).exit_code == 0
+
+
+def test_films_are_compared_moment_by_moment(tmp_path: Path, weights_dir: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, picture in (("face.mp4", moving_face()), ("none.mkv", None)):
+        clip(tmp_path / "in" / name, frames=20, size=(144, 108), picture=picture, audio=["aac"])
+    job = write_job(tmp_path / "job.yaml", **sections(weights_dir, compare=PAIR))
+    summary = run(job, overrides=["video.segment_s=0.4"])
+    assert (summary.done, summary.exit_code, summary.sheets, summary.without_faces) == (4, 0, 2, 0)
+    assert summary.segments == summary.segments_done == 8
+    assert summary.faces >= 36
+    out = tmp_path / "out"
+    sheet = Image.open(out / "compare" / "face.jpg")
+    assert 3 * CELL_PX < sheet.width < 3.2 * CELL_PX
+    assert MOMENTS * CELL_PX < sheet.height < MOMENTS * 1.15 * CELL_PX
+    again = run(job, overrides=["video.segment_s=0.4"])
+    assert (again.done, again.unchanged, again.sheets, again.sheets_unchanged) == (0, 4, 0, 2)
 
 
 def test_on_error_stop_ends_the_whole_comparison(job: Path) -> None:

@@ -15,12 +15,13 @@ from restore_batch.errors import JobFileError
 from restore_batch.jobs.source import job_from_mapping, json_schema, load_job
 from restore_batch.jobs.spec import System
 from restore_batch.pipeline.compare import ComparisonPlan
-from restore_batch.pipeline.contact_sheet import CELL_PX, draw, face_cells
+from restore_batch.pipeline.contact_sheet import CELL_PX, Rows, draw, face_cells
 from restore_batch.pipeline.driver import Summary
 from restore_batch.pipeline.plan import Plan
 from restore_batch.stages.media import Frame
 
 from support import small_systems
+from support.clips import clip
 from support.pixels import smooth_picture
 
 PAIR = ["small-gfpgan", "small-srgan"]
@@ -168,6 +169,22 @@ def test_a_comparison_and_a_plain_job_agree_on_what_a_result_depends_on(
     assert plan.systems[PAIR[0]].face_key == plain.face_key
 
 
+def test_films_are_planned_with_what_restores_them_and_alone_in_a_preview(
+    tmp_path: Path, weights_dir: Path
+) -> None:
+    path = write(tmp_path, f"  compare: {PAIR}\n", weights_dir)
+    clip(tmp_path / "in" / "b.mp4", frames=4)
+    plan = rb.plan(path)
+    assert isinstance(plan, ComparisonPlan)
+    assert plan.sheets == ("a.jpg", "b.jpg")
+    for one in plan.systems.values():
+        assert {"index", "film", "join"} <= {stage.name for stage in one.graph.stages}
+    preview = rb.plan(path, overrides=["video.preview_s=1"])
+    assert isinstance(preview, ComparisonPlan)
+    assert preview.sheets == ("b.jpg",)
+    assert [item.source.relative for item in preview.items] == ["b.mp4"]
+
+
 def test_results_of_one_restorer_are_no_input_of_another(tmp_path: Path, weights_dir: Path) -> None:
     path = write(tmp_path, f"  compare: {PAIR}\n", weights_dir)
     path.write_text(path.read_text().replace("inputs: [in]", "inputs: [.]"))
@@ -220,7 +237,8 @@ def test_a_sheet_has_a_row_for_each_face_and_a_column_for_each_restorer() -> Non
     def cells(level: int) -> list[np.ndarray]:
         return [np.full((CELL_PX, CELL_PX, 3), level + i, np.uint8) for i in (0, 1)]
 
-    sheet = draw("a.png", [30, 40], {"original": cells(40), "gfpgan": cells(140), "glean": None})
+    columns = {"original": cells(40), "gfpgan": cells(140), "glean": None}
+    sheet = draw("a.png", Rows(["face 1", "face 2"], columns))
     height, width, _ = sheet.shape
     assert 3 * CELL_PX < width < 3.2 * CELL_PX
     assert 2 * CELL_PX < height < 2.6 * CELL_PX
@@ -238,4 +256,5 @@ def test_a_sheet_has_a_row_for_each_face_and_a_column_for_each_restorer() -> Non
 def test_names_that_no_font_holds_and_long_ones_are_drawn() -> None:
     cell = [np.zeros((CELL_PX, CELL_PX, 3), np.uint8)]
     for title in ("家族 写真\n.png", "x" * 500, "\udce9.jpg"):
-        assert draw(title, [10], {"original": cell, title: cell}).shape[1] < 2.2 * CELL_PX
+        sheet = draw(title, Rows([title], {"original": cell, title: cell}))
+        assert sheet.shape[1] < 2.2 * CELL_PX
