@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from restore_batch.errors import UsageError
+from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
@@ -29,7 +30,6 @@ __all__ = [
     "InputsError",
     "SourceFile",
     "discover",
-    "is_numbered",
 ]
 
 
@@ -51,8 +51,6 @@ VIDEO_SUFFIXES = _suffixes(
     "vob webm wmv wtv xvid y4m"
 )
 MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
-
-_NUMBERED = re.compile(r"%0?\d*d")
 
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
@@ -217,11 +215,6 @@ def _is_visible(name: str) -> bool:
 # --- local files -------------------------------------------------------------------------------
 
 
-def is_numbered(source: str) -> bool:
-    """Whether a source is a folder of numbered pictures: ``reel/frame_%06d.png``."""
-    return _NUMBERED.search(PurePath(source).name) is not None
-
-
 def _numbered(entry: str, output_real: str | None) -> Iterator[_Found]:
     """One film: the pictures of a folder, named by the pattern of their numbers."""
     folder, real = Path(entry).parent, os.path.realpath(Path(entry).parent)
@@ -240,7 +233,7 @@ def _numbered(entry: str, output_real: str | None) -> Iterator[_Found]:
 
 def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
     entry = os.path.abspath(entry)  # noqa: PTH100 - pathlib would keep ".."
-    if is_numbered(entry) and not os.path.lexists(entry):
+    if is_numbered(entry):
         yield from _numbered(entry, output_real)
         return
     root: str = entry

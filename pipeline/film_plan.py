@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.durable import sha256_of
-from restore_batch.jobs.inputs import VIDEO_SUFFIXES, is_numbered
+from restore_batch.jobs.inputs import VIDEO_SUFFIXES
+from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
 from restore_batch.pipeline.choose import Choice, Role

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path, PurePath
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.numbered import follows, is_numbered
 from restore_batch.stages.film_work import Reading
 from restore_batch.stages.frame_folder import (
     FrameSequence,
@@ -21,20 +21,19 @@ from restore_batch.stages.video_read import SegmentReader
 from restore_batch.stages.video_segments import cut_segments
 from restore_batch.stages.video_types import Segment, VideoFacts, VideoFrame
 
-_NUMBERED = re.compile(r"%0?\d*d")
 _FINEST_RATE = 1001
 
 
 def probe_film(source: str, frame_rate: float) -> VideoFacts:
     """What its header says. ``frame_rate``: of numbered pictures. Raises MediaError."""
-    if _is_numbered(source):
+    if is_numbered(source):
         return index_frames(_sequence(source), _rate(frame_rate)).facts
     return probe_video(source)
 
 
 def index_film(source: str, frame_rate: float) -> VideoIndex:
     """Every frame of it. Raises MediaError."""
-    if _is_numbered(source):
+    if is_numbered(source):
         return index_frames(_sequence(source), _rate(frame_rate))
     return index_video(source)
 
@@ -43,7 +42,7 @@ def read_film(
     source: str, facts: VideoFacts, segment: Segment, reading: Reading
 ) -> Iterable[VideoFrame]:
     """The frames of a segment, one for each of its timestamps."""
-    if _is_numbered(source):
+    if is_numbered(source):
         return SequenceReader(_sequence(source), facts, segment)
     return SegmentReader(
         source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
@@ -57,25 +56,16 @@ def read_frame(source: str, index: VideoIndex, number: int, reading: Reading) ->
     return seen.frame
 
 
-def _is_numbered(source: str) -> bool:
-    return _NUMBERED.search(PurePath(source).name) is not None
-
-
 def _sequence(source: str) -> FrameSequence:
     try:
         found = find_sequence(Path(source).parent)
     except OSError as error:
         raise MediaError(f"{source}: {error.strerror or error}") from None
-    if found is None or not _matches(found.names[0], PurePath(source).name):
+    if found is None or not follows(found.names[0], PurePath(source).name):
         raise MediaError(
             f"{source}: expected a folder of pictures that are named so, and of no others"
         )
     return found
-
-
-def _matches(name: str, pattern: str) -> bool:
-    before, after = _NUMBERED.split(pattern, maxsplit=1)
-    return re.fullmatch(rf"{re.escape(before)}\d+{re.escape(after)}", name) is not None
 
 
 def _rate(frame_rate: float) -> Fraction:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.numbered import NUMBERED_SUFFIXES
 from restore_batch.stages import photo_read, photo_write
 from restore_batch.stages.film_frames import LOST, like_first
 from restore_batch.stages.media import Frame, PhotoMeta
@@ -30,7 +31,6 @@ from restore_batch.stages.video_types import (
 
 __all__ = ["FrameFolderWriter", "FrameSequence", "SequenceReader", "find_sequence", "index_frames"]
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
 _SRGB = ColourTags(primaries=1, transfer=13, matrix=0, full_range=True)
 
@@ -64,7 +64,7 @@ def find_sequence(folder: Path) -> FrameSequence | None:
     kinds = set()
     for path in sorted(folder.iterdir()):
         suffix = path.suffix.lower()
-        if suffix not in PICTURE_SUFFIXES or path.name.startswith(".") or not path.is_file():
+        if suffix not in NUMBERED_SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
         match = _NUMBERED.fullmatch(path.stem)
         if match is None or int(match["number"]) in found:
@@ -198,8 +198,8 @@ class FrameFolderWriter:
 
     def __init__(self, folder: Path, digits: int = 6, suffix: str = ".png") -> None:
         """Creates the folder. Raises ValueError for a suffix no sequence is written with."""
-        if suffix.lower() not in PICTURE_SUFFIXES or digits < 1:
-            known = ", ".join(sorted(PICTURE_SUFFIXES))
+        if suffix.lower() not in NUMBERED_SUFFIXES or digits < 1:
+            known = ", ".join(sorted(NUMBERED_SUFFIXES))
             raise ValueError(f"frames as {suffix!r} with {digits} digits: expected one of {known}")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
