@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from restore_batch.errors import MediaError
 from restore_batch.pipeline.contact_sheet import CONTEXT, Box, Rows, face_cells
 from restore_batch.pipeline.plan import Plan
 from restore_batch.stages.detect import Detect
+from restore_batch.stages.film_faces import square
 from restore_batch.stages.film_frames_out import INDEX_NAME
 from restore_batch.stages.film_preview import Preview
 from restore_batch.stages.film_source import index_film, read_frame
@@ -22,6 +25,8 @@ from restore_batch.stages.video_index import VideoIndex
 
 MOMENTS = 8
 _AS_WRITTEN = Reading(deinterlace="never")
+_Place = tuple[Box, tuple[int, int]]
+"""A box and the size of the frame that it lies in."""
 
 
 class FilmMoments:
@@ -56,18 +61,26 @@ class FilmMoments:
             if self._detect is not None and not self._is_open:
                 self._detect.open(self._context)
                 self._is_open = True
-            whole = index_film(source, self._video.frame_rate)
-            span = self._span(source, whole)
-            numbers = _spread(span)
-            seen = [self._look(source, whole, number) for number in numbers]
-            columns: dict[str, Sequence[np.ndarray] | None] = {
-                "original": [cell for cell, _, _ in seen]
-            }
-            size = whole.facts.width, whole.facts.height
-            boxes = [box for _, box, _ in seen]
-            for label, path in results.items():
-                columns[label] = self._of_result(path, numbers, span, boxes, size) if path else None
-            return Rows([caption for _, _, caption in seen], columns)
+            return self._rows(source, results)
+
+    def _rows(self, source: str, results: Mapping[str, Path | None]) -> Rows:
+        whole = index_film(source, self._video.frame_rate)
+        span = self._span(source, whole)
+        numbers = _spread(span)
+        original = _Opened(source, whole, self._reading, whole.facts.upright_aspect)
+        seen = [self._look(original, number) for number in numbers]
+        columns: dict[str, Sequence[np.ndarray] | None] = {
+            "original": [cell for cell, _, _ in seen]
+        }
+        for label, path in results.items():
+            columns[label] = None
+            if path is not None:
+                result = self._open_result(path, whole, len(span))
+                columns[label] = [
+                    _cell(result.frame(number - span.start), *place)
+                    for number, (_, place, _) in zip(numbers, seen, strict=True)
+                ]
+        return Rows([caption for _, _, caption in seen], columns)
 
     def _span(self, source: str, whole: VideoIndex) -> range:
         """The frames that were restored: of a preview only some."""
@@ -76,38 +89,50 @@ class FilmMoments:
         preview = Preview(self._detect, self._reading)
         return preview.stretch(source, whole, self._video.preview_s)
 
-    def _look(self, source: str, whole: VideoIndex, number: int) -> tuple[np.ndarray, Box, str]:
-        frame = read_frame(source, whole, number, self._reading)
+    def _look(self, film: _Opened, number: int) -> tuple[np.ndarray, _Place, str]:
+        frame = film.frame(number)
         faces = self._detect.find([frame])[0] if self._detect is not None else ()
-        shown_s = float((int(whole.pts[number]) - int(whole.pts[0])) * whole.facts.time_base_s)
-        caption = clock(shown_s)
+        pts = film.index.pts
+        caption = clock(float(int(pts[number] - pts[0]) * film.index.facts.time_base_s))
         box = _middle(frame)
         if faces:
             largest = max(faces, key=lambda face: face.side_px)
             box = largest.box_xyxy
             caption += f", face {largest.side_px:.0f} px"
-        (cell,) = face_cells(frame, [box], (frame.width, frame.height))
-        return cell, box, caption
+        place = box, (frame.width, frame.height)
+        return _cell(frame, *place), place, caption
 
-    def _of_result(
-        self,
-        path: Path,
-        numbers: Sequence[int],
-        span: range,
-        boxes: Sequence[Box],
-        source_wh: tuple[int, int],
-    ) -> list[np.ndarray]:
-        source = str(path.with_name("frame_%06d.png") if path.name == INDEX_NAME else path)
+    def _open_result(self, path: Path, whole: VideoIndex, count: int) -> _Opened:
+        is_folder = path.name == INDEX_NAME
+        source = str(path.with_name("frame_%06d.png") if is_folder else path)
         index = index_film(source, self._video.frame_rate)
-        if index.count != len(span):
+        if index.count != count:
             raise MediaError(
-                f"{path}: has {index.count} frames, expected {len(span)}; remove it and run again"
+                f"{path}: has {index.count} frames, expected {count}; remove it and run again"
             )
-        cells = []
-        for number, box in zip(numbers, boxes, strict=True):
-            frame = read_frame(source, index, number - span.start, _AS_WRITTEN)
-            cells += face_cells(frame, [box], source_wh)
-        return cells
+        # Pictures cannot say that their pixels are not square.
+        facts = whole.facts if is_folder else index.facts
+        return _Opened(source, index, _AS_WRITTEN, facts.upright_aspect)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A film whose frames can be asked for. ``aspect``: of its pixels."""
+
+    source: str
+    index: VideoIndex
+    reading: Reading
+    aspect: Fraction
+
+    def frame(self, number: int) -> Frame:
+        """With square pixels, as it is shown."""
+        read = read_frame(self.source, self.index, number, self.reading)
+        return square(read, float(self.aspect))
+
+
+def _cell(frame: Frame, box: Box, source_wh: tuple[int, int]) -> np.ndarray:
+    (cell,) = face_cells(frame, [box], source_wh)
+    return cell
 
 
 def clock(seconds: float) -> str:

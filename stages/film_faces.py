@@ -54,11 +54,11 @@ def find_faces(
     """
 
     def look(video_frame: VideoFrame) -> tuple[np.ndarray, tuple[Face, ...], str]:
-        square = _square(video_frame.frame, pixel_aspect)
+        frame = square(video_frame.frame, pixel_aspect)
         try:
-            return square.rgb_hwc, find(square), ""
+            return frame.rgb_hwc, find(frame), ""
         except Exception as error:  # one frame must not cost a film its result
-            return square.rgb_hwc, (), f"{type(error).__name__}: {error}"
+            return frame.rgb_hwc, (), f"{type(error).__name__}: {error}"
 
     follower = SteadyFaces()
     found: list[tuple[Face, ...]] = []
@@ -81,7 +81,7 @@ def find_faces(
     return FilmFaces(upright, tracks, cuts, tuple(faults))
 
 
-def _square(frame: Frame, pixel_aspect: float) -> Frame:
+def square(frame: Frame, pixel_aspect: float) -> Frame:
     """The frame in 8 bits and square pixels: what detectors were trained on."""
     rgb = frame.rgb_hwc
     if rgb.dtype == np.uint16:

@@ -99,6 +99,26 @@ def test_the_largest_face_is_shown_with_its_size(tmp_path: Path) -> None:
     assert max(apart) < 25
 
 
+@pytest.mark.parametrize("video", [{}, {"output": "frames"}], ids=str)
+def test_pixels_that_are_not_square_are_shown_as_players_show_them(
+    tmp_path: Path, video: dict[str, Any]
+) -> None:
+    def disc(number: int) -> np.ndarray:
+        y, x = np.mgrid[: SIZE[1], : SIZE[0]]
+        inside = (2 * (x - 31.5)) ** 2 + (y - 23.5) ** 2 < 18**2
+        return np.repeat(np.where(inside, 220, 30)[..., None], 3, axis=2).astype(np.uint8)
+
+    film = made(tmp_path, picture=disc, sample_aspect=Fraction(2))
+    plan, result = restored(tmp_path, **video)
+    rows = FilmMoments(plan).rows(str(film), {"done": result})
+    for cells in rows.columns.values():
+        assert cells is not None
+        bright = cells[0].mean(axis=2) > 125
+        wide, high = bright.any(axis=0).sum(), bright.any(axis=1).sum()
+        assert wide == pytest.approx(high, rel=0.06)
+        assert high == pytest.approx(CELL_PX * 36 / 48, rel=0.06)
+
+
 def test_a_film_of_one_frame_has_one_moment(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     film = clip(tmp_path / "in" / "film.mp4", frames=1, size=SIZE, picture=shade)
