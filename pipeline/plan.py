@@ -153,7 +153,11 @@ def make_plan(
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
     if job.video.preview_s is not None:
-        found = tuple(item for item in found if item.is_film)
+        films = tuple(item for item in found if item.is_film)
+        if found and not films:
+            text = "a preview is of films, and the inputs hold none; run without it"
+            raise JobFileError([loaded.problem("video.preview_s", text)])
+        found = films
     with_films = any(item.is_film for item in found)
     graph = Graph(_stages(job, choices, with_films=with_films))
     keys = keys_of(job, choices, graph, share)

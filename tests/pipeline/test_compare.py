@@ -185,6 +185,12 @@ def test_films_are_planned_with_what_restores_them_and_alone_in_a_preview(
     assert [item.source.relative for item in preview.items] == ["b.mp4"]
 
 
+def test_a_preview_of_photos_alone_is_refused(tmp_path: Path, weights_dir: Path) -> None:
+    path = write(tmp_path, f"  model: {PAIR[0]}\n", weights_dir)
+    with pytest.raises(JobFileError, match=r"video\.preview_s: a preview is of films"):
+        rb.plan(path, overrides=["video.preview_s=1"])
+
+
 def test_results_of_one_restorer_are_no_input_of_another(tmp_path: Path, weights_dir: Path) -> None:
     path = write(tmp_path, f"  compare: {PAIR}\n", weights_dir)
     path.write_text(path.read_text().replace("inputs: [in]", "inputs: [.]"))
