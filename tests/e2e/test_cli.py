@@ -223,7 +223,12 @@ def test_two_runs_on_one_output_are_refused(job: Path) -> None:
     deadline = time.monotonic() + 60
     while not (lock.exists() and lock.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    second = cli("run", job)
+    # Held, so that it cannot be done before the second has begun.
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = cli("run", job)
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert f"process {first.pid}" in second.stderr
     assert first.wait(timeout=400) == 0
