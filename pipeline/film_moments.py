@@ -16,7 +16,7 @@ from restore_batch.pipeline.contact_sheet import CONTEXT, Box, Rows, face_cells
 from restore_batch.pipeline.plan import Plan
 from restore_batch.stages.detect import Detect
 from restore_batch.stages.film_faces import square
-from restore_batch.stages.film_frames_out import INDEX_NAME
+from restore_batch.stages.film_frames_out import INDEX_NAME, pictures_of
 from restore_batch.stages.film_preview import Preview
 from restore_batch.stages.film_source import index_film, read_frame
 from restore_batch.stages.film_work import Reading
@@ -104,7 +104,7 @@ class FilmMoments:
 
     def _open_result(self, path: Path, whole: VideoIndex, count: int) -> _Opened:
         is_folder = path.name == INDEX_NAME
-        source = str(path.with_name("frame_%06d.png") if is_folder else path)
+        source = pictures_of(path) if is_folder else str(path)
         index = index_film(source, self._video.frame_rate)
         if index.count != count:
             raise MediaError(

@@ -76,7 +76,8 @@ class Sheets:
         self._items = list(zip(items, outputs, strict=True))
         self._systems = systems
         self._manifest = manifest
-        self._moments = FilmMoments(next(iter(systems.values())))
+        self._plan = next(iter(systems.values()))  # they differ in their restorers alone
+        self._moments = FilmMoments(self._plan)
         provenances = [provenance_of(plan.choices) for plan in systems.values()]
         self._made_by = Provenance(
             provenances[0].software,
@@ -124,10 +125,9 @@ class Sheets:
         if known is None:
             return None
         shas = {name: result and result.sha256 for name, result in results.items()}
-        plan = next(iter(self._systems.values()))
         parts: dict[str, Any] = {"version": _VERSION, "results": shas, "labels": self._labels}
         if item.is_film:
-            parts["shown"] = plan.film_key
+            parts["shown"] = self._plan.film_key
         key = digest(parts)
         unit = Unit(
             id=unit_id(known.source_sha256, output, key, ""),
@@ -147,8 +147,8 @@ class Sheets:
             for name, result in results.items()
         }
         return Sheet(
-            unit, item.source.relative, paths, faces, plan.job.limits.max_megapixels, self._made_by,
-            self._moments if item.is_film else None,
+            unit, item.source.relative, paths, faces, self._plan.job.limits.max_megapixels,
+            self._made_by, self._moments if item.is_film else None,
         )  # fmt: skip
 
     def _settled(self, item: Item, sheet: Sheet, verify: bool) -> SheetOutcome | None:

@@ -21,6 +21,11 @@ INDEX_NAME = "frames.json"
 _OURS = re.compile(r"frame_\d{6,}\.png|frames\.json")
 
 
+def pictures_of(index: Path) -> str:
+    """The pictures beside such an index, as a film that can be read."""
+    return str(index.with_name("frame_%06d.png"))
+
+
 def write_frames(source: str, work: JoinWork, staged: Path) -> Artifact:
     """Publish the pictures of all parts; their index is the artifact, to be committed last.
 
