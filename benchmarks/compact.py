@@ -22,16 +22,18 @@ import cv2
 import numpy as np
 import torch
 
-from restore_batch.models import compact, dlib_face, registry
+from restore_batch.models import registry
 from restore_batch.models.base import Runtime
-from restore_batch.models.crops import CropOptions
-from restore_batch.models.face_upscaler import FaceByUpscaler
-from restore_batch.models.package_files import package_file
-from restore_batch.models.safe_load import load_state
-from restore_batch.models.train.data import face_files, read_face
-from restore_batch.models.train.degrade import Mixed, resize
+from restore_batch.models.families import compact
+from restore_batch.models.families import dlib as dlib_face
+from restore_batch.models.running.crops import CropOptions
+from restore_batch.models.running.face_upscaler import FaceByUpscaler
+from restore_batch.models.train.data.degrade import Mixed, resize
+from restore_batch.models.train.data.pairs import face_files, read_face
 from restore_batch.models.train.validate import compare, write_grid
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.packages import package_file
+from restore_batch.models.weights.safe_load import load_state
+from restore_batch.models.weights.store import Store
 
 SIDE_PX = 512
 _SEED = 2101_04061

@@ -1,13 +1,13 @@
-"""Whether two versions of the package give the same bytes: lists of checksums, and their difference.
+"""Whether two versions of the package give the same bytes: checksums, and their difference.
 
     python benchmarks/same_bytes.py record before.txt          # with one version installed
     PYTHONPATH=other python benchmarks/same_bytes.py record after.txt
     python benchmarks/same_bytes.py compare before.txt after.txt
 
-Each line of a list is a result's SHA-256, or the reason why there is none, with what the run warned
-of. Restored are the sample archive and film as ``make archive`` does it, and the photos and films of
-the test data (``RESTORE_BATCH_TEST_DATA``, by default ``../shared``) at scale 1 where they are there;
-all with the local engine, whose one worker takes them in the order of their names.
+Each line of a list is a result's SHA-256, or the reason why there is none, or a warning. Restored
+are the sample archive and film as ``make archive`` does it, and the photos and films of the test
+data (``RESTORE_BATCH_PHOTOS``, ``RESTORE_BATCH_VIDEO``, by default below ``../shared``) at scale 1
+where they are there; all with the local engine and one worker.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from typing import Any
 import restore_batch as rb
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("RESTORE_BATCH_TEST_DATA", ROOT.parent / "shared"))
+SHARED = ROOT.parent / "shared"
+PHOTOS = Path(os.environ.get("RESTORE_BATCH_PHOTOS", SHARED / "photos"))
+VIDEO = Path(os.environ.get("RESTORE_BATCH_VIDEO", SHARED / "video"))
 LOCAL = {"engine.kind": "local", "engine.workers": 1}
 
 
@@ -31,10 +33,11 @@ def jobs() -> Iterator[tuple[str, str | dict[str, Any], Mapping[str, object]]]:
     """(name, job, overrides) of everything that is restored."""
     for name in ("archive", "video"):
         yield name, str(ROOT / "jobs" / f"{name}.yaml"), LOCAL
-    for name in ("photos/pose", "photos/odd", "photos/portraits", "photos/old", "video"):
-        if (DATA / name).is_dir():
-            job = {"inputs": [str(DATA / name)], "background": {"scale": 1}}
-            yield f"data/{name}", job, LOCAL
+    photos = [PHOTOS / name for name in ("pose", "odd", "portraits", "old")]
+    for folder in (*photos, VIDEO):
+        if folder.is_dir():
+            job = {"inputs": [str(folder)], "background": {"scale": 1}}
+            yield f"data/{folder.name}", job, LOCAL
 
 
 def record(list_path: Path) -> None:
@@ -50,7 +53,9 @@ def record(list_path: Path) -> None:
                 if path.is_file() and ".restore-batch" not in path.parts:
                     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
                     lines.write(f"{name} {path.relative_to(output)} {sha256}\n")
-            failed = [f"failed in {stage}: {source}: {why}" for source, stage, why in summary.failed]
+            failed = [
+                f"failed in {stage}: {source}: {why}" for source, stage, why in summary.failed
+            ]
             warned = [f"warned: {source}: {text}" for source, text in summary.warned]
             for text in sorted([*failed, *warned]):
                 lines.write(f"{name} {text.replace(str(output), 'OUTPUT')}\n")

@@ -25,17 +25,17 @@ import av
 import numpy as np
 
 from restore_batch.models import registry
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.store import Store
 from restore_batch.stages import steadiness
 from restore_batch.stages.base import WorkerContext
-from restore_batch.stages.detect import Detect
-from restore_batch.stages.face_motion import FaceFollower
+from restore_batch.stages.faces.detect import Detect
+from restore_batch.stages.faces.steady.cuts import is_cut, signature
+from restore_batch.stages.faces.steady.motion import FaceFollower
+from restore_batch.stages.faces.steady.smoothing import smooth
+from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link
+from restore_batch.stages.faces.steady.tremor import calm
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
-from restore_batch.stages.shot_cuts import is_cut, signature
-from restore_batch.stages.smooth_landmarks import smooth
-from restore_batch.stages.track import GAP_FRAMES, Tracks, link
-from restore_batch.stages.tremor import calm
 
 CROP_PX = 128
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from restore_batch.errors import RestoreBatchError
+from restore_batch.files import publish, sha256_of
 from restore_batch.jobs.database import (
     connect,
     connect_reading,
@@ -28,7 +29,6 @@ from restore_batch.jobs.database import (
     transaction,
     unpacked,
 )
-from restore_batch.jobs.durable import publish, sha256_of
 from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.records import Result
 from restore_batch.jobs.units import Unit

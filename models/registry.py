@@ -1,6 +1,6 @@
-"""Which models there are: the families of this folder and those other packages add.
+"""Which models there are: the families of this package and those other packages add.
 
-A family is found by scanning the modules of this package for ``FAMILY`` or ``FAMILIES``, then
+A family is found by scanning the modules of ``families`` for ``FAMILY`` or ``FAMILIES``, then
 the entry points of the group ``restore_batch.models`` (each names a Family or several). Listing
 imports no torch; :func:`build` is where weights and code meet.
 """
@@ -43,11 +43,10 @@ def families() -> tuple[Family, ...]:
 
 
 def _own() -> Iterable[Family]:
-    package = importlib.import_module("restore_batch.models")
+    package = importlib.import_module("restore_batch.models.families")
     names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
     for name in names:
-        if name != "registry":
-            yield from _declared(importlib.import_module(f"{package.__name__}.{name}"))
+        yield from _declared(importlib.import_module(f"{package.__name__}.{name}"))
 
 
 def _declared(module: ModuleType) -> Iterable[Family]:
@@ -135,7 +134,7 @@ def build(ref: ModelRef, runtime: Runtime, weights_dir: Path | None = None) -> A
     ``weights_dir`` is where this node keeps weights, for when ``ref.paths`` do not exist on it.
     Raises WeightsError when the file is absent, changed since planning, or another network's.
     """
-    from restore_batch.models.weights import Store, load_state
+    from restore_batch.models.weights.store import Store, load_state
 
     family = family_of(ref.card)
     chosen = options(ref.card, ref.options)

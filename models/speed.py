@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from restore_batch.models import weight_cache
 from restore_batch.models.base import Card, Runtime
+from restore_batch.models.weights import cache as weight_cache
 
 _FACES_A_BATCH = 8
 _PICTURE_PX = 1024

@@ -17,17 +17,17 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Unit
 from restore_batch.models import registry
 from restore_batch.models.base import Restorer, Runtime
-from restore_batch.pipeline.compare import ComparisonPlan
-from restore_batch.pipeline.driver import Summary
-from restore_batch.pipeline.plan import Plan, make_stages
-from restore_batch.pipeline.progress import Quiet
+from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.compare.comparison import ComparisonPlan
+from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.plan.plan import Plan, make_stages
 from restore_batch.pipeline.session import RunOptions, plan_job, run_job, store_for
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
     import torch
 
-    from restore_batch.pipeline.worker import StageChain
+    from restore_batch.pipeline.engine.chain import StageChain
 
 JobLike = str | Path | Job | Mapping[str, Any]
 
@@ -77,9 +77,9 @@ def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _chain(options_json: str) -> StageChain:
-    from restore_batch.pipeline.graph import Graph
-    from restore_batch.pipeline.resources import share_out, this_machine
-    from restore_batch.pipeline.worker import StageChain
+    from restore_batch.pipeline.engine.chain import StageChain
+    from restore_batch.pipeline.plan.graph import Graph
+    from restore_batch.pipeline.plan.resources import share_out, this_machine
     from restore_batch.stages.base import WorkerContext
 
     options = json.loads(options_json)
@@ -100,7 +100,7 @@ def load_restorer(model: str, *, device: str = "cpu", **options: Any) -> Restore
     Its weights are downloaded when they are not here. Raises UsageError for another kind of
     model, WeightsError or LicenceError when the weights cannot be had.
     """
-    from restore_batch.models.weights import Store
+    from restore_batch.models.weights.store import Store
 
     card = registry.card(model)
     if card.task != "restore":
@@ -119,7 +119,7 @@ def load_network(
     from the keys and shapes. Raises WeightsError when the state is not of that family.
     """
     from restore_batch.errors import WeightsError
-    from restore_batch.models.weights import load_state
+    from restore_batch.models.weights.store import load_state
 
     tensors = load_state([state]) if isinstance(state, str | Path) else state
     for known in registry.families():

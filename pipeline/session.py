@@ -13,10 +13,14 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.results import folders
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
-from restore_batch.models.weights import Store
-from restore_batch.pipeline.compare import ComparisonPlan, open_comparison, plan_comparison
-from restore_batch.pipeline.driver import Run, Summary, Watcher
-from restore_batch.pipeline.plan import Plan, make_plan
+from restore_batch.models.weights.store import Store
+from restore_batch.pipeline.compare.comparison import (
+    ComparisonPlan,
+    open_comparison,
+    plan_comparison,
+)
+from restore_batch.pipeline.drive.run import Run, Summary, Watcher
+from restore_batch.pipeline.plan.plan import Plan, make_plan
 
 Progress = Callable[..., None]
 

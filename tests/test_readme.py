@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from restore_batch.pipeline import model_table
+from restore_batch.pipeline.cli import model_table
 
 from support.data import ROOT
 

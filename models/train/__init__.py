@@ -1,1 +1,4 @@
-"""Training: objectives, data, the loop, and recipes."""
+"""Training: recipes, trainees, the loop, checkpoints and validation.
+
+Objectives are in ``losses``, pictures and their degradation in ``data``. Not here: starting
+processes on several machines, which ``pipeline.training`` does."""

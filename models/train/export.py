@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from restore_batch.models.fingerprint import sha256_of
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.whole import whole
+from restore_batch.models.weights.fingerprint import sha256_of
 
 
 def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path:

@@ -21,9 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from restore_batch.models.safe_load import SUFFIXES
-from restore_batch.models.train.degrade import Mixed, OldPrint
-from restore_batch.models.train.tone import Tone
+from restore_batch.models.train.data.degrade import Mixed, OldPrint
+from restore_batch.models.train.data.tone import Tone
+from restore_batch.models.weights.safe_load import SUFFIXES
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]

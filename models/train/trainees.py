@@ -118,7 +118,7 @@ def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
 
 
 def _start(name_or_path: str) -> dict[str, torch.Tensor]:
-    from restore_batch.models.weights import Store, load_state
+    from restore_batch.models.weights.store import Store, load_state
 
     if Path(name_or_path).is_absolute():
         return load_state([name_or_path])

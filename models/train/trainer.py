@@ -17,18 +17,18 @@ import torch
 from torch import nn
 
 from restore_batch.errors import UsageError
-from restore_batch.models.crops import mixed
 from restore_batch.models.nets.layout import channels_last
-from restore_batch.models.train.base import Judges, Losses, Sample
+from restore_batch.models.running.crops import mixed
 from restore_batch.models.train.checkpoint import Checkpoints
 from restore_batch.models.train.crew import Crew
 from restore_batch.models.train.curves import Curve
-from restore_batch.models.train.loading import Streams, batches
-from restore_batch.models.train.objectives import OBJECTIVES
+from restore_batch.models.train.data.loading import Streams, batches
+from restore_batch.models.train.losses.base import Judges, Losses, Sample
+from restore_batch.models.train.losses.objectives import OBJECTIVES
+from restore_batch.models.train.losses.verdicts import MAIN
 from restore_batch.models.train.recipe import Adam, Recipe, Schedule
 from restore_batch.models.train.trainees import Trainee, trainee
 from restore_batch.models.train.validate import Validator
-from restore_batch.models.train.verdicts import MAIN
 
 Watch = Callable[[int, dict[str, float]], None]
 

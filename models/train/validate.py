@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import torch
 
-from restore_batch.models.train import pixel, structure
 from restore_batch.models.train.curves import Curve
-from restore_batch.models.train.data import FacePairs, face_files
-from restore_batch.models.train.loading import degradations
+from restore_batch.models.train.data.loading import degradations
+from restore_batch.models.train.data.pairs import FacePairs, face_files
+from restore_batch.models.train.losses import pixel, structure
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.trainees import Trainee
 

@@ -16,9 +16,9 @@ import restore_batch as rb
 from restore_batch.errors import OutputLockedError
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.results import Results
-from restore_batch.pipeline.compare import ComparisonSummary
-from restore_batch.pipeline.contact_sheet import CELL_PX
-from restore_batch.pipeline.film_moments import MOMENTS
+from restore_batch.pipeline.compare.comparison import ComparisonSummary
+from restore_batch.pipeline.compare.contact_sheet import CELL_PX
+from restore_batch.pipeline.compare.film_moments import MOMENTS
 
 from support import data, small_systems
 from support.archive import checksums, cli, face, scene, write_job

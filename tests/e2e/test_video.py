@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import restore_batch as rb
-from restore_batch.pipeline.driver import Summary
-from restore_batch.stages.video_types import ColourTags
+from restore_batch.pipeline.drive.run import Summary
+from restore_batch.stages.video.types import ColourTags
 
 from support import films_e2e
 from support.archive import checksums, cli, command, write_job

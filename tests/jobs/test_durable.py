@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from restore_batch.jobs import durable
-from restore_batch.jobs.durable import publish, publish_copy, sha256_of
+from restore_batch import files as durable
+from restore_batch.files import publish, publish_copy, sha256_of
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.units import Unit
 

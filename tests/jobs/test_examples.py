@@ -15,9 +15,10 @@ from PIL import Image
 
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.source import load_job
-from restore_batch.models import codeformer, registry
-from restore_batch.models.weights import Store
-from restore_batch.pipeline.choose import choose_models
+from restore_batch.models import registry
+from restore_batch.models.families import codeformer
+from restore_batch.models.weights.store import Store
+from restore_batch.pipeline.plan.choose import choose_models
 
 from support.archive import cli
 from support.data import ROOT

@@ -15,7 +15,7 @@ from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.source import load_job
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.store import Store
 
 from support.clips import decoded
 from support.data import ROOT

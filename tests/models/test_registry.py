@@ -14,7 +14,7 @@ import torch
 from restore_batch.errors import UsageError, WeightsError
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.store import Store
 
 from support import toy_model
 

@@ -14,7 +14,7 @@ import av.filter
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from restore_batch.stages.video_types import ColourTags
+from restore_batch.stages.video.types import ColourTags
 
 from support.clip_sound import add_audio, add_subtitles
 

@@ -13,11 +13,11 @@ import av
 import numpy as np
 
 from restore_batch.stages.media import Frame
-from restore_batch.stages.video_format import VideoWish, resolve_format
-from restore_batch.stages.video_index import index_video
-from restore_batch.stages.video_join import JoinReport, Part, join
-from restore_batch.stages.video_types import ColourTags, VideoFacts, VideoFormat
-from restore_batch.stages.video_write import PartWriter
+from restore_batch.stages.video.format import VideoWish, resolve_format
+from restore_batch.stages.video.index import index_video
+from restore_batch.stages.video.join import JoinReport, Part, join
+from restore_batch.stages.video.types import ColourTags, VideoFacts, VideoFormat
+from restore_batch.stages.video.write import PartWriter
 
 from support.clips import decoded, frame_number
 

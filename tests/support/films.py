@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from restore_batch.stages.video_index import VideoIndex, index_video
+from restore_batch.stages.video.index import VideoIndex, index_video
 
 from support.clips import decoded
 

@@ -35,7 +35,7 @@ from restore_batch.models.base import (
     StateDict,
     WeightFile,
 )
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.store import Store
 
 from support import small_systems
 from support.archive import command, face, scene

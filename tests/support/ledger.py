@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from restore_batch.jobs.durable import publish_copy
+from restore_batch.files import publish_copy
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.records import FaceRow, Result
 from restore_batch.jobs.units import Unit, unit_id

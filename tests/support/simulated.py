@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from restore_batch.pipeline.executor import (
+from restore_batch.pipeline.engine.scheduler import (
     ALONE_AFTER_LOSSES,
     CALLS_PER_WORKER,
     Parcel,
@@ -19,7 +19,7 @@ from restore_batch.pipeline.executor import (
     Returned,
     WorkerGone,
 )
-from restore_batch.pipeline.graph import Group
+from restore_batch.pipeline.plan.graph import Group
 from restore_batch.stages.base import Stage
 from restore_batch.stages.media import Chunk, Failure
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
-from restore_batch.models import gfpgan, glean, hifacegan, pulse, registry, srgan
+from restore_batch.models import registry
 from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
-from restore_batch.models.weights import Store
+from restore_batch.models.families import gfpgan, glean, hifacegan, pulse, srgan
+from restore_batch.models.weights.store import Store
 
 _FREE = Licence("small-free", "Small Free Licence", commercial=True)
 _GLEAN = glean.FAMILIES[0]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.stages.video_types import ColourTags
+from restore_batch.stages.video.types import ColourTags
 
 from support.clips import CODECS, attachment, clip, decoded, frame_number, numbered_picture
 from support.ffprobe import audio_sha256, probe

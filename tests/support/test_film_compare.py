@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from restore_batch.stages.video_types import ColourTags
+from restore_batch.stages.video.types import ColourTags
 
 from support.clips import clip, numbered_picture
 from support.ffprobe import ffmpeg

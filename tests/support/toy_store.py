@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from restore_batch.models.base import Card, WeightFile
-from restore_batch.models.download import Patience
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.download import Patience
+from restore_batch.models.weights.store import Store
 
 from support import toy_model
 from support.web import Page, Site

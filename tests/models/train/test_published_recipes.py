@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from restore_batch.models import registry
-from restore_batch.models.train.objectives import OBJECTIVES
+from restore_batch.models.train.losses.objectives import OBJECTIVES
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.trainer import rate
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from restore_batch.models.train.objectives import OBJECTIVES
+from restore_batch.models.train.losses.objectives import OBJECTIVES
 from restore_batch.models.train.recipe import Recipe
 
 from support.data import ROOT

@@ -11,12 +11,12 @@ import torch
 from restore_batch.errors import UsageError
 from restore_batch.models import registry
 from restore_batch.models.nets.spade import SpectralConv2d
-from restore_batch.models.safe_load import load_state
-from restore_batch.models.train.loading import Streams
+from restore_batch.models.train.data.loading import Streams
 from restore_batch.models.train.recipe import Network
 from restore_batch.models.train.trainees import HiFaceGANTrainee, trainee
 from restore_batch.models.train.trainer import Trainer, signed
-from restore_batch.models.weights import Store
+from restore_batch.models.weights.safe_load import load_state
+from restore_batch.models.weights.store import Store
 
 from support import training
 

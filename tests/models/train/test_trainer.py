@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from restore_batch.errors import UsageError
-from restore_batch.models import gfpgan
-from restore_batch.models.train.base import Judges
+from restore_batch.models.families import gfpgan
 from restore_batch.models.train.curves import read_curve
+from restore_batch.models.train.losses.base import Judges
 from restore_batch.models.train.recipe import Recipe, Schedule
 from restore_batch.models.train.trainer import Trainer, rate
 

@@ -1,0 +1,92 @@
+"""From a recipe to batches: which faces a step is trained on, and who makes the pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, face_files
+from restore_batch.models.train.recipe import Degradations, Recipe
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Streams(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The recipe's folders, each a stream of pairs; ``every`` says which step takes from which."""
+
+    streams: Sequence[FacePairs]
+    every: Sequence[int]
+
+    @classmethod
+    def of(cls, recipe: Recipe, shrinks: int = 1) -> Streams:
+        """The streams of a recipe, whose degraded pictures are ``1 / shrinks`` of the true ones'
+        size. Raises UsageError for folders without faces."""
+        chosen = degradations(recipe.degradations)
+        streams = [
+            FacePairs(
+                face_files(faces.folders, faces.exclude),
+                faces.side_px,
+                chosen,
+                seed=recipe.run.seed + 1000 * number,
+                length=recipe.run.steps * recipe.run.batch,
+                tone=recipe.degradations.tone,
+                jitter=Jitter() if recipe.degradations.jitter else None,
+                shrinks=shrinks,
+            )
+            for number, faces in enumerate(recipe.data)
+        ]
+        return cls(streams, [faces.every for faces in recipe.data])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.streams))
+
+    def __getitem__(self, place: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pair (stream, index)."""
+        stream, index = place
+        return self.streams[stream][index]
+
+    def places(self, step: int, batch: int) -> list[tuple[int, int]]:
+        """The pairs of ``step``, (stream, index) each, in a batch of ``batch``."""
+        stream = next(
+            (i for i in range(len(self.every) - 1, 0, -1) if (step + 1) % self.every[i] == 0), 0
+        )
+        return [(stream, step * batch + slot) for slot in range(batch)]
+
+
+def degradations(chosen: Degradations) -> list[tuple[float, Degradation]]:
+    """The degradations of a recipe and their weights."""
+    both: list[tuple[float, Degradation]] = [
+        (chosen.mixed, chosen.mixed_options),
+        (chosen.old_print, chosen.old_print_options),
+    ]
+    return [(weight, degrade) for weight, degrade in both if weight > 0]
+
+
+def batches(
+    streams: Streams, recipe: Recipe, first_step: int, share: range | None = None
+) -> Generator[Batch]:
+    """The batches from ``first_step`` to the last: (degraded, true), each (N, 3, S, S) uint8.
+
+    With ``share`` only those pairs of each batch.
+    """
+    mine = slice(None) if share is None else slice(share.start, share.stop)
+
+    class Places:
+        def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+            for step in range(first_step, recipe.run.steps):
+                yield streams.places(step, recipe.run.batch)[mine]
+
+    loader = DataLoader(
+        streams,
+        batch_sampler=Places(),  # type: ignore[arg-type]
+        num_workers=recipe.run.loaders,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=False,
+        # Loaders draw no chance of their own: drawing a base seed here would change the run's.
+        generator=torch.Generator().manual_seed(0),
+    )
+    yield from loader

@@ -1,0 +1,217 @@
+"""The folder of downloaded weights: ``<folder>/<card>/<stem>.safetensors`` with a record beside.
+
+What arrives is checked, read safely, and kept as safetensors, which maps into memory without
+being parsed. ``<stem>.safetensors.json`` records where it came from and both checksums: the
+published file's and the kept file's. Files appear by rename and under a lock, so that many
+workers of one node may start at once; a reader needs no lock and no right to write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from restore_batch.errors import WeightsError
+from restore_batch.models.base import Card, WeightFile
+from restore_batch.models.weights.fingerprint import sha256_of
+from restore_batch.models.weights.safe_load import read_state
+
+_LOCK_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one kept file.
+
+    ``origin*``: the file that was downloaded or added, as it was. ``published``: its checksum is
+    the published one; None where none was published. ``sha256``, ``size_bytes``, ``mtime_ns``:
+    of the safetensors file made of it.
+    """
+
+    card: str
+    licence: str
+    origin: str
+    origin_url: str
+    origin_size_bytes: int
+    origin_sha256: str
+    published: bool | None
+    date: str
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+
+def default_folder() -> Path:
+    """$RESTORE_BATCH_WEIGHTS_DIR, else restore-batch in $XDG_CACHE_HOME or ~/.cache."""
+    chosen = os.environ.get("RESTORE_BATCH_WEIGHTS_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "restore-batch"
+
+
+def entry_path(folder: Path, card: Card, file: WeightFile) -> Path:
+    """Where the safetensors form of ``file`` is kept."""
+    return folder / card.name / f"{Path(file.filename).stem}.safetensors"
+
+
+def published_sha256(file: WeightFile) -> str | None:
+    """The published checksum, or as much of it as the name holds: by the convention of torch's
+    model zoo, ``name-<8 hex digits>.pth`` ends in the first digits of the file's sha256."""
+    in_name = re.search(r"-([0-9a-f]{8})\.(pth|pt)$", file.filename)
+    return file.sha256 or (in_name.group(1) if in_name else None)
+
+
+def is_published(file: WeightFile, sha256: str) -> bool | None:
+    """Whether ``sha256`` is the published one; None where none was published."""
+    expected = published_sha256(file)
+    return None if expected is None else sha256.startswith(expected)
+
+
+def record_path(entry: Path) -> Path:
+    return entry.with_name(entry.name + ".json")
+
+
+def read_record(entry: Path) -> Record | None:
+    """The record beside ``entry``; None where there is none."""
+    where = record_path(entry)
+    try:
+        return Record(**json.loads(where.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError):
+        raise WeightsError(
+            f"{where} is damaged; delete it with {entry.name} and fetch the weights again"
+        ) from None
+
+
+def keep(
+    entry: Path, origin: Path, card: Card, file: WeightFile, *, url: str, origin_name: str = ""
+) -> Record:
+    """Convert ``origin`` and put it at ``entry`` with its record; call it under :func:`locked`.
+
+    Raises WeightsError when ``origin`` is no safe weight file.
+    """
+    from safetensors.torch import save_file
+
+    state = read_state(origin)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    origin_sha256 = sha256_of(origin)
+    for leftover in entry.parent.glob(".*.tmp"):  # of a process that died under the lock
+        leftover.unlink(missing_ok=True)
+    with _temporary(entry) as temporary:
+        # Tied tensors share memory, which safetensors refuses; the copy unties them.
+        save_file(
+            {key: tensor.clone().contiguous() for key, tensor in state.items()},
+            temporary,
+            metadata={"format": "pt", "origin": file.filename, "origin_sha256": origin_sha256},
+        )
+        _sync(temporary)
+        kept_sha256 = sha256_of(temporary)
+        # A reader believes an entry only with its record, so the old one goes first.
+        record_path(entry).unlink(missing_ok=True)
+        temporary.replace(entry)
+    seen = entry.stat()
+    record = Record(
+        card=card.name,
+        licence=card.licence.key,
+        origin=origin_name or file.filename,
+        origin_url=url,
+        origin_size_bytes=origin.stat().st_size,
+        origin_sha256=origin_sha256,
+        published=is_published(file, origin_sha256),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        sha256=kept_sha256,
+        size_bytes=seen.st_size,
+        mtime_ns=seen.st_mtime_ns,
+    )
+    _write_record(entry, record)
+    return record
+
+
+def check(entry: Path, *, fully: bool = False) -> Record:
+    """The record of ``entry`` once the file agrees with it.
+
+    Size and modification time are compared; the checksum when they say the file was touched
+    (a copied cache has new times), or when ``fully``. Raises WeightsError when it is damaged.
+    """
+    record = read_record(entry)
+    if record is None:
+        raise WeightsError(f"{entry} has no record of its origin; delete it and fetch it again")
+    repair = f"run `restore-batch models pull {record.card}` to fetch it again"
+    try:
+        seen = entry.stat()
+    except OSError:
+        raise WeightsError(f"{entry} is missing; {repair}") from None
+    if seen.st_size != record.size_bytes:
+        raise WeightsError(
+            f"{entry} is damaged: {seen.st_size} bytes, {record.size_bytes} recorded; {repair}"
+        )
+    if fully or seen.st_mtime_ns != record.mtime_ns:
+        if sha256_of(entry, fresh=fully) != record.sha256:
+            raise WeightsError(f"{entry} is damaged: not the recorded checksum; {repair}")
+        if seen.st_mtime_ns != record.mtime_ns:
+            record = replace(record, mtime_ns=seen.st_mtime_ns)
+            with contextlib.suppress(OSError):  # a read-only cache pays the checksum each time
+                _write_record(entry, record)
+    return record
+
+
+@contextlib.contextmanager
+def locked(folder: Path, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Hold the folder against other processes; the system frees it when the holder dies."""
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise WeightsError(
+            f"{folder} cannot be written ({error.strerror}); "
+            "set RESTORE_BATCH_WEIGHTS_DIR to a folder that can"
+        ) from None
+    try:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise WeightsError(
+                        f"another process has held {folder} for {timeout_s:.0f} s; is it stuck?"
+                    ) from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_record(entry: Path, record: Record) -> None:
+    where = record_path(entry)
+    with _temporary(where) as temporary:
+        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+        _sync(temporary)
+        temporary.replace(where)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    path = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,85 @@
+"""The command line. Commands are imported when they are called: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from restore_batch import __version__
+from restore_batch.errors import RestoreBatchError
+
+_COMMANDS = {
+    "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
+    "plan": ("plan:plan", "Show what a run would do, without doing it."),
+    "status": ("status:status", "Show what is done, failed and left of a job."),
+    "retry": ("run:retry", "Run a job again, with another try for what failed."),
+    "models": ("models:models", "List, fetch, check and add networks."),
+    "crops": ("crops:crops", "Cut out faces, aligned, for training."),
+    "train": ("train:train", "Train a restorer on folders of good faces."),
+    "doctor": ("doctor:doctor", "Check this machine: Ray, GPU, memory, codecs, weights."),
+    "schema": ("plan:schema", "Print the JSON Schema of job files, for editors."),
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        found: Any = getattr(
+            importlib.import_module(f"restore_batch.pipeline.cli.{module}"), attribute
+        )
+        return found  # type: ignore[no-any-return]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and name not in _COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, _COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(_COMMANDS)}"
+            raise click.UsageError(f"no command {name!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="restore-batch")
+def cli() -> None:
+    """Restore old photos in bulk: faces, background, metadata, resumable.
+
+    Start with `restore-batch plan jobs/archive.yaml`, then `run` the same file.
+    """
+
+
+def main() -> None:
+    """Entry point: every error a user can meet is one line (or one a mistake), no traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"restore-batch: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except RestoreBatchError as error:
+        for line in str(error).splitlines():
+            click.echo(line if error.exit_code == 2 else f"restore-batch: {line}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,157 @@
+"""``restore-batch plan`` and ``schema``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from restore_batch.pipeline.plan.estimate import Estimate
+    from restore_batch.pipeline.plan.plan import Item, Plan
+
+_ITEMS_SHOWN = 20
+
+
+@click.command()
+@click.argument("job", type=click.Path())
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for `run`.")
+@click.option("--all", "show_all", is_flag=True, help="List every file, not just the first ones.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--measure", is_flag=True, help="Restore a few frames of a film to tell the time.")
+def plan(
+    job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool, measure: bool
+) -> None:
+    """Show what a run of JOB would do: files, models, workers, disk, rough time."""
+    from restore_batch.jobs.source import load_job
+    from restore_batch.pipeline.compare.comparison import ComparisonPlan
+    from restore_batch.pipeline.plan.estimate import estimate
+    from restore_batch.pipeline.session import plan_job
+
+    made = plan_job(load_job(job, overrides))
+    plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
+    figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
+    if as_json:
+        shown = {name: _as_dict(plan, figures[name]) for name, plan in plans.items()}
+        sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
+        whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
+        click.echo(json.dumps(whole, indent=2))
+        return
+    _print_files(next(iter(plans.values())), show_all)
+    for name, plan in plans.items():
+        _print(plan, figures[name], name)
+    if isinstance(made, ComparisonPlan):
+        click.echo(f"\ncontact sheets go to {made.sheets_dir}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors."""
+    from restore_batch.jobs.source import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
+    return {
+        "output_dir": str(plan.output_dir),
+        "items": [
+            {
+                "source": item.source.source, "output": item.output,
+                "size_bytes": item.source.size_bytes, "width": item.facts.get("width"),
+                "height": item.facts.get("height"), "error": item.error,
+                "frames": item.frames, "duration_s": item.facts.get("duration_s"),
+            }
+            for item in plan.items
+        ],
+        "models": [
+            {
+                "role": c.role, "asked": c.asked, "card": c.card.name if c.card else None,
+                "licence": c.card.licence.title if c.card else None,
+                "commercial": c.card.licence.commercial if c.card else None,
+                "weights": c.availability, "note": c.note,
+            }
+            for c in plan.choices.values()
+        ],
+        "stages": [stage.name for stage in plan.graph.stages],
+        "edges": plan.graph.edges(),
+        "groups": [{"stages": g.name, "workers": g.workers} for g in plan.groups],
+        "device": plan.share.runtime.device, "threads": plan.share.threads,
+        "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
+        "free_bytes": figures.free_bytes, "seconds": figures.seconds,
+        "notes": list(plan.notes),
+    }  # fmt: skip
+
+
+def _size(item: Item) -> str:
+    if not item.facts:
+        return "unreadable"
+    size = f"{item.facts['width']}×{item.facts['height']}"
+    if item.is_film:
+        size += f", {item.frames} frames, {item.facts['duration_s']:.1f} s"
+    return size
+
+
+def _print_files(plan: Plan, show_all: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from restore_batch.pipeline.cli.progress import shown
+    from restore_batch.pipeline.plan.films import film_notes
+
+    out = Console(soft_wrap=True, highlight=False)
+    files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
+    limit = len(plan.items) if show_all else _ITEMS_SHOWN
+    for item in plan.items[:limit]:
+        size = _size(item)
+        files.add_row(escape(shown(item.source.relative)), size, escape(shown(item.output)))
+    out.print(files)
+    if len(plan.items) > limit:
+        out.print(f"… and {len(plan.items) - limit} more (--all lists them)")
+    for item in plan.items:
+        if item.error:
+            out.print(escape(shown(f"will fail: {item.error}")))
+        for note in film_notes(item.facts, plan.job, item.source.source) if item.is_film else ():
+            out.print(escape(shown(f"note: {item.source.relative}: {note}")))
+
+
+def _print(plan: Plan, figures: Estimate, title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from restore_batch.pipeline.cli.progress import duration, shown
+
+    out = Console(soft_wrap=True, highlight=False)
+    if title:
+        out.print(f"\n[bold]{escape(title)}[/]")
+    models = Table("role", "model", "licence", "weights", box=None, header_style="bold",
+                   pad_edge=False)  # fmt: skip
+    for choice in plan.choices.values():
+        if choice.card is None:
+            models.add_row(choice.role, "–", "", "")
+            continue
+        licence = choice.card.licence
+        terms = licence.title if licence.commercial else f"{licence.title} (non-commercial)"
+        models.add_row(choice.role, choice.card.name, escape(terms), escape(choice.availability))
+    out.print()
+    out.print(models)
+    out.print()
+    for number, group in enumerate(plan.groups, 1):
+        plural = "worker" if group.workers == 1 else "workers"
+        out.print(f"pool {number}: {group.workers} {plural}: {group.name.replace('+', ' → ')}")
+    share = plan.share
+    out.print(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
+              f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
+    for note in plan.notes:
+        out.print(escape(f"note: {note}"))
+    time_text = "unknown" if figures.seconds is None else f"about {duration(figures.seconds)}"
+    out.print(
+        f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
+        f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
+        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {shown(str(plan.output_dir))}"
+    )
+    if figures.disk_bytes > figures.free_bytes:
+        out.print("[bold red]not enough disk space[/]")

@@ -1,0 +1,240 @@
+"""What a run shows: a live view on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.engine.scheduler import Done, Outcome
+from restore_batch.pipeline.plan.plan import Plan
+
+_AT_WORK_SHOWN = 4
+_FAILURES_SHOWN = 50
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def shown(path: str) -> str:
+    """A path as text for a terminal: names that are not UTF-8 must not end the program."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+class Quiet:
+    """Shows nothing while running; at the end only what failed."""
+
+    def __init__(self) -> None:
+        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to take down."""
+
+    def begin(self, plan: Plan, summary: Summary) -> None:
+        """Nothing."""
+
+    def started(self, unit: Unit) -> None:
+        """Nothing."""
+
+    def update(self, outcome: Outcome, summary: Summary) -> None:
+        """Nothing."""
+
+    def download(self, *progress: Any) -> None:
+        """Nothing."""
+
+    def interrupted(self) -> None:
+        """Nothing."""
+
+    def finish(self, summary: Summary, job: str) -> None:
+        """Failures to stderr."""
+        for source, _, reason in summary.failed:
+            self.err.print(escape(_named(source, reason)))
+        if summary.aborted:
+            self.err.print(escape(f"aborted: {summary.aborted}"))
+
+
+class Plain(Quiet):
+    """One line an item, for logs and pipes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = Console(soft_wrap=True, highlight=False)
+
+    def begin(self, plan: Plan, summary: Summary) -> None:
+        for note in plan.notes:
+            self.say(f"note: {note}")
+        self.say(f"{summary.total} items to {plan.output_dir}")
+
+    def update(self, outcome: Outcome, summary: Summary) -> None:
+        count = f"[{summary.done + summary.unchanged + len(summary.failed)}/{summary.total}]"
+        self.say(f"{count} {_line(outcome)}")
+
+    def download(self, *progress: Any) -> None:
+        """Downloads are silent here: a log is no place for a bar."""
+
+    def interrupted(self) -> None:
+        self.say("interrupted: finishing what is in flight (Ctrl-C again stops at once)")
+
+    def say(self, text: str) -> None:
+        """One line, whatever is in it."""
+        self.out.print(escape(shown(text)))
+
+    def finish(self, summary: Summary, job: str) -> None:
+        for source, text in summary.warned:
+            self.say(f"warning: {_named(source, text)}")
+        for source, _, reason in summary.failed[:_FAILURES_SHOWN]:
+            self.say(f"failed: {_named(source, reason)}")
+        if len(summary.failed) > _FAILURES_SHOWN:
+            rest = len(summary.failed) - _FAILURES_SHOWN
+            self.say(f"failed: {rest} more; `restore-batch status {job} --failed` lists them")
+        self.say(_closing(summary, job))
+
+
+class LiveView(Plain):
+    """Counts, faces, rate, time left, what is at work, and where the time goes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"), console=self.out,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._live = Live(self, console=self.out, refresh_per_second=4, transient=True)
+        self._at_work: dict[str, tuple[str, float]] = {}
+        self._summary: Summary | None = None
+        self._began = time.monotonic()
+        self._stopping = False
+        self._fetch = Progress(
+            TextColumn("fetching {task.description}"), BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"), console=self.out,
+        )  # fmt: skip
+        self._fetching: dict[str, TaskID] = {}
+
+    def __enter__(self) -> LiveView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def begin(self, plan: Plan, summary: Summary) -> None:
+        super().begin(plan, summary)
+        self._summary, self._began = summary, time.monotonic()
+        self._task = self._bar.add_task("restoring", total=summary.total, detail="starting")
+        self._live.start()
+
+    def started(self, unit: Unit) -> None:
+        name = unit.source if unit.kind == "photo" else unit.label
+        self._at_work[unit.id] = (name, time.monotonic())
+
+    def update(self, outcome: Outcome, summary: Summary) -> None:
+        self._at_work.pop(outcome.unit.id, None)
+        if not isinstance(outcome, Done):
+            self.say(_line(outcome))
+
+    def download(self, *progress: Any) -> None:
+        """(file name, bytes so far, bytes in all or None) from the weight store."""
+        name, so_far, total = progress
+        if name not in self._fetching:
+            self._fetch.start()
+            self._fetching[name] = self._fetch.add_task(str(name), total=total)
+        self._fetch.update(self._fetching[name], completed=so_far, total=total)
+        if total and so_far >= total:
+            self._fetch.stop()
+
+    def interrupted(self) -> None:
+        self._stopping = True
+
+    def __rich__(self) -> Group:
+        summary = self._summary
+        if summary is None or self._task is None:
+            return Group()
+        finished = summary.done + len(summary.failed)
+        elapsed = time.monotonic() - self._began
+        detail = f"{summary.faces} faces"
+        if len(summary.failed):
+            detail += f", {len(summary.failed)} failed"
+        if summary.segments:
+            detail += f", {summary.segments_done} of {summary.segments} segments"
+        steps, steps_left = finished + summary.segments_done, summary.left + summary.segments_left
+        if steps:
+            detail += f", {steps / elapsed * 60:.1f}/min"
+            detail += f", {duration(steps_left * elapsed / steps)} left"
+        count = finished + summary.unchanged
+        self._bar.update(self._task, completed=count, detail=detail)
+        parts: list[Any] = [self._bar]
+        now = time.monotonic()
+        table = Table.grid(padding=(0, 2))
+        for source, since in sorted(self._at_work.values(), key=lambda w: w[1])[:_AT_WORK_SHOWN]:
+            table.add_row("  ", Text(shown(source)[-60:]), duration(now - since))
+        parts.append(table)
+        if total := sum(summary.busy.values()):
+            shares = sorted(summary.busy.items(), key=lambda entry: -entry[1])
+            text = "  ".join(f"{name} {100 * spent / total:.0f}%" for name, spent in shares)
+            parts.append(Text(f"  time spent: {text}", style="dim"))
+        if self._stopping:
+            text = "  finishing what is in flight; Ctrl-C again stops at once"
+            parts.append(Text(text, style="yellow"))
+        return Group(*parts)
+
+
+def watcher_for(*, quiet: bool) -> Quiet | Plain | LiveView:
+    """The view that fits where the output goes."""
+    if quiet:
+        return Quiet()
+    return LiveView() if sys.stdout.isatty() else Plain()
+
+
+def _line(outcome: Outcome) -> str:
+    if not isinstance(outcome, Done):
+        return f"failed: {shown(outcome.unit.source)} (why is said at the end)"
+    chunk = outcome.chunk
+    faces = sum(len(records) for records in chunk.records)
+    plural = "face" if faces == 1 else "faces"
+    spent = duration(sum(chunk.seconds.values()))
+    name = outcome.unit.label or outcome.unit.output
+    if outcome.unit.kind == "join":
+        return f"{name}: joined, {spent}"
+    return f"{name}: {faces} {plural}, {spent}"
+
+
+def _named(source: str, message: str) -> str:
+    return shown(message if source in message else f"{source}: {message}")
+
+
+def _closing(summary: Summary, job: str) -> str:
+    if summary.aborted:
+        return f"aborted: {summary.aborted}"
+    where = f"results are in {summary.output_dir}"
+    if summary.interrupted:
+        return (
+            f"interrupted: {summary.done} restored, {summary.left} left; {where};"
+            f" `restore-batch run {job}` goes on from here"
+        )
+    if not summary.done and not summary.failed:
+        return f"nothing to do: all {summary.unchanged} results are there and unchanged; {where}"
+    parts = [f"{summary.done} restored ({summary.faces} faces)"]
+    if summary.unchanged:
+        parts.append(f"{summary.unchanged} unchanged")
+    if summary.failed:
+        parts.append(f"{len(summary.failed)} failed (`restore-batch retry {job}` tries them again)")
+    return f"{', '.join(parts)} in {duration(summary.seconds)}; {where}"

@@ -1,0 +1,136 @@
+"""``restore-batch run`` and ``retry``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from restore_batch.errors import UsageError
+from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.session import Runnable
+
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
+)  # fmt: skip
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but failures.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary object.")
+_VERIFY = click.option(
+    "--verify", is_flag=True, help="Read every result that is there and redo those that changed."
+)
+_PREVIEW = click.option(
+    "--preview", metavar="SECONDS",
+    help="Restore only some seconds of each film, where the most faces are (3s), to a folder"
+    " `preview` in the output.",
+)  # fmt: skip
+_JOB = click.argument("job", type=click.Path())
+
+
+@click.command()
+@_JOB
+@_SET
+@_QUIET
+@_JSON
+@_VERIFY
+@_PREVIEW
+def run(
+    job: str,
+    overrides: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    verify: bool,
+    preview: str | None,
+) -> None:
+    """Restore everything JOB names; goes on where an earlier run ended.
+
+    Exit codes: 0 all done, 1 some items failed, 2 wrong job or usage, 3 aborted,
+    130 interrupted (run the same command again to go on).
+    """
+    if preview is not None:
+        overrides = _of_preview(job, overrides, preview)
+    _run(job, overrides, quiet, as_json, verify=verify, again=False)
+
+
+@click.command()
+@_JOB
+@_SET
+@_QUIET
+@_JSON
+def retry(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
+    """Run JOB again, with another try for what failed."""
+    _run(job, overrides, quiet, as_json, verify=False, again=True)
+
+
+def _of_preview(job: str, overrides: tuple[str, ...], preview: str) -> tuple[str, ...]:
+    from restore_batch.jobs.source import load_job
+
+    try:
+        seconds = float(preview.strip().removesuffix("s"))
+    except ValueError:
+        raise UsageError(f"--preview: expected seconds such as 3s, got {preview!r}") from None
+    output = load_job(job, overrides).job.output / "preview"
+    return (*overrides, f"video.preview_s={seconds}", f"output={output}")
+
+
+def _run(
+    job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
+) -> None:
+    from restore_batch.jobs.source import load_job
+    from restore_batch.pipeline.cli.progress import shown, watcher_for
+    from restore_batch.pipeline.compare.comparison import ComparisonSummary
+    from restore_batch.pipeline.session import RunOptions, open_run
+
+    watcher = watcher_for(quiet=quiet or as_json)
+    loaded = load_job(job, overrides)
+    options = RunOptions(verify, again)
+    with (
+        open_run(loaded, watcher, options, watcher.download) as current,
+        _interruptible(current, watcher),
+        watcher,
+    ):
+        summary = current.execute()
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    else:
+        watcher.finish(summary, job)
+        if isinstance(summary, ComparisonSummary) and not quiet:
+            click.echo(shown(summary.closing()))
+    _exit(summary)
+
+
+def _exit(summary: Summary) -> None:
+    # The workers are gone and the manifest is closed; nothing is left to clean up.
+    # Interpreter exit would only add ways to fail: a second Ctrl-C may have cut off a library's
+    # own clean-up, and a thread of the local engine may still be freeing a network.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(summary.exit_code)
+
+
+@contextmanager
+def _interruptible(run: Runnable, watcher: Any) -> Iterator[None]:
+    """First Ctrl-C (or SIGTERM): finish what is in flight. Second: stop at once."""
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        run.drain()
+        watcher.interrupted()
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

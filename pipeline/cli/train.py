@@ -1,0 +1,110 @@
+"""``restore-batch train``."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from restore_batch.errors import UsageError
+from restore_batch.pipeline.training.recipe_file import load_recipe
+
+if TYPE_CHECKING:
+    from restore_batch.models.train.recipe import Recipe
+
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.argument("recipe", type=click.Path())
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint, if there is one.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Change an option of the recipe, e.g. --set run.steps=1000; may be repeated.",
+)  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but where the weights are.")
+def train(recipe: str, resume: bool, overrides: tuple[str, ...], quiet: bool) -> None:
+    """Train the network that RECIPE describes and write its weights.
+
+    The first Ctrl-C ends the run after a checkpoint; `--resume` goes on from there as if nothing
+    had happened. Exit codes: 0 done, 2 wrong recipe or usage, 130 interrupted.
+    """
+    chosen = load_recipe(recipe, overrides)
+    _check(recipe, chosen, resume)
+    if chosen.run.workers > 1:
+        from restore_batch.models.train.trainer import device_of
+
+        try:
+            from restore_batch.pipeline.training.ray_train import train_with_ray
+        except ImportError as error:
+            raise UsageError(
+                "run.workers above 1 needs Ray Train: pip install 'restore-batch[train]'"
+            ) from error
+        gpus = device_of(chosen) == "cuda"
+        click.echo(str(train_with_ray(chosen, resume=resume, gpus=gpus, quiet=quiet)))
+    else:
+        _train_here(chosen, resume, quiet)
+
+
+def _check(name: str, recipe: Recipe, resume: bool) -> None:
+    """What only the objective and the output folder can say."""
+    from restore_batch.models.train.checkpoint import Checkpoints
+    from restore_batch.models.train.losses.objectives import OBJECTIVES
+
+    try:
+        OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: objective.weights: {error}") from None
+    if Checkpoints(recipe).there() and not resume:
+        raise UsageError(
+            f"{recipe.output} holds checkpoints of an earlier run: add --resume to go on from"
+            " them, or give another output"
+        )
+
+
+def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
+    from restore_batch.models.train.losses.judges import load_judges
+    from restore_batch.models.train.losses.objectives import OBJECTIVES
+    from restore_batch.models.train.trainer import Trainer
+    from restore_batch.models.weights.store import Store
+
+    objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+    trainer = Trainer(recipe, load_judges(objective, recipe.data[0].side_px, Store()))
+    if resume and trainer.resume() and not quiet:
+        click.echo(f"goes on after step {trainer.step}")
+
+    def show(step: int, values: dict[str, float]) -> None:
+        click.echo(f"{step}/{recipe.run.steps}  " + _listed(values))
+
+    with _interruptible() as interrupted:
+        finished = trainer.run(None if quiet else show, interrupted)
+    if not finished:
+        click.echo(f"interrupted after step {trainer.step}; --resume goes on", err=True)
+        raise click.exceptions.Exit(_INTERRUPTED)
+    click.echo(str(trainer.export()))
+
+
+def _listed(values: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Within, the first Ctrl-C (or SIGTERM) is only noted; the second stops at once."""
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,371 @@
+"""The commit loop: units in, outcomes out, each made durable before the next is looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from restore_batch import __version__
+from restore_batch.errors import RestoreBatchError
+from restore_batch.files import publish_copy, sha256_of
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.records import FaceRow, Result
+from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.drive.films import Films
+from restore_batch.pipeline.engine.backend import open_backend
+from restore_batch.pipeline.engine.budget import Budget
+from restore_batch.pipeline.engine.scheduler import Done, Failed, Limits, Outcome, Scheduler
+from restore_batch.pipeline.plan.films import film_content
+from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.stages.film.work import SegmentWork
+from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo.source import open_source
+
+_FACES_PER_CALL_ON_GPU = 8
+
+
+@dataclass
+class Summary:
+    """How a run went. ``failed``: (source, stage, reason) of each item without a result.
+    ``segments``: those to be restored in the films that were begun so far."""
+
+    output_dir: Path
+    total: int = 0
+    done: int = 0
+    unchanged: int = 0
+    faces: int = 0
+    segments: int = 0
+    segments_done: int = 0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    warned: list[tuple[str, str]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    aborted: str = ""
+
+    @property
+    def left(self) -> int:
+        """Items that this run did not come to."""
+        return self.total - self.done - self.unchanged - len(self.failed)
+
+    @property
+    def segments_left(self) -> int:
+        """Segments of the films begun that are still to be done."""
+        return self.segments - self.segments_done
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 1 some failed, 3 aborted, 130 interrupted and resumable."""
+        if self.aborted:
+            return 3
+        if self.interrupted:
+            return 130
+        return 1 if self.failed else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        failed = [{"source": s, "stage": g, "reason": r} for s, g, r in self.failed]
+        warned = [{"source": s, "warning": w} for s, w in self.warned]
+        plain = {**asdict(self), "output_dir": str(self.output_dir), "notes": list(self.notes)}
+        return {
+            **plain, "failed": failed, "warned": warned, "left": self.left,
+            "exit_code": self.exit_code,
+        }  # fmt: skip
+
+
+class Watcher(Protocol):
+    """Whoever shows the progress of a run."""
+
+    def begin(self, plan: Plan, summary: Summary) -> None:
+        """Work is about to start."""
+        ...
+
+    def started(self, unit: Unit) -> None:
+        """A unit was given to a worker."""
+        ...
+
+    def update(self, outcome: Outcome, summary: Summary) -> None:
+        """A unit is finished and committed."""
+        ...
+
+
+class Run:
+    """One run of one plan. :meth:`drain` may be called from a signal handler."""
+
+    def __init__(
+        self, plan: Plan, manifest: Manifest, watcher: Watcher, *, verify: bool = False
+    ) -> None:
+        self._plan, self._manifest, self._watcher = plan, manifest, watcher
+        self._verify = verify
+        self._scheduler: Scheduler | None = None
+        self._drained = False
+        self._films = Films(manifest, plan.films, verify=verify)
+        self.summary = Summary(plan.output_dir, total=len(plan.items), notes=plan.notes)
+
+    def drain(self) -> None:
+        """Finish what workers are at and stop; the rest stays for the next run."""
+        self._drained = True
+        if self._scheduler is not None:
+            self._scheduler.drain()
+
+    def execute(self) -> Summary:
+        """Do all pending work. Raises what ends a run as a whole (ExecutorError …)."""
+        plan, summary, began = self._plan, self.summary, time.monotonic()
+        models = [
+            {"role": c.role, "card": c.card.name, "sha256": c.ref.sha256, "title": c.card.title,
+             "licence": c.card.licence.title}
+            for c in plan.choices.values() if c.card and c.ref
+        ]  # fmt: skip
+        self._manifest.begin_run(
+            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models
+        )
+        outcome = "aborted"
+        try:
+            self._work()
+            outcome = "interrupted" if summary.interrupted else "aborted"
+            if not (summary.interrupted or summary.aborted):
+                outcome = "finished"
+        except KeyboardInterrupt:
+            summary.interrupted, outcome = True, "interrupted"
+        finally:
+            summary.seconds = time.monotonic() - began
+            self._manifest.end_run(outcome)
+        return summary
+
+    def _work(self) -> None:
+        plan, summary = self._plan, self.summary
+        pending = self._pending()
+        first = next(pending, None)
+        if first is None:
+            return
+        # Shown only now: a run with nothing to do needs no Ray and no progress bar.
+        self._watcher.begin(plan, summary)
+        backend = open_backend(plan.engine, plan.context)
+        try:
+            limits = plan.job.limits
+            batch = _FACES_PER_CALL_ON_GPU if plan.share.runtime.device != "cpu" else 1
+            self._scheduler = Scheduler(
+                plan.groups,
+                backend,
+                Budget(plan.share.budget_bytes),
+                Limits(limits.max_attempts, limits.timeout_s, batch),
+                on_start=self._watcher.started,
+            )
+            if self._drained:
+                self._scheduler.drain()
+            # Closed before the backend, so that workers are stopped while it still runs.
+            with contextlib.closing(self._scheduler.run(chain([first], pending))) as outcomes:
+                for outcome in outcomes:
+                    self._scheduler.add(self._settle(outcome))
+        finally:
+            backend.close()
+        if not (self._drained or summary.aborted):
+            self._manifest.keep_parts_of(self._films.unfinished)
+        summary.interrupted = self._drained and not summary.aborted and summary.left > 0
+
+    # -- what is to be done ---
+    def _pending(self) -> Iterator[Unit]:
+        """Units whose result is not there yet; the others are counted on the way."""
+        for item in self._plan.items:
+            if self._drained:
+                return
+            if item.error:
+                unit = self._plan.unit(item, f"unreadable:{item.source.version}")
+                if self._manifest.state_of(unit) != "failed":
+                    unit = self._manifest.start(unit, "")
+                    self._fail(Failed(unit, Failure(unit, "decode", "MediaError", item.error)))
+                else:
+                    self._count_failed(unit)
+                continue
+            try:
+                sha256 = self._content(item)
+            except OSError as error:
+                unit = self._manifest.start(self._plan.unit(item, "unreadable"), "")
+                reason = f"{item.source.source}: cannot be read: {error.strerror or error}"
+                self._fail(Failed(unit, Failure(unit, "decode", "MediaError", reason)))
+                continue
+            unit = self._plan.unit(item, sha256)
+            state = self._manifest.state_of(unit, verify=self._verify)
+            if state == "done":
+                self.summary.unchanged += 1
+            elif state == "failed":
+                self._count_failed(unit)
+            elif self._is_in_the_way(unit):
+                self._obstruct(unit, sha256)
+            elif unit.kind == "join":
+                yield self._films.begin(unit, sha256)
+            else:
+                yield self._manifest.start(unit, sha256)
+
+    def _content(self, item: Item) -> str:
+        """Checksum of a source: read once, then remembered while size and time stay the same.
+
+        A URL is known by its entity tag; where it has none, its content is read.
+        """
+        source = item.source
+        stamp = f"{source.size_bytes} {source.version}"
+        known, _ = self._manifest.source_facts(source.source, stamp)
+        if known is not None:
+            return known
+        if "://" in source.source:
+            sha256 = f"url {stamp}" if source.version else _sha256_of_url(source.source)
+        else:
+            sha256 = film_content(source.source) if item.is_film else sha256_of(Path(source.source))
+        self._manifest.note_source(source.source, stamp, sha256, item.facts)
+        return sha256
+
+    def _is_in_the_way(self, unit: Unit) -> bool:
+        final = self._plan.output_dir / unit.output
+        return os.path.lexists(final) and not self._manifest.is_ours(unit.output)
+
+    def _obstruct(self, unit: Unit, sha256: str) -> None:
+        unit = self._manifest.start(unit, sha256)
+        path = self._plan.output_dir / unit.output
+        reason = f"{path}: a file that this job did not write is there; move it or change output"
+        self._fail(Failed(unit, Failure(unit, "encode", "OutputExists", reason)))
+
+    # -- what became of it ---
+    def _settle(self, outcome: Outcome) -> Sequence[Unit]:
+        """Make an outcome durable; returns the units that follow from it."""
+        unit = outcome.unit
+        if isinstance(outcome, Failed):
+            again = () if _is_full(outcome) else self._films.part_lost(unit)
+            if not again:
+                self._fail(outcome)
+            return again
+        if unit.kind == "index":
+            return self._begin_film(outcome)
+        if not self._commit(outcome):
+            return ()
+        return self._films.part_done(unit) if unit.kind == "segment" else ()
+
+    def _begin_film(self, outcome: Done) -> Sequence[Unit]:
+        try:
+            units = self._films.indexed(outcome.unit, outcome.chunk.index, outcome.chunk.warnings)
+            self.summary.segments += sum(unit.kind == "segment" for unit in units)
+            return units
+        except RestoreBatchError as error:
+            failure = Failure(outcome.unit, "index", type(error).__name__, str(error))
+            self._fail(Failed(outcome.unit, failure))
+            return ()
+
+    def _commit(self, outcome: Done) -> bool:
+        """Whether the result is in its place; a film whose part cannot be written has failed."""
+        unit, chunk = outcome.unit, outcome.chunk
+        faces_of_parts = 0
+        if unit.kind == "join":
+            faces_of_parts, told = self._films.joined(unit)
+            chunk = replace(chunk, warnings=(*told, *chunk.warnings))
+        try:
+            self._manifest.commit(unit, _result(chunk, faces_of_parts))
+        except sqlite3.Error as error:
+            self._abort(f"{self._plan.output_dir}: the manifest cannot be written ({error})")
+            return False
+        except (OSError, RestoreBatchError) as error:
+            kind = type(error).__name__
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
+                return False
+            self._fail(Failed(unit, Failure(unit, "commit", kind, str(error))))
+            return False
+        summary = self.summary
+        summary.faces += sum(len(records) for records in chunk.records)
+        if unit.kind == "join":
+            self._films.forget(unit)
+            self._manifest.drop_parts(unit.id)
+        if unit.kind == "segment":
+            summary.segments_done += 1
+        else:
+            summary.done += 1
+            summary.warned += [(unit.source, text) for text in chunk.warnings]
+        for stage, seconds in outcome.chunk.seconds.items():
+            summary.busy[stage] = summary.busy.get(stage, 0.0) + seconds
+        self._watcher.update(outcome, summary)
+        return True
+
+    def _fail(self, outcome: Failed) -> None:
+        unit, failure = outcome.unit, outcome.failure
+        if _is_full(outcome):
+            self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
+            return
+        if unit.kind in ("index", "segment"):
+            film = self._films.given_up(unit)
+            if film is None:
+                return  # another of its parts has said so
+            unit = film
+            if self._scheduler is not None:
+                self._scheduler.keep(self._films.wants)
+        elif unit.kind == "join":
+            self._films.given_up(unit)
+        stand_in = ""
+        if self._plan.job.on_error == "copy-original":
+            stand_in = self._copy_original(unit)
+        self._manifest.fail(unit, failure.stage, failure.kind, failure.message, stand_in)
+        self.summary.failed.append((unit.source, failure.stage, failure.message))
+        self._watcher.update(outcome, self.summary)
+        if self._plan.job.on_error == "stop":
+            self._abort(f"stopped at the first failure (on_error: stop): {failure.message}")
+
+    def _count_failed(self, unit: Unit) -> None:
+        reason = self._manifest.error_of(unit.output)
+        self.summary.failed.append((unit.source, "earlier run", reason))
+
+    def _abort(self, reason: str) -> None:
+        self.summary.aborted = self.summary.aborted or reason
+        self.drain()
+
+    def _copy_original(self, unit: Unit) -> str:
+        """Put the original in the place of a result that could not be made; its path, or ''."""
+        suffix = PurePosixPath(unit.source).suffix or PurePosixPath(unit.output).suffix
+        relative = str(PurePosixPath(unit.output).with_suffix(suffix))
+        if relative != unit.output and relative in {item.output for item in self._plan.items}:
+            return ""  # another item's result goes there
+        final = self._plan.output_dir / relative
+        staged = self._manifest.staging_dir / f"{unit.id}.original"
+        try:
+            if final.exists() and sha256_of(final) != _sha256_of_url(unit.source):
+                return ""
+            with open_source(unit.source) as original:
+                publish_copy(original, staged, final)
+        except (OSError, RestoreBatchError):
+            return ""
+        return relative
+
+
+def _is_full(outcome: Failed) -> bool:
+    return "No space left" in outcome.failure.message
+
+
+def _sha256_of_url(source: str) -> str:
+    with open_source(source) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _result(chunk: Chunk, faces_of_parts: int) -> Result:
+    artifact = chunk.artifact
+    if artifact is None:
+        raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
+    work = chunk.unit.payload
+    first = work.segment.first if isinstance(work, SegmentWork) else 0
+    faces = tuple(
+        FaceRow(
+            first + frame, record.box_xyxy, record.landmarks_xy, record.score, record.restored,
+            record.identity, record.blend, record.note,
+        )
+        for frame, records in enumerate(chunk.records)
+        for record in records
+    )  # fmt: skip
+    return Result(
+        artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
+        artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
+    )  # fmt: skip

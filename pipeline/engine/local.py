@@ -1,0 +1,132 @@
+"""The local executor: the same graph on threads of this process, without Ray.
+
+For one photo, notebooks, debugging, and machines where Ray does not run. A codec that crashes
+takes the process with it. A call cannot be ended: a unit over ``limits.timeout_s`` fails, but its
+thread goes on until the call returns.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from restore_batch.errors import ExecutorError, RestoreBatchError
+from restore_batch.pipeline.engine.chain import StageChain
+from restore_batch.pipeline.engine.scheduler import Parcel, Returned, unexpected
+from restore_batch.pipeline.plan.graph import Group
+from restore_batch.stages.base import WorkerContext
+from restore_batch.stages.media import Chunk, Failure
+
+
+class _Thread:
+    def __init__(self, group: Group, context: WorkerContext, last: bool) -> None:
+        self._inbox: queue.SimpleQueue[tuple[Future[Returned], Sequence[Parcel]] | None]
+        self._inbox = queue.SimpleQueue()
+        self.ready: Future[None] = Future()
+        self.at: frozenset[str] = frozenset()
+        """Ids of the units in the running call."""
+        self._stopped = False
+        self._group, self._context, self._last = group, context, last
+        self._thread = threading.Thread(target=self._loop, name=group.name, daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        try:
+            chain = StageChain(self._group, self._context)
+        except Exception as error:
+            self.ready.set_exception(error)
+            return
+        self.ready.set_result(None)
+        while (work := self._inbox.get()) is not None:
+            future, parcels = work
+            # Noted before looking at the flag: whoever stops this thread sets the flag first and
+            # then looks here, so that one of the two always sees the other.
+            self.at = frozenset(parcel.unit.id for parcel in parcels)
+            if self._stopped:
+                break
+            try:
+                replies = chain.process([parcel.payload for parcel in parcels])
+                returned = Returned(tuple(self._pack(r) for r in replies))
+            except BaseException as error:
+                returned = unexpected(parcels, self._group, error)
+            self.at = frozenset()
+            future.set_result(returned)
+        self.at = frozenset()
+        chain.close()
+
+    def _pack(self, reply: Chunk | Failure) -> Failure | Parcel | Chunk:
+        return reply if self._last or isinstance(reply, Failure) else Parcel(reply.unit, reply)
+
+    def submit(self, parcels: Sequence[Parcel]) -> Future[Returned]:
+        future: Future[Returned] = Future()
+        self._inbox.put((future, parcels))
+        return future
+
+    def refuse(self, parcels: Sequence[Parcel]) -> Future[Returned]:
+        """Fail a call without running it."""
+        text = "over limits.timeout_s; its thread cannot be ended to try again (engine ray can)"
+        failures = (Failure(p.unit, self._group.name, "TimeoutError", text) for p in parcels)
+        future: Future[Returned] = Future()
+        future.set_result(Returned(tuple(failures)))
+        return future
+
+    def stop(self) -> None:
+        # Calls that still wait here were given to another worker or are not wanted any more.
+        self._stopped = True
+        self._inbox.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+
+class LocalBackend:
+    """Threads of this process as workers."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._stopped: list[_Thread] = []
+        self._ending: list[_Thread] = []
+
+    def start_worker(self, group: Group, index: int, last: bool) -> _Thread:
+        return _Thread(group, self._context, last)
+
+    def await_ready(self, worker: _Thread, timeout_s: float) -> str | None:
+        try:
+            worker.ready.result(timeout_s)
+        except RestoreBatchError:
+            raise
+        except Exception as error:
+            if not worker.ready.done():
+                return f"no answer within {timeout_s:g} s"
+            raise ExecutorError(f"{type(error).__name__}: {error}") from error
+        return None
+
+    def submit(self, worker: _Thread, parcels: Sequence[Parcel]) -> Future[Returned]:
+        self._stopped = [thread for thread in self._stopped if thread.at]
+        # Two calls on one unit would write one file.
+        if any(p.unit.id in thread.at for thread in self._stopped for p in parcels):
+            return worker.refuse(parcels)
+        return worker.submit(parcels)
+
+    def wait(
+        self, calls: Sequence[Future[Returned]], timeout_s: float
+    ) -> list[tuple[Future[Returned], Returned]]:
+        ended = wait(calls, timeout_s, return_when=FIRST_COMPLETED).done
+        return [(call, call.result()) for call in calls if call in ended]
+
+    def stop_worker(self, worker: _Thread) -> None:
+        worker.stop()
+        self._stopped.append(worker)
+        self._ending.append(worker)
+
+    def close(self) -> None:
+        """Wait for stopped threads that are idle to free their networks.
+
+        A thread that is still freeing tensors when the interpreter ends aborts the process.
+        """
+        for worker in self._ending:
+            if not worker.at:
+                worker.join(10)
+        self._ending.clear()

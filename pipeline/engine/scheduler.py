@@ -1,0 +1,373 @@
+"""What executors share: outcomes, the backend protocol, and the scheduler that drives one.
+
+The scheduler owns every decision (admission, dispatch, blame, retries, interruption); a backend
+only starts workers, passes them batches and says what came back. So both executors behave alike,
+and one contract test holds them to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
+
+from restore_batch.errors import ExecutorError
+from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
+from restore_batch.pipeline.plan.graph import Group
+from restore_batch.stages.media import Chunk, Failure
+
+CALLS_PER_WORKER = 2
+"""One running and one waiting, so that a worker never idles between calls."""
+ALONE_AFTER_LOSSES = 2
+_START_ATTEMPTS = 3
+_MOST_VANISHED = 10
+"""Times the pictures of a unit may vanish between workers: machines that leave are no fault of
+its own, but it must not go round for ever."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A unit whose file is staged; ``chunk`` carries artifact, face records and timings."""
+
+    unit: Unit
+    chunk: Chunk
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A unit that has no result, and why."""
+
+    unit: Unit
+    failure: Failure
+
+
+Outcome: TypeAlias = Done | Failed
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A chunk on its way, as the backend holds it (the chunk itself, or a reference to it)."""
+
+    unit: Unit
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A finished call: for each parcel its failure, its parcel, or the final chunk."""
+
+    results: tuple[Failure | Parcel | Chunk, ...]
+
+
+@dataclass(frozen=True)
+class WorkerGone:
+    """The worker died in this call (or before it); ``reason`` in one line."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PayloadGone:
+    """An input of the call vanished with the node that held it."""
+
+
+def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) -> Returned:
+    """What a defect of ours in a call means: its parcels fail, the job goes on."""
+    kind = type(error).__name__
+    return Returned(tuple(Failure(p.unit, group.name, kind, f"{kind}: {error}") for p in parcels))
+
+
+class Backend(Protocol):
+    """Where workers live. Handles and call ids are opaque to the scheduler."""
+
+    def start_worker(self, group: Group, index: int, last: bool) -> Any:
+        """Begin starting a worker of ``group``; returns its handle at once."""
+        ...
+
+    def await_ready(self, worker: Any, timeout_s: float) -> str | None:
+        """None when the worker is up; else why not. Raises ExecutorError if it never can be."""
+        ...
+
+    def submit(self, worker: Any, parcels: Sequence[Parcel]) -> Any:
+        """Queue a batch on a worker; calls of one worker run in order."""
+        ...
+
+    def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
+        """(call, Returned | WorkerGone | PayloadGone) of the calls that ended."""
+        ...
+
+    def stop_worker(self, worker: Any) -> None:
+        """End a worker now, whatever it does."""
+        ...
+
+    def close(self) -> None:
+        """End everything this backend started."""
+        ...
+
+
+@dataclass
+class _Task:
+    unit: Unit
+    group: int
+    payload: Any
+    losses: int = 0
+    vanished: int = 0
+    alone: bool = False
+
+
+@dataclass
+class _Worker:
+    group: int
+    index: int
+    handle: Any
+    calls: dict[Any, list[_Task]] = field(default_factory=dict)
+    busy_since: float = 0.0
+
+    def room(self, task: _Task) -> bool:
+        """Whether ``task`` may join: a suspect runs with nothing else in its worker."""
+        suspects = any(t.alone for tasks in self.calls.values() for t in tasks)
+        return not self.calls if task.alone or suspects else len(self.calls) < CALLS_PER_WORKER
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long and how often a unit may be tried. ``batch``: parcels a call may carry.
+
+    ``timeout_s`` is for one parcel; a call of several may take as many times as long.
+    """
+
+    max_attempts: int = 3
+    timeout_s: float | None = None
+    batch: int = 1
+
+
+class Scheduler:
+    """Drives units through the groups of a plan on one backend."""
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        backend: Backend,
+        budget: Budget,
+        limits: Limits = Limits(),
+        on_start: Callable[[Unit], None] | None = None,
+    ) -> None:
+        self._groups = groups
+        self._backend = backend
+        self._budget = budget
+        self._limits = limits
+        self._on_start = on_start
+        self._ready: list[deque[_Task]] = [deque() for _ in groups]
+        self._follow_ups: deque[Unit] = deque()
+        self._workers: list[_Worker] = []
+        self._running: list[Any] = []  # every handle begun and not stopped, ready or not
+        # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
+        self._draining = False
+        # The last attempt is always alone, so that no unit fails for what another one did.
+        self._alone_after = max(1, min(ALONE_AFTER_LOSSES, limits.max_attempts - 1))
+
+    def drain(self) -> None:
+        """Give workers nothing new; :meth:`run` ends when their calls are finished."""
+        self._draining = True
+
+    def add(self, units: Iterable[Unit]) -> None:
+        """Give units that follow from an outcome just yielded; they go before the others."""
+        self._follow_ups.extend(units)
+
+    def keep(self, wanted: Callable[[Unit], bool]) -> None:
+        """Drop the added units that were not begun and that nobody wants any more."""
+        self._follow_ups = deque(unit for unit in self._follow_ups if wanted(unit))
+
+    def run(self, units: Iterable[Unit]) -> Generator[Outcome, None, None]:
+        """Yield the outcome of every unit, in order of completion."""
+        source, waiting = iter(units), None
+        try:
+            self._start_workers()
+            while True:
+                waiting = self._admit(source, waiting)
+                self._dispatch()
+                if not any(w.calls for w in self._workers):
+                    if self._draining or (waiting is None and not any(self._ready)):
+                        return
+                    # Never seen; but waiting in silence for ever would be worse than saying so.
+                    raise ExecutorError("units wait and no worker takes them; please report this")
+                yield from self._collect()
+        finally:
+            self._workers.clear()
+            for handle in list(self._running):
+                self._stop(handle)
+
+    # -- admission and dispatch ---
+    def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
+        """Let units in while bytes and the first group's queue allow; returns the one refused."""
+        while not self._draining and not self._congested(0):
+            unit = waiting or self._next(source)
+            if unit is None:
+                return None
+            size = estimated_bytes(unit)
+            if not self._budget.admits(size):
+                return unit
+            waiting = None
+            self._budget.take(unit.id, size)
+            self._ready[0].append(_Task(unit, 0, Chunk(unit)))
+        return waiting
+
+    def _next(self, source: Iterator[Unit]) -> Unit | None:
+        return self._follow_ups.popleft() if self._follow_ups else next(source, None)
+
+    def _dispatch(self) -> None:
+        # Later groups first: finishing what is begun frees memory, starting more takes it.
+        for worker in sorted(self._workers, key=lambda w: -w.group):
+            self._fill(worker, 1)
+        # A second call only now: waiting behind another makes no sense while a worker idles.
+        for worker in sorted(self._workers, key=lambda w: -w.group):
+            self._fill(worker, CALLS_PER_WORKER)
+
+    def _fill(self, worker: _Worker, calls: int) -> None:
+        """Give ``worker`` up to ``calls`` calls of what waits for its group."""
+        ready = self._ready[worker.group]
+        while ready and len(worker.calls) < calls and worker.room(ready[0]):
+            if self._draining or self._congested(worker.group + 1):
+                return  # when draining, what a worker has not been given yet stays pending
+            tasks = [ready.popleft()]
+            while ready and not tasks[0].alone and not ready[0].alone:
+                if len(tasks) >= self._limits.batch:
+                    break
+                tasks.append(ready.popleft())
+            self._submit(worker, tasks)
+
+    def _congested(self, group: int) -> bool:
+        """Whether ``group`` has enough waiting: an earlier one must not run ahead of it."""
+        return group < len(self._groups) and len(self._ready[group]) >= self._enough(group)
+
+    def _enough(self, group: int) -> int:
+        return 2 * self._groups[group].workers * self._limits.batch
+
+    def _submit(self, worker: _Worker, tasks: list[_Task]) -> None:
+        if not worker.calls:
+            worker.busy_since = time.monotonic()
+        if worker.group == 0 and self._on_start is not None:
+            for task in tasks:
+                self._on_start(task.unit)
+        call = self._backend.submit(worker.handle, [Parcel(t.unit, t.payload) for t in tasks])
+        worker.calls[call] = tasks
+
+    # -- results ---
+    def _collect(self) -> Iterator[Outcome]:
+        owner = {call: worker for worker in self._workers for call in worker.calls}
+        ended = self._backend.wait(list(owner), timeout_s=0.5)
+        seen = time.monotonic()
+        for call, answer in ended:
+            worker = owner[call]
+            if call not in worker.calls:
+                continue  # handled with an earlier call of the same dead worker
+            if isinstance(answer, WorkerGone):
+                yield from self._lost(worker, answer.reason)
+                continue
+            tasks = worker.calls.pop(call)
+            worker.busy_since = time.monotonic()
+            if isinstance(answer, PayloadGone):
+                yield from self._vanished(tasks)
+                continue
+            for task, result in zip(tasks, answer.results, strict=True):
+                yield from self._advance(task, result)
+        yield from self._expire(seen)
+
+    def _advance(self, task: _Task, result: Failure | Parcel | Chunk) -> Iterator[Outcome]:
+        if isinstance(result, Failure):
+            self._budget.release(task.unit.id)
+            yield Failed(task.unit, result)
+        elif isinstance(result, Chunk):
+            self._budget.release(task.unit.id)
+            yield Done(task.unit, result)
+        else:
+            # Losses count per unit, over all groups: it may be what kills each of them.
+            group = task.group + 1
+            self._ready[group].append(replace(task, group=group, payload=result.payload))
+
+    def _again(self, tasks: Iterable[_Task]) -> None:
+        for task in reversed(list(tasks)):
+            self._ready[task.group].appendleft(task)
+
+    # -- losses ---
+    def _vanished(self, tasks: list[_Task]) -> Iterator[Outcome]:
+        """Start again from the source: nobody is to blame when pictures vanish on their way."""
+        for task in reversed(tasks):
+            again = replace(task, group=0, payload=Chunk(task.unit), vanished=task.vanished + 1)
+            if again.vanished > _MOST_VANISHED:
+                text = f"its data vanished between workers {again.vanished} times"
+                yield self._given_up(task, "PayloadLost", text)
+            else:
+                self._again([again])
+
+    def _lost(self, worker: _Worker, reason: str) -> Iterator[Outcome]:
+        """Blame the oldest call alone, requeue the rest uncharged, replace the worker."""
+        calls = list(worker.calls.values())
+        worker.calls.clear()
+        self._workers.remove(worker)
+        self._stop(worker.handle)
+        self._again(task for tasks in calls[1:] for task in tasks)
+        for task in reversed(calls[0]):
+            task.losses += 1
+            task.alone = task.losses >= self._alone_after
+            # A loss in company convicts nobody: whoever was there has the last attempt alone.
+            if task.losses >= self._limits.max_attempts and len(calls[0]) == 1:
+                text = f"the worker was lost {task.losses} times on this file ({reason})"
+                yield self._given_up(task, "WorkerLost", text)
+            else:
+                self._again([task])
+        if not self._draining:
+            self._start(worker.group, worker.index)
+
+    def _given_up(self, task: _Task, kind: str, text: str) -> Failed:
+        self._budget.release(task.unit.id)
+        stage = self._groups[task.group].name
+        return Failed(task.unit, Failure(task.unit, stage, kind, text))
+
+    def _expire(self, now: float) -> Iterator[Outcome]:
+        """End calls that were over their time at ``now``, when results were last asked for: what
+        ended since then is a result, not a delay."""
+        limit = self._limits.timeout_s
+        if limit is None:
+            return
+        for worker in list(self._workers):
+            oldest = next(iter(worker.calls.values()), [])
+            if oldest and now - worker.busy_since > limit * len(oldest):
+                yield from self._lost(worker, f"no result within {limit:g} s (limits.timeout_s)")
+
+    # -- workers ---
+    def _start_workers(self) -> None:
+        begun = [
+            (number, index, self._begin(number, index))
+            for number, group in enumerate(self._groups)
+            for index in range(group.workers)
+        ]
+        for number, index, handle in begun:
+            self._finish_start(number, index, handle)
+
+    def _start(self, group: int, index: int) -> None:
+        self._finish_start(group, index, self._begin(group, index))
+
+    def _begin(self, group: int, index: int) -> Any:
+        last = group == len(self._groups) - 1
+        handle = self._backend.start_worker(self._groups[group], index, last)
+        self._running.append(handle)
+        return handle
+
+    def _stop(self, handle: Any) -> None:
+        self._running = [other for other in self._running if other is not handle]
+        self._backend.stop_worker(handle)
+
+    def _finish_start(self, group: int, index: int, handle: Any) -> None:
+        for attempt in range(1, _START_ATTEMPTS + 1):
+            reason = self._backend.await_ready(handle, timeout_s=600)
+            if reason is None:
+                self._workers.append(_Worker(group, index, handle))
+                return
+            self._stop(handle)
+            if attempt < _START_ATTEMPTS:
+                handle = self._begin(group, index)
+        raise ExecutorError(f"no worker for {self._groups[group].name} comes up: {reason}")

@@ -1,0 +1,3 @@
+"""A job made concrete before anything runs: items, networks, stages, workers, keys, estimates.
+
+Not here: running it."""

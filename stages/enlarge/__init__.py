@@ -1,0 +1,3 @@
+"""Whole pictures made larger: by a network in tiles, or plainly.
+
+Not here: faces."""

@@ -1,0 +1,4 @@
+"""Faces: found, aligned, restored, pasted back.
+
+What keeps faces of films from trembling is in ``steady``. Not here: the networks, which are
+asked by their protocols in ``models.base``."""

@@ -1,0 +1,271 @@
+"""Putting restored faces back into the enlarged frames, so that no edge shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from restore_batch.errors import MediaError, UsageError
+from restore_batch.models.base import Embedder, ModelRef, Parser
+from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.enlarge.upscale import output_size
+from restore_batch.stages.faces import blend, masks
+from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
+from restore_batch.stages.faces.restore import is_left_alone, native_px
+from restore_batch.stages.geometry import scale_of, template, transform
+from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
+
+Mask = Literal["auto", "feather", "parse"]
+
+_LEAST_PARSED_SHARE = 0.05
+"""A parsed face that covers less of its crop than this is a parser's failure (profiles, masks,
+heavy damage): the square serves instead."""
+
+
+@dataclass(frozen=True, eq=False)
+class _RestoredFace:
+    """One face of one frame on its way into the picture."""
+
+    crop: np.ndarray
+    restored: np.ndarray
+    alignment: Alignment
+    face: Face
+    note: str = ""
+    identity: float | None = None
+    strength: float = 0.0
+    parsed: np.ndarray | None = None
+
+
+class Paste(Stage):
+    """Blend restored faces over the enlarged frames and keep a record of every face.
+
+    In:  frames, their faces, alignments, crops, restored crops, and the frames at output size
+    (or the frames themselves at scale 1).
+    Out: ``pasted``, one frame for each: dtype, alpha and greyness of the enlarged one, which is
+    passed on uncopied where no face is pasted; ``records``, one for each face.
+
+    ``mask``: "feather" is the crop's square with a soft edge; "parse" is what the parser takes
+    for face, within that square; "auto" parses when there is a parser. ``match_colour`` gives a
+    restored face the low-frequency colours of the source. ``strength`` in [0, 1] blends between
+    the enlarged frame's own face and the restored one. With an ``identity`` model the cosine
+    similarity of restored and source face is recorded; below ``min_identity`` the strength is
+    lowered in proportion (:func:`restore_batch.stages.faces.blend.lowered_blend`).
+
+    Faces that overlap share pixels by nearness (``masks.ownership``);
+    faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
+    and one that the restorer did not change, is not pasted.
+
+    ``imagined_by``: name of a restorer that invents faces; the records of those that are pasted,
+    and a warning, then say that they are not the people in the picture.
+    """
+
+    name = "paste"
+    needs = Resources(memory_mb=1000)
+    reads = frozenset({"frames", "faces", "alignments", "crops", "restored", "upscaled"})
+    writes = frozenset({"pasted", "records"})
+
+    def __init__(
+        self,
+        scale: float,
+        strength: float = 1.0,
+        mask: Mask = "auto",
+        match_colour: bool = True,
+        parser: ModelRef | None = None,
+        identity: ModelRef | None = None,
+        min_identity: float | None = None,
+        imagined_by: str = "",
+    ) -> None:
+        if not 0.0 <= strength <= 1.0:
+            raise UsageError(f"strength is {strength}: expected 0 to 1")
+        if min_identity is not None and not 0.0 < min_identity <= 1.0:
+            raise UsageError(f"min_identity is {min_identity}: expected more than 0, at most 1")
+        if mask == "parse" and parser is None:
+            raise UsageError('mask "parse" needs a parser model: name one or use "auto"')
+        self.scale = scale
+        self.strength = strength
+        self.mask = mask
+        self.match_colour = match_colour
+        self.parser_ref = parser
+        self.identity_ref = identity
+        self.min_identity = min_identity
+        self.imagined_by = imagined_by
+        self.parser: Parser | None = None
+        self.embedder: Embedder | None = None
+
+    def open(self, worker: WorkerContext) -> None:
+        """Load the parser and the identity model, where they were asked for."""
+        from restore_batch.models import registry
+
+        def build(ref: ModelRef) -> object:
+            return registry.build(ref, worker.runtime, worker.weights_dir)
+
+        if self.parser_ref is not None and self.mask != "feather":
+            self.parser = build(self.parser_ref)  # type: ignore[assignment]
+        if self.identity_ref is not None:
+            self.embedder = build(self.identity_ref)  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """Free the models."""
+        self.parser = self.embedder = None
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._paste)
+
+    def _paste(self, chunk: Chunk) -> Chunk:
+        enlarged = chunk.upscaled or chunk.frames
+        faces = self._judge(chunk)
+        pasted = tuple(
+            self._paste_frame(source, large, of_frame)
+            for source, large, of_frame in zip(chunk.frames, enlarged, faces, strict=True)
+        )
+        records = tuple(tuple(_record(face) for face in of_frame) for of_frame in faces)
+        warnings = chunk.warnings + self._imagined(records)
+        return replace(chunk, pasted=pasted, records=records, warnings=warnings)
+
+    def _imagined(self, records: Sequence[Sequence[FaceRecord]]) -> tuple[str, ...]:
+        """What the user must know of faces that are nobody's."""
+        count = sum(face.restored for of_frame in records for face in of_frame)
+        if not self.imagined_by or not count:
+            return ()
+        them = "1 face is" if count == 1 else f"{count} faces are"
+        return (f"{them} imagined by {self.imagined_by}: not the people in the picture",)
+
+    def _judge(self, chunk: Chunk) -> list[list[_RestoredFace]]:
+        """Decide for every face whether and how strongly it is pasted, and by which mask."""
+        faces = [
+            [
+                _RestoredFace(crop, restored, alignment, face, _why_not(alignment, crop, restored))
+                for face, alignment, crop, restored in zip(*of_frame, strict=True)
+            ]
+            for of_frame in zip(
+                chunk.faces, chunk.alignments, chunk.crops, chunk.restored, strict=True
+            )
+        ] or [[] for _ in chunk.frames]
+        wanted = [face for of_frame in faces for face in of_frame if not face.note]
+        identities = self._identities(wanted)
+        judged = {
+            id(face): self._rated(face, identity, parsed)
+            for face, identity, parsed in zip(wanted, identities, self._parsed(wanted), strict=True)
+        }
+        return [[judged.get(id(face), face) for face in of_frame] for of_frame in faces]
+
+    def _rated(
+        self, face: _RestoredFace, identity: float | None, parsed: np.ndarray | None
+    ) -> _RestoredFace:
+        strength = blend.lowered_blend(self.strength, identity, self.min_identity)
+        notes = []
+        if strength < self.strength:
+            notes.append(f"likeness {identity:.2f} is below {self.min_identity}: strength lowered")
+        if self.imagined_by and strength > 0:
+            notes.append(f"imagined by {self.imagined_by}: not the person in the picture")
+        note = "; ".join(notes)
+        return replace(face, identity=identity, strength=strength, parsed=parsed, note=note)
+
+    def _identities(self, faces: Sequence[_RestoredFace]) -> list[float | None]:
+        """Cosine similarity of each restored face to its source."""
+        if self.embedder is None or not faces:
+            return [None] * len(faces)
+        before = self.embedder([face.crop for face in faces])
+        after = self.embedder([face.restored for face in faces])
+        return [float(np.clip(a @ b, -1.0, 1.0)) for a, b in zip(before, after, strict=True)]
+
+    def _parsed(self, faces: Sequence[_RestoredFace]) -> list[np.ndarray | None]:
+        """What the parser takes for face in each restored crop; None for the plain square."""
+        if self.parser is None or self.mask == "feather" or not faces:
+            return [None] * len(faces)
+        side = masks.PARSED_PX
+        inside = self.parser([_resized(face.restored, side) for face in faces])
+        return [mask if mask.mean() >= _LEAST_PARSED_SHARE else None for mask in inside]
+
+    def _paste_frame(self, source: Frame, large: Frame, faces: Sequence[_RestoredFace]) -> Frame:
+        expected = output_size(source.width, source.height, self.scale)
+        if (large.width, large.height) != expected:
+            raise MediaError(
+                f"the enlarged frame has {large.width}x{large.height} px: "
+                f"expected {expected[0]}x{expected[1]}"
+            )
+        if not any(face.strength > 0 for face in faces):
+            return large
+        canvas = large.rgb_hwc.copy()
+        source_wh, output_wh = (source.width, source.height), (large.width, large.height)
+        places = [crop_to_output(face.alignment.matrix, source_wh, output_wh) for face in faces]
+        discs = [
+            _disc(face.alignment.face_px, place) for face, place in zip(faces, places, strict=True)
+        ]
+        for index, (face, place) in enumerate(zip(faces, places, strict=True)):
+            if face.strength <= 0:
+                continue
+            others = discs[:index] + discs[index + 1 :]
+            paste_face(
+                canvas,
+                large.rgb_hwc,
+                self._fitted(face, source),
+                _mask(face),
+                place,
+                face.strength,
+                partial(masks.ownership, own=discs[index], others=others),
+            )
+        return replace(large, rgb_hwc=canvas)
+
+    def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
+        """The restored face as (S, S, 1 or 3) float32 in [0, 255], in the source's colours."""
+        channels = 1 if source.grey else 3
+        restored = blend.luma(face.restored)[..., None] if source.grey else face.restored
+        pixels = restored.astype(np.float32)
+        if source.rgb_hwc.dtype == np.uint16:
+            pixels = blend.deband(pixels)
+        if self.match_colour:
+            crop = face.crop[..., :channels].astype(np.float32)
+            known = inside_source(
+                face.alignment.matrix, face.alignment.face_px, (source.width, source.height)
+            )
+            pixels = blend.match_colour(pixels, crop, known)
+        return pixels
+
+
+def _why_not(alignment: Alignment, crop: np.ndarray, restored: np.ndarray) -> str:
+    """Why a face is not pasted, or "" when it is."""
+    if is_left_alone(alignment):
+        return (
+            f"left alone: its {native_px(alignment):.0f} px in the source "
+            f"are more than the restorer's {alignment.face_px}"
+        )
+    return "not restored" if np.array_equal(crop, restored) else ""
+
+
+def _mask(face: _RestoredFace) -> np.ndarray:
+    """The mask in crop pixels, (S, S) float32, 0 along the border."""
+    square = masks.square_mask(face.alignment.face_px)
+    if face.parsed is None:
+        return square
+    return square * _resized(masks.parsed_mask(face.parsed), face.alignment.face_px)
+
+
+def _disc(face_px: int, place: np.ndarray) -> tuple[float, float, float]:
+    """Centre of a face and side of its crop, in output pixels."""
+    x, y = transform(place, template(face_px).mean(axis=0, keepdims=True))[0]
+    return float(x), float(y), face_px * scale_of(place)
+
+
+def _resized(array: np.ndarray, side: int) -> np.ndarray:
+    if array.shape[0] == side:
+        return array
+    return np.asarray(cv2.resize(array, (side, side), interpolation=cv2.INTER_LINEAR))
+
+
+def _record(face: _RestoredFace) -> FaceRecord:
+    left, top, right, bottom = (float(value) for value in face.face.box_xyxy)
+    return FaceRecord(
+        box_xyxy=(left, top, right, bottom),
+        landmarks_xy=tuple((float(x), float(y)) for x, y in face.face.landmarks_xy),
+        score=float(face.face.score),
+        restored=face.strength > 0,
+        identity=face.identity,
+        blend=face.strength,
+        note=face.note,
+    )

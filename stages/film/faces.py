@@ -1,0 +1,105 @@
+"""The faces of a segment, steady from frame to frame.
+
+One pass over the frames of a segment and its context; no picture is kept. Whatever is found for a
+frame depends on the frame and its neighbours within the context alone, so it is the same in
+whatever segment the frame is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from restore_batch.models.base import Face
+from restore_batch.stages.faces.steady.follow import SteadyFaces
+from restore_batch.stages.media import Frame
+from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.video.types import VideoFrame
+
+FindFaces = Callable[[Frame], tuple[Face, ...]]
+
+
+@dataclass(frozen=True)
+class FilmFaces:
+    """The faces of every frame that was read, in pixels of the upright frame.
+
+    ``tracks``: a number for each face, the same while it is the same face. ``cuts``: whether the
+    frame begins a new shot. ``faults``: (position,
+    why) of frames in which faces could not be looked for.
+    """
+
+    faces: tuple[tuple[Face, ...], ...]
+    tracks: tuple[tuple[int, ...], ...]
+    cuts: tuple[bool, ...]
+    faults: tuple[tuple[int, str], ...] = ()
+
+
+def find_faces(
+    frames: Iterable[VideoFrame],
+    find: FindFaces,
+    pool: Executor,
+    *,
+    pixel_aspect: float,
+    steady: bool,
+    ahead: int,
+) -> FilmFaces:
+    """Look for faces in every frame and follow them.
+
+    ``find`` gets frames of square pixels, uint8. ``steady``: link faces to tracks, bridge short
+    gaps, and smooth the landmarks; without it every frame stands alone.
+    """
+
+    def look(video_frame: VideoFrame) -> tuple[np.ndarray, tuple[Face, ...], str]:
+        frame = square(video_frame.frame, pixel_aspect)
+        try:
+            return frame.rgb_hwc, find(frame), ""
+        except Exception as error:  # one frame must not cost a film its result
+            return frame.rgb_hwc, (), f"{type(error).__name__}: {error}"
+
+    follower = SteadyFaces()
+    found: list[tuple[Face, ...]] = []
+    faults: list[tuple[int, str]] = []
+    for position, (rgb_hwc, faces, fault) in enumerate(ordered_map(pool, look, frames, ahead)):
+        found.append(faces)
+        if fault:
+            faults.append((position, fault))
+        if steady:
+            follower.push(rgb_hwc, faces)
+    if steady:
+        tracked = follower.tracks()
+        found = [tuple(t.face for t in some) for some in tracked]
+        tracks = tuple(tuple(t.track for t in some) for some in tracked)
+        cuts = follower.cuts
+    else:
+        tracks = tuple(tuple(range(len(some))) for some in found)
+        cuts = (False,) * len(found)
+    upright = tuple(tuple(_unsquare(face, pixel_aspect) for face in some) for some in found)
+    return FilmFaces(upright, tracks, cuts, tuple(faults))
+
+
+def square(frame: Frame, pixel_aspect: float) -> Frame:
+    """The frame in 8 bits and square pixels: what detectors were trained on."""
+    rgb = frame.rgb_hwc
+    if rgb.dtype == np.uint16:
+        rgb = np.asarray(cv2.convertScaleAbs(rgb, alpha=1 / 257.0))
+    if pixel_aspect == 1:
+        return replace(frame, rgb_hwc=rgb, alpha_hw=None)
+    width = max(1, round(frame.width * pixel_aspect))
+    how = cv2.INTER_AREA if pixel_aspect < 1 else cv2.INTER_CUBIC
+    return Frame(np.asarray(cv2.resize(rgb, (width, frame.height), interpolation=how)))
+
+
+def _unsquare(face: Face, pixel_aspect: float) -> Face:
+    if pixel_aspect == 1:
+        return face
+    left, top, right, bottom = face.box_xyxy
+    back = np.array([1 / pixel_aspect, 1.0])
+    return Face(
+        (left / pixel_aspect, top, right / pixel_aspect, bottom),
+        (face.landmarks_xy * back).astype(np.float32),
+        face.score,
+    )

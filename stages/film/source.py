@@ -1,0 +1,72 @@
+"""Where a film comes from: a file, or a folder of numbered pictures (``reel/frame_%06d.png``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path, PurePath
+
+from restore_batch.errors import MediaError
+from restore_batch.jobs.numbered import follows, is_numbered
+from restore_batch.stages.film.work import Reading
+from restore_batch.stages.media import Frame
+from restore_batch.stages.video.frame_folder import (
+    FrameSequence,
+    SequenceReader,
+    find_sequence,
+    index_frames,
+)
+from restore_batch.stages.video.index import VideoIndex, index_video, probe_video
+from restore_batch.stages.video.read import SegmentReader
+from restore_batch.stages.video.segments import cut_segments
+from restore_batch.stages.video.types import Segment, VideoFacts, VideoFrame
+
+_FINEST_RATE = 1001
+
+
+def probe_film(source: str, frame_rate: float) -> VideoFacts:
+    """What its header says. ``frame_rate``: of numbered pictures. Raises MediaError."""
+    if is_numbered(source):
+        return index_frames(_sequence(source), _rate(frame_rate)).facts
+    return probe_video(source)
+
+
+def index_film(source: str, frame_rate: float) -> VideoIndex:
+    """Every frame of it. Raises MediaError."""
+    if is_numbered(source):
+        return index_frames(_sequence(source), _rate(frame_rate))
+    return index_video(source)
+
+
+def read_film(
+    source: str, facts: VideoFacts, segment: Segment, reading: Reading
+) -> Iterable[VideoFrame]:
+    """The frames of a segment, one for each of its timestamps."""
+    if is_numbered(source):
+        return SequenceReader(_sequence(source), facts, segment)
+    return SegmentReader(
+        source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
+    )
+
+
+def read_frame(source: str, index: VideoIndex, number: int, reading: Reading) -> Frame:
+    """The frame of that number, counted from 0, upright. Raises MediaError."""
+    (look,) = cut_segments(index, 1.0, 1, 0, span=range(number, number + 1))
+    (seen,) = read_film(source, index.facts, look, reading)
+    return seen.frame
+
+
+def _sequence(source: str) -> FrameSequence:
+    try:
+        found = find_sequence(Path(source).parent)
+    except OSError as error:
+        raise MediaError(f"{source}: {error.strerror or error}") from None
+    if found is None or not follows(found.names[0], PurePath(source).name):
+        raise MediaError(
+            f"{source}: expected a folder of pictures that are named so, and of no others"
+        )
+    return found
+
+
+def _rate(frame_rate: float) -> Fraction:
+    return Fraction(frame_rate).limit_denominator(_FINEST_RATE)

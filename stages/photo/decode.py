@@ -1,0 +1,35 @@
+"""Decode: from the file of a unit to its upright picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo.read import read
+
+
+class Decode(Stage):
+    """Read photos by the ``source`` of their unit.
+
+    In:  chunks that hold nothing but their unit.
+    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it, and warnings.
+    A photo of more than ``max_megapixels`` is refused from its header.
+    """
+
+    name: ClassVar[str] = "decode"
+    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=700)
+    writes: ClassVar[frozenset[str]] = frozenset({"frames", "meta", "warnings"})
+
+    def __init__(self, max_megapixels: float) -> None:
+        self.max_megapixels = max_megapixels
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._decode)
+
+    def _decode(self, chunk: Chunk) -> Chunk:
+        frame, meta, warnings = read(chunk.unit.source, self.max_megapixels)
+        return dataclasses.replace(
+            chunk, frames=(frame,), meta=meta, warnings=chunk.warnings + warnings
+        )

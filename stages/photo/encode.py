@@ -1,0 +1,76 @@
+"""Encode: from the finished picture to a file in the staging folder, ready for its commit."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
+from restore_batch.stages.photo.provenance import Provenance, stamped
+from restore_batch.stages.photo.write import BitDepth, write
+from restore_batch.stages.settle import settle
+
+_SAYS_NOTHING = frozenset({".bmp", ".dib"})
+"""Containers without metadata: only imagined faces are worth a warning that this is lost."""
+
+
+class Encode(Stage):
+    """Write photos to the staging path of their unit, in the container of its suffix.
+
+    In:  chunks with one pasted frame and the metadata that decode found.
+    Out: the artifact: a file on the disk (fsynced) with its size and SHA-256; what the container
+    could not hold joins the warnings. A file that could not be finished is removed.
+
+    ``provenance``: the networks of the job, to be named in the metadata of the pictures they
+    changed (:mod:`restore_batch.stages.photo.provenance`); None: nothing is said.
+    """
+
+    name: ClassVar[str] = "encode"
+    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=700)
+    reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records"})
+    writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
+    version: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        quality: int | None = None,
+        bit_depth: BitDepth = "keep",
+        provenance: Provenance | None = None,
+    ) -> None:
+        self.quality = quality
+        self.bit_depth = bit_depth
+        self.provenance = provenance
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._encode)
+
+    def _encode(self, chunk: Chunk) -> Chunk:
+        if chunk.meta is None or len(chunk.pasted) != 1:
+            raise MediaError(
+                f"{chunk.unit.output}: expected one finished picture and its metadata, "
+                f"got {len(chunk.pasted)}"
+            )
+        frame = chunk.pasted[0]
+        path = chunk.unit.staged_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        meta, noted = self._stamped(chunk, chunk.meta, path.suffix.lower())
+        try:
+            warnings = write(frame, meta, path, quality=self.quality, bit_depth=self.bit_depth)
+            size_bytes, sha256 = settle(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        artifact = Artifact(str(path), size_bytes, sha256, frame.width, frame.height)
+        warnings = (*chunk.warnings, *noted, *warnings)
+        return dataclasses.replace(chunk, artifact=artifact, warnings=warnings)
+
+    def _stamped(
+        self, chunk: Chunk, meta: PhotoMeta, suffix: str
+    ) -> tuple[PhotoMeta, tuple[str, ...]]:
+        made_by = self.provenance
+        if made_by is None or (suffix in _SAYS_NOTHING and not made_by.imagined_by):
+            return meta, ()
+        records = chunk.records[0] if chunk.records else ()
+        return stamped(meta, made_by, records, png=suffix == ".png")

@@ -1,0 +1,270 @@
+"""The segments of a JPEG file around its compressed data: find them, put others in.
+
+Source: ITU-T T.81 annex B; Exif 2.32 section 4.5.4 (APP1); XMP specification part 3, 1.1.3
+(APP1, and extended XMP for packets that do not fit into one segment).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from restore_batch.stages.photo.metadata import packets as metadata
+
+_EXIF = b"Exif\x00\x00"
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
+_PHOTOSHOP = b"Photoshop 3.0\x00"
+_ICC = b"ICC_PROFILE\x00"
+_APP0, _APP1, _APP2, _APP13, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xFE
+_SOS, _EOI = 0xDA, 0xD9
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+SEGMENT_MAX = 65533
+EXIF_MAX = SEGMENT_MAX - len(_EXIF)
+
+
+class JpegError(ValueError):
+    """The segments of a JPEG file cannot be followed."""
+
+
+@dataclass
+class JpegHead:
+    """Everything before the compressed data."""
+
+    width: int = 0
+    height: int = 0
+    bits: int = 8
+    components: int = 0
+    progressive: bool = False
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    comment: str | None = None
+    dpi: tuple[float, float] | None = None
+    pictures: int = 1
+    tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    data_at: int = 0
+    """Where the first scan starts."""
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Marker and payload of each segment, up to and with the first start of scan."""
+    file.seek(2)
+    while True:
+        byte = file.read(1)
+        if not byte:
+            raise JpegError("cut off before the picture starts")
+        if byte != b"\xff":
+            continue
+        while byte == b"\xff":
+            byte = file.read(1)
+        if not byte or byte[0] == _EOI:
+            raise JpegError("ends before the picture starts")
+        marker = byte[0]
+        if marker in {0x00, 0x01} or 0xD0 <= marker <= 0xD8:
+            continue
+        size = int.from_bytes(file.read(2), "big") - 2
+        payload = file.read(max(size, 0))
+        if size < 0 or len(payload) != size:
+            raise JpegError("cut off before the picture starts")
+        yield marker, payload
+        if marker == _SOS:
+            return
+
+
+def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of segment
+    """Read the segments before the first scan. Raises JpegError."""
+    found = JpegHead()
+    icc: dict[int, bytes] = {}
+    extended: dict[bytes, dict[int, bytes]] = {}
+    resources = bytearray()
+    for marker, payload in _segments(file):
+        if marker in _FRAMES and len(payload) >= 6:
+            found.bits, found.height, found.width, found.components = struct.unpack(
+                ">BHHB", payload[:6]
+            )
+            found.progressive = marker in _PROGRESSIVE
+        elif marker == 0xDB:
+            found.tables.update(_tables(payload))
+        elif marker == _APP0 and payload[:5] == b"JFIF\x00" and len(payload) >= 12:
+            unit, across, down = struct.unpack(">BHH", payload[7:12])
+            if unit in {1, 2} and across and down:
+                scale = 2.54 if unit == 2 else 1.0
+                found.dpi = across * scale, down * scale
+        elif marker == _APP1 and payload.startswith(_EXIF):
+            found.exif = found.exif or payload[len(_EXIF) :]
+        elif marker == _APP1 and payload.startswith(_XMP):
+            found.xmp = found.xmp or payload[len(_XMP) :]
+        elif marker == _APP1 and payload.startswith(_EXTENDED_XMP):
+            start = len(_EXTENDED_XMP)
+            at = int.from_bytes(payload[start + 36 : start + 40], "big")
+            extended.setdefault(payload[start : start + 32], {})[at] = payload[start + 40 :]
+        elif marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
+            icc[payload[12]] = payload[14:]
+        elif marker == _APP2 and payload[:4] == b"MPF\x00":
+            found.pictures = _picture_count(payload[4:])
+        elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
+            resources += payload[len(_PHOTOSHOP) :]
+        elif marker == _COMMENT and found.comment is None:
+            found.comment = _text(payload)
+    if not found.width or not found.components:
+        raise JpegError("no picture size before the data")
+    found.icc = b"".join(icc[number] for number in sorted(icc)) or None
+    found.iptc = metadata.iptc_of_resources(bytes(resources))
+    found.xmp = _with_extension(found.xmp, extended)
+    found.data_at = file.tell()
+    return found
+
+
+def _tables(payload: bytes) -> dict[int, tuple[int, ...]]:
+    tables, at = {}, 0
+    while at < len(payload):
+        wide, number = payload[at] >> 4, payload[at] & 15
+        size = 128 if wide else 64
+        values = payload[at + 1 : at + 1 + size]
+        if len(values) == size:
+            tables[number] = struct.unpack(">64H" if wide else "64B", values)
+        at += 1 + size
+    return tables
+
+
+def _picture_count(mpf: bytes) -> int:
+    """How many pictures a multi-picture index (CIPA DC-007) lists."""
+    order = "<" if mpf[:2] == b"II" else ">"
+    at = mpf.find(struct.pack(order + "HHI", 0xB001, 4, 1))
+    return int(struct.unpack_from(order + "I", mpf, at + 8)[0]) if 0 <= at <= len(mpf) - 12 else 1
+
+
+def _text(data: bytes) -> str:
+    data = data.rstrip(b"\x00")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def estimated_quality(tables: dict[int, tuple[int, ...]]) -> int | None:
+    """The libjpeg quality, 1 to 100, whose luminance table is nearest to the file's."""
+    if 0 not in tables:
+        return None
+    found = sum(tables[0])
+
+    def total(quality: int) -> int:
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        return sum(min(max((value * scale + 50) // 100, 1), 255) for value in _LUMINANCE)
+
+    return min(range(100, 0, -1), key=lambda quality: abs(total(quality) - found))
+
+
+# T.81 table K.1; the order does not matter to a sum.
+_LUMINANCE = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+
+
+def is_complete(data: bytes, found: JpegHead) -> bool:
+    """Whether the end marker follows the compressed data (decoders make one up)."""
+    return data.find(bytes((0xFF, _EOI)), found.data_at) >= 0
+
+
+def only_pixels(data: bytes, found: JpegHead) -> bytes:
+    """``data`` without what other readers might stumble over: EXIF, profiles, comments."""
+    dropped = {_APP1, _APP2, _APP13, _COMMENT}
+    kept = (s for s in _segments(io.BytesIO(data[: found.data_at])) if s[0] not in dropped)
+    return b"".join((data[:2], *(_segment(*each) for each in kept), data[found.data_at :]))
+
+
+def with_metadata(
+    jpeg: bytes,
+    *,
+    exif: bytes | None,
+    xmp: bytes | None,
+    iptc: bytes | None,
+    icc: bytes | None,
+    comment: str | None,
+    dpi: tuple[float, float] | None,
+) -> bytes:
+    """``jpeg``, as an encoder wrote it, with these segments and this resolution.
+
+    ``exif`` is at most EXIF_MAX long.
+    """
+    parts = [_jfif(dpi)]
+    if exif:
+        parts.append(_segment(_APP1, _EXIF + exif))
+    if xmp:
+        parts += _xmp_segments(xmp)
+    if iptc:
+        resources = metadata.resources_of_iptc(iptc)
+        step = SEGMENT_MAX - len(_PHOTOSHOP)
+        for at in range(0, len(resources), step):
+            parts.append(_segment(_APP13, _PHOTOSHOP + resources[at : at + step]))
+    if icc:
+        step = SEGMENT_MAX - len(_ICC) - 2
+        pieces = [icc[at : at + step] for at in range(0, len(icc), step)]
+        for number, piece in enumerate(pieces, start=1):
+            place = bytes((number, len(pieces)))
+            parts.append(_segment(_APP2, _ICC + place + piece))
+    if comment:
+        parts.append(_segment(_COMMENT, comment.encode()[:SEGMENT_MAX]))
+    at = 2
+    if jpeg[2:4] == bytes((0xFF, _APP0)):
+        at += 2 + int.from_bytes(jpeg[4:6], "big")
+    return b"".join((jpeg[:2], *parts, memoryview(jpeg)[at:]))
+
+
+def _jfif(dpi: tuple[float, float] | None) -> bytes:
+    """The JFIF header; square pixels of no particular size where the resolution is unknown."""
+    across, down = (min(max(round(v), 1), 65535) for v in dpi) if dpi else (1, 1)
+    return _segment(_APP0, struct.pack(">5sHBHHBB", b"JFIF", 0x0102, bool(dpi), across, down, 0, 0))
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
+
+
+_RDF_INNER = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
+_RDF_END = re.compile(rb"</rdf:RDF\s*>")
+_HAS_EXTENSION = re.compile(rb"\s*xmpNote:HasExtendedXMP\s*=\s*([\"'])([0-9A-Fa-f]{32})\1")
+
+
+def _with_extension(xmp: bytes | None, extended: dict[bytes, dict[int, bytes]]) -> bytes | None:
+    """The main packet with the descriptions of its extension moved into it."""
+    link = _HAS_EXTENSION.search(xmp) if xmp else None
+    if xmp is None or link is None:
+        return xmp
+    parts = extended.get(link[2].upper()) or extended.get(link[2].lower()) or {}
+    inner = _RDF_INNER.search(b"".join(parts[at] for at in sorted(parts)))
+    end = _RDF_END.search(xmp)
+    if inner is None or end is None:
+        return xmp
+    return _HAS_EXTENSION.sub(b"", xmp[: end.start()] + inner[1] + xmp[end.start() :])
+
+
+def _xmp_segments(xmp: bytes) -> list[bytes]:
+    """One segment, or a stub and its extension where the packet is too long for one."""
+    if len(xmp) + len(_XMP) <= SEGMENT_MAX:
+        return [_segment(_APP1, _XMP + xmp)]
+    guid = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper().encode()
+    stub = (
+        b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/"'
+        b' xmpNote:HasExtendedXMP="' + guid + b'"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    )
+    parts = [_segment(_APP1, _XMP + stub)]
+    step = SEGMENT_MAX - len(_EXTENDED_XMP) - 40
+    for at in range(0, len(xmp), step):
+        place = guid + struct.pack(">II", len(xmp), at)
+        parts.append(_segment(_APP1, _EXTENDED_XMP + place + xmp[at : at + step]))
+    return parts

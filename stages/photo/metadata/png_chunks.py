@@ -1,0 +1,242 @@
+"""The chunks of a PNG file: check them, read what they say, put others in.
+
+Every checksum is verified, because decoders differ in what they let pass.
+
+Source: W3C PNG specification, third edition (2025).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from restore_batch.stages.photo.metadata import packets as metadata
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_XMP_KEY = "XML:com.adobe.xmp"
+_RAW_PROFILE = "Raw profile type "
+# How viewers must interpret the samples where there is no ICC profile: kept as they are.
+_COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
+_TEXT_MAX = 64 << 20
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+class PngError(ValueError):
+    """The chunks of a PNG file are damaged."""
+
+
+@dataclass
+class PngHead:
+    """What the chunks say beside the pixels."""
+
+    width: int
+    height: int
+    bits: int
+    colour: int
+    """PNG colour type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGB + alpha."""
+    transparent: bool = False
+    frames: int = 1
+    palette: bytes = b""
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    text: dict[str, str] = field(default_factory=dict)
+    colour_chunks: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.colour in {4, 6} or self.transparent
+
+    @property
+    def channels(self) -> int:
+        """Colour channels of a pixel without alpha, after looking up a palette."""
+        return 1 if self.colour in {0, 4} else 3
+
+    @property
+    def raw_bytes(self) -> int:
+        """Least size of the pixels before compression."""
+        return self.height * ((self.width * self.bits * _CHANNELS[self.colour] + 7) // 8)
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and payload of every chunk up to IEND. Raises PngError at the first damage."""
+    at = len(SIGNATURE)
+    view = memoryview(data)
+    while True:
+        if at + 12 > len(data):
+            raise PngError("cut off: the end chunk is missing")
+        size = int.from_bytes(view[at : at + 4], "big")
+        name = bytes(view[at + 4 : at + 8])
+        end = at + 8 + size
+        if end + 4 > len(data):
+            raise PngError(f"cut off inside a chunk of {size} bytes")
+        stored = int.from_bytes(view[end : end + 4], "big")
+        if zlib.crc32(view[at + 4 : end]) != stored:
+            raise PngError(f"wrong checksum in chunk {name.decode('latin-1')!r}")
+        yield name, bytes(view[at + 8 : end])
+        if name == b"IEND":
+            return
+        at = end + 4
+
+
+def header_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The small chunks of a file without its pixels and without checks, for a quick look."""
+    file.seek(len(SIGNATURE))
+    while len(start := file.read(8)) == 8:
+        size, name = int.from_bytes(start[:4], "big"), start[4:]
+        if name in {b"IHDR", b"tRNS", b"acTL", b"eXIf", b"PLTE", b"iTXt"}:
+            payload = file.read(size)
+            yield name, payload
+            file.seek(4, 1)
+        else:
+            file.seek(size + 4, 1)
+
+
+def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:
+    """What the chunks say. Raises PngError on a wrong header."""
+    result: PngHead | None = None
+    for name, payload in found:
+        if result is None:
+            result = _start(name, payload)
+        elif name == b"PLTE":
+            result.palette = payload
+        elif name == b"tRNS":
+            result.transparent = True
+        elif name == b"acTL" and len(payload) >= 4:
+            result.frames = max(int.from_bytes(payload[:4], "big"), 1)
+        elif name == b"eXIf":
+            result.exif = payload.removeprefix(b"Exif\x00\x00")
+        elif name == b"iCCP":
+            _, _, rest = payload.partition(b"\x00")
+            result.icc = _inflate(rest[1:]) or rest
+        elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
+            across, down = struct.unpack(">II", payload[:8])
+            result.dpi = across * 0.0254, down * 0.0254
+        elif name in {b"tEXt", b"zTXt", b"iTXt"}:
+            _take_text(result, name, payload)
+        elif name in _COLOUR:
+            result.colour_chunks[name.decode()] = payload
+    if result is None:
+        raise PngError("no header")
+    return result
+
+
+def _start(name: bytes, payload: bytes) -> PngHead:
+    if name != b"IHDR" or len(payload) != 13:
+        raise PngError("the file does not start with a header")
+    width, height, bits, colour = struct.unpack(">IIBB", payload[:10])
+    if not width or not height or colour not in _CHANNELS or bits not in {1, 2, 4, 8, 16}:
+        raise PngError(f"impossible header: {width}x{height}, {bits} bits, colour type {colour}")
+    return PngHead(width, height, bits, colour)
+
+
+def _inflate(data: bytes) -> bytes:
+    """Decompress at most 64 MiB; empty where that fails."""
+    try:
+        return zlib.decompressobj().decompress(data, _TEXT_MAX)
+    except zlib.error:
+        return b""
+
+
+def _take_text(result: PngHead, name: bytes, payload: bytes) -> None:
+    raw_key, _, rest = payload.partition(b"\x00")
+    key = raw_key.decode("latin-1")
+    if name == b"tEXt":
+        value = rest.decode("latin-1")
+    elif name == b"zTXt":
+        value = _inflate(rest[1:]).decode("latin-1")
+    else:
+        compressed = rest[:1] == b"\x01"
+        body = rest[2:].split(b"\x00", 2)[-1]
+        body = _inflate(body) if compressed else body
+        if key == _XMP_KEY:
+            result.xmp = body
+            return
+        value = body.decode("utf-8", "replace")
+    if key.startswith(_RAW_PROFILE):
+        _take_raw_profile(result, key.removeprefix(_RAW_PROFILE), value)
+    elif key in result.text:
+        result.text[key] += "\n" + value
+    else:
+        result.text[key] = value
+
+
+def _take_raw_profile(result: PngHead, kind: str, value: str) -> None:
+    """A profile in ImageMagick's way: name, size and hexadecimal digits as text."""
+    try:
+        body = bytes.fromhex("".join(value.split()[2:]))
+    except ValueError:
+        return
+    if kind == "iptc":
+        result.iptc = metadata.iptc_of_resources(body) or (body if body[:1] == b"\x1c" else None)
+    elif kind in {"exif", "APP1"} and body[:6] == b"Exif\x00\x00" and result.exif is None:
+        result.exif = body[6:]
+    elif kind == "xmp" and result.xmp is None:
+        result.xmp = body
+
+
+def only_pixels(found: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A PNG file of the chunks that make the pixels, so that decoders see no other."""
+    wanted = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+    return SIGNATURE + b"".join(chunk(*each) for each in found if each[0] in wanted)
+
+
+def chunk(name: bytes, payload: bytes) -> bytes:
+    """One chunk with its checksum."""
+    check = zlib.crc32(payload, zlib.crc32(name))
+    return len(payload).to_bytes(4, "big") + name + payload + check.to_bytes(4, "big")
+
+
+def with_metadata(
+    png: bytes,
+    *,
+    exif: bytes | None,
+    xmp: bytes | None,
+    iptc: bytes | None,
+    icc: bytes | None,
+    dpi: tuple[float, float] | None,
+    text: Mapping[str, str],
+    colour_chunks: Mapping[str, bytes],
+) -> bytes:
+    """``png`` with these chunks between its header and its pixels."""
+    added = []
+    if icc:
+        added.append(chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(icc, 9)))
+    else:
+        added += [chunk(name.encode(), colour_chunks[name]) for name in colour_chunks]
+    if dpi:
+        across, down = metadata.dots_a_metre(dpi)
+        added.append(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    if exif:
+        added.append(chunk(b"eXIf", exif))
+    if xmp:
+        added.append(chunk(b"iTXt", _XMP_KEY.encode() + b"\x00" * 5 + xmp))
+    if iptc:
+        added.append(_raw_profile("iptc", metadata.resources_of_iptc(iptc)))
+    added += [_text_chunk(key, value) for key, value in text.items()]
+    after_header = len(SIGNATURE) + 25
+    return b"".join((png[:after_header], *added, png[after_header:]))
+
+
+def _raw_profile(kind: str, body: bytes) -> bytes:
+    digits = body.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    value = f"\n{kind}\n{len(body):8d}\n{lines}\n"
+    key = (_RAW_PROFILE + kind).encode()
+    return chunk(b"zTXt", key + b"\x00\x00" + zlib.compress(value.encode(), 9))
+
+
+def _text_chunk(key: str, value: str) -> bytes:
+    name = key.encode("latin-1", "replace")[:79]
+    try:
+        body = value.encode("latin-1")
+    except UnicodeEncodeError:
+        return chunk(b"iTXt", name + b"\x00" * 5 + value.encode("utf-8", "replace"))
+    if len(body) > 1024:
+        return chunk(b"zTXt", name + b"\x00\x00" + zlib.compress(body, 9))
+    return chunk(b"tEXt", name + b"\x00" + body)

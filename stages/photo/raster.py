@@ -1,0 +1,87 @@
+"""What a decoder hands over: samples as stored, before orientation and colour management."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colour import Space
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file's header says. ``width`` and ``height`` as stored; ``orientation`` is the EXIF
+    value still to be applied; ``channels`` are those of colour, without alpha."""
+
+    width: int
+    height: int
+    bits: int
+    channels: int
+    has_alpha: bool = False
+    pages: int = 1
+    orientation: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """A decoded file.
+
+    ``samples``: (H, W, C) uint8 or uint16 over the full range, C by ``space``; Lab in ICC's
+    16-bit encoding. ``alpha_hw``: (H, W) of the same dtype. ``orientation``: None where EXIF
+    and XMP decide, 1 where the decoder has applied it. ``meta``: as found, unchecked.
+    """
+
+    samples: np.ndarray
+    space: Space
+    meta: PhotoMeta
+    alpha_hw: np.ndarray | None = None
+    orientation: int | None = None
+    warnings: tuple[str, ...] = field(default_factory=tuple)
+
+
+def full_range(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Integers of ``bits`` bits, 1 to 16, to the full range of uint8 (``bits`` <= 8) or uint16."""
+    if bits in {8, 16}:
+        return samples
+    top = (1 << bits) - 1
+    target = np.uint8 if bits < 8 else np.uint16
+    steps = np.arange(top + 1, dtype=np.uint32)
+    table = ((steps * np.iinfo(target).max + top // 2) // top).astype(target)
+    return table[np.minimum(samples, top)]
+
+
+def split_alpha(pixels: np.ndarray) -> tuple[np.ndarray, Space, np.ndarray | None]:
+    """(H, W) or (H, W, 1 to 4) grey or RGB with or without alpha: samples, space and alpha."""
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    colours = pixels.shape[2] - (pixels.shape[2] in {2, 4})
+    alpha = np.ascontiguousarray(pixels[..., colours]) if colours < pixels.shape[2] else None
+    return pixels[..., :colours], "grey" if colours == 1 else "rgb", alpha
+
+
+def grey_if_neutral(samples: np.ndarray) -> tuple[np.ndarray, Space]:
+    """RGB samples of a palette picture as one channel where no pixel has a colour."""
+    red = samples[..., 0]
+    if np.array_equal(red, samples[..., 1]) and np.array_equal(red, samples[..., 2]):
+        return red[..., None], "grey"
+    return samples, "rgb"
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """``array`` (H, W, ...) turned and mirrored as EXIF ``orientation`` asks, contiguous."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in {3, 4, 7, 8}:
+        array = array[::-1]
+    if orientation in {2, 3, 6, 7}:
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+def exif_of(info: Mapping) -> bytes | None:
+    """The EXIF block among the facts that a Pillow plugin gathered, without its prefix."""
+    value = info.get("exif")
+    return bytes(value).removeprefix(b"Exif\x00\x00") or None if value else None

@@ -1,0 +1,140 @@
+"""Reading a photo: what its header says, or its pixels upright in sRGB with all it says beside.
+
+The header is read first and the size checked before a single pixel is decoded. Whatever a codec
+raises ends as one :class:`MediaError` that names the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.media import Frame, PhotoMeta
+from restore_batch.stages.photo import colour
+from restore_batch.stages.photo.formats.decoders import DECODERS, HEADERS
+from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.raster import Header, Raster, upright
+from restore_batch.stages.photo.source import (
+    TITLES,
+    Container,
+    decoding,
+    open_source,
+    size_of,
+    sniff,
+)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a photo is, by its header. ``width`` and ``height`` as it will be seen (upright);
+    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file."""
+
+    container: Container
+    width: int
+    height: int
+    bits: int
+    channels: int
+    has_alpha: bool
+    pages: int
+    size_bytes: int
+
+    @property
+    def megapixels(self) -> float:
+        return self.width * self.height / 1e6
+
+
+def probe(source: str) -> Probe:
+    """Read the header of a local path or fsspec URL, never the pixels.
+
+    Raises MediaError, one line that names the file, for what is not a picture.
+    """
+    with open_source(source) as file:
+        size_bytes = size_of(file)
+        container, header = _header(file, source)
+    sideways = header.orientation >= 5
+    return Probe(
+        container=container,
+        width=header.height if sideways else header.width,
+        height=header.width if sideways else header.height,
+        bits=header.bits,
+        channels=header.channels,
+        has_alpha=header.has_alpha,
+        pages=header.pages,
+        size_bytes=size_bytes,
+    )
+
+
+def _header(file: BinaryIO, source: str) -> tuple[Container, Header]:
+    container = sniff(file, source)
+    with decoding(source, container):
+        return container, HEADERS[container](file, source)
+
+
+def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
+    """Decode a local path or fsspec URL: upright sRGB, what to write back, and warnings.
+
+    Raises MediaError, one line that names the file: not a picture, damaged, cut off, several
+    pages, or more than ``max_megapixels`` (refused from the header, before decoding).
+    """
+    with open_source(source) as file:
+        container, header = _header(file, source)
+        megapixels = header.width * header.height / 1e6
+        if megapixels > max_megapixels:
+            raise MediaError(
+                f"{source}: {header.width}x{header.height} is {megapixels:.1f} megapixels, more "
+                f"than limits.max_megapixels ({max_megapixels:g})"
+            )
+        with decoding(source, container):
+            raster = DECODERS[container](file, source)
+            if raster.samples.shape[:2] not in {
+                (header.height, header.width),
+                (header.width, header.height),
+            }:
+                found = f"{raster.samples.shape[1]}x{raster.samples.shape[0]}"
+                raise MediaError(
+                    f"{source}: the {TITLES[container]} header says "
+                    f"{header.width}x{header.height}, the data are {found}"
+                )
+    return _finished(raster)
+
+
+def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
+    meta, orientation, warnings = _upright_meta(raster)
+    managed = colour.to_srgb(raster.samples, raster.space, meta.icc)
+    alpha = raster.alpha_hw
+    if alpha is not None and managed.rgb_hwc.dtype != alpha.dtype:
+        alpha = colour.full_depth(alpha)
+    frame = Frame(
+        rgb_hwc=upright(managed.rgb_hwc, orientation),
+        alpha_hw=None if alpha is None else upright(alpha, orientation),
+        grey=raster.space == "grey",
+    )
+    meta = dataclasses.replace(meta, icc=managed.icc)
+    return frame, meta, (*raster.warnings, *warnings, *managed.warnings)
+
+
+def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:
+    """The metadata with its orientation reset, and the orientation to apply to the pixels."""
+    meta = raster.meta
+    warnings: tuple[str, ...] = ()
+    exif, dpi, stated = meta.exif, meta.dpi, None
+    if exif is not None:
+        try:
+            stated = exif_block.orientation(exif)
+            dpi = dpi or exif_block.resolution(exif)
+            exif = exif_block.upright(exif)
+        except tiff_tags.TagError as error:
+            warnings = (f"its EXIF block is damaged and not kept: {error}",)
+            exif = None
+    if stated is None and meta.xmp is not None:
+        stated = metadata.xmp_orientation(meta.xmp)
+    orientation = raster.orientation or stated or 1
+    dpi = metadata.whole_dpi(dpi)
+    if dpi is not None and orientation >= 5:
+        dpi = dpi[1], dpi[0]
+    xmp = metadata.upright_xmp(meta.xmp) if meta.xmp is not None else None
+    return dataclasses.replace(meta, exif=exif, xmp=xmp, dpi=dpi), orientation, warnings

@@ -1,0 +1,148 @@
+"""The first picture of a film: what only a decoded frame tells for certain.
+
+Pixel format, colour tags, which field is first, which way is up, and from which time on frames
+come out of the decoder at all.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import av
+import av.error
+import av.filter
+import numpy as np
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData, Type
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.video.packets import numbered_packets
+from restore_batch.stages.video.types import ColourTags, FieldOrder
+
+# AVFieldOrder: which field is *shown* first; the other letter says which one is stored first.
+_TOP_FIRST, _BOTTOM_FIRST = frozenset({2, 5}), frozenset({3, 4})
+_UNSPECIFIED = 2
+_RANGES = {1: False, 2: True}  # AVColorRange
+
+
+@dataclass(frozen=True)
+class FirstPicture:
+    """``pts``: its time in units of the stream, None if unknown. ``width``, ``height``: as stored.
+    ``bits``: of a component. ``rotation_deg``: clockwise turn that shows it upright.
+    ``warnings``: what is odd about it, a line each."""
+
+    pts: int | None
+    pix_fmt: str
+    width: int
+    height: int
+    bits: int
+    rotation_deg: int
+    field_order: FieldOrder
+    colour: ColourTags
+    warnings: tuple[str, ...] = ()
+
+
+def first_picture(container: InputContainer, stream: av.VideoStream, source: str) -> FirstPicture:
+    """Decode from the start of a freshly opened ``container`` until a frame comes out.
+
+    Raises MediaError when none does.
+    """
+    frame = _first_frame(container, stream)
+    if frame is None:
+        raise MediaError(
+            f"{source}: none of its pictures can be decoded ({stream.codec_context.name}); "
+            "expected a video that plays from its beginning; copy it again from where it came"
+        )
+    rotation_deg, warnings = _rotation(frame)
+    return FirstPicture(
+        pts=frame.pts,
+        pix_fmt=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        bits=max(component.bits for component in frame.format.components),
+        rotation_deg=rotation_deg,
+        field_order=_field_order(frame, stream.codec_context.field_order),
+        colour=_colour(frame),
+        warnings=warnings,
+    )
+
+
+def _first_frame(container: InputContainer, stream: av.VideoStream) -> av.VideoFrame | None:
+    # One thread gives the first frame after the fewest packets.
+    stream.codec_context.thread_count = 1
+    for _, packet in numbered_packets(container, stream):
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:  # damaged, or it refers to pictures before the file's start
+            continue
+        if frames:
+            return frames[0]
+    try:
+        return next(iter(stream.decode(None)), None)
+    except av.error.FFmpegError:
+        return None
+
+
+def _rotation(frame: av.VideoFrame) -> tuple[int, tuple[str, ...]]:
+    """The clockwise turn that the display matrix asks for, and what it asks for besides."""
+    sides = cast(Iterable[SideData], frame.side_data)
+    data = next((bytes(side) for side in sides if side.type is Type.DISPLAYMATRIX), None)
+    if data is None:
+        return 0, ()
+    # Row vectors times a 3×3 matrix, the left two columns in 16.16 fixed point (ISO/IEC 14496-12,
+    # 8.3.2); FFmpeg stores it in the machine's byte order.
+    matrix = struct.unpack("=9i", data)
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    warnings = []
+    if a * d - b * c < 0:
+        # Undone first, so that the rest is a rotation: (x, y) → (−x, y) turns its first row.
+        a, b = -a, -b
+        warnings.append("it is marked to be shown mirrored, which is not done")
+    angle = math.degrees(math.atan2(b, a))
+    turn = round(angle / 90) * 90
+    if abs(angle - turn) > 1:
+        warnings.append(f"it is marked to be turned by {angle:.0f} degrees, {turn % 360} are done")
+    return turn % 360, tuple(warnings)
+
+
+def _field_order(frame: av.VideoFrame, coded: int) -> FieldOrder:
+    if coded in _TOP_FIRST:
+        return "top-first"
+    if coded in _BOTTOM_FIRST:
+        return "bottom-first"
+    return _first_field(frame) if frame.interlaced_frame else "progressive"
+
+
+def _first_field(frame: av.VideoFrame) -> FieldOrder:
+    """Which field FFmpeg takes out first: PyAV does not show the frame's own flag."""
+    graph = av.filter.Graph()
+    entry = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+    )
+    graph.link_nodes(entry, graph.add("separatefields"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    top_lines = _rows(frame)[0::2]
+    return "top-first" if np.array_equal(_rows(graph.vpull()), top_lines) else "bottom-first"
+
+
+def _rows(frame: av.VideoFrame) -> np.ndarray:
+    """The visible bytes of the first plane, (H, bytes a line) uint8."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: frame.height, : frame.width * max(1, frame.format.components[0].bits // 8)]
+
+
+def _colour(frame: av.VideoFrame) -> ColourTags:
+    full_range = _RANGES.get(int(frame.color_range))
+    if frame.format.name.startswith("yuvj"):
+        full_range = True
+    return ColourTags(
+        primaries=int(frame.color_primaries) or _UNSPECIFIED,
+        transfer=int(frame.color_trc) or _UNSPECIFIED,
+        matrix=int(frame.colorspace),
+        full_range=full_range,
+    )

@@ -1,0 +1,267 @@
+"""Joining a film: the restored parts in a row, and everything else of the source beside them.
+
+No picture is decoded or encoded here. Packets are copied one by one, interleaved by time, so a
+film of any length takes the memory of a few seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer, OutputContainer
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.settle import settle
+from restore_batch.stages.video.headers.matroska_display import ROOM, set_display
+from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
+from restore_batch.stages.video.parts import Film, Part, read_film
+from restore_batch.stages.video.probe import open_video
+from restore_batch.stages.video.streams.carried import CarriedStreams, first_packets
+from restore_batch.stages.video.streams.carriers import Carrier
+from restore_batch.stages.video.streams.choice import FORMATS, AudioWish, will_drop
+from restore_batch.stages.video.streams.tags import (
+    copy_chapters,
+    film_tags,
+    mp4_options,
+    stream_tags,
+)
+from restore_batch.stages.video.types import VideoFacts, VideoFormat
+from restore_batch.stages.video.write import tag_colour
+
+__all__ = ["FRAME_FOLDER", "JoinReport", "Part", "join", "will_drop"]
+
+FRAME_FOLDER = "frames"
+"""``VideoFacts.container`` of a folder of pictures, which has no streams beside them."""
+
+# Their clocks start anywhere; a player subtracts the start, and so does the result.
+_FREE_CLOCKS = frozenset({"mpegts", "mpeg"})
+_ISO = frozenset({"mp4", "mov"})
+_FINEST_CLOCK_HZ = 1_000_000
+
+
+@dataclass(frozen=True)
+class JoinReport:
+    """A finished film, fsynced. ``origin_s``: the moment of the source that is its zero."""
+
+    size_bytes: int
+    sha256: str
+    frames: int
+    warnings: tuple[str, ...]
+    origin_s: Fraction = Fraction(0)
+
+
+def join(
+    source: str,
+    parts: Sequence[Part],
+    facts: VideoFacts,
+    format: VideoFormat,
+    staged: Path,
+    *,
+    audio: AudioWish = "copy",
+    metadata: Mapping[str, str] | None = None,
+    excerpt: bool = False,
+) -> JoinReport:
+    """Write the film to ``staged``.
+
+    The picture has the source's timestamps to the tick in MP4 and MOV, to the millisecond in
+    Matroska, which counts no finer. Other streams keep their distance to it. ``metadata``: tags
+    of the film beside the source's. ``excerpt``: the parts are a stretch of the film, which then
+    begins at zero, with the sound and subtitles of that stretch and without chapters. Raises
+    MediaError for parts that do not hold what they promise, or a file that cannot be written;
+    nothing is then left at ``staged``.
+    """
+    film = read_film(parts, facts.time_base_s, format)
+    try:
+        warnings, origin_s = _write(
+            source, film, facts, format, staged, audio, metadata or {}, excerpt=excerpt
+        )
+        size_bytes, sha256 = settle(staged)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        staged.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())
+        raise MediaError(f"{source}: cannot be joined as {format.container}: {reason}") from error
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    return JoinReport(size_bytes, sha256, len(film.pts), warnings, origin_s)
+
+
+def _write(
+    source: str,
+    film: Film,
+    facts: VideoFacts,
+    format: VideoFormat,
+    staged: Path,
+    audio: AudioWish,
+    metadata: Mapping[str, str],
+    *,
+    excerpt: bool,
+) -> tuple[tuple[str, ...], Fraction]:
+    with ExitStack() as stack:
+        old = None
+        if facts.container != FRAME_FOLDER:
+            old = stack.enter_context(open_video(source))
+        origin_s = _begin_s(film) if excerpt else _origin_s(film, facts, old)
+        tags = film_tags(old, facts.video_stream, metadata)
+        output = stack.enter_context(
+            av.open(
+                str(staged.absolute()),
+                "w",
+                format=FORMATS[format.container],
+                container_options=_options(film, format.container, tags, old),
+            )
+        )
+        output.metadata.update(tags)
+        first = stack.enter_context(av.open(str(film.parts[0].part.path.absolute()))).streams.video[
+            0
+        ]
+        pictures: list[av.VideoStream] = []
+
+        def add_picture() -> None:
+            pictures.append(_add_picture(output, first, film, format, facts, old))
+
+        beside: Iterable[av.Packet] = ()
+        warnings: list[str] = []
+        if old is None:
+            add_picture()
+        else:
+            with open_video(source) as ahead:
+                peeked = first_packets(ahead)
+            carried = CarriedStreams(output, facts, format.container, audio, origin_s, peeked)
+            carried.open(old, add_picture)
+            if not excerpt:
+                copy_chapters(old, output, origin_s)
+            warnings = carried.warnings
+            span_s = (_begin_s(film), _end_s(film)) if excerpt else None
+            beside = _beside(old, carried.carriers, warnings, span_s)
+        if not pictures:
+            raise MediaError(f"{source}: stream {facts.video_stream} is gone: the file has changed")
+        for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
+            output.mux_one(packet)
+    if format.container == "mkv":
+        set_display(staged, format.sample_aspect)
+    return tuple(warnings), origin_s
+
+
+def _add_picture(
+    output: OutputContainer,
+    part: av.VideoStream,
+    film: Film,
+    format: VideoFormat,
+    facts: VideoFacts,
+    old: InputContainer | None,
+) -> av.VideoStream:
+    stream = output.add_stream_from_template(part, opaque=True)
+    context = stream.codec_context
+    context.sample_aspect_ratio = format.sample_aspect
+    context.framerate = Fraction(dict(format.options)["framerate"])
+    tag_colour(context, format.colour)
+    if format.container in _ISO:
+        if film.own_headers:
+            context.codec_tag = IN_BAND_TAGS[format.codec]
+        elif format.codec == "hevc":
+            context.codec_tag = "hvc1"  # Apple's players do not know FFmpeg's choice
+    stream.time_base = film.time_base_s
+    if old is not None:
+        before = old.streams[facts.video_stream]
+        stream.metadata.update(stream_tags(before.metadata, format.container))
+        stream.disposition = before.disposition
+    if format.container == "mkv":
+        title = next((k for k in stream.metadata if k.lower() == "title"), "title")
+        stream.metadata[title] = stream.metadata.get(title, "") + ROOM
+    return stream
+
+
+def _origin_s(film: Film, facts: VideoFacts, old: InputContainer | None) -> Fraction:
+    """The moment of the source that becomes zero, a multiple of the picture's time base.
+
+    Zero itself, so that nothing moves, unless the source's clock means nothing or its picture
+    begins before it, which no container could say.
+    """
+    begin = _begin_s(film)
+    if old is None or facts.container not in _FREE_CLOCKS:
+        return min(begin, Fraction(0))
+    begins = [
+        stream.start_time * stream.time_base
+        for stream in old.streams
+        if stream.type == "audio" and stream.start_time is not None and stream.time_base
+    ]
+    return math.floor(min(begin, *begins) / film.time_base_s) * film.time_base_s
+
+
+def _options(
+    film: Film, container: str, tags: Mapping[str, str], old: InputContainer | None
+) -> dict[str, str]:
+    """Options of the muxer. No versions, dates or random numbers of this moment in any file."""
+    if container not in _ISO:
+        # Priming samples lie before zero; moving everything to make room would move the picture.
+        return {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
+    # Delays are counted in the clock of the whole file: exact for picture and sound if it can be.
+    rates = [each.codec_context.sample_rate for each in old.streams.audio] if old else []
+    picture_hz = film.time_base_s.denominator
+    clock_hz = math.lcm(1000, picture_hz, *rates)
+    return {
+        "fflags": "+bitexact",
+        "movflags": "+faststart" + mp4_options(tags, container),
+        "movie_timescale": str(clock_hz if clock_hz <= _FINEST_CLOCK_HZ else picture_hz),
+    }
+
+
+def _begin_s(film: Film) -> Fraction:
+    return film.pts[0] * film.time_base_s
+
+
+def _end_s(film: Film) -> Fraction:
+    last = film.parts[-1].part.durations[-1] * film.ticks
+    return (film.pts[-1] + last) * film.time_base_s
+
+
+def _beside(
+    old: InputContainer,
+    carriers: Mapping[int, Carrier],
+    warnings: list[str],
+    span_s: tuple[Fraction, Fraction] | None = None,
+) -> Iterator[av.Packet]:
+    """What is written beside the picture, in the order of the source; of ``span_s`` alone where
+    that is given."""
+    if not carriers:
+        return
+    time_s = 0.0
+    try:
+        for packet in old.demux([old.streams[index] for index in carriers]):
+            if packet.dts is not None:
+                time_s = float(packet.dts * packet.time_base)
+            if span_s is not None and not span_s[0] <= time_s < span_s[1]:
+                continue
+            yield from carriers[packet.stream.index].packets(packet)
+    except av.FFmpegError as error:
+        warnings.append(
+            f"the source is damaged at {time_s:.1f} s, where its sound and subtitles end: "
+            f"{error.strerror or error}"
+        )
+    for carrier in carriers.values():
+        yield from carrier.rest()
+
+
+def _interleaved(picture: Iterable[av.Packet], beside: Iterable[av.Packet]) -> Iterator[av.Packet]:
+    """Both in order of decoding time, neither read further ahead than by a packet."""
+    waiting = iter(picture)
+    ready = next(waiting, None)
+    for packet in beside:
+        while ready is not None and _time_s(ready) <= _time_s(packet):
+            yield ready
+            ready = next(waiting, None)
+        yield packet
+    if ready is not None:
+        yield ready
+    yield from waiting
+
+
+def _time_s(packet: av.Packet) -> float:
+    return float((packet.dts or 0) * packet.time_base)

@@ -1,0 +1,265 @@
+"""Reading the frames of one segment of a film, upright and in order, whatever state it is in.
+
+Every frame that was promised comes out, with its own time. What a frame looks like depends on
+the film alone, not on the segment it is read in: decoding begins at a keyframe from which it
+comes out right, and where a neighbour is needed (for deinterlacing, or to stand in for a frame
+that is lost) decoding begins earlier rather than do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain
+from typing import Literal, cast
+
+import av
+import av.error
+import cv2
+import numpy as np
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.media import Frame
+from restore_batch.stages.video.colour.convert import FrameConverter, refuse_hdr
+from restore_batch.stages.video.colour.tone_map import tone_map
+from restore_batch.stages.video.deinterlace import Decoded, deinterlaced, fields_to_weave
+from restore_batch.stages.video.packets import packets_of
+from restore_batch.stages.video.probe import open_video
+from restore_batch.stages.video.random_access import Roles
+from restore_batch.stages.video.segment_packets import segment_packets
+from restore_batch.stages.video.segments import UntimedSegment
+from restore_batch.stages.video.types import Segment, VideoFacts, VideoFrame
+from restore_batch.stages.video.uniform import LOST, like_first
+
+__all__ = ["SegmentReader"]
+
+_CLOCKWISE = {
+    90: cv2.ROTATE_90_CLOCKWISE,
+    180: cv2.ROTATE_180,
+    270: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+# With more than one, what a decoder makes up for damaged pictures is different every time.
+_THREADS = 1
+_FIRST_STEP_BACK_S = 2
+# Places of pictures that are no frames of the segment: one shown earlier, one of the decoder's own.
+_BEFORE, _NO_FRAME = -1, -2
+
+
+class SegmentReader:
+    """The frames of a segment, context included: exactly ``len(segment.pts)``, one at a time.
+
+    Each iteration decodes anew. Frames are R'G'B' (:class:`FrameConverter`), turned upright once,
+    of the film's size and depth. ``deinterlace``: see :func:`fields_to_weave`. ``tonemap``: a
+    curve of :mod:`restore_batch.stages.video.colour.tone_map`, for films of high dynamic range.
+
+    A frame that cannot be decoded is replaced by the good one before it, at the film's beginning
+    by the one after it; its ``fault`` says so. Used as they are, with a fault, are damaged frames,
+    those of the same group behind a lost one, and those of another size than the film's first.
+    (What a decoder makes up for missing parts of a damaged picture may depend on where it began,
+    and so on the segment; nothing else does.)
+
+    Raises MediaError, one line that names the file: not readable, no picture that can be decoded,
+    unknown colours, high dynamic range without ``tonemap``.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        facts: VideoFacts,
+        segment: Segment,
+        *,
+        deinterlace: Literal["auto", "always", "never"] = "auto",
+        tonemap: str | None = None,
+    ) -> None:
+        refuse_hdr(facts, tonemap, source)
+        self._source = source
+        self._facts = facts
+        self._segment = segment
+        self._places = {pts: place for place, pts in enumerate(segment.pts)}
+        self._fields = fields_to_weave(facts, deinterlace)
+        self._tonemap = tonemap if facts.colour.hdr else None
+
+    def __iter__(self) -> Iterator[VideoFrame]:
+        start: Segment | None = self._segment
+        if self._fields is not None and _starts_with_its_first(self._segment):
+            # The first frame is woven with the one before it.
+            start = self._earlier(self._segment) or self._segment
+        while start is not None:
+            with closing(self._run(start)) as frames:
+                first = next(frames, None)
+                if first is not None:
+                    yield first
+                    yield from frames
+                    return
+            start = self._earlier(start)
+        raise MediaError(
+            f"{self._source}: none of its pictures can be decoded ({self._facts.codec}); "
+            "expected a video that plays; copy it again from where it came"
+        )
+
+    def _run(self, start: Segment) -> Generator[VideoFrame]:
+        """The frames, decoded from where ``start`` says; none at all if it has to be earlier."""
+        convert = FrameConverter(self._facts.colour, self._facts.codec)
+        count = len(self._segment.pts)
+        done = 0
+        before: Decoded | None = None  # the last one that is not the segment's
+        good: Frame | None = None
+        with closing(self._pictures(start)) as pictures:
+            for decoded in pictures:
+                place = self._place(decoded)
+                if place == _BEFORE:
+                    before = decoded
+                if place < done:
+                    continue
+                frame, fault = self._finished(convert, decoded)
+                if place > done and good is None:
+                    if before is None and _can_start_earlier(start):
+                        return
+                    good = frame if before is None else self._finished(convert, before)[0]
+                for lost in range(done, place):
+                    yield self._shown(lost, cast(Frame, good), LOST)
+                if place >= count:
+                    return
+                yield self._shown(place, frame, fault)
+                good, done = frame, place + 1
+                if done == count:
+                    return
+        # The film ended before the segment did.
+        if good is None and before is not None:
+            good, _ = self._finished(convert, before)
+        if good is not None:
+            for lost in range(done, count):
+                yield self._shown(lost, good, LOST)
+
+    def _shown(self, place: int, frame: Frame, fault: str) -> VideoFrame:
+        return VideoFrame(frame, self._segment.pts[place], self._segment.durations[place], fault)
+
+    def _place(self, decoded: Decoded) -> int:
+        """Which frame of the segment this is; their number for a later one, or negative."""
+        segment, pts = self._segment, decoded.pts
+        if pts is None:
+            return _NO_FRAME
+        if pts in self._places:
+            return self._places[pts]
+        if isinstance(segment, UntimedSegment):
+            number = segment.pts[0] - 1 - pts  # of the packet; see segment_packets
+            first, last = min(segment.packets), max(segment.packets)
+        else:
+            number, first, last = pts, segment.pts[0], segment.pts[-1]
+        if first <= number <= last:
+            return _NO_FRAME
+        return _BEFORE if number < first else len(segment.pts)
+
+    # -- decoding ---
+    def _pictures(self, start: Segment) -> Generator[Decoded]:
+        pictures = self._decoded(start)
+        with closing(pictures):
+            yield from pictures if self._fields is None else deinterlaced(pictures, self._fields)
+
+    def _decoded(self, start: Segment) -> Generator[Decoded]:
+        """Every picture that the decoder gives from ``start`` on, in order of presentation."""
+        with open_video(self._source) as container:
+            stream = cast(av.VideoStream, container.streams[self._facts.video_stream])
+            stream.codec_context.thread_count = _THREADS
+            packets = segment_packets(container, stream, start)
+            doubtful: set[int] = set()
+            group_broken = False
+            try:
+                for packet in chain(packets, (None,)):
+                    if packet is not None:
+                        group_broken = group_broken and not packet.is_keyframe
+                        if group_broken and packet.pts is not None:
+                            doubtful.add(packet.pts)
+                    try:
+                        pictures = stream.decode(packet)
+                    except av.error.FFmpegError:
+                        # This picture is lost. What builds on it may come out wrong in silence.
+                        group_broken = True
+                        continue
+                    for picture in pictures:
+                        yield Decoded(picture, picture.pts, _damage(picture, doubtful))
+            except OSError as error:
+                raise MediaError(f"{self._source}: cannot be read: {error.strerror}") from error
+
+    def _earlier(self, start: Segment) -> Segment | None:
+        """The same frames, decoded from one keyframe earlier; None at the film's beginning."""
+        if not _can_start_earlier(start):
+            return None
+        if isinstance(start, UntimedSegment):
+            return replace(start, start_packet=0)
+        return replace(start, seek_pts=self._keyframe_before(cast(int, start.seek_pts)))
+
+    def _keyframe_before(self, pts: int) -> int | None:
+        """Time of the last keyframe shown before ``pts``; None if none is found."""
+        with open_video(self._source) as container:
+            stream = cast(av.VideoStream, container.streams[self._facts.video_stream])
+            begin = stream.start_time or 0
+            step = max(1, round(_FIRST_STEP_BACK_S / self._facts.time_base_s))
+            target = pts
+            while target > begin:
+                target, step = max(begin, target - step), step * 4
+                try:
+                    container.seek(target, stream=stream)
+                except av.error.FFmpegError:
+                    return None
+                found = _last_start(container, stream, pts)
+                if found is not None:
+                    return found
+        return None
+
+    # -- finishing ---
+    def _finished(self, convert: FrameConverter, decoded: Decoded) -> tuple[Frame, str]:
+        """The upright frame of the film's size and depth, and what is wrong with it."""
+        facts, picture = self._facts, decoded.picture
+        try:
+            frame = convert(picture)
+        except MediaError as error:
+            raise MediaError(f"{self._source}: {error}") from error
+        rgb_hwc, fault = like_first(frame.rgb_hwc, (facts.width, facts.height), facts.bits)
+        if facts.rotation_deg:
+            rgb_hwc = np.asarray(cv2.rotate(rgb_hwc, _CLOCKWISE[facts.rotation_deg]))
+        frame = replace(frame, rgb_hwc=rgb_hwc)
+        if self._tonemap is not None:
+            frame = tone_map(frame, facts.colour, self._tonemap)
+        return frame, "; ".join(filter(None, (decoded.damage, fault)))
+
+
+def _damage(picture: av.VideoFrame, doubtful: set[int]) -> str:
+    """What to say of a picture, '' if nothing is known to be wrong with it."""
+    lost_before = picture.pts in doubtful
+    if picture.pts is not None:
+        doubtful.discard(picture.pts)
+    if picture.is_corrupt:
+        return "is damaged; shown as far as it could be decoded"
+    return "may be damaged: one that it may build on is lost" if lost_before else ""
+
+
+def _last_start(
+    container: av.container.InputContainer, stream: av.VideoStream, pts: int
+) -> int | None:
+    """Time of the last packet shown before ``pts`` that decoding can start at, reading on."""
+    roles = Roles(stream)
+    found = None
+    for packet in packets_of(container, stream):
+        if packet.pts is None:
+            continue
+        behind = packet.dts is not None and packet.dts > pts
+        if behind or (packet.is_keyframe and packet.pts >= pts):
+            break
+        if roles(packet).starts and packet.pts < pts:
+            found = packet.pts
+    return found
+
+
+def _starts_with_its_first(segment: Segment) -> bool:
+    """Whether the segment's first frame is the first that decoding gives."""
+    if isinstance(segment, UntimedSegment):
+        return segment.packets[0] == segment.start_packet
+    return segment.seek_pts == segment.pts[0]
+
+
+def _can_start_earlier(start: Segment) -> bool:
+    if isinstance(start, UntimedSegment):
+        return start.start_packet > 0
+    return start.seek_pts is not None

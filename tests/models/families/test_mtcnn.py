@@ -1,0 +1,246 @@
+"""MTCNN: two forms of the same weights, the safe reader of one, and the cascade."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from restore_batch.errors import WeightsError
+from restore_batch.models.base import NoOptions, Runtime
+from restore_batch.models.families.mtcnn import FAMILY, Detector
+from restore_batch.models.running.batching import equal_size_batches
+from restore_batch.models.weights.joblib_arrays import read_arrays
+
+from support import data
+
+NETS = ("pnet", "rnet", "onet")
+
+
+def packaged(net: str) -> Path:
+    spec = find_spec("mtcnn")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0]) / "assets" / "weights" / f"{net}.lz4"
+
+
+def keras_state() -> dict[str, torch.Tensor]:
+    return {
+        f"{net}.{i}": torch.from_numpy(array)
+        for net in NETS
+        for i, array in enumerate(read_arrays(packaged(net)))
+    }
+
+
+def facenet_state() -> dict[str, torch.Tensor]:
+    folder = data.weights() / "mtcnn"
+    return {
+        f"{net}.{key}": value
+        for net in NETS
+        for key, value in torch.load(folder / f"{net}.pt", weights_only=True).items()
+    }
+
+
+def detector() -> Detector:
+    return FAMILY.build(keras_state(), FAMILY.cards[0], NoOptions(), Runtime())
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_reader_agrees_with_joblib(net: str) -> None:
+    ours, theirs = read_arrays(packaged(net)), joblib.load(packaged(net))
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        assert np.array_equal(a, b)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    arrays=st.lists(
+        hnp.arrays(
+            st.sampled_from(["<f4", ">f8", "<i8", "|u1", "|b1", "<f2"]),
+            hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4),
+        ),
+        max_size=4,
+    ),
+    columns_first=st.booleans(),
+    compress=st.sampled_from([0, ("lz4", 3)]),
+)
+def test_any_list_of_number_arrays_survives_a_joblib_file(
+    tmp_path_factory: pytest.TempPathFactory,
+    arrays: list[np.ndarray],
+    columns_first: bool,
+    compress: Any,
+) -> None:
+    path = tmp_path_factory.mktemp("joblib") / "arrays.joblib"
+    arrays = [np.asfortranarray(a) for a in arrays] if columns_first else arrays
+    joblib.dump(arrays, path, compress=compress)
+    for a, b in zip(arrays, read_arrays(path), strict=True):
+        assert a.shape == b.shape
+        assert a.dtype.newbyteorder("=") == b.dtype
+        assert np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+class _Attack:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("beside_an_array", [False, True])
+def test_a_pickle_that_calls_something_is_refused_and_not_run(
+    tmp_path: Path, beside_an_array: bool
+) -> None:
+    path, target = tmp_path / "weights.lz4", tmp_path / "made"
+    joblib.dump([np.zeros(3), _Attack(target)] if beside_an_array else _Attack(target), path)
+    with pytest.raises(WeightsError, match=r"weights\.lz4: names posix\.mkdir"):
+        read_arrays(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": np.zeros(2)},
+        [1, 2],
+        [np.array(["text"])],
+        [np.array([None], dtype=object)],
+        [np.zeros(2, dtype=[("a", "f4")])],
+        [[np.zeros(2)]],
+    ],
+    ids=["dict", "numbers", "strings", "objects", "structure", "nested"],
+)
+def test_anything_but_a_list_of_number_arrays_is_refused(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "weights.joblib"
+    joblib.dump(content, path)
+    with pytest.raises(WeightsError, match=r"weights\.joblib"):
+        read_arrays(path)
+
+
+def test_a_truncated_file_is_refused_at_every_length(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.joblib", tmp_path / "cut.joblib"
+    joblib.dump([np.arange(5.0), np.ones((2, 2), np.float32)], whole)
+    content = whole.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(WeightsError, match=r"cut\.joblib"):
+            read_arrays(path)
+
+
+def test_a_truncated_lz4_frame_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pnet.lz4"
+    path.write_bytes(packaged("pnet").read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"pnet\.lz4"):
+        read_arrays(path)
+
+
+def test_a_plain_pickle_of_an_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps([np.zeros(3)]))
+    with pytest.raises(WeightsError, match=r"weights\.pkl"):
+        read_arrays(path)
+
+
+def test_both_published_forms_are_the_same_network() -> None:
+    ours = FAMILY.network(keras_state()).state_dict()
+    theirs = FAMILY.network(facenet_state()).state_dict()
+    assert ours.keys() == theirs.keys()
+    for key, value in ours.items():
+        assert torch.equal(value, theirs[key]), key
+
+
+def test_both_forms_are_recognised_and_others_are_not() -> None:
+    assert FAMILY.recognise(keras_state()) == {}
+    assert FAMILY.recognise(FAMILY.network(None).state_dict()) == {}
+    assert FAMILY.recognise({"pnet.0": torch.zeros(1)}) is None
+    assert FAMILY.recognise({"conv1.weight": torch.zeros(1)}) is None
+
+
+def test_a_missing_array_is_refused() -> None:
+    state = keras_state()
+    del state["onet.3"]
+    with pytest.raises(WeightsError, match="MTCNN"):
+        FAMILY.network(state)
+
+
+def photos() -> Iterator[tuple[str, int]]:
+    yield from [
+        ("portraits/london_062_03.jpg", 1),
+        ("odd/two_sizes.jpg", 2),
+        ("odd/noise.png", 0),
+        ("odd/flat.png", 0),
+    ]
+
+
+@pytest.mark.parametrize(("name", "count"), list(photos()))
+def test_the_packaged_weights_find_the_faces(name: str, count: int) -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / name) as picture:
+        rgb_hwc = np.asarray(picture.convert("RGB"))
+    mtcnn = detector()
+    (faces,) = mtcnn([rgb_hwc], mtcnn.default_score)
+    assert len(faces) == count
+    for face in faces:
+        left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks_xy
+        assert left_eye[0] < nose[0] < right_eye[0]
+        assert max(left_eye[1], right_eye[1]) < nose[1] < min(left_mouth[1], right_mouth[1])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 300), (12, 12), (40, 31)])
+def test_pictures_smaller_than_its_window_hold_no_face(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    assert detector()([image], 0.7) == [[]]
+
+
+def test_the_result_of_a_picture_does_not_depend_on_its_company() -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / "portraits" / "congress_D000096.jpg") as picture:
+        rgb_hwc = np.asarray(picture.convert("RGB"))
+    mtcnn = detector()
+    (alone,) = mtcnn([rgb_hwc], 0.7)
+    _, accompanied, _ = mtcnn([rgb_hwc[:200], rgb_hwc, rgb_hwc[::2, ::2]], 0.7)
+    assert [f.box_xyxy for f in alone] == [f.box_xyxy for f in accompanied]
+    assert np.array_equal(alone[0].landmarks_xy, accompanied[0].landmarks_xy)
+
+
+def test_pictures_of_one_size_share_the_networks_batches() -> None:
+    """The path of a GPU, where batches are larger than one picture."""
+    from PIL import Image
+
+    pictures = []
+    for name in ("congress_D000096", "congress_K000394", "congress_N000147"):
+        with Image.open(data.photos() / "portraits" / f"{name}.jpg") as picture:
+            pictures.append(np.asarray(picture.convert("RGB")))
+    blank = np.zeros_like(pictures[0])
+    mtcnn = detector()
+    with torch.inference_mode():
+        together = mtcnn._detect([pictures[0], blank, *pictures[1:]], 0.7)
+    alone = mtcnn([pictures[0], blank, *pictures[1:]], 0.7)
+    assert [len(faces) for faces in together] == [1, 0, 1, 1]
+    for one, other in zip(together, alone, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert np.allclose(a.box_xyxy, b.box_xyxy, atol=1e-2)
+            assert np.allclose(a.landmarks_xy, b.landmarks_xy, atol=1e-2)
+
+
+def test_batches_hold_one_size_within_the_limit_and_each_picture_once() -> None:
+    sizes = [(10, 20), (10, 20), (30, 30), (10, 20), (30, 30)]
+    images = [np.zeros((*size, 3), np.uint8) for size in sizes]
+    batches = equal_size_batches(images, "cuda", 400)
+    assert batches == [[0, 1], [3], [2], [4]]
+    assert equal_size_batches(images, "cpu", 400) == [[0], [1], [2], [3], [4]]

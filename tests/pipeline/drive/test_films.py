@@ -1,0 +1,160 @@
+"""What follows from the units of a film, on a real manifest."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from restore_batch.errors import MediaError
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.records import Result
+from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.drive.films import FilmOptions, Films, shortened
+from restore_batch.stages.film.work import FilmIndex, IndexWork, JoinWork, SegmentWork
+from restore_batch.stages.video.format import VideoWish
+from restore_batch.stages.video.types import ColourTags, Segment, StreamFacts, VideoFacts
+
+FACTS = VideoFacts(
+    container="mp4", codec="h264", pix_fmt="yuv420p", width=64, height=48, rotation_deg=0,
+    sample_aspect=Fraction(1), bits=8, field_order="progressive", colour=ColourTags(),
+    time_base_s=Fraction(1, 25), frame_count=30, duration_s=1.2, mean_fps=25.0,
+    streams=(StreamFacts(0, "video", "h264"),), video_stream=0,
+)  # fmt: skip
+INDEX = FilmIndex(
+    FACTS,
+    tuple(
+        Segment(i, 10 * i, tuple(range(10 * i, 10 * i + 10)), (1,) * 10, 0, 0, None)
+        for i in range(3)
+    ),
+)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path):
+    with Manifest.open(tmp_path / "out") as opened:
+        yield opened
+
+
+def films(manifest: Manifest, codec: str = "h264", container: str = "keep") -> Films:
+    wish = VideoWish(codec=codec, container=container)  # type: ignore[arg-type]
+    return Films(manifest, FilmOptions(wish, 1.0, IndexWork(4.0, 0)))
+
+
+def the_join(manifest: Manifest) -> Unit:
+    return Unit(
+        "film", "join", "/in/clip.mp4", "clip.mp4", str(manifest.staging_dir), "base", "face"
+    )
+
+
+def done(manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str) -> None:
+    """Commit ``unit`` with the bytes of its name."""
+    data = unit.output.encode()
+    unit.staged_path.write_bytes(data)
+    import hashlib
+
+    sha256 = hashlib.sha256(data).hexdigest()
+    manifest.commit(
+        unit,
+        Result(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
+    )
+
+
+def test_the_join_comes_when_the_last_part_is_there_and_not_before(manifest: Manifest) -> None:
+    work = films(manifest)
+    index = work.begin(the_join(manifest), "sha")
+    parts = work.indexed(index, INDEX, ())
+    assert [part.kind for part in parts] == ["segment"] * 3
+    assert [part.payload.segment.number for part in parts] == [0, 1, 2]
+    for part in parts[:2]:
+        done(manifest, part, 4)
+        assert work.part_done(part) == []
+    done(manifest, parts[2], 5, "frame 21 at 0.84 s: cannot be decoded")
+    (join,) = work.part_done(parts[2])
+    assert isinstance(join.payload, JoinWork)
+    assert [Path(path).read_bytes() for path, _ in join.payload.parts] == [
+        part.output.encode() for part in parts
+    ]
+    assert work.joined(join) == (13, ("frame 21 at 0.84 s: cannot be decoded",))
+
+
+def test_a_later_run_does_only_the_parts_that_are_missing(manifest: Manifest) -> None:
+    first = films(manifest)
+    parts = first.indexed(first.begin(the_join(manifest), "sha"), INDEX, ())
+    done(manifest, parts[1])
+    again = films(manifest)
+    left = again.indexed(again.begin(the_join(manifest), "sha"), INDEX, ())
+    assert [part.payload.segment.number for part in left] == [0, 2]
+    (manifest.output_dir / parts[1].output).unlink()
+    third = films(manifest)
+    assert len(third.indexed(third.begin(the_join(manifest), "sha"), INDEX, ())) == 3
+
+
+def test_a_film_whose_parts_are_all_there_is_only_joined(manifest: Manifest) -> None:
+    work = films(manifest)
+    for part in work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ()):
+        done(manifest, part)
+    again = films(manifest)
+    (join,) = again.indexed(again.begin(the_join(manifest), "sha"), INDEX, ("odd",))
+    assert join.kind == "join"
+    assert again.joined(join) == (0, ("odd",))
+
+
+def test_a_lost_part_is_made_plainly_once_and_then_fails_its_film(manifest: Manifest) -> None:
+    work = films(manifest)
+    parts = work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ())
+    (plain,) = work.part_lost(parts[1])
+    assert isinstance(plain.payload, SegmentWork)
+    assert plain.payload.plain
+    assert plain.attempt == 2
+    assert work.part_lost(plain) == []
+    failed = work.given_up(plain)
+    assert failed is not None
+    assert failed.output == "clip.mp4"
+    assert not work.wants(parts[2])
+    assert work.given_up(parts[2]) is None, "a film fails once"
+    assert work.part_done(parts[0]) == []
+    assert work.unfinished == {"film"}
+
+
+def test_a_film_that_cannot_be_written_as_asked_fails_at_its_index(manifest: Manifest) -> None:
+    work = films(manifest, codec="ffv1", container="mp4")
+    index = work.begin(the_join(manifest), "sha")
+    with pytest.raises(MediaError, match="ffv1"):
+        work.indexed(index, INDEX, ())
+    assert work.given_up(index) is not None
+
+
+def test_parts_are_no_items_of_their_own(manifest: Manifest) -> None:
+    work = films(manifest)
+    parts = work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ())
+    for part in parts:
+        done(manifest, part, 2)
+    (join,) = work.part_done(parts[0]) or work.part_done(parts[1]) or work.part_done(parts[2])
+    done(manifest, join, 6)
+    (item,) = manifest.items()
+    assert (item.output, item.faces, item.state) == ("clip.mp4", 6, "done")
+    manifest.drop_parts(join.id)
+    assert not list((manifest.output_dir / ".restore-batch" / "parts").glob("*/*"))
+
+
+def test_only_parts_of_films_that_are_to_be_finished_are_kept(manifest: Manifest) -> None:
+    work = films(manifest)
+    parts = work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ())
+    done(manifest, parts[0])
+    stale = manifest.output_dir / ".restore-batch" / "parts" / "other" / "000000.part"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of other options")
+    manifest.keep_parts_of(work.unfinished)
+    assert not stale.exists()
+    assert (manifest.output_dir / parts[0].output).exists()
+
+
+def test_many_warnings_of_a_kind_are_counted_instead_of_told() -> None:
+    told = [f"frame {i} at {i / 25:.2f} s: is damaged" for i in range(100)]
+    short = shortened([*told, "its transparency is not kept"])
+    assert short[0] == told[0]
+    assert short[-1] == "its transparency is not kept"
+    assert "80 more" in short[-2]
+    assert len(short) == 22

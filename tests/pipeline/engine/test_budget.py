@@ -1,0 +1,69 @@
+"""What is in flight stays below a limit, and yet everything gets its turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
+
+from support.toys import unit
+
+MIB = 1 << 20
+
+
+def test_a_picture_counts_with_three_channels_of_sixteen_bits() -> None:
+    assert estimated_bytes(unit("a", megapixels=10)) == 60_000_000
+
+
+def test_a_picture_of_unknown_size_counts_as_a_decoded_jpeg() -> None:
+    unknown = replace(unit("a", megapixels=0.0), size_bytes=5 * MIB)
+    assert estimated_bytes(unknown) == 150 * MIB
+
+
+@settings(deadline=None)
+@given(st.floats(0, 1e5), st.integers(0, 1 << 40))
+def test_nothing_counts_as_nothing(megapixels: float, size_bytes: int) -> None:
+    some = replace(unit("a", megapixels=megapixels), size_bytes=size_bytes)
+    assert estimated_bytes(some) >= MIB
+
+
+@settings(deadline=None)
+@given(
+    limit=st.integers(0, 100),
+    sizes=st.lists(st.integers(0, 150), max_size=30),
+    order=st.randoms(use_true_random=False),
+)
+def test_live_bytes_stay_below_the_limit_but_for_a_lone_unit(
+    limit: int, sizes: list[int], order: Random
+) -> None:
+    budget = Budget(limit)
+    live: dict[str, int] = {}
+    waiting = [(f"u{i}", size) for i, size in enumerate(sizes)]
+    while waiting or live:
+        if waiting and budget.admits(waiting[0][1]):
+            name, size = waiting.pop(0)
+            budget.take(name, size)
+            live[name] = size
+        else:
+            assert live, "with nothing in flight anything is admitted"
+            name = order.choice(sorted(live))
+            budget.release(name)
+            del live[name]
+        assert budget.live_bytes == sum(live.values())
+        assert budget.live_bytes <= limit or len(live) == 1
+
+
+def test_releasing_twice_or_something_unknown_changes_nothing() -> None:
+    budget = Budget(10)
+    budget.take("a", 4)
+    budget.take("b", 5)
+    budget.release("a")
+    budget.release("a")
+    budget.release("never seen")
+    assert budget.live_bytes == 5
+    assert not budget.admits(6)
+    assert budget.admits(5)

@@ -1,0 +1,193 @@
+"""Whatever is wrong with one chunk or one stage, each chunk gets its own result, at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restore_batch.errors import MediaError
+from restore_batch.pipeline.engine.chain import Reply, StageChain
+from restore_batch.pipeline.plan.graph import Graph
+from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.media import Chunk, Failure
+
+from support.toys import unit
+
+
+class Mark(Stage):
+    """Appends its name to the warnings; ``log`` remembers its life."""
+
+    def __init__(self, name: str, log: list[str] | None = None, broken: str = "") -> None:
+        self.name = name  # type: ignore[misc] # a class variable in real stages
+        self.log = [] if log is None else log
+        self.broken = broken
+
+    def open(self, worker: WorkerContext) -> None:
+        self.log.append(f"open {self.name}")
+        if self.broken == "open":
+            raise MediaError(f"{self.name} cannot be opened")
+
+    def close(self) -> None:
+        self.log.append(f"close {self.name}")
+        if self.broken == "close":
+            raise MediaError(f"{self.name} cannot be closed")
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self.mark)
+
+    def mark(self, chunk: Chunk) -> Chunk:
+        if f"{self.name}-fails" in chunk.unit.source:
+            raise MediaError(f"{chunk.unit.source}: not for {self.name}")
+        return replace(chunk, warnings=(*chunk.warnings, self.name))
+
+
+class Odd(Mark):
+    """Answers a batch by ``answer``, however wrong that is."""
+
+    def __init__(self, answer: Callable[[list[Chunk]], Any]) -> None:
+        super().__init__("odd")
+        self.answer = answer
+        self.asked: list[int] = []
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        self.asked.append(len(batch))
+        return self.answer(batch)
+
+
+def chain(*stages: Stage) -> StageChain:
+    (group,) = Graph(stages).groups((), {})
+    return StageChain(group, WorkerContext())
+
+
+def chunks(*names: str) -> list[Chunk]:
+    return [Chunk(unit(name)) for name in names]
+
+
+def told(replies: list[Reply]) -> list[tuple[str, ...]]:
+    """For each reply its marks, or the stage and kind of its failure."""
+    return [r.warnings if isinstance(r, Chunk) else ("failed", r.stage, r.kind) for r in replies]
+
+
+# -- chunks ---------------------------------------------------------------------------------------
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["ok", "a-fails", "b-fails", "c-fails"]), max_size=8))
+def test_each_chunk_gets_its_own_result_at_its_place(kinds: list[str]) -> None:
+    batch = chunks(*(f"{kind}-{i}" for i, kind in enumerate(kinds)))
+    replies = chain(Mark("a"), Mark("b"), Mark("c")).process(batch)
+    assert [r.unit for r in replies] == [c.unit for c in batch]
+    for kind, reply in zip(kinds, told(replies), strict=True):
+        expected = ("a", "b", "c") if kind == "ok" else ("failed", kind[0], "MediaError")
+        assert reply == expected
+
+
+def test_a_failed_chunk_is_not_given_to_later_stages() -> None:
+    later = Odd(lambda batch: batch)
+    chain(Mark("a"), later).process(chunks("a-fails", "ok", "a-fails"))
+    assert later.asked == [1]
+
+
+def test_when_all_have_failed_later_stages_are_not_asked() -> None:
+    later = Odd(lambda batch: batch)
+    replies = chain(Mark("a"), later).process(chunks("a-fails", "a-fails-too"))
+    assert later.asked == []
+    assert told(replies) == [("failed", "a", "MediaError")] * 2
+
+
+def test_an_exception_for_a_whole_batch_costs_only_the_culprit() -> None:
+    def explode(batch: list[Chunk]) -> list[Chunk]:
+        if any(c.unit.source == "bomb" for c in batch):
+            raise MemoryError("too much")
+        return batch
+
+    odd = Odd(explode)
+    replies = chain(odd, Mark("b")).process(chunks("x", "bomb", "y"))
+    assert told(replies) == [("b",), ("failed", "odd", "MemoryError"), ("b",)]
+    assert odd.asked == [3, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda batch: batch[1:],
+        lambda batch: [*batch, batch[0]],
+        lambda batch: None,
+        iter,
+        lambda batch: [None for _ in batch],
+    ],
+    ids=["too few", "too many", "nothing", "an iterator", "nothing for each"],
+)
+def test_a_stage_that_answers_wrongly_fails_its_chunks_and_not_the_worker(
+    answer: Callable[[list[Chunk]], Any],
+) -> None:
+    replies = chain(Mark("a"), Odd(answer), Mark("b")).process(chunks("x", "y"))
+    assert [r.unit.source for r in replies] == ["x", "y"]
+    assert all(isinstance(r, Failure) and r.stage == "odd" for r in replies)
+
+
+def test_a_wrong_number_of_results_is_told_with_the_numbers() -> None:
+    (reply,) = chain(Odd(lambda batch: [*batch, *batch])).process(chunks("x"))
+    assert isinstance(reply, Failure)
+    assert "odd returned 2 results for 1" in reply.message
+
+
+def test_a_picture_never_comes_back_under_the_name_of_another() -> None:
+    odd = Odd(lambda batch: batch[::-1])
+    replies = chain(Mark("a"), odd, Mark("b")).process(chunks("x", "y", "z"))
+    assert [r.unit.source for r in replies] == ["x", "y", "z"]
+    assert told(replies) == [("a", "b")] * 3, "one by one there is nothing to confuse"
+
+
+def test_a_stage_may_do_with_its_list_what_it_likes() -> None:
+    def consume(batch: list[Chunk]) -> list[Chunk]:
+        if len(batch) > 1:
+            batch.clear()
+            raise RuntimeError("one by one, please")
+        return [batch.pop()]
+
+    replies = chain(Odd(consume)).process(chunks("x", "y"))
+    assert all(isinstance(r, Chunk) for r in replies)
+
+
+def test_seconds_are_noted_for_each_stage_a_chunk_has_passed() -> None:
+    first = replace(Chunk(unit("x")), seconds={"decode": 2.0})
+    replies = chain(Mark("a"), Mark("b")).process([first, *chunks("y")])
+    assert isinstance(replies[0], Chunk)
+    assert isinstance(replies[1], Chunk)
+    assert replies[0].seconds.keys() == {"decode", "a", "b"}
+    assert replies[0].seconds["decode"] == 2.0
+    assert replies[1].seconds.keys() == {"a", "b"}
+    assert all(value >= 0 for value in replies[1].seconds.values())
+
+
+def test_no_chunks_give_no_results() -> None:
+    assert chain(Mark("a")).process([]) == []
+
+
+# -- opening and closing --------------------------------------------------------------------------
+def test_stages_are_opened_in_order_and_closed_in_reverse() -> None:
+    log: list[str] = []
+    opened = chain(Mark("a", log), Mark("b", log))
+    opened.process(chunks("x"))
+    opened.process(chunks("y"))
+    opened.close()
+    assert log == ["open a", "open b", "close b", "close a"]
+
+
+def test_a_stage_that_cannot_be_opened_closes_those_before_it() -> None:
+    log: list[str] = []
+    with pytest.raises(MediaError, match="b cannot be opened"):
+        chain(Mark("a", log), Mark("b", log, "open"), Mark("c", log))
+    assert log == ["open a", "open b", "close a"]
+
+
+def test_a_stage_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
+    log: list[str] = []
+    opened = chain(Mark("a", log), Mark("b", log, "close"), Mark("c", log))
+    with pytest.raises(MediaError, match="b cannot be closed"):
+        opened.close()
+    assert log[3:] == ["close c", "close b", "close a"]

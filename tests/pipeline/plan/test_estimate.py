@@ -1,0 +1,102 @@
+"""Estimates: they grow with the work, know cheap networks from dear ones, and admit ignorance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import restore_batch as rb
+from restore_batch.models import registry
+from restore_batch.pipeline.plan import estimate as module
+from restore_batch.pipeline.plan.estimate import estimate
+from restore_batch.pipeline.plan.plan import Plan
+
+from support.clips import clip
+
+
+@pytest.fixture(autouse=True)
+def steady_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_measured_flops", lambda: 1e11)
+
+
+def planned(folder: Path, **sections: Any) -> Plan:
+    plan = rb.plan(
+        {
+            "inputs": [str(folder)], "output": str(folder.parent / "out"),
+            "engine": {"kind": "local", "workers": 1, "threads": 1},
+            "background": {"model": "none", "scale": 1}, "detect": {"model": "mtcnn"},
+            "weights": {"download": False},
+        }
+        | sections
+    )  # fmt: skip
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def seconds(plan: Plan) -> float:
+    found = estimate(plan).seconds
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    clip(tmp_path / "in" / "a.mp4", frames=50)
+    return tmp_path / "in"
+
+
+def test_a_film_takes_time_by_its_frames(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "longer").mkdir()
+    clip(tmp_path / "longer" / "a.mp4", frames=100)
+    start = 4.0
+    short, long = seconds(planned(film)), seconds(planned(tmp_path / "longer"))
+    assert long - start == pytest.approx(2 * (short - start), rel=0.05)
+
+
+def test_dear_restorers_cost_more_than_cheap_ones(film: Path) -> None:
+    plan = planned(film, restore={"model": "compact-1"})
+
+    def taking(name: str) -> float:
+        restore = replace(plan.choices["restore"], card=registry.card(name))
+        return seconds(replace(plan, choices={**plan.choices, "restore": restore}))
+
+    names = ["compact-1", "realesr-animevideov3", "gfpgan-1.4", "codeformer", "pulse"]
+    costs = [taking(name) for name in names]
+    assert costs == sorted(costs)
+    # 50 faces of 0.27 TFLOP at 0.8 x 0.1 TFLOPS.
+    assert taking("gfpgan-1.4") - taking("compact-1") == pytest.approx(164, rel=0.05)
+
+
+def test_what_an_unknown_network_takes_is_not_guessed(film: Path) -> None:
+    plan = planned(film)
+    for role, name in (("restore", "compact-1"), ("background", "realesrgan-x4plus")):
+        card = replace(registry.card(name), name="own", family="own")
+        choice = replace(plan.choices[role], card=card)  # type: ignore[index]
+        made = replace(plan, choices={**plan.choices, role: choice})  # type: ignore[dict-item]
+        assert estimate(made).seconds is None
+
+
+def test_workers_share_the_work(film: Path) -> None:
+    plan = planned(film, restore={"model": "none"})
+    twice = replace(plan, share=replace(plan.share, workers=2))
+    assert seconds(plan) - 4 == pytest.approx(2 * (seconds(twice) - 4), rel=0.01)
+
+
+def test_nothing_takes_no_time(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "in" / "a.png")
+    plan = planned(tmp_path / "in")
+    assert estimate(replace(plan, items=())).seconds == 0
+    assert seconds(plan) > 0
+
+
+def test_disk_grows_with_the_square_of_the_scale(film: Path) -> None:
+    small, large = (
+        estimate(planned(film, background={"model": "none", "scale": scale})) for scale in (1, 2)
+    )
+    assert 2 * small.disk_bytes < large.disk_bytes <= 4 * small.disk_bytes

@@ -1,0 +1,316 @@
+"""Segments are a partition of the film, and each gives the frames of a full decode."""
+
+from __future__ import annotations
+
+import pickle
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from restore_batch.stages.video.index import VideoIndex, index_video
+from restore_batch.stages.video.segment_packets import segment_packets
+from restore_batch.stages.video.segments import UntimedSegment, cut_segments, frame_bytes
+from restore_batch.stages.video.types import ColourTags, Segment, VideoFacts
+
+from support import data
+from support.clips import clip
+from support.field_pictures import field_clip
+from support.remux import copied
+
+FRAME_BYTES = 64 * 48 * 3
+ROOMY = 10**9
+
+
+def _facts(count: int, tick_s: Fraction = Fraction(1, 100), bits: int = 8) -> VideoFacts:
+    return VideoFacts(
+        container="mkv",
+        codec="h264",
+        pix_fmt="yuv420p",
+        width=64,
+        height=48,
+        rotation_deg=0,
+        sample_aspect=Fraction(1),
+        bits=bits,
+        field_order="progressive",
+        colour=ColourTags(),
+        time_base_s=tick_s,
+        frame_count=count,
+        duration_s=1.0,
+        mean_fps=25.0,
+        streams=(),
+        video_stream=0,
+    )
+
+
+def _index(steps: list[int], keyframes: list[int], start: int = 0) -> VideoIndex:
+    """A film whose frame i lasts ``steps[i]`` hundredths of a second."""
+    durations = np.array(steps, np.int64)
+    pts = start + np.cumsum(durations) - durations
+    return VideoIndex(_facts(len(steps)), pts, durations, np.array(sorted(keyframes), np.int64))
+
+
+@st.composite
+def _films(draw: st.DrawFn) -> VideoIndex:
+    steps = draw(st.lists(st.sampled_from([1, 3, 4, 4, 4, 4, 50, 700]), min_size=1, max_size=300))
+    numbers = st.integers(0, len(steps) - 1)
+    keyframes = draw(st.one_of(st.sets(numbers, max_size=20), st.just(set(range(len(steps))))))
+    return _index(steps, list(keyframes), draw(st.sampled_from([-300, 0, 10**6])))
+
+
+@given(
+    _films(),
+    st.floats(0.02, 20),
+    st.integers(1, 60).map(lambda frames: frames * FRAME_BYTES),
+    st.integers(0, 5),
+)
+@settings(deadline=None)
+def test_own_frames_are_a_partition_and_context_is_what_lies_around_them(
+    index: VideoIndex, segment_s: float, max_bytes: int, context: int
+) -> None:
+    segments = cut_segments(index, segment_s, max_bytes, context)
+    reached = 0
+    for number, segment in enumerate(segments):
+        assert segment.number == number
+        assert segment.first == reached
+        assert segment.own_count >= 1
+        stop = segment.first + segment.own_count
+        assert segment.before == min(context, segment.first)
+        assert segment.after == min(context, index.count - stop)
+        span = slice(segment.first - segment.before, stop + segment.after)
+        assert segment.pts == tuple(index.pts[span])
+        assert segment.durations == tuple(index.durations[span])
+        reached = stop
+    assert reached == index.count
+
+
+@given(_films(), st.floats(0.02, 20), st.integers(1, 60), st.integers(0, 5))
+@settings(deadline=None)
+def test_segments_are_neither_too_long_nor_too_large(
+    index: VideoIndex, segment_s: float, frames: int, context: int
+) -> None:
+    for segment in cut_segments(index, segment_s, frames * FRAME_BYTES, context):
+        assert segment.own_count == 1 or len(segment.pts) <= frames
+        own = segment.pts[segment.before : segment.before + segment.own_count]
+        assert (own[-1] - own[0]) / 100 <= 2 * segment_s
+
+
+@given(_films(), st.floats(0.02, 20), st.integers(0, 5))
+@settings(deadline=None)
+def test_decoding_begins_at_the_last_keyframe_before_the_first_frame_that_is_read(
+    index: VideoIndex, segment_s: float, context: int
+) -> None:
+    times = index.pts[index.keyframes]
+    for segment in cut_segments(index, segment_s, ROOMY, context):
+        before = times[times <= segment.pts[0]]
+        if len(before) == 0 or before[-1] == index.pts[0]:
+            assert segment.seek_pts is None
+        else:
+            assert segment.seek_pts == before[-1]
+
+
+@given(st.integers(1, 40), st.integers(2, 60))
+def test_segments_begin_at_keyframes_where_the_film_has_some_in_reach(
+    gop: int, groups: int
+) -> None:
+    index = _index([4] * (gop * groups), list(range(0, gop * groups, gop)))
+    group_s = gop * 0.04
+    segments = cut_segments(index, 1.5, ROOMY, 0)
+    # A keyframe lies between half and twice the length if groups are no longer than that.
+    assert group_s <= 3
+    for segment in segments:
+        assert segment.first % gop == 0
+    for segment in segments[:-1]:
+        assert 0.75 <= segment.own_count * 0.04 <= 3
+        assert abs(segment.own_count * 0.04 - 1.5) <= max(group_s / 2, 0.04) + 1e-9 or group_s > 1.5
+
+
+def test_long_groups_are_cut_inside_and_short_rests_are_not_left_over() -> None:
+    index = _index([4] * 250, [0])  # ten seconds, one keyframe
+    assert [s.own_count for s in cut_segments(index, 4, ROOMY, 2)] == [100, 150]
+    assert [s.seek_pts for s in cut_segments(index, 4, ROOMY, 2)] == [None, None]
+    assert [s.own_count for s in cut_segments(index, 100, ROOMY, 2)] == [250]
+    assert len(cut_segments(index, 100, 25 * FRAME_BYTES, 0)) == 10
+
+
+def test_deep_frames_count_twice() -> None:
+    assert frame_bytes(_facts(1, bits=10)) == 2 * frame_bytes(_facts(1)) == 2 * FRAME_BYTES
+
+
+@pytest.mark.parametrize(("segment_s", "context"), [(0, 1), (-1, 1), (1, -1)])
+def test_lengths_that_make_no_sense_are_refused(segment_s: float, context: int) -> None:
+    with pytest.raises(ValueError, match="expected segment_s > 0"):
+        cut_segments(_index([4], [0]), segment_s, ROOMY, context)
+
+
+# -- decoding segments of real files -----------------------------------------------------------
+
+
+def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
+    """Content of the frames of a segment (of the film) by time, stepping over what is damaged."""
+    frames: dict[int, bytes] = {}
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if segment is None:
+            packets = (packet for packet in container.demux(stream) if packet.size)
+        else:
+            packets = segment_packets(container, stream, segment)
+        for packet in [*packets, None]:
+            try:
+                shown = stream.decode(packet)
+            except av.error.FFmpegError:
+                continue
+            for frame in shown:
+                if segment is None or frame.pts in segment.pts:
+                    assert frame.pts not in frames
+                    frames[frame.pts] = frame.to_ndarray().tobytes()
+    return frames
+
+
+def _first_time(path: Path, segment: Segment) -> int | None:
+    """Time of the packet at which decoding begins, None for the first of the file."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        first = next(segment_packets(container, stream, segment))
+    with av.open(str(path)) as container:
+        start = next(container.demux(video=0))
+        return None if (first.pts, first.size) == (start.pts, start.size) else first.pts
+
+
+def _assert_segments_decode_alike(path: Path, segment_s: float, context: int) -> None:
+    index = index_video(str(path))
+    whole = _decoded(path)
+    assert sorted(whole) == index.pts.tolist()
+    segments = cut_segments(index, segment_s, ROOMY, context)
+    assert len(segments) > 1
+    for segment in segments:
+        assert _first_time(path, segment) == segment.seek_pts
+        shown = _decoded(path, segment)
+        assert tuple(shown) == segment.pts
+        assert all(shown[pts] == whole[pts] for pts in segment.pts)
+
+
+OPEN = {"x264-params": "open-gop=1"}
+FILMS: dict[str, dict[str, Any]] = {
+    "h264.mp4": {"b_frames": 2},
+    "h264.mkv": {"b_frames": 2},
+    "h264.ts": {"b_frames": 2},
+    "h264.flv": {"b_frames": 2},
+    "open.mp4": {"b_frames": 2, "options": OPEN},
+    "open.mkv": {"b_frames": 2, "options": OPEN},
+    "open.ts": {"b_frames": 2, "options": OPEN},
+    "refresh.mp4": {"options": {"x264-params": "intra-refresh=1"}},
+    "refresh.ts": {"options": {"x264-params": "intra-refresh=1"}},
+    "interlaced.ts": {"b_frames": 2, "interlaced": True},
+    "hevc.mp4": {"codec": "libx265", "b_frames": 3},
+    "hevc.mkv": {"codec": "libx265", "b_frames": 3, "pix_fmt": "yuv420p10le"},
+    "hevc.ts": {"codec": "libx265", "b_frames": 3},
+    "vp8.webm": {"codec": "libvpx"},
+    "vp9.webm": {"codec": "libvpx-vp9"},
+    "av1.mkv": {"codec": "libsvtav1"},
+    "av1.mp4": {"codec": "libsvtav1"},
+    "mpeg2.mpg": {"codec": "mpeg2video", "b_frames": 2},
+    "mpeg2.vob": {"codec": "mpeg2video", "b_frames": 2, "interlaced": True},
+    "mpeg2.ts": {"codec": "mpeg2video", "b_frames": 2},
+    "mpeg2.mkv": {"codec": "mpeg2video", "b_frames": 2},
+    "mpeg4.avi": {"codec": "mpeg4", "b_frames": 2},
+    "mpeg4.mp4": {"codec": "mpeg4"},
+    "mjpeg.avi": {"codec": "mjpeg"},
+    "prores.mov": {"codec": "prores_ks"},
+    "ffv1.mkv": {"codec": "ffv1"},
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_every_segment_has_the_pictures_of_a_full_decode(name: str, tmp_path: Path) -> None:
+    path = clip(tmp_path / name, **{"frames": 50, "gop": 10, **FILMS[name]})
+    _assert_segments_decode_alike(path, 0.4, 3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_segments_of_a_variable_rate_film_decode_alike(suffix: str, tmp_path: Path) -> None:
+    steps = np.random.default_rng(5).choice([2, 3, 4, 10, 40], 50)
+    path = clip(
+        tmp_path / f"a{suffix}",
+        time_base=Fraction(1, 100),
+        pts=(500 + np.cumsum(steps)).tolist(),
+        gop=8,
+        b_frames=2,
+        options=OPEN,
+    )
+    _assert_segments_decode_alike(path, 0.6, 4)
+
+
+def test_segments_of_a_film_in_field_packets_decode_alike(tmp_path: Path) -> None:
+    _assert_segments_decode_alike(field_clip(tmp_path / "a.ts", frames=20), 0.2, 2)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+def test_segments_of_a_film_cut_at_an_open_group_decode_alike(
+    codec: str, suffix: str, tmp_path: Path
+) -> None:
+    options = OPEN if codec == "libx264" else {}
+    source = clip(tmp_path / "a.ts", codec=codec, frames=60, gop=10, b_frames=2, options=options)
+    _assert_segments_decode_alike(copied(source, tmp_path / f"b{suffix}", from_keyframe=1), 0.4, 3)
+
+
+def test_an_index_that_is_missing_only_costs_time(tmp_path: Path) -> None:
+    whole = clip(tmp_path / "a.mkv", frames=60, gop=10, b_frames=2)
+    content = whole.read_bytes()
+    bare = tmp_path / "bare.mkv"
+    bare.write_bytes(content[: content.rindex(bytes.fromhex("1c53bb6b"))])  # the Cues element
+    _assert_segments_decode_alike(bare, 0.4, 3)
+
+
+@pytest.mark.parametrize("codec", ["msmpeg4", "wmv2", "flv"])
+def test_segments_of_an_avi_without_its_index_decode_alike(codec: str, tmp_path: Path) -> None:
+    whole = clip(tmp_path / "a.avi", codec=codec, frames=50, gop=10)
+    content = whole.read_bytes()
+    bare = tmp_path / "bare.avi"
+    bare.write_bytes(content[: content.rindex(b"idx1")])
+    _assert_segments_decode_alike(bare, 0.4, 3)
+
+
+@pytest.mark.parametrize("name", ["b.avi", "b.h264"])
+def test_segments_of_frames_without_true_times_are_told_apart_by_counting(
+    name: str, tmp_path: Path
+) -> None:
+    path = clip(tmp_path / "b.avi", frames=50, gop=10, b_frames=2)
+    good = clip(tmp_path / "good.mkv", frames=50, gop=10, b_frames=2)
+    if name == "b.h264":
+        path = copied(clip(tmp_path / "b.ts", frames=50, gop=10, b_frames=2), tmp_path / name)
+    whole = list(_decoded(good).values())
+    segments = cut_segments(index_video(str(path)), 0.4, ROOMY, 3)
+    assert len(segments) == 5
+    for segment in segments:
+        assert isinstance(segment, UntimedSegment)
+        assert pickle.loads(pickle.dumps(segment)) == segment
+        assert segment.start_packet == (segment.first - segment.before) // 10 * 10
+        shown = _decoded(path, segment)
+        assert tuple(shown) == segment.pts
+        first = segment.first - segment.before
+        assert list(shown.values()) == whole[first : first + len(segment.pts)]
+
+
+def _real_films() -> list[str]:
+    try:
+        folder = data.folder("RESTORE_BATCH_VIDEO", "video")
+    except pytest.skip.Exception:
+        return ["(no test data)"]
+    return sorted(
+        p.name
+        for p in folder.glob("*.m*")
+        if p.name not in ("one_frame.mp4", "truncated_no_index.mp4")
+    )
+
+
+@pytest.mark.parametrize("name", _real_films())
+def test_segments_of_real_films_decode_alike(name: str) -> None:
+    _assert_segments_decode_alike(data.folder("RESTORE_BATCH_VIDEO", "video") / name, 1, 5)
