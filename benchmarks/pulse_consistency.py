@@ -21,9 +21,10 @@ import numpy as np
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime
 from restore_batch.models.families import pulse
-from restore_batch.models.pulse_report import as_text, success_table
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.photo.read import read
+
+from pulse_report import as_text, success_table
 
 
 def options_of(arguments: argparse.Namespace) -> dict[str, Any]:

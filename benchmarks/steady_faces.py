@@ -26,7 +26,6 @@ import numpy as np
 
 from restore_batch.models import registry
 from restore_batch.models.weights.store import Store
-from restore_batch.stages import steadiness
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect
 from restore_batch.stages.faces.steady.cuts import is_cut, signature
@@ -36,6 +35,8 @@ from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link
 from restore_batch.stages.faces.steady.tremor import calm
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
+
+import steadiness
 
 CROP_PX = 128
 

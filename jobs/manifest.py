@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish, sha256_of
@@ -33,6 +33,7 @@ from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.records import Result
 from restore_batch.jobs.units import Unit
 
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
 State = Literal["pending", "staged", "done", "failed"]
 FOLDER = ".restore-batch"
 
@@ -154,12 +155,10 @@ class Manifest(Ledger):
         face. ``verify`` reads the file even when size and time look untouched.
         """
         row = self._db.execute(
-            # A part of a film is no item of its own.
-            "SELECT * FROM units WHERE id = ?"
-            if unit.kind == "segment"
-            else "SELECT units.* FROM units JOIN items ON items.unit = units.id"
-            " WHERE items.output = ?",
-            (unit.id if unit.kind == "segment" else packed(unit.output),),
+            "SELECT units.* FROM units JOIN items ON items.unit = units.id WHERE items.output = ?"
+            if unit.is_item
+            else "SELECT * FROM units WHERE id = ?",
+            (packed(unit.output) if unit.is_item else unit.id,),
         ).fetchone()
         if row is None or row["kind"] != unit.kind or row["base_key"] != unit.base_key:
             return "pending"
@@ -188,7 +187,7 @@ class Manifest(Ledger):
         ).fetchone()
         return published is not None
 
-    def start(self, unit: Unit, source_sha256: str) -> Unit:
+    def start(self, unit: AnyUnit, source_sha256: str) -> AnyUnit:
         """Register an attempt; returns the unit with its attempt number."""
         output = packed(unit.output)
         with transaction(self._db):
@@ -200,7 +199,7 @@ class Manifest(Ledger):
                  self._run),
             )  # fmt: skip
             self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
-            if unit.kind != "segment":
+            if unit.is_item:
                 self._db.execute(
                     "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
                     " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"

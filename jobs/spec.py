@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     GetJsonSchemaHandler,
     Strict,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 
 from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Place, Text, is_url
-from restore_batch.jobs.section import Options, Section
+from restore_batch.jobs.section import Options, Section, none_is_empty
 from restore_batch.jobs.video_options import Video
 
 __all__ = [
@@ -314,6 +315,11 @@ class Job(Section):
 
     video: Video = Field(default_factory=Video)
     """How films are read, kept steady and written."""
+
+    stages: Annotated[dict[str, Options], BeforeValidator(none_is_empty)] = Field(
+        default_factory=dict
+    )
+    """Options of stages that other packages add, by their name; a stage runs where it is named."""
 
     limits: Limits = Field(default_factory=Limits)
     """When a picture is given up."""

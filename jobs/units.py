@@ -1,4 +1,8 @@
-"""Units of work: what is committed, and the id that says whether it must be done again."""
+"""Units of work: what is committed, and the id that says whether it must be done again.
+
+A photo is one unit. A film is indexed first; then each of its segments is a unit, and so is the
+join of their parts.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +11,79 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, TypeVar
 
-Kind = Literal["photo", "index", "segment", "join"]
-"""A photo is one unit. A film is indexed first; then each of its segments is a unit, and so is
-the join of their parts. An index is worth nothing by itself: it is not kept in the manifest."""
+Work = TypeVar("Work")
+"""What a stage needs beside the source; plain and picklable, defined where the stage is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unit:
-    """One photo (or, for a film, its index, one of its segments, or the join of their parts).
+    """What all units have; which there are is below.
 
     ``source``: local path or fsspec URL. ``output``: path of the result relative to the output
     folder, with ``/``. ``staging_dir``: where the worker writes before the commit. ``base_key``
     covers the source and every option that matters to any picture, ``face_key`` those that
-    matter only where a face was restored. ``payload``: what the stage of this kind needs beside
-    the source; opaque here, picklable. ``label``: how a line of progress calls it.
+    matter only where a face was restored. ``label``: how a line of progress calls it.
     """
 
+    kind: ClassVar[str]
+    """Its name in the manifest."""
+    is_item: ClassVar[bool]
+    """Whether its result is what an input of the job becomes."""
+
     id: str
-    kind: Kind
     source: str
     output: str
-    staging_dir: str
-    base_key: str
-    face_key: str
+    staging_dir: str = ""
+    base_key: str = ""
+    face_key: str = ""
     size_bytes: int = 0
     megapixels: float = 0.0
     attempt: int = 1
-    payload: Any = None
     label: str = ""
 
     @property
     def staged_path(self) -> Path:
         """Where this attempt writes its file."""
         return Path(self.staging_dir) / f"{self.id}.{self.attempt}{Path(self.output).suffix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo(Unit):
+    """One photo, from its file to its restored file."""
+
+    kind: ClassVar[str] = "photo"
+    is_item: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmIndex(Unit):
+    """The frames of a film, found and cut into segments. Worth nothing by itself: it has no file
+    and is not kept in the manifest."""
+
+    kind: ClassVar[str] = "index"
+    is_item: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment(Unit, Generic[Work]):
+    """A run of a film's frames, restored and encoded to a part."""
+
+    kind: ClassVar[str] = "segment"
+    is_item: ClassVar[bool] = False
+
+    work: Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join(Unit, Generic[Work]):
+    """The result of a film, from its parts. ``work`` is None until these are known."""
+
+    kind: ClassVar[str] = "join"
+    is_item: ClassVar[bool] = True
+
+    work: Work | None = None
 
 
 def digest(value: Mapping[str, Any]) -> str:

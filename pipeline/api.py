@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,20 +13,20 @@ import numpy as np
 from restore_batch.errors import MediaError, RestoreBatchError, UsageError
 from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.models import registry
 from restore_batch.models.base import Restorer, Runtime
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.run import Summary
-from restore_batch.pipeline.plan.plan import Plan, make_stages
+from restore_batch.pipeline.plan.plan import Plan, frame_stages
 from restore_batch.pipeline.session import RunOptions, plan_job, run_job, store_for
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
     import torch
 
-    from restore_batch.pipeline.engine.chain import StageChain
+    from restore_batch.stages.chain import OpenedStages
 
 JobLike = str | Path | Job | Mapping[str, Any]
 
@@ -67,31 +66,27 @@ def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
         raise ValueError(f"expected (H, W, 3) uint8 or uint16, got {array.shape} {array.dtype}")
     if "inputs" in job_options or "output" in job_options:
         raise UsageError("restore_image takes a picture: `inputs` and `output` belong to run()")
-    unit = Unit("image", "photo", "image", "image.png", "", "", "")
-    chain = _chain(json.dumps(job_options, sort_keys=True))
-    (reply,) = chain.process([Chunk(unit, frames=(Frame(array),))])
+    unit = Photo(id="image", source="image", output="image.png")
+    opened = _opened(json.dumps(job_options, sort_keys=True))
+    (reply,) = opened.process([Chunk(unit, frames=(Frame(array),))])
     if isinstance(reply, Failure):
         raise MediaError(f"{reply.stage}: {reply.message}")
     return reply.pasted[0].rgb_hwc
 
 
 @lru_cache(maxsize=2)
-def _chain(options_json: str) -> StageChain:
-    from restore_batch.pipeline.engine.chain import StageChain
-    from restore_batch.pipeline.plan.graph import Graph
+def _opened(options_json: str) -> OpenedStages:
     from restore_batch.pipeline.plan.resources import share_out, this_machine
     from restore_batch.stages.base import WorkerContext
+    from restore_batch.stages.chain import OpenedStages
 
     options = json.loads(options_json)
     job = job_from_mapping({**options, "inputs": ["."], "output": "unused"})
     share = share_out(job, this_machine())
-    stages = make_stages(LoadedJob(job), store_for(job))
-    graph = Graph(stages)
-    # Without decode and encode: the picture is given, and wanted, as an array.
-    (group,) = Graph(stages).groups((), {})
-    middle = replace(group, stages=graph.stages[1:-1], keep=frozenset({"pasted", "records"}))
     weights = Path(job.weights.dir) if job.weights.dir else None
-    return StageChain(middle, WorkerContext(share.runtime, share.threads, weights))
+    # Without decode and encode: the picture is given, and wanted, as an array.
+    stages = frame_stages(LoadedJob(job), store_for(job))
+    return OpenedStages(stages, WorkerContext(share.runtime, share.threads, weights))
 
 
 def load_restorer(model: str, *, device: str = "cpu", **options: Any) -> Restorer:

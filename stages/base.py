@@ -1,17 +1,31 @@
-"""A stage: one step on chunks. It knows nothing of Ray, threads or the job file."""
+"""A stage: one step on chunks. It knows nothing of Ray, threads or the job file.
+
+A stage says everything that others need to know of it: what it reads and writes, on which units
+it works and in which pool, which options and networks it is given. Plans, keys, the choice of
+models and the cut into workers are derived from that; ``catalogue`` finds it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.jobs.units import Kind
+from restore_batch.jobs.units import Photo, Unit
 from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
+
+Role = Literal["detect", "restore", "background", "parse", "identity"]
+"""What a network does in a job."""
+
+Pool = Literal["io", "faces", "pictures", "films"]
+"""io: reads and writes files. faces, pictures: compute, apart where a job asks for that. films:
+compute that needs all stages of a picture in one worker."""
 
 
 @dataclass(frozen=True)
@@ -20,32 +34,59 @@ class Resources:
 
     cpus: float = 1.0
     gpus: float = 0.0
-    memory_mb: int = 500
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What a stage finds where it runs."""
+    """What a stage finds where it runs. ``frame_stages``: the stages of this worker that work on
+    pictures wherever they come from, opened, in their order."""
 
     runtime: Runtime = Runtime()  # noqa: RUF009 - frozen
     threads: int = 1
     weights_dir: Path | None = None
+    frame_stages: tuple[Stage, ...] = ()
+
+    def beside(self, stages: tuple[Stage, ...]) -> WorkerContext:
+        """The same for a stage that is opened when ``stages`` are."""
+        return replace(self, frame_stages=stages)
 
 
 class Stage(ABC):
-    """One step. ``reads`` and ``writes`` name the fields of :class:`Chunk` it uses and fills:
-    the graph is built from them. Constructor arguments are picklable configuration; anything
-    heavy (weights) is loaded in ``open``, once per worker.
+    """One step. Constructor arguments are picklable configuration, taken from the job by
+    ``takes`` and ``networks``; anything heavy (weights) is loaded in ``open``, once per worker.
     """
 
     name: ClassVar[str]
-    needs: ClassVar[Resources] = Resources()
+    after: ClassVar[str] = ""
+    """The stage that it follows; '' for a stage that begins from a file."""
     reads: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset()
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"photo"})
-    """Kinds of units this stage works on; others pass it by."""
+    """The fields of :class:`Chunk` that it uses and fills."""
+    kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Photo})
+    """Kinds of units that it works on; others pass it by."""
+    of_frames: ClassVar[bool] = True
+    """Whether it works on pictures wherever they come from, hence on the frames of films too. A
+    stage that reads or writes files does not."""
+    of_faces: ClassVar[bool] = False
+    """Whether it changes nothing in a picture in which no face is restored."""
+    pool: ClassVar[Pool | None] = None
+    """Where it works; None: with the stage that follows it."""
+    needs: ClassVar[Resources] = Resources()
+    takes: ClassVar[Mapping[str, str]] = {}
+    """Its constructor's parameters, and the job's options that they are: ``{"scale":
+    "background.scale"}``."""
+    networks: ClassVar[Mapping[str, Role]] = {}
+    """Its constructor's parameters that are networks (ModelRef or None), by their role."""
+    options: ClassVar[type[BaseModel] | None] = None
+    """For a stage without a section in the job's schema: its constructor's other parameters. It
+    runs where the job names it under ``stages``, with what is said there."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do as it is configured, so that it can be left out."""
+        return False
 
     def open(self, worker: WorkerContext) -> None:  # noqa: B027 - most stages load nothing
         """Load what this worker needs; called once, in the worker."""

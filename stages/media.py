@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,17 @@ import numpy as np
 from restore_batch.jobs.units import Unit
 from restore_batch.models.base import Face
 
-__all__ = ["Alignment", "Artifact", "Chunk", "Face", "FaceRecord", "Failure", "Frame", "PhotoMeta"]
+__all__ = [
+    "RESULT_FIELDS",
+    "Alignment",
+    "Artifact",
+    "Chunk",
+    "Face",
+    "FaceRecord",
+    "Failure",
+    "Frame",
+    "PhotoMeta",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,31 +105,53 @@ class Artifact:
     height: int
 
 
+def _of_each_frame() -> Any:
+    return field(default=(), metadata={"of_each_frame": True})
+
+
 @dataclass(frozen=True, eq=False)
 class Chunk:
     """Frames of one unit on their way through the graph; a photo is one chunk of one frame.
 
-    Every stage fills its own fields and leaves the others alone. Per-frame fields are tuples
-    as long as ``frames``. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8 rgb a
-    frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
+    Every stage fills its own fields and leaves the others alone. Fields of each frame are tuples
+    as long as ``frames``, or empty. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8
+    rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
     ``pixel_aspect``: width of a pixel over its height. ``index``: of a film, what indexing found.
     """
 
     unit: Unit
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[Frame, ...] = _of_each_frame()
     meta: PhotoMeta | None = None
-    faces: tuple[tuple[Face, ...], ...] = ()
-    alignments: tuple[tuple[Alignment, ...], ...] = ()
-    crops: tuple[np.ndarray, ...] = ()
-    restored: tuple[np.ndarray, ...] = ()
-    upscaled: tuple[Frame, ...] = ()
-    pasted: tuple[Frame, ...] = ()
-    records: tuple[tuple[FaceRecord, ...], ...] = ()
+    faces: tuple[tuple[Face, ...], ...] = _of_each_frame()
+    alignments: tuple[tuple[Alignment, ...], ...] = _of_each_frame()
+    crops: tuple[np.ndarray, ...] = _of_each_frame()
+    restored: tuple[np.ndarray, ...] = _of_each_frame()
+    upscaled: tuple[Frame, ...] = _of_each_frame()
+    pasted: tuple[Frame, ...] = _of_each_frame()
+    records: tuple[tuple[FaceRecord, ...], ...] = _of_each_frame()
     artifact: Artifact | None = None
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     pixel_aspect: float = 1.0
     index: Any = None
+
+    def apart(self) -> list[Chunk]:
+        """The same frames, one in each chunk, of which no stage has taken time yet."""
+        names = [name for name in _PER_FRAME if getattr(self, name)]
+        each: list[dict[str, Any]] = [
+            {name: (getattr(self, name)[number],) for name in names}
+            for number in range(len(self.frames))
+        ]
+        return [replace(self, **{"seconds": {}, **fields_of_one}) for fields_of_one in each]
+
+
+_PER_FRAME = tuple(each.name for each in fields(Chunk) if each.metadata.get("of_each_frame"))
+
+RESULT_FIELDS = frozenset(
+    {"unit", "pixel_aspect", "index", "artifact", "records", "warnings", "seconds"}
+)
+"""The fields of a chunk that its unit's result consists of, or that weigh nothing. All others are
+dropped as soon as no stage needs them any more."""
 
 
 @dataclass(frozen=True)

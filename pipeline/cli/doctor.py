@@ -120,7 +120,7 @@ def _weights() -> Iterator[Check]:
 
 
 def _ray() -> Iterator[Check]:
-    from restore_batch.pipeline.engine.backend import Engine, open_backend
+    from restore_batch.pipeline.engine.opening import Engine, open_backend
     from restore_batch.stages.base import WorkerContext
 
     backend = open_backend(Engine("ray", None, 1, 128 << 20), WorkerContext())

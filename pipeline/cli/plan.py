@@ -74,8 +74,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
             }
             for c in plan.choices.values()
         ],
-        "stages": [stage.name for stage in plan.graph.stages],
-        "edges": plan.graph.edges(),
+        "stages": list(dict.fromkeys(s.name for g in plan.groups for s in g.stages)),
         "groups": [{"stages": g.name, "workers": g.workers} for g in plan.groups],
         "device": plan.share.runtime.device, "threads": plan.share.threads,
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.drive.run import Summary
-from restore_batch.pipeline.engine.scheduler import Done, Outcome
+from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.plan.plan import Plan
 
 _AT_WORK_SHOWN = 4
@@ -143,8 +143,7 @@ class LiveView(Plain):
         self._live.start()
 
     def started(self, unit: Unit) -> None:
-        name = unit.source if unit.kind == "photo" else unit.label
-        self._at_work[unit.id] = (name, time.monotonic())
+        self._at_work[unit.id] = (unit.label or unit.source, time.monotonic())
 
     def update(self, outcome: Outcome, summary: Summary) -> None:
         self._at_work.pop(outcome.unit.id, None)
@@ -212,7 +211,7 @@ def _line(outcome: Outcome) -> str:
     plural = "face" if faces == 1 else "faces"
     spent = duration(sum(chunk.seconds.values()))
     name = outcome.unit.label or outcome.unit.output
-    if outcome.unit.kind == "join":
+    if isinstance(outcome.unit, Join):
         return f"{name}: joined, {spent}"
     return f"{name}: {faces} {plural}, {spent}"
 

@@ -24,7 +24,7 @@ from restore_batch.jobs.units import Unit
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.compare.sheets import SHEET_STAGE, Sheets
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
-from restore_batch.pipeline.engine.scheduler import Outcome
+from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.plan import Item, Plan, ProbeCache, find_items, make_plan
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,15 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.units import Photo, Segment
 from restore_batch.pipeline.compare.contact_sheet import CONTEXT, Box, Rows, face_cells
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.stages.faces.detect import Detect
+from restore_batch.stages.base import Stage
+from restore_batch.stages.chain import OpenedStages
+from restore_batch.stages.film.chain import FaceSearchError, FrameChain
 from restore_batch.stages.film.faces import square
 from restore_batch.stages.film.frames_out import INDEX_NAME, pictures_of
 from restore_batch.stages.film.preview import Preview
 from restore_batch.stages.film.source import index_film, read_frame
 from restore_batch.stages.film.work import Reading
-from restore_batch.stages.media import Frame
+from restore_batch.stages.media import Chunk, Frame
 from restore_batch.stages.video.index import VideoIndex
 
 MOMENTS = 8
@@ -36,19 +38,18 @@ class FilmMoments:
     """
 
     def __init__(self, plan: Plan) -> None:
-        stages = plan.graph.stages
-        found = next((stage for stage in stages if isinstance(stage, Detect)), None)
-        # A copy: the run may still hold the stage itself open.
-        self._detect = copy(found) if found is not None else None
+        group = next((group for group in plan.groups if Segment in group.kinds), None)
+        self._stages = _needed(group.stages if group else ())
+        self._opened: OpenedStages | None = None
         self._video, self._context = plan.job.video, plan.context
         self._reading = Reading(self._video.deinterlace, self._video.tonemap)
         self._lock = threading.Lock()
-        self._is_open = False
 
     def close(self) -> None:
         """Release the detector."""
-        if self._detect is not None and self._is_open:
-            self._detect.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def rows(self, source: str, results: Mapping[str, Path | None]) -> Rows:
         """A row for each of ``MOMENTS`` frames spread over the film: the surroundings of its
@@ -58,17 +59,19 @@ class FilmMoments:
         original or a result cannot be read, or a result has another number of frames.
         """
         with self._lock:
-            if self._detect is not None and not self._is_open:
-                self._detect.open(self._context)
-                self._is_open = True
-            return self._rows(source, results)
+            if self._opened is None:
+                self._opened = OpenedStages(self._stages, self._context)
+            return self._rows(self._opened.stages, source, results)
 
-    def _rows(self, source: str, results: Mapping[str, Path | None]) -> Rows:
+    def _rows(
+        self, stages: Sequence[Stage], source: str, results: Mapping[str, Path | None]
+    ) -> Rows:
         whole = index_film(source, self._video.frame_rate)
-        span = self._span(source, whole)
+        span = _restored_span(stages, source, whole)
         numbers = _spread(span)
         original = _Opened(source, whole, self._reading, whole.facts.upright_aspect)
-        seen = [self._look(original, number) for number in numbers]
+        find = FrameChain.of([stage for stage in stages if stage.of_frames])
+        seen = [_look(find, original, number) for number in numbers]
         columns: dict[str, Sequence[np.ndarray] | None] = {
             "original": [cell for cell, _, _ in seen]
         }
@@ -81,26 +84,6 @@ class FilmMoments:
                     for number, (_, place, _) in zip(numbers, seen, strict=True)
                 ]
         return Rows([caption for _, _, caption in seen], columns)
-
-    def _span(self, source: str, whole: VideoIndex) -> range:
-        """The frames that were restored: of a preview only some."""
-        if self._video.preview_s is None:
-            return range(whole.count)
-        preview = Preview(self._detect, self._reading)
-        return preview.stretch(source, whole, self._video.preview_s)
-
-    def _look(self, film: _Opened, number: int) -> tuple[np.ndarray, _Place, str]:
-        frame = film.frame(number)
-        faces = self._detect.find([frame])[0] if self._detect is not None else ()
-        pts = film.index.pts
-        caption = clock(float(int(pts[number] - pts[0]) * film.index.facts.time_base_s))
-        box = _middle(frame)
-        if faces:
-            largest = max(faces, key=lambda face: face.side_px)
-            box = largest.box_xyxy
-            caption += f", face {largest.side_px:.0f} px"
-        place = box, (frame.width, frame.height)
-        return _cell(frame, *place), place, caption
 
     def _open_result(self, path: Path, whole: VideoIndex, count: int) -> _Opened:
         is_folder = path.name == INDEX_NAME
@@ -128,6 +111,43 @@ class _Opened:
         """With square pixels, as it is shown."""
         read = read_frame(self.source, self.index, number, self.reading)
         return square(read, float(self.aspect))
+
+
+def _needed(stages: Sequence[Stage]) -> list[Stage]:
+    """Those of a film's stages that find faces, and that choose what is restored of it."""
+    needed = [stage for stage in stages if isinstance(stage, Preview)]
+    of_frames = [stage for stage in stages if stage.of_frames]
+    finds = next((i for i, stage in enumerate(of_frames) if "faces" in stage.writes), -1)
+    return [*of_frames[: finds + 1], *needed]
+
+
+def _restored_span(stages: Sequence[Stage], source: str, whole: VideoIndex) -> range:
+    """The frames that were restored: of a preview only some."""
+    for stage in stages:
+        if isinstance(stage, Preview):
+            return stage.stretch(_unit(source), whole)
+    return range(whole.count)
+
+
+def _look(find: FrameChain, film: _Opened, number: int) -> tuple[np.ndarray, _Place, str]:
+    frame = film.frame(number)
+    try:
+        _, faces = find.faces_of(Chunk(_unit(film.source), (frame,)))
+    except FaceSearchError:
+        faces = ()
+    pts = film.index.pts
+    caption = clock(float(int(pts[number] - pts[0]) * film.index.facts.time_base_s))
+    box = _middle(frame)
+    if faces:
+        largest = max(faces, key=lambda face: face.side_px)
+        box = largest.box_xyxy
+        caption += f", face {largest.side_px:.0f} px"
+    place = box, (frame.width, frame.height)
+    return _cell(frame, *place), place, caption
+
+
+def _unit(source: str) -> Photo:
+    return Photo(id="moment", source=source, output="")
 
 
 def _cell(frame: Frame, box: Box, source_wh: tuple[int, int]) -> np.ndarray:

@@ -21,14 +21,14 @@ from restore_batch.errors import MediaError, RestoreBatchError
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import Result
 from restore_batch.jobs.results import Finished, Results
-from restore_batch.jobs.units import Unit, digest, unit_id
+from restore_batch.jobs.units import Photo, digest, unit_id
 from restore_batch.pipeline.compare.contact_sheet import FACES_SHOWN, Rows, draw, face_cells
 from restore_batch.pipeline.compare.film_moments import FilmMoments
-from restore_batch.pipeline.plan.made_by import provenance_of
+from restore_batch.pipeline.plan.choose import model_refs
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo.encode import Encode
-from restore_batch.stages.photo.provenance import Provenance
+from restore_batch.stages.photo.provenance import Provenance, provenance_of
 from restore_batch.stages.photo.read import read
 
 _VERSION = 1
@@ -41,7 +41,7 @@ class Sheet:
     """One sheet to draw. ``results``: by column label, None where a restorer has none;
     ``faces``: those of the picture, in pixels of the source; ``moments``: of a film."""
 
-    unit: Unit
+    unit: Photo
     title: str
     results: Mapping[str, Path | None]
     faces: tuple[FaceRecord, ...]
@@ -78,7 +78,7 @@ class Sheets:
         self._manifest = manifest
         self._plan = next(iter(systems.values()))  # they differ in their restorers alone
         self._moments = FilmMoments(self._plan)
-        provenances = [provenance_of(plan.choices) for plan in systems.values()]
+        provenances = [_made_by(plan) for plan in systems.values()]
         self._made_by = Provenance(
             provenances[0].software,
             ", ".join(each.faces for each in provenances if each.faces),
@@ -129,9 +129,8 @@ class Sheets:
         if item.is_film:
             parts["shown"] = self._plan.film_key
         key = digest(parts)
-        unit = Unit(
+        unit = Photo(
             id=unit_id(known.source_sha256, output, key, ""),
-            kind="photo",
             source=item.source.source,
             output=output,
             staging_dir=str(self._manifest.staging_dir),
@@ -175,6 +174,11 @@ class Sheets:
 
 
 SHEET_STAGE = "contact sheet"
+
+
+def _made_by(plan: Plan) -> Provenance:
+    refs = model_refs(plan.choices)
+    return provenance_of(refs["restore"], refs["background"])
 
 
 def draw_sheet(sheet: Sheet) -> Result:

@@ -8,48 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
-from restore_batch.errors import MediaError
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.units import Unit, digest
-from restore_batch.stages.film.work import (
-    PART_SUFFIX,
-    PARTS,
-    Audio,
-    FilmIndex,
-    IndexWork,
-    JoinWork,
-    SegmentWork,
-)
-from restore_batch.stages.video.format import VideoWish, resolve_format
-from restore_batch.stages.video.types import Segment, VideoFormat
+from restore_batch.jobs.units import FilmIndex, Join, Segment, Unit, digest
+from restore_batch.stages.film.work import PART_SUFFIX, PARTS, IndexedFilm, JoinWork, SegmentWork
+from restore_batch.stages.video.types import FrameRange
 
 _FAULTS_TOLD = 20
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class FilmOptions:
-    """How the films of a job are restored. ``scale``: output over input size."""
-
-    wish: VideoWish
-    scale: float
-    index: IndexWork
-    audio: Audio = "copy"
-    as_frames: bool = False
-    """Results are folders of pictures; ``output`` of a unit is then the index in such a folder."""
-    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class _Film:
-    join: Unit
+    join: Join[JoinWork]
     source_sha256: str
-    format: VideoFormat | None = None
-    index: FilmIndex | None = None
-    parts: list[Unit] = field(default_factory=list)
+    index: IndexedFilm | None = None
+    parts: list[Segment[SegmentWork]] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
 
@@ -57,8 +32,8 @@ class _Film:
 class Films:
     """The films a run has begun. Every method that returns units means: these come next."""
 
-    def __init__(self, manifest: Manifest, options: FilmOptions, *, verify: bool = False) -> None:
-        self._manifest, self._options, self._verify = manifest, options, verify
+    def __init__(self, manifest: Manifest, *, verify: bool = False) -> None:
+        self._manifest, self._verify = manifest, verify
         self._begun: dict[str, _Film] = {}
         self._failed: set[str] = set()
         self._of: dict[str, str] = {}
@@ -69,42 +44,31 @@ class Films:
         """Films without a result (the ids of their joins): another run may need their parts."""
         return frozenset(self._begun) | self._failed
 
-    def begin(self, join: Unit, source_sha256: str) -> Unit:
+    def begin(self, join: Join[JoinWork], source_sha256: str) -> FilmIndex:
         """The unit that indexes the film whose result is ``join``."""
-        index = replace(
-            join, id=f"{join.id}-index", kind="index", payload=self._options.index,
-            label=f"{join.output}: index",
-        )  # fmt: skip
+        index = FilmIndex(
+            **{**_common(join), "id": f"{join.id}-index", "label": f"{join.output}: index"}
+        )
         self._begun[join.id] = _Film(join, source_sha256)
         self._of[index.id] = join.id
         return index
 
-    def indexed(self, unit: Unit, index: FilmIndex, warnings: tuple[str, ...]) -> list[Unit]:
-        """The segments that are still to be done, or the join when none is.
-
-        Raises MediaError when the film cannot be written as the job wants it.
-        """
-        film = self._begun[self._of[unit.id]]
+    def indexed(self, unit: FilmIndex, index: IndexedFilm, warnings: tuple[str, ...]) -> list[Unit]:
+        """The segments that are still to be done, or the join when none is."""
+        film = self._begun[self._of.pop(unit.id)]
         film.index = index
-        try:
-            film.format, notes = resolve_format(
-                self._options.wish, index.facts, self._options.scale, unit.source
-            )
-        except ValueError as error:
-            raise MediaError(str(error)) from None
-        del self._of[unit.id]
-        film.warnings = (*warnings, *notes)
-        film.parts = [self._part(film, segment) for segment in index.segments]
+        film.warnings = warnings
+        film.parts = [_part(film.join, index, frames) for frames in index.segments]
         pending = [
             part for part in film.parts
             if self._manifest.state_of(part, verify=self._verify) != "done"
         ]  # fmt: skip
         film.missing = {part.id for part in pending}
         self._of |= dict.fromkeys(film.missing, film.join.id)
-        started = [self._manifest.start(part, film.source_sha256) for part in pending]
+        started: list[Unit] = [self._manifest.start(part, film.source_sha256) for part in pending]
         return started or [self._join(film)]
 
-    def part_done(self, unit: Unit) -> list[Unit]:
+    def part_done(self, unit: Segment[SegmentWork]) -> list[Unit]:
         """The join, once this was the last part."""
         if unit.id not in self._of:
             return []
@@ -115,15 +79,11 @@ class Films:
     def part_lost(self, unit: Unit) -> list[Unit]:
         """The segment again without restoration: a film with a plain stretch is a film. Nothing
         for other units, and when that was lost too."""
-        work = unit.payload
-        if unit.id not in self._of or not isinstance(work, SegmentWork) or work.plain:
+        if unit.id not in self._of or not isinstance(unit, Segment) or unit.work.plain:
             return []
         film = self._begun[self._of[unit.id]]
-        return [
-            self._manifest.start(
-                replace(unit, payload=replace(work, plain=True)), film.source_sha256
-            )
-        ]
+        plainly = replace(unit, work=replace(unit.work, plain=True))
+        return [self._manifest.start(plainly, film.source_sha256)]
 
     def given_up(self, unit: Unit) -> Unit | None:
         """The join of a film that fails with ``unit``, to be recorded as the film's failure; None
@@ -137,9 +97,9 @@ class Films:
 
     def wants(self, unit: Unit) -> bool:
         """Whether a unit still leads to something; no part of a film that has failed does."""
-        return unit.kind != "segment" or unit.id in self._of
+        return not isinstance(unit, Segment) or unit.id in self._of
 
-    def joined(self, unit: Unit) -> tuple[int, tuple[str, ...]]:
+    def joined(self, unit: Join[JoinWork]) -> tuple[int, tuple[str, ...]]:
         """Faces of all parts, and what is to be told about the film; it is finished."""
         film = self._begun[unit.id]
         kept = [self._manifest.recorded(part) for part in film.parts]
@@ -150,31 +110,32 @@ class Films:
         """The film of ``unit`` is committed."""
         self._begun.pop(unit.id, None)
 
-    def _part(self, film: _Film, segment: Segment) -> Unit:
-        join = film.join
-        last = segment.first + segment.own_count - 1
-        return replace(
-            join,
-            id=digest({"film": join.id, "segment": segment.number, "first": segment.first}),
-            kind="segment",
-            output=f"{PARTS}/{join.id}/{segment.number:06d}{PART_SUFFIX}",
-            payload=SegmentWork(_known(film.index).facts, segment, _known(film.format)),
-            label=f"{join.output}: frames {segment.first} to {last}",
-        )
-
     def _join(self, film: _Film) -> Unit:
+        index = film.index
+        assert index is not None, "a film has parts only once it is indexed"
         parts = [
-            (str(self._manifest.output_dir / part.output), segment)
-            for part, segment in zip(film.parts, _known(film.index).segments, strict=True)
+            (str(self._manifest.output_dir / part.output), part.work.frames) for part in film.parts
         ]
-        work = JoinWork(
-            _known(film.index).facts, _known(film.format), tuple(parts), self._options.audio,
-            self._options.metadata,
-            str((self._manifest.output_dir / film.join.output).parent)
-            if self._options.as_frames else "",
-            self._options.index.preview_s is not None,
-        )  # fmt: skip
-        return self._manifest.start(replace(film.join, payload=work), film.source_sha256)
+        folder = str((self._manifest.output_dir / film.join.output).parent)
+        work = JoinWork(index.facts, index.format, tuple(parts), folder)
+        return self._manifest.start(replace(film.join, work=work), film.source_sha256)
+
+
+def _part(join: Join[JoinWork], index: IndexedFilm, frames: FrameRange) -> Segment[SegmentWork]:
+    last = frames.first + frames.own_count - 1
+    changed = {
+        "id": digest({"film": join.id, "segment": frames.number, "first": frames.first}),
+        "output": f"{PARTS}/{join.id}/{frames.number:06d}{PART_SUFFIX}",
+        "label": f"{join.output}: frames {frames.first} to {last}",
+    }
+    return Segment(
+        **{**_common(join), **changed}, work=SegmentWork(index.facts, frames, index.format)
+    )
+
+
+def _common(join: Join[JoinWork]) -> dict[str, Any]:
+    """What the other units of a film share with its join."""
+    return {field.name: getattr(join, field.name) for field in fields(Unit)}
 
 
 def shortened(warnings: Sequence[str]) -> tuple[str, ...]:
@@ -188,8 +149,3 @@ def shortened(warnings: Sequence[str]) -> tuple[str, ...]:
         if len(alike) > _FAULTS_TOLD:
             told.append(f"… and {len(alike) - _FAULTS_TOLD} more frames like these")
     return tuple(told)
-
-
-def _known(value: Value | None) -> Value:
-    assert value is not None, "a film has parts only once it is indexed"
-    return value

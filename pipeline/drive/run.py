@@ -8,7 +8,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -19,14 +19,15 @@ from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import FaceRow, Result
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
-from restore_batch.pipeline.engine.backend import open_backend
+from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
-from restore_batch.pipeline.engine.scheduler import Done, Failed, Limits, Outcome, Scheduler
+from restore_batch.pipeline.engine.opening import open_backend
+from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
 from restore_batch.pipeline.plan.films import film_content
 from restore_batch.pipeline.plan.plan import Item, Plan
-from restore_batch.stages.film.work import SegmentWork
+from restore_batch.stages.film.work import JoinWork, SegmentWork
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.source import open_source
 
@@ -109,7 +110,13 @@ class Run:
         self._verify = verify
         self._scheduler: Scheduler | None = None
         self._drained = False
-        self._films = Films(manifest, plan.films, verify=verify)
+        self._films = Films(manifest, verify=verify)
+        self._follow: dict[type[Unit], Callable[[Done], Sequence[Unit]]] = {
+            Photo: self._photo_done,
+            FilmIndex: self._film_indexed,
+            Segment: self._segment_done,
+            Join: self._film_joined,
+        }
         self.summary = Summary(plan.output_dir, total=len(plan.items), notes=plan.notes)
 
     def drain(self) -> None:
@@ -202,7 +209,7 @@ class Run:
                 self._count_failed(unit)
             elif self._is_in_the_way(unit):
                 self._obstruct(unit, sha256)
-            elif unit.kind == "join":
+            elif isinstance(unit, Join):
                 yield self._films.begin(unit, sha256)
             else:
                 yield self._manifest.start(unit, sha256)
@@ -237,37 +244,48 @@ class Run:
     # -- what became of it ---
     def _settle(self, outcome: Outcome) -> Sequence[Unit]:
         """Make an outcome durable; returns the units that follow from it."""
-        unit = outcome.unit
-        if isinstance(outcome, Failed):
-            again = () if _is_full(outcome) else self._films.part_lost(unit)
-            if not again:
-                self._fail(outcome)
-            return again
-        if unit.kind == "index":
-            return self._begin_film(outcome)
-        if not self._commit(outcome):
-            return ()
-        return self._films.part_done(unit) if unit.kind == "segment" else ()
+        if isinstance(outcome, Done):
+            return self._follow[type(outcome.unit)](outcome)
+        again = () if _is_full(outcome) else self._films.part_lost(outcome.unit)
+        if not again:
+            self._fail(outcome)
+        return again
 
-    def _begin_film(self, outcome: Done) -> Sequence[Unit]:
-        try:
-            units = self._films.indexed(outcome.unit, outcome.chunk.index, outcome.chunk.warnings)
-            self.summary.segments += sum(unit.kind == "segment" for unit in units)
-            return units
-        except RestoreBatchError as error:
-            failure = Failure(outcome.unit, "index", type(error).__name__, str(error))
-            self._fail(Failed(outcome.unit, failure))
-            return ()
+    def _photo_done(self, outcome: Done) -> Sequence[Unit]:
+        if self._commit(outcome):
+            self._count_done(outcome)
+        return ()
 
-    def _commit(self, outcome: Done) -> bool:
-        """Whether the result is in its place; a film whose part cannot be written has failed."""
-        unit, chunk = outcome.unit, outcome.chunk
-        faces_of_parts = 0
-        if unit.kind == "join":
-            faces_of_parts, told = self._films.joined(unit)
-            chunk = replace(chunk, warnings=(*told, *chunk.warnings))
+    def _film_indexed(self, outcome: Done) -> Sequence[Unit]:
+        chunk = outcome.chunk
+        units = self._films.indexed(outcome.unit, chunk.index, chunk.warnings)  # type: ignore[arg-type]
+        self.summary.segments += sum(isinstance(unit, Segment) for unit in units)
+        return units
+
+    def _segment_done(self, outcome: Done) -> Sequence[Unit]:
+        unit: Segment[SegmentWork] = outcome.unit  # type: ignore[assignment]
+        if not self._commit(outcome, first_frame=unit.work.frames.first):
+            return ()
+        self.summary.segments_done += 1
+        self._show(outcome)
+        return self._films.part_done(unit)
+
+    def _film_joined(self, outcome: Done) -> Sequence[Unit]:
+        unit: Join[JoinWork] = outcome.unit  # type: ignore[assignment]
+        faces, told = self._films.joined(unit)
+        warnings = (*told, *outcome.chunk.warnings)
+        outcome = Done(unit, replace(outcome.chunk, warnings=warnings))
+        if self._commit(outcome, faces_of_parts=faces):
+            self._films.forget(unit)
+            self._manifest.drop_parts(unit.id)
+            self._count_done(outcome)
+        return ()
+
+    def _commit(self, outcome: Done, *, first_frame: int = 0, faces_of_parts: int = 0) -> bool:
+        """Whether the result is in its place; else its item has failed, or the run has ended."""
         try:
-            self._manifest.commit(unit, _result(chunk, faces_of_parts))
+            result = _result(outcome.chunk, first_frame, faces_of_parts)
+            self._manifest.commit(outcome.unit, result)
         except sqlite3.Error as error:
             self._abort(f"{self._plan.output_dir}: the manifest cannot be written ({error})")
             return False
@@ -276,37 +294,34 @@ class Run:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
                 return False
-            self._fail(Failed(unit, Failure(unit, "commit", kind, str(error))))
+            failure = Failure(outcome.unit, "commit", kind, str(error))
+            self._fail(Failed(outcome.unit, failure))
             return False
-        summary = self.summary
-        summary.faces += sum(len(records) for records in chunk.records)
-        if unit.kind == "join":
-            self._films.forget(unit)
-            self._manifest.drop_parts(unit.id)
-        if unit.kind == "segment":
-            summary.segments_done += 1
-        else:
-            summary.done += 1
-            summary.warned += [(unit.source, text) for text in chunk.warnings]
-        for stage, seconds in outcome.chunk.seconds.items():
-            summary.busy[stage] = summary.busy.get(stage, 0.0) + seconds
-        self._watcher.update(outcome, summary)
         return True
 
+    def _count_done(self, outcome: Done) -> None:
+        self.summary.done += 1
+        self.summary.warned += [(outcome.unit.source, text) for text in outcome.chunk.warnings]
+        self._show(outcome)
+
+    def _show(self, outcome: Done) -> None:
+        summary, chunk = self.summary, outcome.chunk
+        summary.faces += sum(len(records) for records in chunk.records)
+        for stage, seconds in chunk.seconds.items():
+            summary.busy[stage] = summary.busy.get(stage, 0.0) + seconds
+        self._watcher.update(outcome, summary)
+
     def _fail(self, outcome: Failed) -> None:
-        unit, failure = outcome.unit, outcome.failure
+        failure = outcome.failure
         if _is_full(outcome):
             self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
             return
-        if unit.kind in ("index", "segment"):
-            film = self._films.given_up(unit)
-            if film is None:
-                return  # another of its parts has said so
-            unit = film
-            if self._scheduler is not None:
-                self._scheduler.keep(self._films.wants)
-        elif unit.kind == "join":
-            self._films.given_up(unit)
+        film = self._films.given_up(outcome.unit)
+        unit = outcome.unit if outcome.unit.is_item else film
+        if unit is None:
+            return  # another part of its film has said so
+        if self._scheduler is not None:
+            self._scheduler.keep(self._films.wants)
         stand_in = ""
         if self._plan.job.on_error == "copy-original":
             stand_in = self._copy_original(unit)
@@ -351,16 +366,14 @@ def _sha256_of_url(source: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _result(chunk: Chunk, faces_of_parts: int) -> Result:
+def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> Result:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
-    work = chunk.unit.payload
-    first = work.segment.first if isinstance(work, SegmentWork) else 0
     faces = tuple(
         FaceRow(
-            first + frame, record.box_xyxy, record.landmarks_xy, record.score, record.restored,
-            record.identity, record.blend, record.note,
+            first_frame + frame, record.box_xyxy, record.landmarks_xy, record.score,
+            record.restored, record.identity, record.blend, record.note,
         )
         for frame, records in enumerate(chunk.records)
         for record in records

@@ -1,4 +1,4 @@
-"""The local executor: the same graph on threads of this process, without Ray.
+"""The local backend: the same stages on threads of this process, without Ray.
 
 For one photo, notebooks, debugging, and machines where Ray does not run. A codec that crashes
 takes the process with it. A call cannot be ended: a unit over ``limits.timeout_s`` fails, but its
@@ -13,55 +13,53 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
-from restore_batch.pipeline.engine.chain import StageChain
-from restore_batch.pipeline.engine.scheduler import Parcel, Returned, unexpected
-from restore_batch.pipeline.plan.graph import Group
+from restore_batch.pipeline.engine.backend import Parcel, Returned, unexpected
+from restore_batch.pipeline.engine.worker import GroupWorker
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
-from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.chain import Reply
+from restore_batch.stages.media import Failure
 
 
 class _Thread:
-    def __init__(self, group: Group, context: WorkerContext, last: bool) -> None:
-        self._inbox: queue.SimpleQueue[tuple[Future[Returned], Sequence[Parcel]] | None]
+    def __init__(self, group: Group, context: WorkerContext) -> None:
+        self._inbox: queue.SimpleQueue[tuple[Future[Returned], Sequence[Parcel], bool] | None]
         self._inbox = queue.SimpleQueue()
         self.ready: Future[None] = Future()
         self.at: frozenset[str] = frozenset()
         """Ids of the units in the running call."""
         self._stopped = False
-        self._group, self._context, self._last = group, context, last
+        self._group, self._context = group, context
         self._thread = threading.Thread(target=self._loop, name=group.name, daemon=True)
         self._thread.start()
 
     def _loop(self) -> None:
         try:
-            chain = StageChain(self._group, self._context)
+            stages = GroupWorker(self._group, self._context)
         except Exception as error:
             self.ready.set_exception(error)
             return
         self.ready.set_result(None)
         while (work := self._inbox.get()) is not None:
-            future, parcels = work
+            future, parcels, is_last = work
             # Noted before looking at the flag: whoever stops this thread sets the flag first and
             # then looks here, so that one of the two always sees the other.
             self.at = frozenset(parcel.unit.id for parcel in parcels)
             if self._stopped:
                 break
             try:
-                replies = chain.process([parcel.payload for parcel in parcels])
-                returned = Returned(tuple(self._pack(r) for r in replies))
+                replies = stages.process([parcel.payload for parcel in parcels])
+                returned = Returned(tuple(r if is_last else _pack(r) for r in replies))
             except BaseException as error:
                 returned = unexpected(parcels, self._group, error)
             self.at = frozenset()
             future.set_result(returned)
         self.at = frozenset()
-        chain.close()
+        stages.close()
 
-    def _pack(self, reply: Chunk | Failure) -> Failure | Parcel | Chunk:
-        return reply if self._last or isinstance(reply, Failure) else Parcel(reply.unit, reply)
-
-    def submit(self, parcels: Sequence[Parcel]) -> Future[Returned]:
+    def submit(self, parcels: Sequence[Parcel], is_last: bool) -> Future[Returned]:
         future: Future[Returned] = Future()
-        self._inbox.put((future, parcels))
+        self._inbox.put((future, parcels, is_last))
         return future
 
     def refuse(self, parcels: Sequence[Parcel]) -> Future[Returned]:
@@ -81,6 +79,10 @@ class _Thread:
         self._thread.join(timeout_s)
 
 
+def _pack(reply: Reply) -> Failure | Parcel:
+    return reply if isinstance(reply, Failure) else Parcel(reply.unit, reply)
+
+
 class LocalBackend:
     """Threads of this process as workers."""
 
@@ -89,8 +91,8 @@ class LocalBackend:
         self._stopped: list[_Thread] = []
         self._ending: list[_Thread] = []
 
-    def start_worker(self, group: Group, index: int, last: bool) -> _Thread:
-        return _Thread(group, self._context, last)
+    def start_worker(self, group: Group, index: int) -> _Thread:
+        return _Thread(group, self._context)
 
     def await_ready(self, worker: _Thread, timeout_s: float) -> str | None:
         try:
@@ -103,12 +105,12 @@ class LocalBackend:
             raise ExecutorError(f"{type(error).__name__}: {error}") from error
         return None
 
-    def submit(self, worker: _Thread, parcels: Sequence[Parcel]) -> Future[Returned]:
+    def submit(self, worker: _Thread, parcels: Sequence[Parcel], is_last: bool) -> Future[Returned]:
         self._stopped = [thread for thread in self._stopped if thread.at]
         # Two calls on one unit would write one file.
         if any(p.unit.id in thread.at for thread in self._stopped for p in parcels):
             return worker.refuse(parcels)
-        return worker.submit(parcels)
+        return worker.submit(parcels, is_last)
 
     def wait(
         self, calls: Sequence[Future[Returned]], timeout_s: float

@@ -1,4 +1,4 @@
-"""The Ray executor: groups of stages as pools of actors, on this machine or on a cluster.
+"""The Ray backend: groups of stages as pools of actors, on this machine or on a cluster.
 
 A crash in a codec or a fault of a GPU kills an actor, not the job. Without an address a private
 Ray is started that listens on the loopback interface only, and stopped again at the end.
@@ -13,13 +13,20 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import ray
 from ray import exceptions
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
+from restore_batch.pipeline.engine.backend import (
+    Parcel,
+    PayloadGone,
+    Returned,
+    WorkerGone,
+    unexpected,
+)
 from restore_batch.pipeline.engine.ray_noise import without_ray
 from restore_batch.pipeline.engine.ray_worker import (
     PAYLOAD_LOSSES,
@@ -27,14 +34,7 @@ from restore_batch.pipeline.engine.ray_worker import (
     PoolWorker,
     describe_death,
 )
-from restore_batch.pipeline.engine.scheduler import (
-    Parcel,
-    PayloadGone,
-    Returned,
-    WorkerGone,
-    unexpected,
-)
-from restore_batch.pipeline.plan.graph import Group
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
 
 # Unix socket paths end at 107 characters; Ray adds about 80 to its folder.
@@ -43,8 +43,15 @@ _PREFIX = "rb-"
 
 
 class _Handle:
-    def __init__(self, actor: Any, opened: Any, group: Group, last: bool) -> None:
-        self.actor, self.opened, self.group, self.last = actor, opened, group, last
+    def __init__(self, actor: Any, opened: Any, group: Group) -> None:
+        self.actor, self.opened, self.group = actor, opened, group
+
+
+class _Call(NamedTuple):
+    worker: _Handle
+    parcels: Sequence[Parcel]
+    payloads: Sequence[Any]
+    is_last: bool
 
 
 class RayBackend:
@@ -54,7 +61,7 @@ class RayBackend:
         self, context: WorkerContext, *, address: str | None, cpus: float, store_bytes: int
     ) -> None:
         self._context = context
-        self._calls: dict[Any, tuple[_Handle, Sequence[Parcel], list[Any]]] = {}
+        self._calls: dict[Any, _Call] = {}
         self._temp_dir: Path | None = None
         self._ours = not ray.is_initialized()
         self._silence = ExitStack()
@@ -85,15 +92,15 @@ class RayBackend:
                 " --set engine.kind=local runs without Ray"
             ) from error
 
-    def start_worker(self, group: Group, index: int, last: bool) -> _Handle:
+    def start_worker(self, group: Group, index: int) -> _Handle:
         needs, on_gpu = group.needs, self._context.runtime.device.startswith("cuda")
         actor = PoolWorker.options(  # type: ignore[attr-defined] # added by the decorator
-            num_cpus=self._context.threads if needs.cpus >= 1 and len(group.stages) > 1 else 0,
+            num_cpus=self._context.threads if needs.cpus >= 1 else 0,
             num_gpus=min(1.0, needs.gpus) if on_gpu else 0,
             # torch and OpenCV read it when they are imported, before any call of ours.
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self._context.threads)}},
         ).remote()
-        return _Handle(actor, actor.open.remote(group, self._context), group, last)
+        return _Handle(actor, actor.open.remote(group, self._context), group)
 
     def await_ready(self, worker: _Handle, timeout_s: float) -> str | None:
         try:
@@ -111,13 +118,13 @@ class RayBackend:
             return describe_death(error)
         return None
 
-    def submit(self, worker: _Handle, parcels: Sequence[Parcel]) -> Any:
-        count = 1 if worker.last else len(parcels) + 1
+    def submit(self, worker: _Handle, parcels: Sequence[Parcel], is_last: bool) -> Any:
+        count = 1 if is_last else len(parcels) + 1
         refs = worker.actor.run.options(num_returns=count).remote(
-            worker.last, *(parcel.payload for parcel in parcels)
+            is_last, *(parcel.payload for parcel in parcels)
         )
-        first, *payloads = [refs] if worker.last else refs
-        self._calls[first] = (worker, parcels, payloads)
+        first, *payloads = [refs] if is_last else refs
+        self._calls[first] = _Call(worker, parcels, payloads, is_last)
         return first
 
     def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
@@ -131,7 +138,7 @@ class RayBackend:
         return [(call, self._answer(call)) for call in calls if call in order]
 
     def _answer(self, call: Any) -> Returned | WorkerGone | PayloadGone:
-        worker, parcels, payloads = self._calls.pop(call)
+        worker, parcels, payloads, is_last = self._calls.pop(call)
         try:
             replies = ray.get(call)
         except PAYLOAD_LOSSES:
@@ -140,7 +147,7 @@ class RayBackend:
             return WorkerGone(describe_death(error))
         except exceptions.RayError as error:
             return unexpected(parcels, worker.group, getattr(error, "cause", None) or error)
-        if worker.last:
+        if is_last:
             return Returned(tuple(replies))
         return Returned(
             tuple(
@@ -150,7 +157,7 @@ class RayBackend:
         )
 
     def stop_worker(self, worker: _Handle) -> None:
-        self._calls = {c: entry for c, entry in self._calls.items() if entry[0] is not worker}
+        self._calls = {c: entry for c, entry in self._calls.items() if entry.worker is not worker}
         ray.kill(worker.actor, no_restart=True)
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import ray
 from ray import exceptions
 
-from restore_batch.pipeline.engine.chain import StageChain
-from restore_batch.pipeline.plan.graph import Group
+from restore_batch.pipeline.engine.worker import GroupWorker
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.media import Chunk, Failure
 
@@ -31,16 +31,16 @@ class PoolWorker:
 
     def open(self, group: Group, context: WorkerContext) -> None:
         """Load weights; the first call on a new actor."""
-        self._chain = StageChain(group, context)
+        self._stages = GroupWorker(group, context)
 
-    def run(self, last: bool, *batch: Chunk) -> Any:
+    def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.
 
         The chunks are returned beside the list, so that they stay in the object store and only
-        the list travels to the driver. The last group's chunks are small: they are the list.
+        the list travels to the driver. Chunks of a unit's last group are small: they are the list.
         """
-        replies = self._chain.process(batch)
-        if last:
+        replies = self._stages.process(batch)
+        if is_last:
             return list(replies)
         failures = [r if isinstance(r, Failure) else None for r in replies]
         return [failures, *(None if isinstance(r, Failure) else r for r in replies)]

@@ -1,8 +1,7 @@
-"""What executors share: outcomes, the backend protocol, and the scheduler that drives one.
+"""The scheduler: drives units through the groups of a plan on the workers of one backend.
 
-The scheduler owns every decision (admission, dispatch, blame, retries, interruption); a backend
-only starts workers, passes them batches and says what came back. So both executors behave alike,
-and one contract test holds them to it.
+It owns every decision: admission, dispatch, blame, retries, interruption. A unit takes its own way:
+it comes only to the groups whose stages work on units of its kind.
 """
 
 from __future__ import annotations
@@ -11,12 +10,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 from restore_batch.errors import ExecutorError
 from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.engine.backend import (
+    Backend,
+    Done,
+    Failed,
+    Outcome,
+    Parcel,
+    PayloadGone,
+    WorkerGone,
+)
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
-from restore_batch.pipeline.plan.graph import Group
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
 
 CALLS_PER_WORKER = 2
@@ -28,94 +36,24 @@ _MOST_VANISHED = 10
 its own, but it must not go round for ever."""
 
 
-@dataclass(frozen=True)
-class Done:
-    """A unit whose file is staged; ``chunk`` carries artifact, face records and timings."""
-
-    unit: Unit
-    chunk: Chunk
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A unit that has no result, and why."""
-
-    unit: Unit
-    failure: Failure
-
-
-Outcome: TypeAlias = Done | Failed
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A chunk on its way, as the backend holds it (the chunk itself, or a reference to it)."""
-
-    unit: Unit
-    payload: Any
-
-
-@dataclass(frozen=True)
-class Returned:
-    """A finished call: for each parcel its failure, its parcel, or the final chunk."""
-
-    results: tuple[Failure | Parcel | Chunk, ...]
-
-
-@dataclass(frozen=True)
-class WorkerGone:
-    """The worker died in this call (or before it); ``reason`` in one line."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class PayloadGone:
-    """An input of the call vanished with the node that held it."""
-
-
-def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) -> Returned:
-    """What a defect of ours in a call means: its parcels fail, the job goes on."""
-    kind = type(error).__name__
-    return Returned(tuple(Failure(p.unit, group.name, kind, f"{kind}: {error}") for p in parcels))
-
-
-class Backend(Protocol):
-    """Where workers live. Handles and call ids are opaque to the scheduler."""
-
-    def start_worker(self, group: Group, index: int, last: bool) -> Any:
-        """Begin starting a worker of ``group``; returns its handle at once."""
-        ...
-
-    def await_ready(self, worker: Any, timeout_s: float) -> str | None:
-        """None when the worker is up; else why not. Raises ExecutorError if it never can be."""
-        ...
-
-    def submit(self, worker: Any, parcels: Sequence[Parcel]) -> Any:
-        """Queue a batch on a worker; calls of one worker run in order."""
-        ...
-
-    def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
-        """(call, Returned | WorkerGone | PayloadGone) of the calls that ended."""
-        ...
-
-    def stop_worker(self, worker: Any) -> None:
-        """End a worker now, whatever it does."""
-        ...
-
-    def close(self) -> None:
-        """End everything this backend started."""
-        ...
-
-
 @dataclass
 class _Task:
     unit: Unit
-    group: int
+    way: tuple[int, ...]
+    """The groups that it comes to, by their numbers, and how far it has come on it."""
     payload: Any
+    step: int = 0
     losses: int = 0
     vanished: int = 0
     alone: bool = False
+
+    @property
+    def group(self) -> int:
+        return self.way[self.step]
+
+    @property
+    def is_last(self) -> bool:
+        return self.step == len(self.way) - 1
 
 
 @dataclass
@@ -161,7 +99,8 @@ class Scheduler:
         self._limits = limits
         self._on_start = on_start
         self._ready: list[deque[_Task]] = [deque() for _ in groups]
-        self._follow_ups: deque[Unit] = deque()
+        self._follow_ups: list[deque[Unit]] = [deque() for _ in groups]
+        """By the group that they begin in: one that is busy holds up none of another."""
         self._workers: list[_Worker] = []
         self._running: list[Any] = []  # every handle begun and not stopped, ready or not
         # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
@@ -175,11 +114,12 @@ class Scheduler:
 
     def add(self, units: Iterable[Unit]) -> None:
         """Give units that follow from an outcome just yielded; they go before the others."""
-        self._follow_ups.extend(units)
+        for unit in units:
+            self._follow_ups[self._way(unit)[0]].append(unit)
 
     def keep(self, wanted: Callable[[Unit], bool]) -> None:
         """Drop the added units that were not begun and that nobody wants any more."""
-        self._follow_ups = deque(unit for unit in self._follow_ups if wanted(unit))
+        self._follow_ups = [deque(filter(wanted, units)) for units in self._follow_ups]
 
     def run(self, units: Iterable[Unit]) -> Generator[Outcome, None, None]:
         """Yield the outcome of every unit, in order of completion."""
@@ -190,7 +130,7 @@ class Scheduler:
                 waiting = self._admit(source, waiting)
                 self._dispatch()
                 if not any(w.calls for w in self._workers):
-                    if self._draining or (waiting is None and not any(self._ready)):
+                    if self._draining or not (waiting or any(self._follow_ups) or any(self._ready)):
                         return
                     # Never seen; but waiting in silence for ever would be worse than saying so.
                     raise ExecutorError("units wait and no worker takes them; please report this")
@@ -202,21 +142,34 @@ class Scheduler:
 
     # -- admission and dispatch ---
     def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
-        """Let units in while bytes and the first group's queue allow; returns the one refused."""
-        while not self._draining and not self._congested(0):
-            unit = waiting or self._next(source)
-            if unit is None:
+        """Let units in while bytes and the queues of their groups allow, those that follow from
+        an outcome first; returns the unit of ``source`` that was refused."""
+        for units in self._follow_ups:
+            while units and not self._draining and self._admitted(units[0]):
+                units.popleft()
+        while not self._draining:
+            unit_or_none = waiting or next(source, None)
+            if unit_or_none is None:
                 return None
-            size = estimated_bytes(unit)
-            if not self._budget.admits(size):
-                return unit
+            if not self._admitted(unit_or_none):
+                return unit_or_none
             waiting = None
-            self._budget.take(unit.id, size)
-            self._ready[0].append(_Task(unit, 0, Chunk(unit)))
         return waiting
 
-    def _next(self, source: Iterator[Unit]) -> Unit | None:
-        return self._follow_ups.popleft() if self._follow_ups else next(source, None)
+    def _admitted(self, unit: Unit) -> bool:
+        way = self._way(unit)
+        size = estimated_bytes(unit)
+        if self._congested(way[0]) or not self._budget.admits(size):
+            return False
+        self._budget.take(unit.id, size)
+        self._ready[way[0]].append(_Task(unit, way, Chunk(unit)))
+        return True
+
+    def _way(self, unit: Unit) -> tuple[int, ...]:
+        way = tuple(i for i, group in enumerate(self._groups) if type(unit) in group.kinds)
+        if not way:
+            raise ExecutorError(f"no stage works on {unit.kind} {unit.label or unit.source}")
+        return way
 
     def _dispatch(self) -> None:
         # Later groups first: finishing what is begun frees memory, starting more takes it.
@@ -230,18 +183,20 @@ class Scheduler:
         """Give ``worker`` up to ``calls`` calls of what waits for its group."""
         ready = self._ready[worker.group]
         while ready and len(worker.calls) < calls and worker.room(ready[0]):
-            if self._draining or self._congested(worker.group + 1):
+            first = ready[0]
+            if self._draining or self._runs_ahead(first):
                 return  # when draining, what a worker has not been given yet stays pending
             tasks = [ready.popleft()]
-            while ready and not tasks[0].alone and not ready[0].alone:
-                if len(tasks) >= self._limits.batch:
-                    break
+            while ready and len(tasks) < self._limits.batch and _may_share(first, ready[0]):
                 tasks.append(ready.popleft())
             self._submit(worker, tasks)
 
+    def _runs_ahead(self, task: _Task) -> bool:
+        """Whether the group behind has enough waiting already."""
+        return not task.is_last and self._congested(task.way[task.step + 1])
+
     def _congested(self, group: int) -> bool:
-        """Whether ``group`` has enough waiting: an earlier one must not run ahead of it."""
-        return group < len(self._groups) and len(self._ready[group]) >= self._enough(group)
+        return len(self._ready[group]) >= self._enough(group)
 
     def _enough(self, group: int) -> int:
         return 2 * self._groups[group].workers * self._limits.batch
@@ -249,10 +204,11 @@ class Scheduler:
     def _submit(self, worker: _Worker, tasks: list[_Task]) -> None:
         if not worker.calls:
             worker.busy_since = time.monotonic()
-        if worker.group == 0 and self._on_start is not None:
+        if tasks[0].step == 0 and self._on_start is not None:
             for task in tasks:
                 self._on_start(task.unit)
-        call = self._backend.submit(worker.handle, [Parcel(t.unit, t.payload) for t in tasks])
+        parcels = [Parcel(task.unit, task.payload) for task in tasks]
+        call = self._backend.submit(worker.handle, parcels, tasks[0].is_last)
         worker.calls[call] = tasks
 
     # -- results ---
@@ -285,8 +241,8 @@ class Scheduler:
             yield Done(task.unit, result)
         else:
             # Losses count per unit, over all groups: it may be what kills each of them.
-            group = task.group + 1
-            self._ready[group].append(replace(task, group=group, payload=result.payload))
+            further = replace(task, step=task.step + 1, payload=result.payload)
+            self._ready[further.group].append(further)
 
     def _again(self, tasks: Iterable[_Task]) -> None:
         for task in reversed(list(tasks)):
@@ -296,7 +252,7 @@ class Scheduler:
     def _vanished(self, tasks: list[_Task]) -> Iterator[Outcome]:
         """Start again from the source: nobody is to blame when pictures vanish on their way."""
         for task in reversed(tasks):
-            again = replace(task, group=0, payload=Chunk(task.unit), vanished=task.vanished + 1)
+            again = replace(task, step=0, payload=Chunk(task.unit), vanished=task.vanished + 1)
             if again.vanished > _MOST_VANISHED:
                 text = f"its data vanished between workers {again.vanished} times"
                 yield self._given_up(task, "PayloadLost", text)
@@ -352,8 +308,7 @@ class Scheduler:
         self._finish_start(group, index, self._begin(group, index))
 
     def _begin(self, group: int, index: int) -> Any:
-        last = group == len(self._groups) - 1
-        handle = self._backend.start_worker(self._groups[group], index, last)
+        handle = self._backend.start_worker(self._groups[group], index)
         self._running.append(handle)
         return handle
 
@@ -371,3 +326,10 @@ class Scheduler:
             if attempt < _START_ATTEMPTS:
                 handle = self._begin(group, index)
         raise ExecutorError(f"no worker for {self._groups[group].name} comes up: {reason}")
+
+
+def _may_share(first: _Task, other: _Task) -> bool:
+    """Whether two tasks of a group may go in one call."""
+    if first.alone or other.alone:
+        return False
+    return (first.step == 0, first.is_last) == (other.step == 0, other.is_last)

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Unit
-from restore_batch.pipeline.engine.chain import StageChain
+from restore_batch.jobs.units import Segment
+from restore_batch.pipeline.engine.worker import GroupWorker
+from restore_batch.pipeline.plan.films import index_stage
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.film.index import MOST_BYTES
 from restore_batch.stages.film.source import index_film
@@ -30,34 +31,34 @@ def film_seconds(plan: Plan, items: Sequence[Item]) -> float:
     longest = max(items, key=lambda item: item.frames)
     with tempfile.TemporaryDirectory() as folder:
         unit = _sample(plan, longest, folder)
-        group = plan.groups[-1]
-        chain = StageChain(group, plan.context)
+        group = next(group for group in plan.groups if Segment in group.kinds)
+        worker = GroupWorker(group, plan.context)
         try:
             for attempt in (1, 2):
                 began = time.perf_counter()
-                (reply,) = chain.process([Chunk(replace(unit, attempt=attempt))])
+                (reply,) = worker.process([Chunk(replace(unit, attempt=attempt))])
                 spent = time.perf_counter() - began
                 if isinstance(reply, Failure):
                     raise MediaError(reply.message)
         finally:
-            chain.close()
-    frames = unit.payload.segment.own_count
+            worker.close()
+    frames = unit.work.frames.own_count
     megapixels = sum(item.frames * item.megapixels for item in items)
     return spent / (frames * longest.megapixels) * megapixels / group.workers
 
 
-def _sample(plan: Plan, item: Item, folder: str) -> Unit:
+def _sample(plan: Plan, item: Item, folder: str) -> Segment[SegmentWork]:
     """A segment of a few frames from the middle of a film."""
-    source = item.source.source
-    index = index_film(source, plan.job.video.frame_rate)
+    source, stage = item.source.source, index_stage(plan.job)
+    index = index_film(source, stage.frame_rate)
     middle = max(0, index.count // 2 - _FRAMES // 2)
     span = range(middle, min(index.count, middle + _FRAMES))
-    (segment, *_) = cut_segments(index, 600.0, MOST_BYTES, 0, span=span)
-    try:
-        format_, _ = resolve_format(plan.films.wish, index.facts, plan.job.background.scale, source)
-    except ValueError as error:
-        raise MediaError(str(error)) from None
-    return Unit(
-        "calibration", "segment", source, "calibration.part", folder, "", "",
-        payload=SegmentWork(index.facts, segment, format_),
-    )  # fmt: skip
+    (frames, *_) = cut_segments(index, 600.0, MOST_BYTES, 0, span=span)
+    format_, _ = resolve_format(stage.wish, index.facts, stage.scale, source)
+    return Segment(
+        id="calibration",
+        source=source,
+        output="calibration.part",
+        staging_dir=folder,
+        work=SegmentWork(index.facts, frames, format_),
+    )

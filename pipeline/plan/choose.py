@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from restore_batch.errors import JobFileError, Problem, RestoreBatchError, UsageError
 from restore_batch.jobs.source import LoadedJob
@@ -18,8 +18,7 @@ from restore_batch.jobs.spec import Job
 from restore_batch.models import registry
 from restore_batch.models.base import Card, ModelRef, Task
 from restore_batch.models.weights.store import Store
-
-Role = Literal["detect", "restore", "background", "parse", "identity"]
+from restore_batch.stages.base import Role
 
 _BEST: Mapping[Role, tuple[str, ...]] = {
     "detect": ("retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn"),
@@ -183,6 +182,14 @@ def _absent(role: Role, card: Card) -> str:
         "background": "no upscaler is here, so pictures are enlarged plainly",
     }.get(role)
     return f"{what}; `restore-batch models pull {card.name}` brings one" if what else ""
+
+
+def model_refs(choices: Mapping[Role, Choice]) -> dict[Role, ModelRef | None]:
+    """The networks that the stages of a job are given, by their role."""
+    refs = {role: model_ref(choices, role) for role in choices}
+    if refs["detect"] is None:
+        refs["restore"] = None  # there will be no face to restore
+    return refs
 
 
 def model_ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:

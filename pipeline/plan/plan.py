@@ -13,37 +13,25 @@ from restore_batch.jobs.manifest import FOLDER
 from restore_batch.jobs.outputs import assign_outputs
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import Unit, digest, unit_id
+from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
-from restore_batch.pipeline.drive.films import FilmOptions
-from restore_batch.pipeline.engine.backend import Engine
-from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, model_ref
-from restore_batch.pipeline.plan.films import (
-    film_facts,
-    film_options,
-    film_stages,
-    film_suffix,
-    is_film,
-)
-from restore_batch.pipeline.plan.graph import Graph, Group
-from restore_batch.pipeline.plan.keys import keys_of
-from restore_batch.pipeline.plan.made_by import provenance_of
+from restore_batch.pipeline.engine.opening import Engine
+from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, model_refs
+from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
+from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
-from restore_batch.stages.base import Stage, WorkerContext
-from restore_batch.stages.enlarge.upscale import Upscale
-from restore_batch.stages.faces.align import Align
-from restore_batch.stages.faces.detect import Detect
-from restore_batch.stages.faces.no_faces import NoFaces
-from restore_batch.stages.faces.paste import Paste
-from restore_batch.stages.faces.restore import Restore
-from restore_batch.stages.photo.decode import Decode
-from restore_batch.stages.photo.encode import Encode
+from restore_batch.pipeline.plan.stages import (
+    check_stage_options,
+    item_kinds,
+    keys_of,
+    make_stages,
+)
+from restore_batch.stages.base import Pool, Stage, WorkerContext
+from restore_batch.stages.film.work import JoinWork
 from restore_batch.stages.photo.read import probe
 from restore_batch.stages.photo.write import suffix_for
 
 ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
-FACE_PX = 512
-_FACE_STAGES = frozenset({"align", "restore", "paste"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +68,6 @@ class Plan:
     loaded: LoadedJob
     items: tuple[Item, ...]
     choices: Mapping[Role, Choice]
-    graph: Graph
     groups: tuple[Group, ...]
     share: Share
     base_key: str
@@ -112,13 +99,13 @@ class Plan:
             self.share.runtime, self.share.threads, Path(weights) if weights else None
         )
 
-    def unit(self, item: Item, source_sha256: str) -> Unit:
+    def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The unit of work that ``item`` is, once the content of its source is known: a photo, or
         the join of a film."""
         base_key = self.film_key if item.is_film else self.base_key
-        return Unit(
+        kind: type[Photo] | type[Join[JoinWork]] = Join[JoinWork] if item.is_film else Photo
+        return kind(
             id=unit_id(source_sha256, item.output, base_key, self.face_key),
-            kind="join" if item.is_film else "photo",
             source=item.source.source,
             output=item.output,
             staging_dir=str(self.output_dir / FOLDER / "tmp"),
@@ -128,11 +115,6 @@ class Plan:
             megapixels=item.megapixels,
             label=item.output,
         )
-
-    @property
-    def films(self) -> FilmOptions:
-        """How the films of this job are restored."""
-        return film_options(self.job, self.choices)
 
 
 def make_plan(
@@ -149,6 +131,7 @@ def make_plan(
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
+    check_stage_options(loaded)
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
@@ -158,15 +141,16 @@ def make_plan(
             text = "a preview is of films, and the inputs hold none; run without it"
             raise JobFileError([loaded.problem("video.preview_s", text)])
         found = films
-    with_films = any(item.is_film for item in found)
-    graph = Graph(_stages(job, choices, with_films=with_films))
-    keys = keys_of(job, choices, graph, share)
+    made = make_stages(job, model_refs(choices))
+    films_found = sum(item.is_film for item in found)
+    kinds = item_kinds(photos=films_found < len(found), films=films_found > 0)
+    stages = [each.stage for each in made if not each.stage.is_idle]
+    keys = keys_of(made, share.runtime.precision)
     return Plan(
         loaded=loaded,
         items=found,
         choices=choices,
-        graph=graph,
-        groups=graph.groups(_cuts(job, share, with_films=with_films), _workers(share)),
+        groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
         share=share,
         base_key=keys.photo,
         film_key=keys.film,
@@ -174,9 +158,16 @@ def make_plan(
     )
 
 
-def make_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
-    """The stages of a job, with their weights brought here; for use without files."""
-    return _stages(loaded.job, choose_models(loaded, store, fetch=True))
+def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
+    """The stages of a job that work on pictures, with their weights brought here; for use without
+    files."""
+    check_stage_options(loaded)
+    refs = model_refs(choose_models(loaded, store, fetch=True))
+    return tuple(
+        each.stage
+        for each in make_stages(loaded.job, refs)
+        if each.stage.of_frames and not each.stage.is_idle
+    )
 
 
 def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[Item, ...]:
@@ -224,60 +215,20 @@ def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
     return loaded.problem(f"inputs.{index}", message)
 
 
-def _stages(
-    job: Job, choices: Mapping[Role, Choice], *, with_films: bool = False
-) -> tuple[Stage, ...]:
-    detector, scale = model_ref(choices, "detect"), job.background.scale
-    provenance = provenance_of(choices)
-    upscale = Upscale(model_ref(choices, "background"), scale, job.background.tile_px)
-    faces: Sequence[Stage] = (NoFaces(),)
-    if detector is not None:
-        detect, restorer = job.detect, model_ref(choices, "restore")
-        face_px = FACE_PX
-        if restorer is not None and restorer.card.task == "restore":
-            face_px = restorer.card.input_px or FACE_PX
-        faces = (
-            Detect(
-                detector,
-                min_face_px=detect.min_face_px,
-                min_score=detect.min_score,
-                max_faces=detect.max_faces,
-                select=detect.select,
-            ),
-            Align(face_px),
-            Restore(restorer),
-        )
-    paste = Paste(
-        scale,
-        strength=job.restore.strength,
-        mask=job.paste.mask,
-        match_colour=job.paste.match_colour,
-        parser=model_ref(choices, "parse"),
-        identity=model_ref(choices, "identity"),
-        min_identity=job.restore.min_identity,
-        imagined_by=provenance.imagined_by,
-    )
-    encode = Encode(job.photos.quality, job.photos.bit_depth, provenance)
-    photo = (Decode(job.limits.max_megapixels), *faces, upscale, paste, encode)
-    if not with_films:
-        return photo
-    finder = faces[0] if isinstance(faces[0], Detect) else None
-    first, last = film_stages(job, finder, (*faces, upscale, paste))
-    return (photo[0], *first, *photo[1:], *last)
+def _is_split(job: Job, share: Share) -> bool:
+    """Whether faces and pictures are worked on in pools of their own."""
+    if job.engine.placement == "auto":
+        return share.runtime.device == "cuda" and share.workers > 1
+    return job.engine.placement == "split"
 
 
-def _cuts(job: Job, share: Share, *, with_films: bool) -> list[str]:
-    """Where to cut the graph: decoding always runs ahead in a process of its own. A segment of a
-    film takes all stages in one worker, so that its frames need not travel."""
-    placement = "fused" if with_films else job.engine.placement
-    if placement == "auto":
-        placement = "split" if share.runtime.device == "cuda" and share.workers > 1 else "fused"
-    return ["detect", "no-faces"] + (["upscale"] if placement == "split" else [])
-
-
-def _workers(share: Share) -> dict[str, int]:
-    compute = dict.fromkeys(("detect", "no-faces", "upscale"), share.workers)
-    return {"decode": share.readers, **compute}
+def _workers(share: Share) -> dict[Pool, int]:
+    return {
+        "io": share.readers,
+        "faces": share.workers,
+        "pictures": share.workers,
+        "films": share.workers,
+    }
 
 
 def _cpus(plan: Plan) -> float:

@@ -16,7 +16,7 @@ from restore_batch.errors import MediaError, UsageError
 from restore_batch.files import publish_copy
 from restore_batch.jobs.inputs import SourceFile, discover
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.pipeline.plan.choose import choose_models
 from restore_batch.pipeline.plan.films import is_film
 from restore_batch.pipeline.session import store_for
@@ -110,7 +110,7 @@ def _faces(
     source: SourceFile, find: Detect, align: Align, max_megapixels: float, least_px: int
 ) -> Iterator[tuple[FaceCrop, np.ndarray]]:
     frame, _, _ = read(source.source, max_megapixels)
-    chunk: Any = Chunk(Unit("face", "photo", source.source, "", "", "", ""), frames=(frame,))
+    chunk: Any = Chunk(Photo(id="face", source=source.source, output=""), frames=(frame,))
     for stage in (find, align):
         (chunk,) = stage([chunk])
         if isinstance(chunk, Failure):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.tiling import SMALLEST_TILE_PX
 from restore_batch.stages.media import Chunk, Failure, Frame
 
@@ -40,9 +40,16 @@ class Upscale(Stage):
     """
 
     name = "upscale"
-    needs = Resources(gpus=0.5, memory_mb=3000)
+    after = "restore"
+    pool: ClassVar[Pool] = "pictures"
+    needs = Resources(gpus=0.5)
     reads = frozenset({"frames"})
     writes = frozenset({"upscaled"})
+    takes: ClassVar[Mapping[str, str]] = {
+        "scale": "background.scale",
+        "tile_px": "background.tile_px",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"model": "background"}
 
     def __init__(
         self, model: ModelRef | None, scale: float = 2, tile_px: int | None = None

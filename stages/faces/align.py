@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
-from restore_batch.stages.base import Resources, Stage
+from restore_batch.models.base import ModelRef
+from restore_batch.stages.base import Pool, Role, Stage
 from restore_batch.stages.geometry import DegenerateFaceError, estimate_similarity, warp
 from restore_batch.stages.media import Alignment, Chunk, Face, Failure, Frame
+
+_FACE_PX = 512
+"""For restorers that take faces of any size."""
 
 
 class Align(Stage):
     """Crop faces by a similarity transform of their five landmarks.
 
     In: ``frames`` and ``faces``. Out: ``alignments`` and ``crops``, a tuple and an array
-    (F, S, S, 3) uint8 a frame, S = ``face_px``. A face whose landmarks determine no transform is
-    left out of ``faces`` too, with a warning, so that the three stay parallel.
+    (F, S, S, 3) uint8 a frame, S = ``face_px``, by default what the ``restorer`` takes. A face
+    whose landmarks determine no transform is left out of ``faces`` too, with a warning, so that
+    the three stay parallel.
 
     What lies outside of the picture is its mirror image, as in the FFHQ crops that the
     restorers learned from (Karras et al. 2019, appendix A).
     """
 
     name = "align"
-    needs = Resources(memory_mb=300)
+    after = "detect"
+    pool: ClassVar[Pool] = "faces"
     reads = frozenset({"frames", "faces"})
     writes = frozenset({"faces", "alignments", "crops"})
+    of_faces = True
+    networks: ClassVar[Mapping[str, Role]] = {"restorer": "restore"}
     version = 1
 
-    def __init__(self, face_px: int = 512) -> None:
+    def __init__(self, face_px: int | None = None, restorer: ModelRef | None = None) -> None:
+        if face_px is None:
+            card = restorer.card if restorer is not None else None
+            restores = card is not None and card.task == "restore"
+            face_px = (card.input_px if card and restores else None) or _FACE_PX
         if face_px < 1:
             raise ValueError(f"face_px must be positive, got {face_px}")
         self.face_px = face_px

@@ -9,14 +9,14 @@ on a 20 px face by three. A detector without ``look_px`` gets one look.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 
 from restore_batch.models.base import Detector, Face, ModelRef
-from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.pyramid import Tile, plan_tiles, render
 from restore_batch.stages.geometry import (
     DegenerateFaceError,
@@ -40,7 +40,7 @@ class Detect(Stage):
     """Find faces and their five landmarks.
 
     In: ``frames``, uint8 or uint16. Out: ``faces``, a tuple a frame by falling size (then from
-    the top), in pixels of the frame.
+    the top), in pixels of the frame; none at all without a ``model``.
 
     ``min_face_px``: smaller faces are dropped; the cost grows as its inverse square on large
     pictures. ``min_score`` in [0, 1]: None takes the detector's own. ``max_faces`` keeps the
@@ -48,22 +48,29 @@ class Detect(Stage):
     """
 
     name = "detect"
-    needs = Resources(gpus=0.2, memory_mb=1500)
+    after = "decode"
+    pool: ClassVar[Pool] = "faces"
+    needs = Resources(gpus=0.2)
     reads = frozenset({"frames"})
     writes = frozenset({"faces"})
+    takes: ClassVar[Mapping[str, str]] = {
+        "min_face_px": "detect.min_face_px",
+        "min_score": "detect.min_score",
+        "max_faces": "detect.max_faces",
+        "select": "detect.select",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"model": "detect"}
     version = 1
 
     def __init__(
         self,
-        model: ModelRef | None,
+        model: ModelRef | None = None,
         min_face_px: float = 16,
         min_score: float | None = None,
         max_faces: int | None = None,
         select: Select = "all",
         detector: Detector | None = None,
     ) -> None:
-        if model is None and detector is None:
-            raise ValueError("Detect needs a model or a detector")
         if min_face_px <= 0:
             raise ValueError(f"min_face_px must be positive, got {min_face_px}")
         if min_score is not None and not 0 <= min_score <= 1:
@@ -88,6 +95,8 @@ class Detect(Stage):
             self._detector = None
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        if self.model is None and self._detector is None:
+            return [replace(chunk, faces=((),) * len(chunk.frames)) for chunk in batch]
         return self.each(batch, lambda chunk: replace(chunk, faces=self.find(chunk.frames)))
 
     def find(self, frames: Sequence[Frame]) -> tuple[tuple[Face, ...], ...]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
-from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.base import Pool, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.upscale import output_size
 from restore_batch.stages.faces import blend, masks
 from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
@@ -60,14 +60,29 @@ class Paste(Stage):
     faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
     and one that the restorer did not change, is not pasted.
 
-    ``imagined_by``: name of a restorer that invents faces; the records of those that are pasted,
-    and a warning, then say that they are not the people in the picture.
+    ``imagined_by``: name of a restorer that invents faces, by default the ``restorer``'s where it
+    does; the records of those that are pasted, and a warning, then say that they are not the
+    people in the picture.
     """
 
     name = "paste"
-    needs = Resources(memory_mb=1000)
+    after = "upscale"
+    pool: ClassVar[Pool] = "pictures"
     reads = frozenset({"frames", "faces", "alignments", "crops", "restored", "upscaled"})
     writes = frozenset({"pasted", "records"})
+    of_faces = True
+    takes: ClassVar[Mapping[str, str]] = {
+        "scale": "background.scale",
+        "strength": "restore.strength",
+        "mask": "paste.mask",
+        "match_colour": "paste.match_colour",
+        "min_identity": "restore.min_identity",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {
+        "parser": "parse",
+        "identity": "identity",
+        "restorer": "restore",
+    }
 
     def __init__(
         self,
@@ -78,6 +93,7 @@ class Paste(Stage):
         parser: ModelRef | None = None,
         identity: ModelRef | None = None,
         min_identity: float | None = None,
+        restorer: ModelRef | None = None,
         imagined_by: str = "",
     ) -> None:
         if not 0.0 <= strength <= 1.0:
@@ -93,6 +109,8 @@ class Paste(Stage):
         self.parser_ref = parser
         self.identity_ref = identity
         self.min_identity = min_identity
+        if restorer is not None and restorer.card.imagines:
+            imagined_by = restorer.card.name
         self.imagined_by = imagined_by
         self.parser: Parser | None = None
         self.embedder: Embedder | None = None

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef, Restorer
-from restore_batch.stages.base import Resources, Stage, WorkerContext
+from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.blend import luma
 from restore_batch.stages.geometry import scale_of
 from restore_batch.stages.media import Alignment, Chunk, Failure
@@ -41,9 +41,13 @@ class Restore(Stage):
     """
 
     name = "restore"
-    needs = Resources(gpus=0.5, memory_mb=2500)
-    reads = frozenset({"crops", "alignments"})
+    after = "align"
+    pool: ClassVar[Pool] = "faces"
+    needs = Resources(gpus=0.5)
+    reads = frozenset({"frames", "crops", "alignments"})
     writes = frozenset({"restored"})
+    of_faces = True
+    networks: ClassVar[Mapping[str, Role]] = {"model": "restore"}
 
     def __init__(self, model: ModelRef | None, batch_faces: int = 16) -> None:
         if batch_faces < 1:

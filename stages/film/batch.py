@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass
 
 from restore_batch.stages.enlarge.upscale import enlarge_plainly
 from restore_batch.stages.media import Chunk, FaceRecord, Frame
 from restore_batch.stages.video.types import VideoFrame
-
-_OF_EACH_FRAME = (
-    "frames", "faces", "alignments", "crops", "restored", "upscaled", "pasted", "records",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,20 +25,18 @@ class Batch:
     """Some consecutive frames of a segment.
 
     ``frames``: as they were decoded, with their position in the segment. ``chunk``: how far the
-    stages have come with them. ``failed``: why they are not restored. ``seconds``: spent in each
-    stage, on all frames.
+    stages have come with them. ``failed``: why they are not restored.
     """
 
     frames: tuple[tuple[int, VideoFrame], ...]
     chunk: Chunk
     failed: str = ""
-    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def apart(self) -> list[Batch]:
         """The same frames, one in each batch."""
         return [
-            Batch((frame,), _only(self.chunk, i), self.failed)
-            for i, frame in enumerate(self.frames)
+            Batch((frame,), chunk, self.failed)
+            for frame, chunk in zip(self.frames, self.chunk.apart(), strict=True)
         ]
 
     def finished(self, scale: float) -> list[FinishedFrame]:
@@ -68,11 +60,3 @@ def plain(frame: VideoFrame, scale: float, why: str) -> FinishedFrame:
     enlarged = frame.frame if scale == 1 else enlarge_plainly(frame.frame, scale)
     faults = (*((frame.fault,) if frame.fault else ()), f"not restored: {why}")
     return FinishedFrame(enlarged, frame.pts, frame.duration, (), faults)
-
-
-def _only(chunk: Chunk, number: int) -> Chunk:
-    """The chunk of one of its frames."""
-    changes: dict[str, Any] = {
-        name: (getattr(chunk, name)[number],) for name in _OF_EACH_FRAME if getattr(chunk, name)
-    }
-    return replace(chunk, **changes)

@@ -20,7 +20,7 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
 
-FindFaces = Callable[[Frame], tuple[Face, ...]]
+FindFaces = Callable[[Frame], tuple[Frame, tuple[Face, ...]]]
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,18 @@ def find_faces(
 ) -> FilmFaces:
     """Look for faces in every frame and follow them.
 
-    ``find`` gets frames of square pixels, uint8. ``steady``: link faces to tracks, bridge short
+    ``find``: a frame as faces are looked for in it, in square pixels and uint8, and its faces.
+    ``pixel_aspect``: of the frames before that. ``steady``: link faces to tracks, bridge short
     gaps, and smooth the landmarks; without it every frame stands alone.
     """
 
     def look(video_frame: VideoFrame) -> tuple[np.ndarray, tuple[Face, ...], str]:
-        frame = square(video_frame.frame, pixel_aspect)
         try:
-            return frame.rgb_hwc, find(frame), ""
+            frame, faces = find(video_frame.frame)
+            return frame.rgb_hwc, faces, ""
         except Exception as error:  # one frame must not cost a film its result
-            return frame.rgb_hwc, (), f"{type(error).__name__}: {error}"
+            frame = square(video_frame.frame, pixel_aspect)
+            return frame.rgb_hwc, (), str(error) or type(error).__name__
 
     follower = SteadyFaces()
     found: list[tuple[Face, ...]] = []

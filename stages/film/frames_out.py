@@ -33,7 +33,7 @@ def write_frames(source: str, work: JoinWork, staged: Path) -> Artifact:
     one that holds nothing but such pictures; raises MediaError where another stands there, or
     for a part with another number of frames than promised.
     """
-    final, partial = Path(work.frames_folder), staged.with_suffix(".frames")
+    final, partial = Path(work.folder), staged.with_suffix(".frames")
     _refuse_foreign(final)
     shutil.rmtree(partial, ignore_errors=True)
     entries = _write(source, work, partial)

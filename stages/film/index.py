@@ -2,60 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Kind
-from restore_batch.stages.base import Resources, Stage
+from restore_batch.jobs.units import FilmIndex, Unit
+from restore_batch.stages.base import Pool, Stage
+from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
 from restore_batch.stages.film.source import index_film
-from restore_batch.stages.film.work import FilmIndex, IndexWork, Reading
+from restore_batch.stages.film.work import IndexedFilm, ToneMap
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
+from restore_batch.stages.video.format import (
+    BitDepth,
+    Codec,
+    Container,
+    EncoderKind,
+    VideoWish,
+    resolve_format,
+)
 from restore_batch.stages.video.segments import cut_segments
 
 MOST_BYTES = 512 << 20
 """Decoded size of the longest segment."""
 
+Output = Literal["file", "frames"]
+
 
 class IndexFilm(Stage):
-    """Find the frames of a film and cut it into segments.
+    """Find the frames of a film, decide how it is encoded, and cut it into segments.
 
-    In: chunks whose unit carries an :class:`IndexWork`. Out: ``index``, a :class:`FilmIndex`.
-    Fails for what is no film, for frames of more than ``max_megapixels``, and for high dynamic
-    range unless it is to be tone-mapped.
+    Out: ``index``, an :class:`IndexedFilm`. Fails for what is no film, for frames of more than
+    ``max_megapixels``, for high dynamic range unless it is to be tone-mapped, and for a film that
+    cannot be encoded as the job wants it.
+
+    ``segment_s``: about how long a segment is. ``frame_rate``: of numbered pictures. ``steady``:
+    segments need the frames around them too. ``preview_s``: segments are cut later, from a
+    stretch of so many seconds. The others: see :class:`VideoWish`.
     """
 
     name: ClassVar[str] = "index"
-    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=300)
     writes: ClassVar[frozenset[str]] = frozenset({"index"})
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"index"})
+    kinds: ClassVar[frozenset[type[Unit]]] = frozenset({FilmIndex})
+    of_frames: ClassVar[bool] = False
+    pool: ClassVar[Pool] = "io"
+    takes: ClassVar[Mapping[str, str]] = {
+        "max_megapixels": "limits.max_megapixels",
+        "scale": "background.scale",
+        **{
+            name: f"video.{name}"
+            for name in (
+                "segment_s", "frame_rate", "steady", "preview_s", "tonemap", "output", "codec",
+                "container", "crf", "preset", "pixel_format", "encoder", "bit_depth",
+            )
+        },
+    }  # fmt: skip
 
-    def __init__(self, max_megapixels: float, reading: Reading = Reading()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        max_megapixels: float,
+        scale: float = 1.0,
+        *,
+        segment_s: float = 4.0,
+        frame_rate: float = 24.0,
+        steady: bool = True,
+        preview_s: float | None = None,
+        tonemap: ToneMap | None = None,
+        output: Output = "file",
+        codec: Codec = "auto",
+        container: Container = "keep",
+        crf: int | None = None,
+        preset: str | None = None,
+        pixel_format: str | None = None,
+        encoder: EncoderKind = "software",
+        bit_depth: BitDepth = "keep",
+    ) -> None:
         self.max_megapixels = max_megapixels
-        self.reading = reading
+        self.scale = scale
+        self.segment_s = segment_s
+        self.frame_rate = frame_rate
+        self.context_frames = CONTEXT_FRAMES if steady else 0
+        self.preview_s = preview_s
+        self.tonemap = tonemap
+        self.wish = VideoWish(codec, container, crf, preset, pixel_format, encoder, bit_depth)
+        if output == "frames":  # decoded again when they are written, so nothing may be lost
+            self.wish = VideoWish(codec="ffv1", container="mkv", bit_depth=bit_depth)
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._index)
 
     def _index(self, chunk: Chunk) -> Chunk:
-        work: IndexWork = chunk.unit.payload
-        index = index_film(chunk.unit.source, work.frame_rate)
+        source = chunk.unit.source
+        index = index_film(source, self.frame_rate)
         facts = index.facts
         megapixels = facts.width * facts.height / 1e6
         if megapixels > self.max_megapixels:
             raise MediaError(
-                f"{chunk.unit.source}: {megapixels:.0f} megapixels a frame, expected at most"
+                f"{source}: {megapixels:.0f} megapixels a frame, expected at most"
                 f" {self.max_megapixels:g} (limits.max_megapixels)"
             )
-        refuse_hdr(facts, self.reading.tonemap, chunk.unit.source)
-        if work.preview_s is None:
-            segments = cut_segments(index, work.segment_s, MOST_BYTES, work.context_frames)
-            found = FilmIndex(facts, segments)
+        refuse_hdr(facts, self.tonemap, source)
+        format_, notes = resolve_format(self.wish, facts, self.scale, source)
+        if self.preview_s is None:
+            segments = cut_segments(index, self.segment_s, MOST_BYTES, self.context_frames)
+            found = IndexedFilm(facts, format_, segments)
         else:
-            found = FilmIndex(facts, (), whole=index)
-        return replace(
-            chunk,
-            index=found,
-            warnings=(*chunk.warnings, *facts.warnings, *colour_warnings(facts)),
-        )
+            found = IndexedFilm(facts, format_, (), whole=index)
+        told = (*facts.warnings, *colour_warnings(facts), *notes)
+        return replace(chunk, index=found, warnings=(*chunk.warnings, *told))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Kind
-from restore_batch.stages.base import Resources, Stage
-from restore_batch.stages.faces.detect import Detect
+from restore_batch.jobs.units import FilmIndex, Unit
+from restore_batch.models.base import ModelRef
+from restore_batch.stages.base import Pool, Role, Stage, WorkerContext
+from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
+from restore_batch.stages.film.chain import FaceSearchError, FrameChain
 from restore_batch.stages.film.index import MOST_BYTES
 from restore_batch.stages.film.source import read_frame
-from restore_batch.stages.film.work import FilmIndex, IndexWork, Reading
+from restore_batch.stages.film.work import Deinterlace, IndexedFilm, Reading, ToneMap
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.segments import cut_segments
@@ -26,49 +28,88 @@ _LOOKS = 24
 class Preview(Stage):
     """Keep of an indexed film only the stretch around its densest faces.
 
-    ``detect``: opened by the same worker; without one the middle of the film is taken. In: chunks
-    with the index of a whole film. Out: the same with the segments of the stretch.
+    In: chunks with the index of a whole film. Out: the same with the segments of the stretch, of
+    ``preview_s`` seconds; the middle of the film without a ``detector``. The other options: those
+    of :class:`IndexFilm` and :class:`Reading`.
     """
 
     name: ClassVar[str] = "preview"
-    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=300)
+    after: ClassVar[str] = "index"
     reads: ClassVar[frozenset[str]] = frozenset({"index"})
     writes: ClassVar[frozenset[str]] = frozenset({"index"})
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"index"})
+    kinds: ClassVar[frozenset[type[Unit]]] = frozenset({FilmIndex})
+    of_frames: ClassVar[bool] = False
+    pool: ClassVar[Pool] = "films"
+    takes: ClassVar[Mapping[str, str]] = {
+        "preview_s": "video.preview_s",
+        "segment_s": "video.segment_s",
+        "steady": "video.steady",
+        "deinterlace": "video.deinterlace",
+        "tonemap": "video.tonemap",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
 
-    def __init__(self, detect: Detect | None, reading: Reading = Reading()) -> None:  # noqa: B008
-        self.detect = detect
-        self.reading = reading
+    def __init__(
+        self,
+        preview_s: float | None,
+        *,
+        segment_s: float = 4.0,
+        steady: bool = True,
+        deinterlace: Deinterlace = "auto",
+        tonemap: ToneMap | None = None,
+        detector: ModelRef | None = None,
+    ) -> None:
+        self.preview_s = preview_s
+        self.segment_s = segment_s
+        self.context_frames = CONTEXT_FRAMES if steady else 0
+        self.reading = Reading(deinterlace, tonemap)
+        self.finds_faces = detector is not None
+        self._stages: FrameChain | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether whole films are wanted."""
+        return self.preview_s is None
+
+    def open(self, worker: WorkerContext) -> None:
+        """Take the stages that find faces."""
+        if self.finds_faces:
+            self._stages = FrameChain.of(worker.frame_stages)
+
+    def close(self) -> None:
+        """Let them go."""
+        self._stages = None
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._preview)
 
     def _preview(self, chunk: Chunk) -> Chunk:
-        work: IndexWork = chunk.unit.payload
-        film: FilmIndex = chunk.index
+        film: IndexedFilm = chunk.index
         whole = film.whole
-        if whole is None or work.preview_s is None:
+        if whole is None:
             raise TypeError("a preview needs the index of the whole film")
-        span = self.stretch(chunk.unit.source, whole, work.preview_s)
-        segments = cut_segments(whole, work.segment_s, MOST_BYTES, work.context_frames, span=span)
-        return replace(chunk, index=FilmIndex(film.facts, segments))
+        span = self.stretch(chunk.unit, whole)
+        segments = cut_segments(whole, self.segment_s, MOST_BYTES, self.context_frames, span=span)
+        return replace(chunk, index=IndexedFilm(film.facts, film.format, segments))
 
-    def stretch(self, source: str, whole: VideoIndex, preview_s: float) -> range:
-        """The frames of the preview of so many seconds."""
+    def stretch(self, unit: Unit, whole: VideoIndex) -> range:
+        """The frames of the preview of the film that ``unit`` is about."""
+        if self.preview_s is None:
+            return range(whole.count)
         places = np.unique(np.linspace(0, whole.count - 1, _LOOKS + 2).astype(int)[1:-1])
-        counts = [self._faces(source, whole, int(place)) for place in places]
-        length = preview_s / float(whole.facts.time_base_s)
+        counts = [self._faces(unit, whole, int(place)) for place in places]
+        length = self.preview_s / float(whole.facts.time_base_s)
         return densest(whole, [int(place) for place in places], counts, length)
 
-    def _faces(self, source: str, whole: VideoIndex, place: int) -> float:
+    def _faces(self, unit: Unit, whole: VideoIndex, place: int) -> float:
         """Faces of one frame, large ones counting a little more; 0 where it cannot be read."""
-        if self.detect is None:
+        if self._stages is None:
             return 0.0
         try:
-            frame = read_frame(source, whole, place, self.reading)
-        except MediaError:
+            frame = read_frame(unit.source, whole, place, self.reading)
+            _, faces = self._stages.faces_of(Chunk(unit, (frame,)))
+        except (MediaError, FaceSearchError):
             return 0.0
-        (faces,) = self.detect.find([frame])
         side = float(min(whole.facts.width, whole.facts.height))
         return sum(1.0 + min(1.0, face.side_px / side) for face in faces)
 

@@ -14,23 +14,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, islice
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Kind
+from restore_batch.jobs.units import Segment, Unit
+from restore_batch.models.base import ModelRef
 from restore_batch.models.running.threads import limit_threads
-from restore_batch.stages.base import Resources, Stage, WorkerContext
-from restore_batch.stages.faces.detect import Detect
+from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.chain import run_stages
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES
 from restore_batch.stages.film.batch import Batch
+from restore_batch.stages.film.chain import FrameChain
 from restore_batch.stages.film.deflicker import deflickered
 from restore_batch.stages.film.faces import FilmFaces, find_faces
 from restore_batch.stages.film.source import read_film
-from restore_batch.stages.film.work import Reading, SegmentWork
+from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
 from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
@@ -39,42 +41,52 @@ from restore_batch.stages.video.write import PartWriter
 _FRAMES_A_CALL_ON_GPU = 8
 
 
-class Film(Stage):
-    """Restore the segment of a unit and write its part.
-
-    ``detect``: the photo graph's detector, None to find no faces. ``per_frame``: the stages that
-    follow in the photo graph (align, restore, upscale, paste), which must be opened by the same
-    worker. ``scale``: output size over input size. ``steady``: follow faces and smooth them.
-    ``deflicker``: average what restoration adds along their tracks.
+class RestoreSegment(Stage):
+    """Restore the segment of a unit and write its part, by the stages of a photo.
 
     In: chunks whose unit carries a :class:`SegmentWork`. Out: the artifact (the part file,
     fsynced), the records of its own frames, and a warning for every frame that something stands
     in for: one that could not be decoded shows its neighbour, one that could not be restored is
     enlarged plainly. The part has exactly the segment's frames.
+
+    ``scale``: output size over input size. ``steady``: follow faces and smooth them.
+    ``deflicker``: average what restoration adds along their tracks. ``deinterlace``, ``tonemap``:
+    see :class:`Reading`. ``detector``: None where no faces are to be looked for.
     """
 
-    name: ClassVar[str] = "film"
-    needs: ClassVar[Resources] = Resources(cpus=1.0, gpus=0.5, memory_mb=3000)
+    name: ClassVar[str] = "segment"
+    after: ClassVar[str] = "preview"
+    needs: ClassVar[Resources] = Resources(gpus=0.5)
     writes: ClassVar[frozenset[str]] = frozenset({"artifact", "records"})
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"segment"})
+    kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Segment})
+    of_frames: ClassVar[bool] = False
+    pool: ClassVar[Pool] = "films"
+    takes: ClassVar[Mapping[str, str]] = {
+        "scale": "background.scale",
+        "steady": "video.steady",
+        "deflicker": "video.deflicker",
+        "deinterlace": "video.deinterlace",
+        "tonemap": "video.tonemap",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
     version: ClassVar[int] = 1
 
     def __init__(
         self,
-        detect: Detect | None,
-        per_frame: Sequence[Stage],
         scale: float,
         *,
-        reading: Reading = Reading(),  # noqa: B008 - frozen
         steady: bool = True,
         deflicker: bool = False,
+        deinterlace: Deinterlace = "auto",
+        tonemap: ToneMap | None = None,
+        detector: ModelRef | None = None,
     ) -> None:
-        self.detect = detect
-        self.per_frame = tuple(per_frame)
         self.scale = scale
-        self.reading = reading
+        self.reading = Reading(deinterlace, tonemap)
         self.steady = steady
-        self.deflicker = deflicker and "restore" in [stage.name for stage in self.per_frame]
+        self.finds_faces = detector is not None
+        self.deflicker = deflicker and self.finds_faces
+        self._chain: FrameChain | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._torch_threads = 1
         self._ahead = 1
@@ -82,6 +94,7 @@ class Film(Stage):
 
     def open(self, worker: WorkerContext) -> None:
         """Start the threads that frames are spread over."""
+        self._chain = FrameChain.of(worker.frame_stages)
         on_cpu = worker.runtime.device == "cpu"
         threads = worker.threads if on_cpu else 1
         self._torch_threads = worker.threads
@@ -91,6 +104,7 @@ class Film(Stage):
 
     def close(self) -> None:
         """End the threads."""
+        self._chain = None
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
@@ -104,9 +118,10 @@ class Film(Stage):
             limit_threads(self._torch_threads)
 
     def _segment(self, chunk: Chunk) -> Chunk:
-        work = chunk.unit.payload
-        if not isinstance(work, SegmentWork):
-            raise TypeError(f"a segment's payload is a SegmentWork, got {type(work).__name__}")
+        unit = chunk.unit
+        if not isinstance(unit, Segment) or not isinstance(unit.work, SegmentWork):
+            raise TypeError(f"expected a segment of a film with its work, got {unit!r}")
+        work = unit.work
         began = time.perf_counter()
         found = self._find_faces(chunk, work)
         seconds = {"detect": time.perf_counter() - began}
@@ -119,17 +134,17 @@ class Film(Stage):
             for batch in self._restored(chunk, work, found):
                 began = time.perf_counter()
                 for done in batch.finished(self.scale):
-                    position = work.segment.before + len(records)
+                    position = work.frames.before + len(records)
                     writer.write(done.frame, done.pts, done.duration)
                     warnings += [_told(work, position, fault) for fault in done.faults]
                     records.append(done.records)
-                spent = {**batch.seconds, "encode": time.perf_counter() - began}
+                spent = {**batch.chunk.seconds, "encode": time.perf_counter() - began}
                 for name, share in spent.items():
                     seconds[name] = seconds.get(name, 0.0) + share
-            if len(records) != work.segment.own_count:
+            if len(records) != work.frames.own_count:
                 raise MediaError(
                     f"{chunk.unit.source}: {len(records)} frames restored, expected"
-                    f" {work.segment.own_count}; please report this"
+                    f" {work.frames.own_count}; please report this"
                 )
             part = writer.close()
         except BaseException:
@@ -147,21 +162,21 @@ class Film(Stage):
 
     # -- first pass ---
     def _find_faces(self, chunk: Chunk, work: SegmentWork) -> FilmFaces:
-        if self.detect is None or work.plain:
-            count = len(work.segment.pts)
+        if not self.finds_faces or work.plain:
+            count = len(work.frames.pts)
             return FilmFaces(((),) * count, ((),) * count, (False,) * count)
-        detect = self.detect
+        stages, aspect = self._stages(), float(work.facts.upright_aspect)
         return find_faces(
             self._frames(chunk, work),
-            lambda frame: detect.find([frame])[0],
+            lambda frame: stages.faces_of(Chunk(chunk.unit, (frame,), pixel_aspect=aspect)),
             self._threads(),
-            pixel_aspect=float(work.facts.upright_aspect),
+            pixel_aspect=aspect,
             steady=self.steady,
             ahead=self._ahead,
         )
 
     def _frames(self, chunk: Chunk, work: SegmentWork) -> Iterable[VideoFrame]:
-        return read_film(chunk.unit.source, work.facts, work.segment, self.reading)
+        return read_film(chunk.unit.source, work.facts, work.frames, self.reading)
 
     # -- second pass ---
     def _restored(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
@@ -170,28 +185,21 @@ class Film(Stage):
             for place in self._read(chunk, work, 0):
                 yield Batch((place,), chunk, failed="its worker was lost")
             return
-        faces, rest = self._halves()
-        pool, ahead = self._threads(), self._ahead
+        stages, pool, ahead = self._stages(), self._threads(), self._ahead
         batches = self._batches(chunk, work, found)
-        begun = ordered_map(pool, lambda batch: self._through(faces, batch), batches, ahead)
+        begun = ordered_map(pool, lambda batch: _through(stages.restoring, batch), batches, ahead)
         restored: Iterator[Batch] = chain.from_iterable(begun)
         if self.deflicker:
             restored = self._without_flicker(restored, work, found)
-        done = ordered_map(pool, lambda batch: self._through(rest, batch), restored, ahead)
+        done = ordered_map(pool, lambda batch: _through(stages.finishing, batch), restored, ahead)
         yield from chain.from_iterable(done)
-
-    def _halves(self) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
-        """The stages up to the restorer, and those behind it."""
-        names = [stage.name for stage in self.per_frame]
-        cut = names.index("restore") + 1 if "restore" in names else 0
-        return self.per_frame[:cut], self.per_frame[cut:]
 
     def _read(
         self, chunk: Chunk, work: SegmentWork, around: int
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Own frames with their position in the segment, and ``around`` more on each side."""
-        first = max(0, work.segment.before - around)
-        stop = work.segment.before + work.segment.own_count + around
+        first = max(0, work.frames.before - around)
+        stop = work.frames.before + work.frames.own_count + around
         return islice(enumerate(self._frames(chunk, work)), first, stop)
 
     def _batches(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
@@ -207,22 +215,6 @@ class Film(Stage):
                 ),
             )
 
-    def _through(self, stages: Sequence[Stage], batch: Batch) -> list[Batch]:
-        """A batch through some stages; frames that fail together are tried one by one."""
-        if batch.failed:
-            return [batch]
-        chunk, seconds = batch.chunk, dict(batch.seconds)
-        for stage in stages:
-            began = time.perf_counter()
-            (reply,) = stage([chunk])
-            seconds[stage.name] = seconds.get(stage.name, 0.0) + time.perf_counter() - began
-            if isinstance(reply, Failure):
-                if len(batch.frames) == 1:
-                    return [replace(batch, failed=reply.message, seconds=seconds)]
-                return [done for one in batch.apart() for done in self._through(stages, one)]
-            chunk = reply
-        return [replace(batch, chunk=chunk, seconds=seconds)]
-
     def _without_flicker(
         self, restored: Iterator[Batch], work: SegmentWork, found: FilmFaces
     ) -> Iterator[Batch]:
@@ -234,23 +226,40 @@ class Film(Stage):
                 batches.append(batch)
                 yield batch.frames[0][0], batch.chunk
 
-        own = range(work.segment.before, work.segment.before + work.segment.own_count)
+        own = range(work.frames.before, work.frames.before + work.frames.own_count)
         for position, chunk in deflickered(chunks(), found):
             batch = batches.popleft()
             if position in own:
                 yield replace(batch, chunk=chunk)
 
+    def _stages(self) -> FrameChain:
+        if self._chain is None:
+            raise RuntimeError("RestoreSegment is not open")
+        return self._chain
+
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
-            raise RuntimeError("Film is not open")
+            raise RuntimeError("RestoreSegment is not open")
         return self._pool
 
 
+def _through(stages: Sequence[Stage], batch: Batch) -> list[Batch]:
+    """A batch through some stages; frames that fail together are tried one by one."""
+    if batch.failed:
+        return [batch]
+    (reply,) = run_stages(stages, [batch.chunk])
+    if isinstance(reply, Chunk):
+        return [replace(batch, chunk=reply)]
+    if len(batch.frames) == 1:
+        return [replace(batch, failed=reply.message)]
+    return [done for one in batch.apart() for done in _through(stages, one)]
+
+
 def _told(work: SegmentWork, position: int, text: str) -> str:
-    number = work.segment.first - work.segment.before + position
+    number = work.frames.first - work.frames.before + position
     return f"frame {number} at {_time(work, position)}: {text}"
 
 
 def _time(work: SegmentWork, position: int) -> str:
-    seconds = float(work.segment.pts[position] * work.facts.time_base_s)
+    seconds = float(work.frames.pts[position] * work.facts.time_base_s)
     return f"{seconds:.2f} s"

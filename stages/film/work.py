@@ -6,64 +6,51 @@ from dataclasses import dataclass
 from typing import Literal
 
 from restore_batch.stages.video.index import VideoIndex
-from restore_batch.stages.video.types import Segment, VideoFacts, VideoFormat
+from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFormat
 
 PARTS = ".restore-batch/parts"
 """Folder of the finished parts of unfinished films, below the output folder."""
 PART_SUFFIX = ".part"
 
-Audio = Literal["copy", "transcode", "drop"]
+Deinterlace = Literal["auto", "always", "never"]
+ToneMap = Literal["hable", "mobius", "reinhard"]
 
 
 @dataclass(frozen=True)
 class Reading:
     """How a film is decoded: options of the job's ``video`` section."""
 
-    deinterlace: Literal["auto", "always", "never"] = "auto"
-    tonemap: Literal["hable", "mobius", "reinhard"] | None = None
-
-
-@dataclass(frozen=True)
-class IndexWork:
-    """Payload of an index unit. ``frame_rate``: of numbered pictures. ``preview_s``: restore only
-    so many seconds, where the most faces are."""
-
-    segment_s: float
-    context_frames: int
-    frame_rate: float = 24.0
-    preview_s: float | None = None
+    deinterlace: Deinterlace = "auto"
+    tonemap: ToneMap | None = None
 
 
 @dataclass(frozen=True)
 class SegmentWork:
-    """Payload of a segment unit. ``plain``: only enlarge it; an earlier attempt was lost."""
+    """What a segment needs. ``plain``: only enlarge it; an earlier attempt was lost."""
 
     facts: VideoFacts
-    segment: Segment
+    frames: FrameRange
     format: VideoFormat
     plain: bool = False
 
 
 @dataclass(frozen=True)
 class JoinWork:
-    """Payload of a join unit. ``parts``: the paths of the parts and the segments they hold."""
+    """What a join needs. ``parts``: their paths, and the frames that they hold. ``folder``: that of
+    the result, where the pictures of a film without a file go."""
 
     facts: VideoFacts
     format: VideoFormat
-    parts: tuple[tuple[str, Segment], ...]
-    audio: Audio
-    metadata: tuple[tuple[str, str], ...] = ()
-    frames_folder: str = ""
-    """Where the numbered pictures go when no film is wanted; '' writes a film."""
-    excerpt: bool = False
-    """The parts are only a stretch of the film: it begins at zero, with its own sound."""
+    parts: tuple[tuple[str, FrameRange], ...]
+    folder: str = ""
 
 
 @dataclass(frozen=True)
-class FilmIndex:
-    """What indexing hands back: the facts and the segments. ``whole``: the index of all frames,
-    where segments are yet to be cut from it."""
+class IndexedFilm:
+    """What indexing hands back: the facts, how the result is encoded, and the frames of each
+    segment. ``whole``: the index of all frames, where segments are yet to be cut from it."""
 
     facts: VideoFacts
-    segments: tuple[Segment, ...]
+    format: VideoFormat
+    segments: tuple[FrameRange, ...]
     whole: VideoIndex | None = None

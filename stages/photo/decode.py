@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
-from restore_batch.stages.base import Resources, Stage
+from restore_batch.stages.base import Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.read import read
 
@@ -19,8 +20,10 @@ class Decode(Stage):
     """
 
     name: ClassVar[str] = "decode"
-    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=700)
     writes: ClassVar[frozenset[str]] = frozenset({"frames", "meta", "warnings"})
+    of_frames: ClassVar[bool] = False
+    pool: ClassVar[Pool] = "io"
+    takes: ClassVar[Mapping[str, str]] = {"max_megapixels": "limits.max_megapixels"}
 
     def __init__(self, max_megapixels: float) -> None:
         self.max_megapixels = max_megapixels

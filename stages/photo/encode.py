@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.base import Resources, Stage
+from restore_batch.models.base import ModelRef
+from restore_batch.stages.base import Pool, Role, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
-from restore_batch.stages.photo.provenance import Provenance, stamped
+from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
 from restore_batch.stages.photo.write import BitDepth, write
 from restore_batch.stages.settle import settle
 
@@ -23,25 +25,35 @@ class Encode(Stage):
     Out: the artifact: a file on the disk (fsynced) with its size and SHA-256; what the container
     could not hold joins the warnings. A file that could not be finished is removed.
 
-    ``provenance``: the networks of the job, to be named in the metadata of the pictures they
-    changed (:mod:`restore_batch.stages.photo.provenance`); None: nothing is said.
+    ``faces_by``, ``background_by``: the networks of the job, to be named in the metadata of the
+    pictures they changed (:mod:`restore_batch.stages.photo.provenance`). ``provenance``: what is
+    to be said instead.
     """
 
     name: ClassVar[str] = "encode"
-    needs: ClassVar[Resources] = Resources(cpus=1.0, memory_mb=700)
+    after: ClassVar[str] = "paste"
     reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records"})
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
+    of_frames: ClassVar[bool] = False
+    pool: ClassVar[Pool] = "pictures"
+    takes: ClassVar[Mapping[str, str]] = {
+        "quality": "photos.quality",
+        "bit_depth": "photos.bit_depth",
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"faces_by": "restore", "background_by": "background"}
     version: ClassVar[int] = 2
 
     def __init__(
         self,
         quality: int | None = None,
         bit_depth: BitDepth = "keep",
+        faces_by: ModelRef | None = None,
+        background_by: ModelRef | None = None,
         provenance: Provenance | None = None,
     ) -> None:
         self.quality = quality
         self.bit_depth = bit_depth
-        self.provenance = provenance
+        self.provenance = provenance or provenance_of(faces_by, background_by)
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._encode)

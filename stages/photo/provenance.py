@@ -21,6 +21,8 @@ from typing import Final
 from xml.parsers import expat
 from xml.sax.saxutils import quoteattr, unescape
 
+from restore_batch import __version__
+from restore_batch.models.base import ModelRef
 from restore_batch.stages.media import FaceRecord, PhotoMeta
 from restore_batch.stages.photo.metadata import tiff_tags
 
@@ -52,6 +54,29 @@ class Provenance:
     faces: str = ""
     background: str = ""
     imagined_by: str = ""
+
+
+def provenance_of(faces_by: ModelRef | None, background_by: ModelRef | None) -> Provenance:
+    """The networks that make pixels, as pictures and films name them."""
+    faces = faces_by.card if faces_by else None
+    return Provenance(
+        software=f"restore-batch {__version__}",
+        faces=faces.name if faces else "",
+        background=background_by.card.name if background_by else "",
+        imagined_by=faces.name if faces and faces.imagines else "",
+    )
+
+
+def film_comment(made_by: Provenance) -> str:
+    """What a film says of itself; '' where no network had a part in it."""
+    parts = []
+    if made_by.faces and not made_by.imagined_by:
+        parts.append(f"faces restored with {made_by.faces}")
+    if made_by.imagined_by:
+        parts.append(f"faces imagined by {made_by.imagined_by}, not restored")
+    if made_by.background:
+        parts.append(f"enlarged with {made_by.background}")
+    return f"{made_by.software}: {', '.join(parts)}" if parts else ""
 
 
 def stamped(

@@ -26,6 +26,7 @@ __all__ = ["FormatError", "VideoWish", "nominal_rate", "output_suffix", "resolve
 Codec = Literal["auto", "h264", "hevc", "av1", "ffv1", "prores"]
 Container = Literal["keep", "mp4", "mkv", "mov"]
 EncoderKind = Literal["software", "nvenc", "auto"]
+BitDepth = Literal["keep", 8, 10]
 
 # The first suffix is the usual one.
 _SUFFIXES: Mapping[str, tuple[str, ...]] = {
@@ -70,7 +71,7 @@ class VideoWish:
     preset: str | None = None
     pixel_format: str | None = None
     encoder: EncoderKind = "software"
-    bit_depth: Literal["keep", 8, 10] = "keep"
+    bit_depth: BitDepth = "keep"
 
 
 def output_suffix(wish: VideoWish, facts: VideoFacts, source_name: str) -> str:

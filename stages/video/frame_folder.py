@@ -23,7 +23,7 @@ from restore_batch.stages.photo import write as photo_write
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import (
     ColourTags,
-    Segment,
+    FrameRange,
     StreamFacts,
     VideoFacts,
     VideoFrame,
@@ -143,7 +143,7 @@ class SequenceReader:
         self,
         sequence: FrameSequence,
         facts: VideoFacts,
-        segment: Segment,
+        segment: FrameRange,
         *,
         max_megapixels: float = float("inf"),
     ) -> None:

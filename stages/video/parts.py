@@ -21,7 +21,7 @@ from restore_batch.stages.video.headers.parameter_sets import (
     parameter_sets,
     with_parameter_sets,
 )
-from restore_batch.stages.video.types import Segment, VideoFormat
+from restore_batch.stages.video.types import FrameRange, VideoFormat
 
 __all__ = ["CheckedPart", "Film", "Part", "decoding_time", "read_film"]
 
@@ -36,7 +36,7 @@ class Part:
     durations: tuple[int, ...]
 
     @classmethod
-    def of(cls, path: Path, segment: Segment) -> Self:
+    def of(cls, path: Path, segment: FrameRange) -> Self:
         """The part that holds the own frames of ``segment``."""
         own = slice(segment.before, segment.before + segment.own_count)
         return cls(path, segment.pts[own], segment.durations[own])

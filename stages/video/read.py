@@ -29,7 +29,7 @@ from restore_batch.stages.video.probe import open_video
 from restore_batch.stages.video.random_access import Roles
 from restore_batch.stages.video.segment_packets import segment_packets
 from restore_batch.stages.video.segments import UntimedSegment
-from restore_batch.stages.video.types import Segment, VideoFacts, VideoFrame
+from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFrame
 from restore_batch.stages.video.uniform import LOST, like_first
 
 __all__ = ["SegmentReader"]
@@ -67,7 +67,7 @@ class SegmentReader:
         self,
         source: str,
         facts: VideoFacts,
-        segment: Segment,
+        segment: FrameRange,
         *,
         deinterlace: Literal["auto", "always", "never"] = "auto",
         tonemap: str | None = None,
@@ -81,7 +81,7 @@ class SegmentReader:
         self._tonemap = tonemap if facts.colour.hdr else None
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        start: Segment | None = self._segment
+        start: FrameRange | None = self._segment
         if self._fields is not None and _starts_with_its_first(self._segment):
             # The first frame is woven with the one before it.
             start = self._earlier(self._segment) or self._segment
@@ -98,7 +98,7 @@ class SegmentReader:
             "expected a video that plays; copy it again from where it came"
         )
 
-    def _run(self, start: Segment) -> Generator[VideoFrame]:
+    def _run(self, start: FrameRange) -> Generator[VideoFrame]:
         """The frames, decoded from where ``start`` says; none at all if it has to be earlier."""
         convert = FrameConverter(self._facts.colour, self._facts.codec)
         count = len(self._segment.pts)
@@ -152,12 +152,12 @@ class SegmentReader:
         return _BEFORE if number < first else len(segment.pts)
 
     # -- decoding ---
-    def _pictures(self, start: Segment) -> Generator[Decoded]:
+    def _pictures(self, start: FrameRange) -> Generator[Decoded]:
         pictures = self._decoded(start)
         with closing(pictures):
             yield from pictures if self._fields is None else deinterlaced(pictures, self._fields)
 
-    def _decoded(self, start: Segment) -> Generator[Decoded]:
+    def _decoded(self, start: FrameRange) -> Generator[Decoded]:
         """Every picture that the decoder gives from ``start`` on, in order of presentation."""
         with open_video(self._source) as container:
             stream = cast(av.VideoStream, container.streams[self._facts.video_stream])
@@ -182,7 +182,7 @@ class SegmentReader:
             except OSError as error:
                 raise MediaError(f"{self._source}: cannot be read: {error.strerror}") from error
 
-    def _earlier(self, start: Segment) -> Segment | None:
+    def _earlier(self, start: FrameRange) -> FrameRange | None:
         """The same frames, decoded from one keyframe earlier; None at the film's beginning."""
         if not _can_start_earlier(start):
             return None
@@ -252,14 +252,14 @@ def _last_start(
     return found
 
 
-def _starts_with_its_first(segment: Segment) -> bool:
+def _starts_with_its_first(segment: FrameRange) -> bool:
     """Whether the segment's first frame is the first that decoding gives."""
     if isinstance(segment, UntimedSegment):
         return segment.packets[0] == segment.start_packet
     return segment.seek_pts == segment.pts[0]
 
 
-def _can_start_earlier(start: Segment) -> bool:
+def _can_start_earlier(start: FrameRange) -> bool:
     if isinstance(start, UntimedSegment):
         return start.start_packet > 0
     return start.seek_pts is not None

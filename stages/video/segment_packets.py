@@ -16,13 +16,13 @@ from av.container import InputContainer
 
 from restore_batch.stages.video.packets import numbered_packets, packets_of
 from restore_batch.stages.video.segments import UntimedSegment
-from restore_batch.stages.video.types import Segment
+from restore_batch.stages.video.types import FrameRange
 
 _FIRST_STEP_BACK_S = 1
 
 
 def segment_packets(
-    container: InputContainer, stream: av.VideoStream, segment: Segment
+    container: InputContainer, stream: av.VideoStream, segment: FrameRange
 ) -> Iterator[av.Packet]:
     """Packets of ``stream``, from the segment's keyframe to the end of the file.
 

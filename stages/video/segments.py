@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from restore_batch.stages.video.index import VideoIndex
-from restore_batch.stages.video.types import Segment, VideoFacts
+from restore_batch.stages.video.types import FrameRange, VideoFacts
 
 
 @dataclass(frozen=True)
-class UntimedSegment(Segment):
+class UntimedSegment(FrameRange):
     """A segment of a film whose timestamps do not tell its packets apart.
 
     ``packets``: number in file order of the packet behind each of ``pts``. ``start_packet``:
@@ -29,7 +29,7 @@ def cut_segments(
     context: int,
     *,
     span: range | None = None,
-) -> tuple[Segment, ...]:
+) -> tuple[FrameRange, ...]:
     """Cut a film at keyframes about every ``segment_s`` seconds.
 
     Own frames of the segments are a partition of the film. A segment lasts between half and twice
@@ -42,7 +42,7 @@ def cut_segments(
     if segment_s <= 0 or context < 0:
         raise ValueError(f"expected segment_s > 0 and context ≥ 0, got {segment_s} and {context}")
     most = max(1, max_bytes // frame_bytes(index.facts) - 2 * context)
-    segments: list[Segment] = []
+    segments: list[FrameRange] = []
     first, end = (0, index.count) if span is None else (span.start, span.stop)
     while first < end:
         stop = min(end, _stop(index, first, segment_s / float(index.facts.time_base_s), most))
@@ -74,12 +74,12 @@ def _stop(index: VideoIndex, first: int, length: float, most: int) -> int:
     return min(full, first + most, index.count)
 
 
-def _segment(index: VideoIndex, number: int, first: int, stop: int, context: int) -> Segment:
+def _segment(index: VideoIndex, number: int, first: int, stop: int, context: int) -> FrameRange:
     begin, end = max(0, first - context), min(index.count, stop + context)
     place = int(np.searchsorted(index.keyframes, begin, side="right")) - 1
     keyframe = int(index.keyframes[place]) if place >= 0 else 0
     # The first frame needs no seek, and a broken index of the file cannot get in its way.
-    segment = Segment(
+    segment = FrameRange(
         number=number,
         first=first,
         pts=tuple(index.pts[begin:end].tolist()),

@@ -86,7 +86,7 @@ class VideoFacts:
 
 
 @dataclass(frozen=True)
-class Segment:
+class FrameRange:
     """A run of frames that is restored and committed together.
 
     ``pts`` and ``durations`` are those of every frame that must be read, in order of

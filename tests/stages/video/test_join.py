@@ -18,7 +18,7 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.video.format import VideoWish
 from restore_batch.stages.video.join import JoinReport, Part, join
 from restore_batch.stages.video.parts import decoding_time
-from restore_batch.stages.video.types import ColourTags, Segment
+from restore_batch.stages.video.types import ColourTags, FrameRange
 
 from support.clips import clip, decoded, frame_number
 from support.ffprobe import audio_sha256, probe
@@ -388,7 +388,7 @@ def test_a_folder_of_pictures_becomes_a_film_without_sound(tmp_path: Path) -> No
 
 
 def test_a_part_promises_the_own_frames_of_its_segment() -> None:
-    segment = Segment(3, 50, (1, 2, 3, 4, 5), (1, 1, 1, 1, 9), before=2, after=1, seek_pts=None)
+    segment = FrameRange(3, 50, (1, 2, 3, 4, 5), (1, 1, 1, 1, 9), before=2, after=1, seek_pts=None)
     assert Part.of(Path("a"), segment) == Part(Path("a"), (3, 4), (1, 1))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from restore_batch.stages.video.index import VideoIndex, index_video
 from restore_batch.stages.video.segment_packets import segment_packets
 from restore_batch.stages.video.segments import UntimedSegment, cut_segments, frame_bytes
-from restore_batch.stages.video.types import ColourTags, Segment, VideoFacts
+from restore_batch.stages.video.types import ColourTags, FrameRange, VideoFacts
 
 from support import data
 from support.clips import clip
@@ -152,7 +152,7 @@ def test_lengths_that_make_no_sense_are_refused(segment_s: float, context: int) 
 # -- decoding segments of real files -----------------------------------------------------------
 
 
-def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
+def _decoded(path: Path, segment: FrameRange | None = None) -> dict[int, bytes]:
     """Content of the frames of a segment (of the film) by time, stepping over what is damaged."""
     frames: dict[int, bytes] = {}
     with av.open(str(path)) as container:
@@ -173,7 +173,7 @@ def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
     return frames
 
 
-def _first_time(path: Path, segment: Segment) -> int | None:
+def _first_time(path: Path, segment: FrameRange) -> int | None:
     """Time of the packet at which decoding begins, None for the first of the file."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]

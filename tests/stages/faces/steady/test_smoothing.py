@@ -17,8 +17,8 @@ from restore_batch.stages.geometry import (
     template,
     transform,
 )
-from restore_batch.stages.steadiness import lag_frames, landmark_jitter_px
 
+from steadiness import lag_frames, landmark_jitter_px
 from support.moving_faces import face, landmarks, similarity, steps
 
 FRAMES = 60

@@ -10,7 +10,8 @@ import pytest
 from restore_batch.models.base import Face
 from restore_batch.stages.faces.steady.track import TrackedFace, Tracks
 from restore_batch.stages.faces.steady.tremor import TREMOR_FRAMES, calm
-from restore_batch.stages.steadiness import lag_frames, landmark_jitter_px
+
+from steadiness import lag_frames, landmark_jitter_px
 
 SIDE = 60.0
 POINTS = np.array([[20, 24], [40, 24], [30, 36], [22, 46], [38, 46]], dtype=np.float32)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore_batch.models.families.pulse import Match
-from restore_batch.models.pulse_report import OVERALL, SuccessRate, as_text, success_table
 
+from pulse_report import OVERALL, SuccessRate, as_text, success_table
 from support.data import ROOT
 
 HIT, MISS = Match(1e-3, True, 0, 100), Match(5e-3, False, 0, 100)

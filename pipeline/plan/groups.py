@@ -1,0 +1,133 @@
+"""Stages cut into groups: neighbours that run fused in one worker.
+
+What a stage needs of those before it follows from the fields of a chunk that it reads; where it
+may run, from its pool; which units come to a group, from the kinds that its stages work on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from restore_batch.jobs.units import Segment, Unit
+from restore_batch.stages.base import Pool, Resources, Stage
+from restore_batch.stages.media import RESULT_FIELDS, Chunk
+
+Kinds = frozenset[type[Unit]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring stages fused in one worker. ``kinds``: the units that come here. ``keep``: the
+    fields that later groups still need."""
+
+    stages: tuple[Stage, ...]
+    kinds: Kinds
+    keep: frozenset[str] = RESULT_FIELDS
+    workers: int = 1
+    pool: Pool = "pictures"
+
+    @property
+    def name(self) -> str:
+        """The stages' names, joined: what plans and error messages show."""
+        return "+".join(stage.name for stage in self.stages)
+
+    @property
+    def needs(self) -> Resources:
+        """Stages take turns in a worker: it needs the largest share of any. Reading and writing
+        files waits for disks: it is let in beside those that compute."""
+        each = [stage.needs for stage in self.stages]
+        return Resources(
+            cpus=0.0 if self.pool == "io" else max(r.cpus for r in each),
+            gpus=max(r.gpus for r in each),
+        )
+
+    def strip(self, chunk: Chunk) -> Chunk:
+        """Drop what no later group reads, so that it is neither copied nor kept alive."""
+        return replace(chunk, **{name: _EMPTY[name] for name in _EMPTY.keys() - self.keep})
+
+
+_EMPTY: Mapping[str, Any] = {
+    field.name: field.default
+    for field in dataclasses.fields(Chunk)
+    if field.name not in RESULT_FIELDS
+}
+
+
+def check_order(stages: Sequence[Stage]) -> None:
+    """Raise ValueError where two stages have one name, or one reads what none before it writes."""
+    names = [stage.name for stage in stages]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two stages have one name: {names}")
+    written: set[str] = set()
+    for stage in stages:
+        missing = stage.reads - written
+        if missing:
+            raise ValueError(f"{stage.name} reads {sorted(missing)}, which no earlier stage writes")
+        written |= stage.writes
+
+
+def make_groups(
+    stages: Sequence[Stage], kinds: Kinds, workers: Mapping[Pool, int], *, split: bool
+) -> tuple[Group, ...]:
+    """The groups that units of ``kinds`` go through, in order.
+
+    Files are always read ahead in workers of their own. All else is one group, or with ``split``
+    one a pool; then the films have one with all stages of a picture, so that their frames need
+    not travel.
+    """
+    check_order(stages)
+    placed = list(zip(stages, _pools(stages), strict=True))
+    parts: list[tuple[Pool, list[Stage], Iterable[Stage]]] = []
+    parts.append(("io", io := [stage for stage, pool in placed if pool == "io"], io))
+    if split:
+        frame_stages = [stage for stage, _ in placed if stage.of_frames]
+        films = [stage for stage, pool in placed if pool == "films"]
+        for name in ("faces", "pictures"):
+            of_pool = [stage for stage, pool in placed if pool == name]
+            parts.append((name, of_pool, of_pool))  # type: ignore[arg-type] # both are pools
+        parts.append(("films", [*frame_stages, *films], films))
+    else:
+        rest = [stage for stage, pool in placed if pool != "io"]
+        parts.append(("pictures", rest, rest))
+    groups = [
+        Group(tuple(of_group), _kinds_of(serving) & kinds, workers=workers.get(pool, 1), pool=pool)
+        for pool, of_group, serving in parts
+    ]
+    used = [_only_used(group) for group in groups if group.kinds]
+    return tuple(
+        replace(group, keep=RESULT_FIELDS | _needed(group, used[i + 1 :]))
+        for i, group in enumerate(used)
+    )
+
+
+def _pools(stages: Sequence[Stage]) -> list[Pool]:
+    """Where each stage works; one that does not say goes with the stage that follows it."""
+    pools: list[Pool] = []
+    following: Pool = "pictures"
+    for stage in reversed(stages):
+        following = stage.pool or following
+        pools.append(following)
+    return pools[::-1]
+
+
+def _kinds_of(stages: Iterable[Stage]) -> Kinds:
+    return frozenset(kind for stage in stages for kind in stage.kinds)
+
+
+def _only_used(group: Group) -> Group:
+    """Without the stages that none of its units needs."""
+    frames = Segment in group.kinds
+    stages = tuple(s for s in group.stages if s.kinds & group.kinds or (frames and s.of_frames))
+    return replace(group, stages=stages)
+
+
+def _needed(group: Group, later: Sequence[Group]) -> frozenset[str]:
+    """The fields that chunks must bring along for later groups: read before they are written."""
+    needed: frozenset[str] = frozenset()
+    stages = [stage for other in later if other.kinds & group.kinds for stage in other.stages]
+    for stage in reversed(stages):
+        needed = (needed - stage.writes) | stage.reads
+    return needed

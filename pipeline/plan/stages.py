@@ -1,0 +1,125 @@
+"""The stages of a job, made from what they say they take; and the keys of what they give.
+
+A stage is constructed here and nowhere else in a run, from the options and networks that it
+declares. What it was given is written down as it is given: a key cannot forget an option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from restore_batch.errors import JobFileError, Problem
+from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.spec import Job
+from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit, digest
+from restore_batch.models.base import ModelRef
+from restore_batch.pipeline.plan.groups import Kinds
+from restore_batch.stages.base import Role, Stage
+from restore_batch.stages.catalogue import stage_classes
+
+PHOTOS: Kinds = frozenset({Photo})
+FILMS: Kinds = frozenset({FilmIndex, Segment, Join})
+_FACE_SECTIONS = ("restore.", "paste.")
+_FACE_ROLES = frozenset({"restore", "parse", "identity"})
+
+Refs = Mapping[Role, ModelRef | None]
+
+
+@dataclass(frozen=True)
+class MadeStage:
+    """A stage and what it was given. ``always``: what matters to any picture; ``with_faces``: what
+    matters where a face was restored; both plain data."""
+
+    stage: Stage
+    always: Mapping[str, Any]
+    with_faces: Mapping[str, Any]
+
+
+class Keys(NamedTuple):
+    """``photo`` and ``film`` for any picture of that kind, ``face`` where it has faces."""
+
+    photo: str
+    film: str
+    face: str
+
+
+def make_stages(job: Job, refs: Refs) -> tuple[MadeStage, ...]:
+    """All stages that a job asks for, for photos and for films, in their order."""
+    return tuple(
+        make_stage(stage, job, refs)
+        for stage in stage_classes()
+        if stage.options is None or stage.name in job.stages
+    )
+
+
+def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
+    """One stage, as a job wants it."""
+    given: dict[str, Any] = {}
+    always: dict[str, Any] = {"version": stage.version}
+    with_faces: dict[str, Any] = {}
+    for parameter, option in stage.takes.items():
+        given[parameter] = _option(job, option)
+        part = with_faces if option.startswith(_FACE_SECTIONS) else always
+        part[parameter] = given[parameter]
+    for parameter, role in stage.networks.items():
+        ref = given[parameter] = refs.get(role)
+        part = with_faces if role in _FACE_ROLES else always
+        part[parameter] = ref and {"sha256": ref.sha256, "options": dict(ref.options)}
+    if stage.options is not None:
+        options = stage.options.model_validate(job.stages[stage.name])
+        given |= dict(options)
+        always |= options.model_dump(mode="json")
+    made = stage(**given)
+    if stage.of_faces:
+        return MadeStage(made, {}, {**always, **with_faces})
+    return MadeStage(made, always, with_faces)
+
+
+def check_stage_options(loaded: LoadedJob) -> None:
+    """Raise JobFileError for what the job's ``stages`` section says wrongly, at its place."""
+    known = {stage.name: stage.options for stage in stage_classes() if stage.options is not None}
+    problems: list[Problem] = []
+    for name, values in loaded.job.stages.items():
+        options = known.get(name)
+        if options is None:
+            names = ", ".join(sorted(known)) or "none is installed"
+            text = f"no stage of that name takes options; known: {names}"
+            problems.append(loaded.problem(f"stages.{name}", text, at_key=True))
+        else:
+            problems += loaded.check(f"stages.{name}", options, values)
+    if problems:
+        raise JobFileError(problems)
+
+
+def keys_of(made: Sequence[MadeStage], precision: str) -> Keys:
+    """Hashes of all that results depend on: what each stage was given, and the arithmetic."""
+    return Keys(
+        _key(made, PHOTOS, precision),
+        _key(made, FILMS, precision),
+        digest({each.stage.name: each.with_faces for each in made if each.with_faces}),
+    )
+
+
+def _key(made: Sequence[MadeStage], kinds: Kinds, precision: str) -> str:
+    stages = {
+        each.stage.name: each.always
+        for each in made
+        if each.always and (each.stage.of_frames or each.stage.kinds & kinds)
+    }
+    return digest({"precision": precision, "stages": stages})
+
+
+def _option(job: Job, path: str) -> Any:
+    """The value of the option at a dotted path."""
+    value: Any = job
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def item_kinds(*, photos: bool, films: bool) -> Kinds:
+    """The kinds of units that such inputs lead to."""
+    none: frozenset[type[Unit]] = frozenset()
+    return (PHOTOS if photos else none) | (FILMS if films else none)
