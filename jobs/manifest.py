@@ -169,6 +169,18 @@ class Manifest(Ledger):
             return "pending"
         return "done" if self._intact(row, verify) else "pending"
 
+    def adopt(self, former: Unit, unit: Unit, *, verify: bool = False) -> bool:
+        """Whether the result asked for is there under the keys of ``former``; then it is recorded
+        under those of ``unit``."""
+        if self.state_of(former, verify=verify) != "done":
+            return False
+        self._db.execute(
+            "UPDATE units SET base_key = ?, face_key = ?"
+            " WHERE id = (SELECT unit FROM items WHERE output = ?)",
+            (unit.base_key, unit.face_key, packed(unit.output)),
+        )
+        return True
+
     def is_ours(self, output: str) -> bool:
         """Whether the file at ``output`` was put there by this job (else it must be kept).
 

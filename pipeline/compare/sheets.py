@@ -127,7 +127,7 @@ class Sheets:
         shas = {name: result and result.sha256 for name, result in results.items()}
         parts: dict[str, Any] = {"version": _VERSION, "results": shas, "labels": self._labels}
         if item.is_film:
-            parts["shown"] = self._plan.film_key
+            parts["shown"] = self._plan.keys.film
         key = digest(parts)
         unit = Photo(
             id=unit_id(known.source_sha256, output, key, ""),

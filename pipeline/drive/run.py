@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of
-from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.manifest import Manifest, State
 from restore_batch.jobs.records import FaceRow, Result
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
@@ -202,7 +202,7 @@ class Run:
                 self._fail(Failed(unit, Failure(unit, "decode", "MediaError", reason)))
                 continue
             unit = self._plan.unit(item, sha256)
-            state = self._manifest.state_of(unit, verify=self._verify)
+            state = self._state_of(item, unit, sha256)
             if state == "done":
                 self.summary.unchanged += 1
             elif state == "failed":
@@ -213,6 +213,14 @@ class Run:
                 yield self._films.begin(unit, sha256)
             else:
                 yield self._manifest.start(unit, sha256)
+
+    def _state_of(self, item: Item, unit: Unit, sha256: str) -> State:
+        state = self._manifest.state_of(unit, verify=self._verify)
+        if state == "pending":
+            former = self._plan.former_unit(item, sha256)
+            if self._manifest.adopt(former, unit, verify=self._verify):
+                return "done"
+        return state
 
     def _content(self, item: Item) -> str:
         """Checksum of a source: read once, then remembered while size and time stay the same.

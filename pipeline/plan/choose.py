@@ -186,10 +186,15 @@ def _absent(role: Role, card: Card) -> str:
 
 def model_refs(choices: Mapping[Role, Choice]) -> dict[Role, ModelRef | None]:
     """The networks that the stages of a job are given, by their role."""
-    refs = {role: model_ref(choices, role) for role in choices}
+    refs = chosen_refs(choices)
     if refs["detect"] is None:
         refs["restore"] = None  # there will be no face to restore
     return refs
+
+
+def chosen_refs(choices: Mapping[Role, Choice]) -> dict[Role, ModelRef | None]:
+    """The networks chosen for a job, by their role."""
+    return {role: model_ref(choices, role) for role in choices}
 
 
 def model_ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:

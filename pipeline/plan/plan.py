@@ -16,11 +16,13 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.engine.opening import Engine
-from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, model_refs
+from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, chosen_refs, model_refs
 from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
+from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
+    Keys,
     check_stage_options,
     item_kinds,
     keys_of,
@@ -62,17 +64,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run needs to know. ``base_key`` and ``face_key``: see :class:`Unit`;
-    ``film_key`` is to films what ``base_key`` is to photos."""
+    """Everything a run needs to know. ``keys``: what results depend on. ``former``: the keys that
+    an earlier version gave the same results."""
 
     loaded: LoadedJob
     items: tuple[Item, ...]
     choices: Mapping[Role, Choice]
     groups: tuple[Group, ...]
     share: Share
-    base_key: str
-    film_key: str
-    face_key: str
+    keys: Keys
+    former: Keys
 
     @property
     def job(self) -> Job:
@@ -102,15 +103,22 @@ class Plan:
     def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The unit of work that ``item`` is, once the content of its source is known: a photo, or
         the join of a film."""
-        base_key = self.film_key if item.is_film else self.base_key
+        return self._unit(item, source_sha256, self.keys)
+
+    def former_unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
+        """The same as an earlier version recorded it."""
+        return self._unit(item, source_sha256, self.former)
+
+    def _unit(self, item: Item, source_sha256: str, keys: Keys) -> Photo | Join[JoinWork]:
+        base_key = keys.film if item.is_film else keys.photo
         kind: type[Photo] | type[Join[JoinWork]] = Join[JoinWork] if item.is_film else Photo
         return kind(
-            id=unit_id(source_sha256, item.output, base_key, self.face_key),
+            id=unit_id(source_sha256, item.output, base_key, keys.face),
             source=item.source.source,
             output=item.output,
             staging_dir=str(self.output_dir / FOLDER / "tmp"),
             base_key=digest({"options": base_key, "source": source_sha256}),
-            face_key=self.face_key,
+            face_key=keys.face,
             size_bytes=item.source.size_bytes,
             megapixels=item.megapixels,
             label=item.output,
@@ -141,20 +149,20 @@ def make_plan(
             text = "a preview is of films, and the inputs hold none; run without it"
             raise JobFileError([loaded.problem("video.preview_s", text)])
         found = films
-    made = make_stages(job, model_refs(choices))
+    refs = model_refs(choices)
+    made = make_stages(job, refs)
     films_found = sum(item.is_film for item in found)
     kinds = item_kinds(photos=films_found < len(found), films=films_found > 0)
     stages = [each.stage for each in made if not each.stage.is_idle]
-    keys = keys_of(made, share.runtime.precision)
+    precision = share.runtime.precision
     return Plan(
         loaded=loaded,
         items=found,
         choices=choices,
         groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
         share=share,
-        base_key=keys.photo,
-        film_key=keys.film,
-        face_key=keys.face,
+        keys=keys_of(made, precision),
+        former=former_keys(job, chosen_refs(choices), made, precision),
     )
 
 

@@ -32,6 +32,7 @@ from restore_batch.jobs import manifest as manifest_module
 from restore_batch.jobs.database import SCHEMA_VERSION
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.records import ItemStatus
+from restore_batch.jobs.units import Join
 
 from support.ledger import content, do, do_fail, original, photo, scratch_folder, staged
 
@@ -169,7 +170,7 @@ def test_going_back_to_earlier_options_redoes_a_unit(manifest: Manifest) -> None
 
 def test_another_kind_of_unit_under_the_same_name_is_pending(manifest: Manifest) -> None:
     unit = do(manifest, photo(manifest.output_dir, "a.png"))
-    assert manifest.state_of(replace(unit, kind="join")) == "pending"
+    assert manifest.state_of(Join(**vars(unit))) == "pending"
 
 
 # -- failures -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.jobs.units import Unit, digest, unit_id
+from restore_batch.jobs.units import Photo, digest, unit_id
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -74,5 +74,7 @@ def test_parts_cannot_run_into_each_other(one: str, two: str) -> None:
 
 
 def test_each_attempt_writes_to_its_own_file_with_the_suffix_of_the_result() -> None:
-    unit = Unit("abc", "photo", "/in/a.jpg", "x.y/a.tif", "/out/tmp", "b", "f", attempt=2)
+    unit = Photo(
+        id="abc", source="/in/a.jpg", output="x.y/a.tif", staging_dir="/out/tmp", attempt=2
+    )
     assert unit.staged_path == Path("/out/tmp/abc.2.tif")

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
-from restore_batch.pipeline.engine.chain import Reply, StageChain
-from restore_batch.pipeline.plan.graph import Graph
 from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.chain import OpenedStages, Reply
 from restore_batch.stages.media import Chunk, Failure
 
 from support.toys import unit
@@ -59,9 +58,8 @@ class Odd(Mark):
         return self.answer(batch)
 
 
-def chain(*stages: Stage) -> StageChain:
-    (group,) = Graph(stages).groups((), {})
-    return StageChain(group, WorkerContext())
+def chain(*stages: Stage) -> OpenedStages:
+    return OpenedStages(stages, WorkerContext())
 
 
 def chunks(*names: str) -> list[Chunk]:

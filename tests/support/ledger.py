@@ -18,7 +18,7 @@ from pathlib import Path
 from restore_batch.files import publish_copy
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.records import FaceRow, Result
-from restore_batch.jobs.units import Unit, unit_id
+from restore_batch.jobs.units import Photo, unit_id
 
 FACE = FaceRow(0, (1.0, 2.0, 3.0, 4.0), ((1.0, 1.0),) * 5, 0.9, True, 0.8, 1.0, "")
 
@@ -28,25 +28,25 @@ def scratch_folder() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-def photo(folder: Path, output: str, base: str = "base", face: str = "face") -> Unit:
+def photo(folder: Path, output: str, base: str = "base", face: str = "face") -> Photo:
     """The unit whose result is ``output``; ``base`` and ``face`` stand for the options."""
-    return Unit(
-        id=unit_id("source", output, base, face), kind="photo", source=f"/in/{output}",
+    return Photo(
+        id=unit_id("source", output, base, face), source=f"/in/{output}",
         output=output, staging_dir=str(folder / FOLDER / "tmp"), base_key=base, face_key=face,
     )  # fmt: skip
 
 
-def content(unit: Unit) -> bytes:
+def content(unit: Photo) -> bytes:
     """The result of ``unit``: long enough to be seen half-written."""
     return f"{unit.output}|{unit.base_key}|{unit.face_key}|".encode("utf-8", "replace") * 2000
 
 
-def original(unit: Unit) -> bytes:
+def original(unit: Photo) -> bytes:
     """The source of ``unit``."""
     return b"original of " + unit.output.encode("utf-8", "replace")
 
 
-def staged(unit: Unit, faces: int = 0, data: bytes | None = None) -> Result:
+def staged(unit: Photo, faces: int = 0, data: bytes | None = None) -> Result:
     """What a worker does: the file in the staging folder, and its checksum."""
     data = content(unit) if data is None else data
     unit.staged_path.write_bytes(data)
@@ -54,14 +54,14 @@ def staged(unit: Unit, faces: int = 0, data: bytes | None = None) -> Result:
     return Result(str(unit.staged_path), len(data), sha256, 4, 3, (FACE,) * faces)
 
 
-def do(manifest: Manifest, unit: Unit, faces: int = 0) -> Unit:
+def do(manifest: Manifest, unit: Photo, faces: int = 0) -> Photo:
     """Start and commit ``unit``."""
     begun = manifest.start(unit, "source")
     manifest.commit(begun, staged(begun, faces))
     return begun
 
 
-def do_fail(manifest: Manifest, unit: Unit, stand_in: str = "") -> None:
+def do_fail(manifest: Manifest, unit: Photo, stand_in: str = "") -> None:
     """Start ``unit`` and fail it, with a copy of its original at ``stand_in``."""
     begun = manifest.start(unit, "source")
     if stand_in:
@@ -69,7 +69,7 @@ def do_fail(manifest: Manifest, unit: Unit, stand_in: str = "") -> None:
     manifest.fail(begun, "decode", "MediaError", f"{unit.output}: not a picture", stand_in)
 
 
-def put_stand_in(manifest: Manifest, unit: Unit, stand_in: str) -> None:
+def put_stand_in(manifest: Manifest, unit: Photo, stand_in: str) -> None:
     with tempfile.TemporaryFile() as file:
         file.write(original(unit))
         file.seek(0)

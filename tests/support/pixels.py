@@ -10,14 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.models.base import Face, Runtime, Upscaler
 from restore_batch.stages.geometry import estimate_similarity, invert, template, transform, warp
 from restore_batch.stages.media import Alignment, Chunk, Frame
 
 
-def unit(name: str = "photo") -> Unit:
-    return Unit(name, "photo", name, f"{name}.png", "/nowhere", "b", "f")
+def unit(name: str = "photo") -> Photo:
+    return Photo(id=name, source=name, output=f"{name}.png", staging_dir="/nowhere")
 
 
 def picture(width: int, height: int, seed: int = 0, dtype: type = np.uint8) -> np.ndarray:

@@ -11,15 +11,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from restore_batch.pipeline.engine.scheduler import (
-    ALONE_AFTER_LOSSES,
-    CALLS_PER_WORKER,
-    Parcel,
-    PayloadGone,
-    Returned,
-    WorkerGone,
-)
-from restore_batch.pipeline.plan.graph import Group
+from restore_batch.pipeline.engine.backend import Parcel, PayloadGone, Returned, WorkerGone
+from restore_batch.pipeline.engine.scheduler import ALONE_AFTER_LOSSES, CALLS_PER_WORKER
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import Stage
 from restore_batch.stages.media import Chunk, Failure
 
@@ -53,7 +47,6 @@ class Worker:
     """Its calls, oldest first."""
 
     group: int
-    last: bool
     ready: bool = False
     calls: list[Call] = field(default_factory=list)
 
@@ -64,6 +57,7 @@ class Call:
 
     worker: Worker
     parcels: Sequence[Parcel]
+    is_last: bool
 
     @property
     def ids(self) -> list[str]:
@@ -89,11 +83,10 @@ class Simulated:
         self.waits = 0
 
     # -- the protocol ---
-    def start_worker(self, group: Group, index: int, last: bool) -> Worker:
+    def start_worker(self, group: Group, index: int) -> Worker:
         number = self.groups.index(group)
-        assert last == (number == len(self.groups) - 1)
         assert 0 <= index < group.workers
-        worker = Worker(number, last)
+        worker = Worker(number)
         self.alive.append(worker)
         self.started += 1
         return worker
@@ -106,10 +99,11 @@ class Simulated:
         worker.ready = True
         return None
 
-    def submit(self, worker: Worker, parcels: Sequence[Parcel]) -> Call:
+    def submit(self, worker: Worker, parcels: Sequence[Parcel], is_last: bool) -> Call:
+        assert is_last == (worker.group == len(self.groups) - 1)
         assert worker in self.alive, "a worker that was stopped gets no work"
         assert worker.ready, "a worker that is not up gets no work"
-        call = Call(worker, parcels)
+        call = Call(worker, parcels, is_last)
         assert 1 <= len(parcels) <= self.batch
         assert len(set(call.ids)) == len(parcels)
         for parcel in parcels:
@@ -189,7 +183,7 @@ class Simulated:
         if self.fate.bad.get(unit.id) == worker.group:
             self.ended.append(unit.id)
             return Failure(unit, "stage", "MediaError", "bad")
-        if worker.last:
+        if worker.group == len(self.groups) - 1:
             self.ended.append(unit.id)
             return Chunk(unit, warnings=("restored",))
         self._move([unit.id], worker.group + 1)

@@ -5,21 +5,36 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import Stage, WorkerContext
-from restore_batch.stages.media import Artifact, Chunk, Failure, Frame
+from restore_batch.stages.media import RESULT_FIELDS, Artifact, Chunk, Failure, Frame
 
 
-def unit(name: str, megapixels: float = 0.01) -> Unit:
-    return Unit(
-        id=name, kind="photo", source=name, output=f"{name}.png", staging_dir="/nowhere",
-        base_key="b", face_key="f", megapixels=megapixels,
+def unit(name: str, megapixels: float = 0.01) -> Photo:
+    return Photo(
+        id=name, source=name, output=f"{name}.png", staging_dir="/nowhere", base_key="b",
+        face_key="f", megapixels=megapixels,
     )  # fmt: skip
+
+
+def groups(*pools: Sequence[Stage], workers: Sequence[int] = ()) -> tuple[Group, ...]:
+    """Groups for photos that keep what the later ones read."""
+    return tuple(
+        Group(
+            tuple(stages),
+            frozenset({Photo}),
+            RESULT_FIELDS.union(*(stage.reads for later in pools[i + 1 :] for stage in later)),
+            workers=workers[i] if workers else 1,
+        )
+        for i, stages in enumerate(pools)
+    )
 
 
 class Load(Stage):

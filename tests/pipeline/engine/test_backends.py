@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from restore_batch.errors import WeightsError
-from restore_batch.pipeline.engine.backend import Engine, open_backend
+from restore_batch.pipeline.engine.backend import Backend, Done, Failed
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
-from restore_batch.pipeline.engine.scheduler import Backend, Done, Failed, Limits, Scheduler
-from restore_batch.pipeline.plan.graph import Graph
+from restore_batch.pipeline.engine.opening import Engine, open_backend
+from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
 from restore_batch.stages.base import Stage, WorkerContext
 
 from support.toys import Broken, Load, Work, unit
+from support.toys import groups as groups_of
 
 FRAME_SUM = 400 * 300 * 3 * 7
 
@@ -41,11 +42,12 @@ def run(
     stages: tuple[Stage, ...],
     *,
     limits: Limits | None = None,
-    starts: tuple[str, ...] = ("work",),
-    workers: dict[str, int] | None = None,
+    cut: int = 1,
+    workers: tuple[int, ...] = (),
     budget: int = 1 << 30,
 ) -> dict[str, Done | Failed]:
-    groups = Graph(stages).groups(starts, workers or {})
+    pools = (stages[:cut], stages[cut:]) if cut else (stages,)
+    groups = groups_of(*pools, workers=workers)
     scheduler = Scheduler(groups, backend, Budget(budget), limits or Limits())
     outcomes = list(scheduler.run(unit(name) for name in names))
     assert sorted(o.unit.id for o in outcomes) == sorted(names), "one outcome for each unit"
@@ -63,7 +65,7 @@ def test_every_unit_passes_all_groups(backend: Backend) -> None:
 
 
 def test_one_fused_group_gives_the_same(backend: Backend) -> None:
-    outcomes = run(backend, ["a", "b"], (Load(), Work()), starts=())
+    outcomes = run(backend, ["a", "b"], (Load(), Work()), cut=0)
     assert all(isinstance(o, Done) for o in outcomes.values())
 
 
@@ -84,7 +86,7 @@ def test_a_stage_that_raises_for_a_batch_costs_only_the_culprit(backend: Backend
 
 
 def test_draining_finishes_what_is_in_flight_and_starts_nothing(backend: Backend) -> None:
-    groups = Graph((Load(), Work(nap_s=0.05))).groups(("work",), {})
+    groups = groups_of((Load(),), (Work(nap_s=0.05),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30))
     seen = []
     for outcome in scheduler.run(unit(f"u{i}") for i in range(500)):
@@ -98,7 +100,7 @@ def test_draining_finishes_what_is_in_flight_and_starts_nothing(backend: Backend
 def test_units_in_flight_stay_within_the_budget(backend: Backend) -> None:
     size = estimated_bytes(unit("x", megapixels=10))
     budget, peak = Budget(2 * size), 0
-    groups = Graph((Load(), Work())).groups(("work",), {})
+    groups = groups_of((Load(),), (Work(),))
     started: list[str] = []
     lock = threading.Lock()
 
@@ -121,13 +123,13 @@ def test_a_unit_larger_than_the_budget_still_runs(backend: Backend) -> None:
 
 
 def test_weights_are_loaded_once_per_worker(backend: Backend, tmp_path: Path) -> None:
-    run(backend, [f"u{i}" for i in range(9)], (Load(), Work(str(tmp_path))), workers={"work": 2})
+    run(backend, [f"u{i}" for i in range(9)], (Load(), Work(str(tmp_path))), workers=(1, 2))
     assert len(list(tmp_path.glob("opened-*"))) == 2
 
 
 def test_a_stage_that_cannot_open_ends_the_run_with_its_own_error(backend: Backend) -> None:
     with pytest.raises(WeightsError, match="no weights here"):
-        run(backend, ["a"], (Load(), Broken()), starts=("broken",))
+        run(backend, ["a"], (Load(), Broken()))
 
 
 def test_no_units_is_no_work(backend: Backend) -> None:
@@ -136,7 +138,7 @@ def test_no_units_is_no_work(backend: Backend) -> None:
 
 def test_a_killed_worker_loses_no_unit(ray_backend: Backend, tmp_path: Path) -> None:
     names = [f"u{i}" for i in range(6)] + ["once1", "once2"] + [f"v{i}" for i in range(6)]
-    outcomes = run(ray_backend, names, (Load(), Work(str(tmp_path))), workers={"work": 2})
+    outcomes = run(ray_backend, names, (Load(), Work(str(tmp_path))), workers=(1, 2))
     assert all(isinstance(o, Done) for o in outcomes.values())
 
 
@@ -163,7 +165,7 @@ def test_a_unit_over_its_time_limit_is_ended(ray_backend: Backend) -> None:
 
 
 def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: Backend) -> None:
-    groups = Graph((Load(), Work())).groups(("work",), {})
+    groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     order = []
     for outcome in scheduler.run(unit(name) for name in ["film", *(f"u{i}" for i in range(30))]):
@@ -177,7 +179,7 @@ def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: B
 
 
 def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> None:
-    groups = Graph((Load(), Work())).groups(("work",), {})
+    groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     seen = []
     for outcome in scheduler.run([unit("film")]):
@@ -188,7 +190,7 @@ def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> N
 
 
 def test_added_units_that_nobody_wants_any_more_are_not_begun(backend: Backend) -> None:
-    groups = Graph((Load(), Work())).groups(("work",), {})
+    groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     seen = []
     for outcome in scheduler.run([unit("film")]):

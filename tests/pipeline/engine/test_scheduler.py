@@ -1,7 +1,7 @@
 """The scheduler's promises, whatever workers and units do: see each test's name.
 
 The backend is simulated, so that thousands of runs with deaths, losses and delays in every order
-fit into seconds; ``test_executors`` holds the real backends to the same contract.
+fit into seconds; ``test_backends`` holds the real backends to the same contract.
 """
 
 from __future__ import annotations
@@ -18,28 +18,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from restore_batch.errors import ExecutorError, WeightsError
-from restore_batch.jobs.units import Unit
-from restore_batch.pipeline.engine import scheduler as executor
-from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
-from restore_batch.pipeline.engine.local import LocalBackend
-from restore_batch.pipeline.engine.scheduler import (
-    CALLS_PER_WORKER,
+from restore_batch.jobs.units import Join, Photo, Segment, Unit
+from restore_batch.pipeline.engine import scheduler as module
+from restore_batch.pipeline.engine.backend import (
     Done,
     Failed,
-    Limits,
     Outcome,
     Parcel,
     PayloadGone,
     Returned,
-    Scheduler,
     WorkerGone,
 )
-from restore_batch.pipeline.plan.graph import Graph, Group
+from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
+from restore_batch.pipeline.engine.local import LocalBackend
+from restore_batch.pipeline.engine.scheduler import CALLS_PER_WORKER, Limits, Scheduler
+from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.media import Chunk, Failure
 
 from support.simulated import Call, Fate, Nothing, Simulated, Worker
 from support.toys import Load, Work, unit
+from support.toys import groups as groups_of
 
 many = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 chances = st.randoms(use_true_random=False)
@@ -47,9 +46,7 @@ chances = st.randoms(use_true_random=False)
 
 def pools(*workers: int) -> tuple[Group, ...]:
     """Groups of one stage each, with so many workers."""
-    names = [f"g{i}" for i in range(len(workers))]
-    stages = tuple(Nothing(name) for name in names)
-    return Graph(stages).groups(names, dict(zip(names, workers, strict=True)))
+    return groups_of(*((Nothing(f"g{i}"),) for i in range(len(workers))), workers=workers)
 
 
 class Watched:
@@ -225,15 +222,15 @@ class Scripted:
         self.stopped: list[Worker] = []
         self.answers = answers or self.finish_all
 
-    def start_worker(self, group: Group, index: int, last: bool) -> Worker:
-        self.workers.append(Worker(int(group.name[1:]), last))
+    def start_worker(self, group: Group, index: int) -> Worker:
+        self.workers.append(Worker(int(group.name[1:])))
         return self.workers[-1]
 
     def await_ready(self, worker: Worker, timeout_s: float) -> str | None:
         return None
 
-    def submit(self, worker: Worker, parcels: Sequence[Parcel]) -> Call:
-        call = Call(worker, parcels)
+    def submit(self, worker: Worker, parcels: Sequence[Parcel], is_last: bool) -> Call:
+        call = Call(worker, parcels, is_last)
         self.calls.append(call)
         return call
 
@@ -244,7 +241,7 @@ class Scripted:
         return [(call, self.finish(call)) for call in calls]
 
     def finish(self, call: Call) -> Returned:
-        if call.worker.last:
+        if call.is_last:
             return Returned(tuple(Chunk(p.unit) for p in call.parcels))
         return Returned(call.parcels)
 
@@ -359,7 +356,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr(executor.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
 
 
 def test_a_call_over_its_time_loses_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +414,7 @@ def test_a_thread_that_cannot_be_ended_is_not_joined_by_another_on_the_same_file
     """Both would write the same staged file."""
     before = set(threading.enumerate())
     backend = LocalBackend(WorkerContext(threads=1))
-    groups = Graph((Load(), Work(str(tmp_path)))).groups((), {})
+    groups = groups_of((Load(), Work(str(tmp_path))))
     limits = Limits(3, timeout_s=0.3)
     scheduler = Scheduler(groups, backend, Budget(1 << 30), limits)
     outcomes = list(scheduler.run([unit("slow"), unit("a"), unit("b")]))
@@ -516,7 +513,7 @@ def wait_for_threads(before: set[threading.Thread]) -> None:
 
 def test_the_threads_of_a_local_run_end_with_it() -> None:
     before = set(threading.enumerate())
-    groups = Graph((Load(), Work())).groups(("work",), {"work": 3})
+    groups = groups_of((Load(),), (Work(),), workers=(1, 3))
     backend = LocalBackend(WorkerContext(threads=1))
     outcomes = list(Scheduler(groups, backend, Budget(1 << 30)).run([unit("a"), unit("b")]))
     backend.close()
@@ -530,3 +527,67 @@ def test_a_failure_carries_what_the_stage_said() -> None:
     (outcome,) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
     assert isinstance(outcome, Failed)
     assert outcome.failure is told
+
+
+# -- units of several kinds -----------------------------------------------------------------------
+def film_pools() -> tuple[Group, ...]:
+    """Photos come to all three groups, joins only to the first, segments only to the last."""
+    kinds = ({Photo, Join}, {Photo}, {Photo, Segment})
+    return tuple(
+        Group((Nothing(f"g{i}"),), frozenset(some), workers=1)  # type: ignore[arg-type]
+        for i, some in enumerate(kinds)
+    )
+
+
+def join(name: str) -> Join[None]:
+    return Join(id=name, source=name, output=name, megapixels=0.01)
+
+
+def segment(name: str) -> Segment[None]:
+    return Segment(id=name, source=name, output=name, megapixels=0.01, work=None)
+
+
+def test_a_unit_comes_only_to_the_groups_that_work_on_its_kind() -> None:
+    backend = Scripted()
+    scheduler = Scheduler(film_pools(), backend, Budget(1 << 40))
+    outcomes = list(scheduler.run([unit("photo"), join("join"), segment("segment")]))
+    assert names(outcomes, Done) == ["join", "photo", "segment"]
+    came = {
+        (p.unit.id, call.worker.group, call.is_last) for call in backend.calls for p in call.parcels
+    }
+    assert came == {
+        ("photo", 0, False), ("photo", 1, False), ("photo", 2, True),
+        ("join", 0, True), ("segment", 2, True),
+    }  # fmt: skip
+
+
+def test_units_that_end_and_units_that_go_on_share_no_call() -> None:
+    backend = Scripted()
+    scheduler = Scheduler(film_pools(), backend, Budget(1 << 40), Limits(batch=8))
+    units = [unit("a"), join("b"), unit("c"), join("d")]
+    assert len(names(list(scheduler.run(units)), Done)) == 4
+    for call in backend.calls:
+        if call.worker.group == 0:
+            assert len({type(parcel.unit) for parcel in call.parcels}) == 1
+
+
+def test_a_busy_group_holds_up_no_unit_of_another() -> None:
+    """Segments fill the last group; the join of another film, which comes later, is not kept."""
+    first: list[str] = []
+
+    def answer(calls: Sequence[Call]) -> list[tuple[Any, Any]]:
+        quick = [call for call in calls if call.worker.group == 0] or list(calls)
+        first.extend(parcel.unit.id for call in quick for parcel in call.parcels)
+        return [(call, backend.finish(call)) for call in quick]
+
+    backend = Scripted(answer)
+    scheduler = Scheduler(film_pools(), backend, Budget(1 << 40))
+    scheduler.add([*(segment(f"s{i:02d}") for i in range(20)), join("join")])
+    assert len(list(scheduler.run([]))) == 21
+    assert first[0] == "join"
+
+
+def test_a_kind_that_no_stage_works_on_is_refused_by_name() -> None:
+    scheduler = Scheduler(pools(1), Scripted(), Budget(1 << 40))
+    with pytest.raises(ExecutorError, match="no stage works on segment s"):
+        list(scheduler.run([segment("s")]))

@@ -1,4 +1,4 @@
-"""The graph follows from what stages read and write, and a cut changes no result."""
+"""Groups follow from what stages say of themselves, and a cut changes no result."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.pipeline.engine.chain import StageChain
-from restore_batch.pipeline.plan.graph import ALWAYS_KEPT, Graph, Group
-from restore_batch.stages.base import Resources, Stage, WorkerContext
-from restore_batch.stages.media import Artifact, Chunk, Failure, Frame, PhotoMeta
+from restore_batch.jobs.source import job_from_mapping
+from restore_batch.pipeline.engine.worker import GroupWorker
+from restore_batch.pipeline.plan.groups import Group, check_order, make_groups
+from restore_batch.pipeline.plan.stages import FILMS, PHOTOS, make_stages
+from restore_batch.stages.base import Pool, Resources, Stage, WorkerContext
+from restore_batch.stages.media import RESULT_FIELDS, Artifact, Chunk, Failure, Frame, PhotoMeta
 
 from support.toys import unit
 
-HEAVY = sorted({f.name for f in fields(Chunk)} - ALWAYS_KEPT)
+HEAVY = sorted({f.name for f in fields(Chunk)} - RESULT_FIELDS)
 
 
 class Step(Stage):
     """Writes into each of its fields what it found in those it reads."""
 
     def __init__(
-        self, name: str, reads: Sequence[str] = (), writes: Sequence[str] = (), **needs: Any
+        self,
+        name: str,
+        reads: Sequence[str] = (),
+        writes: Sequence[str] = (),
+        pool: Pool = "pictures",
+        **needs: Any,
     ) -> None:
+        self.pool = pool  # type: ignore[misc]
         self.name = name  # type: ignore[misc] # a class variable in real stages
         self.reads, self.writes = frozenset(reads), frozenset(writes)  # type: ignore[misc]
         self.needs = Resources(**needs)  # type: ignore[misc]
@@ -53,79 +61,60 @@ def chains(draw: st.DrawFn) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+POOLS: tuple[Pool, ...] = ("io", "faces", "pictures")
+
+
 @st.composite
-def cut_chains(draw: st.DrawFn) -> tuple[tuple[Step, ...], list[str]]:
+def pooled_chains(draw: st.DrawFn) -> tuple[Step, ...]:
+    """Stages whose pools come one after another, as those of a photo do."""
     steps = draw(chains())
-    starts = draw(st.sets(st.sampled_from([s.name for s in steps])))
-    return steps, sorted(starts)
+    cuts = sorted(draw(st.lists(st.integers(0, len(steps)), min_size=2, max_size=2)))
+    for number, step in enumerate(steps):
+        step.pool = POOLS[sum(number >= cut for cut in cuts)]  # type: ignore[misc]
+    return steps
+
+
+def photo_groups(steps: Sequence[Stage], *, split: bool = False) -> tuple[Group, ...]:
+    return make_groups(steps, PHOTOS, {}, split=split)
 
 
 # -- what is refused ------------------------------------------------------------------------------
 def test_a_stage_that_reads_what_nobody_writes_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"paste reads \['upscaled'\], which no earlier stage"):
-        Graph((Step("decode", (), ["frames"]), Step("paste", ["frames", "upscaled"])))
+        check_order((Step("decode", (), ["frames"]), Step("paste", ["frames", "upscaled"])))
 
 
 def test_a_stage_cannot_read_what_only_a_later_one_or_itself_writes() -> None:
     with pytest.raises(ValueError, match="reads"):
-        Graph((Step("paste", ["frames"]), Step("decode", (), ["frames"])))
+        check_order((Step("paste", ["frames"]), Step("decode", (), ["frames"])))
     with pytest.raises(ValueError, match="reads"):
-        Graph((Step("paste", ["frames"], ["frames"]),))
+        check_order((Step("paste", ["frames"], ["frames"]),))
 
 
 def test_two_stages_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two stages have one name"):
-        Graph((Step("a"), Step("b"), Step("a")))
-
-
-# -- edges ----------------------------------------------------------------------------------------
-def test_edges_lead_from_the_latest_writer_of_each_field() -> None:
-    graph = Graph(
-        (
-            Step("decode", (), ["frames", "meta"]),
-            Step("detect", ["frames"], ["faces"]),
-            Step("denoise", ["frames"], ["frames"]),
-            Step("upscale", ["frames"], ["upscaled"]),
-            Step("encode", ["meta", "upscaled", "faces"]),
-        )
-    )
-    assert graph.edges() == [
-        ("decode", "detect"), ("decode", "denoise"), ("denoise", "upscale"),
-        ("decode", "encode"), ("detect", "encode"), ("upscale", "encode"),
-    ]  # fmt: skip
-
-
-@settings(deadline=None)
-@given(chains())
-def test_every_edge_goes_forward_and_every_reader_has_one(steps: tuple[Step, ...]) -> None:
-    edges = Graph(steps).edges()
-    order = {step.name: i for i, step in enumerate(steps)}
-    assert len(set(edges)) == len(edges)
-    assert all(order[source] < order[target] for source, target in edges)
-    assert {target for _, target in edges} == {step.name for step in steps if step.reads}
+        check_order((Step("a"), Step("b"), Step("a")))
 
 
 # -- groups ---------------------------------------------------------------------------------------
 @settings(deadline=None)
-@given(cut_chains())
-def test_groups_are_the_stages_in_order_cut_where_asked(
-    case: tuple[tuple[Step, ...], list[str]],
+@given(pooled_chains(), st.booleans())
+def test_groups_are_the_stages_in_order_cut_where_the_pool_changes(
+    steps: tuple[Step, ...], split: bool
 ) -> None:
-    steps, starts = case
-    groups = Graph(steps).groups(starts, {})
+    groups = photo_groups(steps, split=split)
     assert sum((g.stages for g in groups), ()) == steps
-    assert {g.stages[0].name for g in groups} == {steps[0].name, *starts}
+    for group in groups:
+        pools = {stage.pool for stage in group.stages}
+        assert len(pools) == 1 or (not split and "io" not in pools)
 
 
 @settings(deadline=None)
-@given(cut_chains())
-def test_a_group_keeps_exactly_what_later_groups_need(
-    case: tuple[tuple[Step, ...], list[str]],
-) -> None:
+@given(pooled_chains())
+def test_a_group_keeps_exactly_what_later_groups_need(steps: tuple[Step, ...]) -> None:
     """Needed: read by a later stage, and written by none between the cut and that stage."""
-    steps, starts = case
     end = 0
-    for group in Graph(steps).groups(starts, {}):
+    for group in photo_groups(steps, split=True):
         end += len(group.stages)
         needed = {
             name
@@ -133,43 +122,70 @@ def test_a_group_keeps_exactly_what_later_groups_need(
             for name in steps[i].reads
             if not any(name in between.writes for between in steps[end:i])
         }
-        assert group.keep == ALWAYS_KEPT | needed
+        assert group.keep == RESULT_FIELDS | needed
 
 
 @settings(deadline=None)
-@given(cut_chains())
-def test_a_cut_changes_no_result(case: tuple[tuple[Step, ...], list[str]]) -> None:
-    steps, starts = case
+@given(pooled_chains())
+def test_a_cut_changes_no_result(steps: tuple[Step, ...]) -> None:
     results = []
-    for cuts in ((), starts):
+    for split in (False, True):
         chunk: Chunk | Failure = Chunk(unit("u"))
-        for group in Graph(steps).groups(cuts, {}):
+        for group in photo_groups(steps, split=split):
             assert isinstance(chunk, Chunk)
-            (chunk,) = StageChain(group, WorkerContext()).process([chunk])
+            (chunk,) = GroupWorker(group, WorkerContext()).process([chunk])
         assert isinstance(chunk, Chunk)
         results.append(replace(chunk, seconds={}))
     assert results[0].warnings == results[1].warnings
     assert [getattr(results[0], f) for f in HEAVY] == [getattr(results[1], f) for f in HEAVY]
 
 
-def test_a_cut_at_the_first_stage_or_at_no_stage_changes_nothing() -> None:
-    graph = Graph((Step("a"), Step("b")))
-    assert graph.groups(("a", "unknown"), {}) == graph.groups((), {})
+def test_a_stage_that_names_no_pool_works_where_the_next_one_does() -> None:
+    tint, last = Step("tint"), Step("last")
+    tint.pool = last.pool = None  # type: ignore[misc]
+    steps = (Step("read", pool="io"), tint, Step("find", pool="faces"), Step("paste"), last)
+    groups = photo_groups(steps, split=True)
+    assert [group.name for group in groups] == ["read", "tint+find", "paste+last"]
 
 
-def test_workers_are_given_by_the_first_stage_and_are_at_least_one() -> None:
-    graph = Graph((Step("a"), Step("b"), Step("c")))
-    groups = graph.groups(("b", "c"), {"a": 3, "b": 0})
-    assert [(g.name, g.workers) for g in groups] == [("a", 3), ("b", 1), ("c", 1)]
-    assert graph.groups((), {})[0].name == "a+b+c"
+def test_workers_are_given_by_pool() -> None:
+    steps = (Step("a", pool="io"), Step("b", pool="faces"), Step("c"))
+    workers: dict[Pool, int] = {"io": 3, "faces": 2, "pictures": 4}
+    assert [g.workers for g in make_groups(steps, PHOTOS, workers, split=True)] == [3, 2, 4]
+    assert [g.workers for g in make_groups(steps, PHOTOS, workers, split=False)] == [3, 4]
 
 
-def test_a_group_needs_the_largest_share_of_a_core_and_the_memory_of_all() -> None:
-    group = Group(
-        (Step("a", cpus=2, gpus=0.2, memory_mb=100), Step("b", cpus=1, gpus=0.5, memory_mb=50)),
-        ALWAYS_KEPT,
-    )
-    assert group.needs == Resources(cpus=2, gpus=0.5, memory_mb=150)
+def test_a_group_needs_the_largest_share_of_any_stage_and_no_core_for_waiting_on_disks() -> None:
+    steps = (Step("a", cpus=2, gpus=0.2), Step("b", cpus=1, gpus=0.5))
+    assert Group(steps, PHOTOS).needs == Resources(cpus=2, gpus=0.5)
+    assert Group(steps, PHOTOS, pool="io").needs.cpus == 0
+
+
+# -- photos and films -----------------------------------------------------------------------------
+def real_stages() -> list[Stage]:
+    job = job_from_mapping({"inputs": ["."], "output": "out", "video": {"preview_s": 1}})
+    return [made.stage for made in make_stages(job, {})]
+
+
+def test_photos_alone_need_no_stage_of_films_and_films_none_of_photos_files() -> None:
+    stages = real_stages()
+    photos = {s.name for g in make_groups(stages, PHOTOS, {}, split=False) for s in g.stages}
+    films = {s.name for g in make_groups(stages, FILMS, {}, split=False) for s in g.stages}
+    frames = {"detect", "align", "restore", "upscale", "paste"}
+    assert photos == frames | {"decode", "encode"}
+    assert films == frames | {"index", "preview", "segment", "join"}
+
+
+def test_a_film_among_photos_leaves_the_photos_in_pools_of_their_own() -> None:
+    groups = make_groups(real_stages(), PHOTOS | FILMS, {}, split=True)
+    kinds = {group.pool: {kind.kind for kind in group.kinds} for group in groups}
+    assert kinds == {
+        "io": {"photo", "index", "join"}, "faces": {"photo"}, "pictures": {"photo"},
+        "films": {"index", "segment"},
+    }  # fmt: skip
+    films = groups[-1]
+    assert films.name == "detect+align+restore+upscale+paste+preview+segment"
+    assert not groups[0].keep & films.keep - RESULT_FIELDS, "nothing travels to films but names"
 
 
 # -- strip ----------------------------------------------------------------------------------------
@@ -185,14 +201,14 @@ def full_chunk() -> Chunk:
 @given(st.sets(st.sampled_from(HEAVY)))
 def test_stripping_empties_exactly_what_is_not_kept(keep: set[str]) -> None:
     chunk, empty = full_chunk(), Chunk(unit("u"))
-    stripped = Group((Step("a"),), ALWAYS_KEPT | keep).strip(chunk)
+    stripped = Group((Step("a"),), PHOTOS, RESULT_FIELDS | keep).strip(chunk)
     for field in fields(Chunk):
-        kept = field.name in keep | ALWAYS_KEPT
+        kept = field.name in keep | RESULT_FIELDS
         assert getattr(stripped, field.name) == getattr(chunk if kept else empty, field.name)
 
 
 def test_the_last_group_sends_no_picture_back() -> None:
-    (group,) = Graph((Step("a"),)).groups((), {})
+    (group,) = photo_groups((Step("a"),))
     stripped = group.strip(full_chunk())
     assert all(not getattr(stripped, name) for name in HEAVY)
     assert stripped.artifact is not None

@@ -38,7 +38,7 @@ def _work(folder: Path) -> tuple[str, JoinWork]:
             writer.close()
         parts.append((str(path), FrameRange(number, own.start, pts, durations, 0, 0, None)))
     out = folder / "out" / "film.frames"
-    return source, JoinWork(index.facts, format_, tuple(parts), "copy", frames_folder=str(out))
+    return source, JoinWork(index.facts, format_, tuple(parts), str(out))
 
 
 def _pixels(path: Path) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_every_frame_is_a_picture_and_keeps_its_time(tmp_path: Path) -> None:
     source, work = _work(tmp_path)
     staged = tmp_path / "staged.json"
     artifact = write_frames(source, work, staged)
-    folder = Path(work.frames_folder)
+    folder = Path(work.folder)
     assert [frame_number(_pixels(path)) for path in sorted(folder.iterdir())] == list(range(5))
     assert (_pixels(folder / "frame_000003.png") == PICTURE(2)).all()
     told = json.loads(staged.read_text())
@@ -66,7 +66,7 @@ def test_every_frame_is_a_picture_and_keeps_its_time(tmp_path: Path) -> None:
 
 def test_its_own_folder_is_replaced_and_a_foreign_one_is_not(tmp_path: Path) -> None:
     source, work = _work(tmp_path)
-    folder = Path(work.frames_folder)
+    folder = Path(work.folder)
     write_frames(source, work, tmp_path / "staged.json")
     (folder / "frame_000009.png").write_bytes(b"of a longer version")
     write_frames(source, work, tmp_path / "staged.json")
@@ -84,8 +84,8 @@ def test_a_part_that_lacks_frames_is_refused(tmp_path: Path) -> None:
     longer = FrameRange(0, 0, (*segment.pts, 99), (*segment.durations, 1), 0, 0, None)
     broken = JoinWork(
         work.facts, work.format, ((path, longer), *work.parts[1:]), "copy",
-        frames_folder=work.frames_folder,
+        folder=work.folder,
     )  # fmt: skip
     with pytest.raises(MediaError, match="holds 2 frames, expected 3"):
         write_frames(source, broken, tmp_path / "staged.json")
-    assert not Path(work.frames_folder).exists()
+    assert not Path(work.folder).exists()

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore_batch.jobs.inputs import VIDEO_SUFFIXES
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import FilmIndex
+from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
 from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.film.preview import Preview, densest
-from restore_batch.stages.film.work import IndexWork
 from restore_batch.stages.media import Chunk
 from restore_batch.stages.video import index as video_index
 from restore_batch.stages.video.index import VideoIndex, index_video
@@ -42,16 +42,15 @@ def test_there_is_always_a_frame_and_never_one_beyond_the_film(place: int, secon
 
 def test_a_preview_is_cut_from_the_index_of_the_whole_film(tmp_path: Path) -> None:
     source = str(clip(tmp_path / "film.mp4", frames=100, gop=10))
-    work = IndexWork(segment_s=4.0, context_frames=3, preview_s=1.0)
-    unit = Unit("u", "index", source, "film.mp4", str(tmp_path), "", "", payload=work)
-    (indexed,) = IndexFilm(max_megapixels=10)([Chunk(unit)])
+    unit = FilmIndex(id="u", source=source, output="film.mp4")
+    (indexed,) = IndexFilm(max_megapixels=10, preview_s=1.0)([Chunk(unit)])
     assert isinstance(indexed, Chunk)
     assert indexed.index.segments == ()
-    (preview,) = Preview(None)([indexed])
+    (preview,) = Preview(1.0)([indexed])
     assert isinstance(preview, Chunk)
     (segment,) = preview.index.segments
     assert segment.own_count == 25
-    assert (segment.before, segment.after) == (3, 3)
+    assert segment.before == segment.after == min(37, CONTEXT_FRAMES)
     assert preview.index.whole is None, "the whole index need not travel any further"
 
 

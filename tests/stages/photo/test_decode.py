@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.decode import Decode
 from restore_batch.stages.photo.read import probe, read
@@ -294,7 +294,7 @@ def test_the_stage_keeps_order_and_fails_item_by_item(tmp_path: Path) -> None:
     good = file(tmp_path, "good.png", encoded(Image.fromarray(photo()), "PNG"))
     bad = file(tmp_path, "bad.png", b"nothing")
     units = [
-        Unit(str(index), "photo", source, "out.png", str(tmp_path), "b", "f")
+        Photo(id=str(index), source=source, output="out.png", staging_dir=str(tmp_path))
         for index, source in enumerate((good, bad, good))
     ]
     first, second, third = Decode(LIMIT)([Chunk(unit) for unit in units])

@@ -14,7 +14,7 @@ import tifffile
 from PIL import Image, JpegImagePlugin
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.stages.media import Artifact, Chunk, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo.encode import Encode
 from restore_batch.stages.photo.metadata import jpeg_segments
@@ -39,8 +39,8 @@ def _can_write(suffix: str) -> None:
         pytest.skip("no HEIF encoder in pillow-heif")
 
 
-def _unit(folder: Path, output: str) -> Unit:
-    return Unit("u1", "photo", "in.png", output, str(folder / "new" / "tmp"), "b", "f")
+def _unit(folder: Path, output: str) -> Photo:
+    return Photo(id="u1", source="in.png", output=output, staging_dir=str(folder / "new" / "tmp"))
 
 
 def _encode(frame: Frame, meta: PhotoMeta, folder: Path, output: str, **options: object) -> Chunk:

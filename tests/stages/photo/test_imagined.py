@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.stages.enlarge.upscale import Upscale
 from restore_batch.stages.faces.paste import Paste
 from restore_batch.stages.media import Chunk, FaceRecord, Frame, PhotoMeta
@@ -67,7 +67,7 @@ def exiftool(path: Path) -> dict[str, Any]:
 def encoded(
     path: Path, made_by: Provenance | None, meta: PhotoMeta | None = None, *faces: FaceRecord
 ) -> Chunk:
-    unit = Unit("u", "photo", "s", path.name, str(path.parent), "b", "f")
+    unit = Photo(id="u", source="s", output=path.name, staging_dir=str(path.parent))
     frame = Frame(np.full((48, 64, 3), 90, np.uint8))
     known = meta or PhotoMeta("jpeg")
     chunk = Chunk(unit, pasted=(frame,), meta=known, records=(tuple(faces),))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo
 from restore_batch.stages.media import Artifact, Chunk, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo.decode import Decode
 from restore_batch.stages.photo.encode import Encode
@@ -44,8 +44,10 @@ def _names() -> list[str]:
     return [str(entry["file"]) for entry in json.loads(index.read_text())]
 
 
-def _unit(source: Path, staging: Path, output: str = "") -> Unit:
-    return Unit("u1", "photo", str(source), output or source.name, str(staging), "b", "f")
+def _unit(source: Path, staging: Path, output: str = "") -> Photo:
+    return Photo(
+        id="u1", source=str(source), output=output or source.name, staging_dir=str(staging)
+    )
 
 
 def _read(name: str) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:

@@ -1,0 +1,61 @@
+"""The keys that version 0.1.0 gave, so that its results are taken over instead of made again.
+
+It put whole sections of the job into its keys, with the versions of the stages by name. A stage
+whose version has been raised since, or an option that was added, gives another key here too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from restore_batch.jobs.spec import Job
+from restore_batch.jobs.units import digest
+from restore_batch.pipeline.plan.stages import Keys, MadeStage, Refs
+
+_FORMER_NAMES = {"segment": "film"}
+_OF_FACES = frozenset({"align", "restore", "paste"})
+_OF_PHOTOS = frozenset({"decode", "encode"})
+_OF_FILMS = frozenset({"index", "film", "join"})
+
+
+def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str) -> Keys:
+    """``refs``: the networks chosen for the job, also those that no stage is given."""
+    weights = {role: ref.sha256 for role, ref in refs.items() if ref is not None}
+    versions = _versions(made, finds_faces="detect" in weights)
+    common = {
+        "detect": {**job.detect.model_dump(exclude={"model"}), "weights": weights.get("detect")},
+        "background": {
+            **job.background.model_dump(exclude={"model"}),
+            "weights": weights.get("background"),
+        },
+        "precision": precision,
+    }
+    face = {
+        "versions": {name: v for name, v in versions.items() if name in _OF_FACES},
+        "restore": {
+            **job.restore.model_dump(exclude={"model", "compare"}),
+            "weights": weights.get("restore"),
+        },
+        "paste": job.paste.model_dump(),
+        "parse": weights.get("parse"),
+        "identity": weights.get("identity"),
+    }
+    photo = {**common, "versions": _without(versions, _OF_FACES | _OF_FILMS),
+             "photos": job.photos.model_dump()}  # fmt: skip
+    film = {**common, "versions": _without(versions, _OF_FACES | _OF_PHOTOS),
+            "video": job.video.model_dump()}  # fmt: skip
+    return Keys(digest(photo), digest(film), digest(face))
+
+
+def _versions(made: Sequence[MadeStage], *, finds_faces: bool) -> dict[str, int]:
+    stages = [each.stage for each in made if not each.stage.is_idle]
+    versions = {_FORMER_NAMES.get(s.name, s.name): s.version for s in stages}
+    if not finds_faces:
+        for name in ("detect", "align", "restore"):
+            versions.pop(name, None)
+        versions["no-faces"] = 1
+    return versions
+
+
+def _without(versions: Mapping[str, int], names: frozenset[str]) -> dict[str, int]:
+    return {name: version for name, version in versions.items() if name not in names}
