@@ -25,9 +25,8 @@ from restore_batch.jobs.units import Kind
 from restore_batch.models.running.threads import limit_threads
 from restore_batch.stages.base import Resources, Stage, WorkerContext
 from restore_batch.stages.faces.detect import Detect
-from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES
+from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
 from restore_batch.stages.film.batch import Batch
-from restore_batch.stages.film.deflicker import deflickered
 from restore_batch.stages.film.faces import FilmFaces, find_faces
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Reading, SegmentWork
@@ -235,7 +234,7 @@ class Film(Stage):
                 yield batch.frames[0][0], batch.chunk
 
         own = range(work.segment.before, work.segment.before + work.segment.own_count)
-        for position, chunk in deflickered(chunks(), found):
+        for position, chunk in deflickered(chunks(), found.faces, found.tracks, found.cuts):
             batch = batches.popleft()
             if position in own:
                 yield replace(batch, chunk=chunk)

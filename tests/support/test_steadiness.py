@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
-from restore_batch.stages.steadiness import (
+
+from support.moving_faces import face, landmarks, shown, similarity, texture
+from support.steadiness import (
     carried_by_picture,
     crop_slide_px,
     lag_frames,
     landmark_jitter_px,
     warping_error,
 )
-
-from support.moving_faces import face, landmarks, shown, similarity, texture
 
 PAN = [similarity(2 * t, -t) for t in range(8)]
 
