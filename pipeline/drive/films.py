@@ -18,13 +18,13 @@ from restore_batch.stages.film.work import (
     PART_SUFFIX,
     PARTS,
     Audio,
-    FilmIndex,
+    IndexedFilm,
     IndexWork,
     JoinWork,
     SegmentWork,
 )
 from restore_batch.stages.video.format import VideoWish, resolve_format
-from restore_batch.stages.video.types import Segment, VideoFormat
+from restore_batch.stages.video.types import FrameRange, VideoFormat
 
 _FAULTS_TOLD = 20
 Value = TypeVar("Value")
@@ -48,7 +48,7 @@ class _Film:
     join: Unit
     source_sha256: str
     format: VideoFormat | None = None
-    index: FilmIndex | None = None
+    index: IndexedFilm | None = None
     parts: list[Unit] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class Films:
         self._of[index.id] = join.id
         return index
 
-    def indexed(self, unit: Unit, index: FilmIndex, warnings: tuple[str, ...]) -> list[Unit]:
+    def indexed(self, unit: Unit, index: IndexedFilm, warnings: tuple[str, ...]) -> list[Unit]:
         """The segments that are still to be done, or the join when none is.
 
         Raises MediaError when the film cannot be written as the job wants it.
@@ -150,7 +150,7 @@ class Films:
         """The film of ``unit`` is committed."""
         self._begun.pop(unit.id, None)
 
-    def _part(self, film: _Film, segment: Segment) -> Unit:
+    def _part(self, film: _Film, segment: FrameRange) -> Unit:
         join = film.join
         last = segment.first + segment.own_count - 1
         return replace(

@@ -76,19 +76,6 @@ def parsed_mask(inside_hw: np.ndarray) -> np.ndarray:
     return mask
 
 
-def square_mask_at_output(
-    inverse_matrix: np.ndarray, size_wh: tuple[int, int], face_px: int, scale: float
-) -> np.ndarray:
-    """facexlib's own square mask: made in output pixels rather than in the crop's.
-
-    ``inverse_matrix``: (2, 3), crop to output pixels. Returns (H, W) float32.
-    """
-    ones = np.ones((face_px, face_px), np.float32)
-    area = np.asarray(cv2.warpAffine(ones, inverse_matrix, size_wh))
-    area = np.asarray(cv2.erode(area, np.ones((int(2 * scale), int(2 * scale)), np.uint8)))
-    return soft_edge(area, int(float(area.sum(dtype=np.float64)) ** 0.5) // 20)
-
-
 def ownership(
     points_x: np.ndarray,
     points_y: np.ndarray,

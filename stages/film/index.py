@@ -9,7 +9,7 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Kind
 from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.film.source import index_film
-from restore_batch.stages.film.work import FilmIndex, IndexWork, Reading
+from restore_batch.stages.film.work import IndexedFilm, IndexWork, Reading
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.segments import cut_segments
@@ -21,7 +21,7 @@ MOST_BYTES = 512 << 20
 class IndexFilm(Stage):
     """Find the frames of a film and cut it into segments.
 
-    In: chunks whose unit carries an :class:`IndexWork`. Out: ``index``, a :class:`FilmIndex`.
+    In: chunks whose unit carries an :class:`IndexWork`. Out: ``index``, a :class:`IndexedFilm`.
     Fails for what is no film, for frames of more than ``max_megapixels``, and for high dynamic
     range unless it is to be tone-mapped.
     """
@@ -51,9 +51,9 @@ class IndexFilm(Stage):
         refuse_hdr(facts, self.reading.tonemap, chunk.unit.source)
         if work.preview_s is None:
             segments = cut_segments(index, work.segment_s, MOST_BYTES, work.context_frames)
-            found = FilmIndex(facts, segments)
+            found = IndexedFilm(facts, segments)
         else:
-            found = FilmIndex(facts, (), whole=index)
+            found = IndexedFilm(facts, (), whole=index)
         return replace(
             chunk,
             index=found,

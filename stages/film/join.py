@@ -10,7 +10,7 @@ from restore_batch.jobs.units import Kind
 from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.film.frames_out import write_frames
 from restore_batch.stages.film.work import JoinWork
-from restore_batch.stages.media import Artifact, Chunk, Failure
+from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video.join import Part, join
 
 
@@ -45,11 +45,5 @@ class JoinFilm(Stage):
             metadata=dict(work.metadata),
             excerpt=work.excerpt,
         )
-        return replace(
-            chunk,
-            artifact=Artifact(
-                str(staged), report.size_bytes, report.sha256, work.format.width,
-                work.format.height,
-            ),
-            warnings=(*chunk.warnings, *report.warnings),
-        )  # fmt: skip
+        warnings = (*chunk.warnings, *report.warnings)
+        return replace(chunk, artifact=report.artifact, warnings=warnings)

@@ -14,7 +14,7 @@ from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.faces.detect import Detect
 from restore_batch.stages.film.index import MOST_BYTES
 from restore_batch.stages.film.source import read_frame
-from restore_batch.stages.film.work import FilmIndex, IndexWork, Reading
+from restore_batch.stages.film.work import IndexedFilm, IndexWork, Reading
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.segments import cut_segments
@@ -45,13 +45,13 @@ class Preview(Stage):
 
     def _preview(self, chunk: Chunk) -> Chunk:
         work: IndexWork = chunk.unit.payload
-        film: FilmIndex = chunk.index
+        film: IndexedFilm = chunk.index
         whole = film.whole
         if whole is None or work.preview_s is None:
             raise TypeError("a preview needs the index of the whole film")
         span = self.stretch(chunk.unit.source, whole, work.preview_s)
         segments = cut_segments(whole, work.segment_s, MOST_BYTES, work.context_frames, span=span)
-        return replace(chunk, index=FilmIndex(film.facts, segments))
+        return replace(chunk, index=IndexedFilm(film.facts, segments))
 
     def stretch(self, source: str, whole: VideoIndex, preview_s: float) -> range:
         """The frames of the preview of so many seconds."""

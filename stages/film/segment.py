@@ -30,7 +30,7 @@ from restore_batch.stages.film.batch import Batch
 from restore_batch.stages.film.faces import FilmFaces, find_faces
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Reading, SegmentWork
-from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure
+from restore_batch.stages.media import Chunk, FaceRecord, Failure
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
 from restore_batch.stages.video.write import PartWriter
@@ -136,9 +136,7 @@ class Film(Stage):
             raise
         return replace(
             chunk,
-            artifact=Artifact(
-                str(path), part.size_bytes, part.sha256, work.format.width, work.format.height
-            ),
+            artifact=part,
             records=tuple(records),
             warnings=(*chunk.warnings, *warnings),
             seconds={**chunk.seconds, **seconds},

@@ -16,10 +16,11 @@ from restore_batch.stages.video.frame_folder import (
     find_sequence,
     index_frames,
 )
-from restore_batch.stages.video.index import VideoIndex, index_video, probe_video
-from restore_batch.stages.video.read import SegmentReader
+from restore_batch.stages.video.index import VideoIndex, index_video
+from restore_batch.stages.video.probe import probe_video
+from restore_batch.stages.video.read import FrameRangeReader
 from restore_batch.stages.video.segments import cut_segments
-from restore_batch.stages.video.types import Segment, VideoFacts, VideoFrame
+from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFrame
 
 _FINEST_RATE = 1001
 
@@ -39,12 +40,12 @@ def index_film(source: str, frame_rate: float) -> VideoIndex:
 
 
 def read_film(
-    source: str, facts: VideoFacts, segment: Segment, reading: Reading
+    source: str, facts: VideoFacts, segment: FrameRange, reading: Reading
 ) -> Iterable[VideoFrame]:
     """The frames of a segment, one for each of its timestamps."""
     if is_numbered(source):
         return SequenceReader(_sequence(source), facts, segment)
-    return SegmentReader(
+    return FrameRangeReader(
         source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
     )
 

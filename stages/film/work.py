@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from restore_batch.stages.video.index import VideoIndex
-from restore_batch.stages.video.types import Segment, VideoFacts, VideoFormat
+from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFormat
 
 PARTS = ".restore-batch/parts"
 """Folder of the finished parts of unfinished films, below the output folder."""
@@ -39,7 +39,7 @@ class SegmentWork:
     """Payload of a segment unit. ``plain``: only enlarge it; an earlier attempt was lost."""
 
     facts: VideoFacts
-    segment: Segment
+    segment: FrameRange
     format: VideoFormat
     plain: bool = False
 
@@ -50,7 +50,7 @@ class JoinWork:
 
     facts: VideoFacts
     format: VideoFormat
-    parts: tuple[tuple[str, Segment], ...]
+    parts: tuple[tuple[str, FrameRange], ...]
     audio: Audio
     metadata: tuple[tuple[str, str], ...] = ()
     frames_folder: str = ""
@@ -60,10 +60,10 @@ class JoinWork:
 
 
 @dataclass(frozen=True)
-class FilmIndex:
+class IndexedFilm:
     """What indexing hands back: the facts and the segments. ``whole``: the index of all frames,
     where segments are yet to be cut from it."""
 
     facts: VideoFacts
-    segments: tuple[Segment, ...]
+    segments: tuple[FrameRange, ...]
     whole: VideoIndex | None = None

@@ -23,12 +23,12 @@ from restore_batch.stages.photo import write as photo_write
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import (
     ColourTags,
-    Segment,
+    FrameRange,
     StreamFacts,
     VideoFacts,
     VideoFrame,
 )
-from restore_batch.stages.video.uniform import LOST, like_first
+from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first
 
 __all__ = ["FrameFolderWriter", "FrameSequence", "SequenceReader", "find_sequence", "index_frames"]
 
@@ -131,7 +131,7 @@ def _first_readable(sequence: FrameSequence) -> photo_read.Probe:
 
 
 class SequenceReader:
-    """The frames of a segment of a sequence: like ``SegmentReader``, from pictures.
+    """The frames of a range of a sequence: like ``FrameRangeReader``, from pictures.
 
     Frames are upright sRGB of the first one's size and depth, without alpha. A missing or
     unreadable picture is replaced by the good one before it, at the beginning by the one after;
@@ -143,19 +143,19 @@ class SequenceReader:
         self,
         sequence: FrameSequence,
         facts: VideoFacts,
-        segment: Segment,
+        frame_range: FrameRange,
         *,
         max_megapixels: float = float("inf"),
     ) -> None:
         self._sequence = sequence
         self._facts = facts
-        self._segment = segment
+        self._range = frame_range
         self._max_megapixels = max_megapixels
         self._names = dict(zip(sequence.numbers, sequence.names, strict=True))
 
     def __iter__(self) -> Iterator[VideoFrame]:
         good: Frame | None = None
-        for pts, duration in zip(self._segment.pts, self._segment.durations, strict=True):
+        for pts, duration in zip(self._range.pts, self._range.durations, strict=True):
             number = self._sequence.numbers[0] + pts
             frame, fault = self._read(number)
             good = frame or good or self._neighbour(number)
@@ -169,9 +169,9 @@ class SequenceReader:
         try:
             frame, _, _ = photo_read.read(path, self._max_megapixels)
         except MediaError:
-            return None, LOST
+            return None, LOST_FRAME
         size = self._facts.width, self._facts.height
-        rgb_hwc, fault = like_first(frame.rgb_hwc, size, self._facts.bits)
+        rgb_hwc, fault = conform_to_first(frame.rgb_hwc, size, self._facts.bits)
         return replace(frame, rgb_hwc=rgb_hwc, alpha_hw=None), fault
 
     def _neighbour(self, number: int) -> Frame:

@@ -12,9 +12,9 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import Result
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.films import FilmOptions, Films, shortened
-from restore_batch.stages.film.work import FilmIndex, IndexWork, JoinWork, SegmentWork
+from restore_batch.stages.film.work import IndexedFilm, IndexWork, JoinWork, SegmentWork
 from restore_batch.stages.video.format import VideoWish
-from restore_batch.stages.video.types import ColourTags, Segment, StreamFacts, VideoFacts
+from restore_batch.stages.video.types import ColourTags, FrameRange, StreamFacts, VideoFacts
 
 FACTS = VideoFacts(
     container="mp4", codec="h264", pix_fmt="yuv420p", width=64, height=48, rotation_deg=0,
@@ -22,10 +22,10 @@ FACTS = VideoFacts(
     time_base_s=Fraction(1, 25), frame_count=30, duration_s=1.2, mean_fps=25.0,
     streams=(StreamFacts(0, "video", "h264"),), video_stream=0,
 )  # fmt: skip
-INDEX = FilmIndex(
+INDEX = IndexedFilm(
     FACTS,
     tuple(
-        Segment(i, 10 * i, tuple(range(10 * i, 10 * i + 10)), (1,) * 10, 0, 0, None)
+        FrameRange(i, 10 * i, tuple(range(10 * i, 10 * i + 10)), (1,) * 10, 0, 0, None)
         for i in range(3)
     ),
 )

@@ -62,6 +62,19 @@ def test_shares_of_neighbours_never_exceed_one(discs: list[tuple[float, float, f
 # --- parity with facexlib ------------------------------------------------------------------------
 
 
+def _official_square_mask(
+    inverse_matrix: np.ndarray, size_wh: tuple[int, int], face_px: int, scale: float
+) -> np.ndarray:
+    """facexlib's own square mask: made in output pixels rather than in the crop's.
+
+    ``inverse_matrix``: (2, 3), crop to output pixels. Returns (H, W) float32.
+    """
+    ones = np.ones((face_px, face_px), np.float32)
+    area = np.asarray(cv2.warpAffine(ones, inverse_matrix, size_wh))
+    area = np.asarray(cv2.erode(area, np.ones((int(2 * scale), int(2 * scale)), np.uint8)))
+    return masks.soft_edge(area, int(float(area.sum(dtype=np.float64)) ** 0.5) // 20)
+
+
 def _official_paste(fixture: Case, parsed: bool) -> np.ndarray:
     """The published composition, with this package's masks: (640, 640, 3) BGR uint8."""
     image = fixture.gold["image"]
@@ -78,7 +91,7 @@ def _official_paste(fixture: Case, parsed: bool) -> np.ndarray:
             inside = masks.parsed_mask(colours[classes] / 255)
             mask = np.asarray(cv2.warpAffine(inside, back, size_wh))
         else:
-            mask = masks.square_mask_at_output(back, size_wh, 512, 2)
+            mask = _official_square_mask(back, size_wh, 512, 2)
         result = mask[..., None] * face + (1 - mask[..., None]) * result
     return result.astype(np.uint8)
 

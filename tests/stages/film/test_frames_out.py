@@ -16,7 +16,7 @@ from restore_batch.stages.film.work import JoinWork
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.format import VideoWish, resolve_format
 from restore_batch.stages.video.index import index_video
-from restore_batch.stages.video.types import Segment
+from restore_batch.stages.video.types import FrameRange
 from restore_batch.stages.video.write import PartWriter
 
 from support.clips import clip, frame_number, numbered_picture
@@ -36,7 +36,7 @@ def _work(folder: Path) -> tuple[str, JoinWork]:
             for i, time, duration in zip(own, pts, durations, strict=True):
                 writer.write(Frame(PICTURE(i)), time, duration)
             writer.close()
-        parts.append((str(path), Segment(number, own.start, pts, durations, 0, 0, None)))
+        parts.append((str(path), FrameRange(number, own.start, pts, durations, 0, 0, None)))
     out = folder / "out" / "film.frames"
     return source, JoinWork(index.facts, format_, tuple(parts), "copy", frames_folder=str(out))
 
@@ -81,7 +81,7 @@ def test_its_own_folder_is_replaced_and_a_foreign_one_is_not(tmp_path: Path) -> 
 def test_a_part_that_lacks_frames_is_refused(tmp_path: Path) -> None:
     source, work = _work(tmp_path)
     path, segment = work.parts[0]
-    longer = Segment(0, 0, (*segment.pts, 99), (*segment.durations, 1), 0, 0, None)
+    longer = FrameRange(0, 0, (*segment.pts, 99), (*segment.durations, 1), 0, 0, None)
     broken = JoinWork(
         work.facts, work.format, ((path, longer), *work.parts[1:]), "copy",
         frames_folder=work.frames_folder,

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.media import Artifact
 from restore_batch.stages.video.format import VideoWish
 from restore_batch.stages.video.join import JoinReport, Part, join
 from restore_batch.stages.video.parts import decoding_time
-from restore_batch.stages.video.types import ColourTags, Segment
+from restore_batch.stages.video.types import ColourTags, FrameRange
 
 from support.clips import clip, decoded, frame_number
 from support.ffprobe import audio_sha256, probe
@@ -96,10 +97,10 @@ def test_the_report_describes_the_file(tmp_path: Path) -> None:
     result = tmp_path / "result.mp4"
     report = film.joined(result)
     data = result.read_bytes()
-    assert (report.size_bytes, report.warnings) == (len(data), ())
+    assert (report.artifact.size_bytes, report.warnings) == (len(data), ())
     assert data.index(b"moov") < data.index(b"mdat"), "playing can begin before the end is there"
     again = film.joined(tmp_path / "again.mp4")
-    assert again.sha256 == report.sha256
+    assert again.artifact.sha256 == report.artifact.sha256
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -388,10 +389,10 @@ def test_a_folder_of_pictures_becomes_a_film_without_sound(tmp_path: Path) -> No
 
 
 def test_a_part_promises_the_own_frames_of_its_segment() -> None:
-    segment = Segment(3, 50, (1, 2, 3, 4, 5), (1, 1, 1, 1, 9), before=2, after=1, seek_pts=None)
+    segment = FrameRange(3, 50, (1, 2, 3, 4, 5), (1, 1, 1, 1, 9), before=2, after=1, seek_pts=None)
     assert Part.of(Path("a"), segment) == Part(Path("a"), (3, 4), (1, 1))
 
 
 def test_a_report_is_plain_data() -> None:
-    report = JoinReport(1, "a", 2, ("b",), Fraction(1, 3))
+    report = JoinReport(Artifact("a", 1, "b", 4, 3), 2, ("c",), Fraction(1, 3))
     assert pickle.loads(pickle.dumps(report)) == report

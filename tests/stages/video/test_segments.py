@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.stages.video.index import VideoIndex, index_video
-from restore_batch.stages.video.segment_packets import segment_packets
-from restore_batch.stages.video.segments import UntimedSegment, cut_segments, frame_bytes
-from restore_batch.stages.video.types import ColourTags, Segment, VideoFacts
+from restore_batch.stages.video.packets import range_packets
+from restore_batch.stages.video.segments import cut_segments, frame_bytes
+from restore_batch.stages.video.types import ColourTags, FrameRange, UntimedRange, VideoFacts
 
 from support import data
 from support.clips import clip
@@ -152,7 +152,7 @@ def test_lengths_that_make_no_sense_are_refused(segment_s: float, context: int) 
 # -- decoding segments of real files -----------------------------------------------------------
 
 
-def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
+def _decoded(path: Path, segment: FrameRange | None = None) -> dict[int, bytes]:
     """Content of the frames of a segment (of the film) by time, stepping over what is damaged."""
     frames: dict[int, bytes] = {}
     with av.open(str(path)) as container:
@@ -160,7 +160,7 @@ def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
         if segment is None:
             packets = (packet for packet in container.demux(stream) if packet.size)
         else:
-            packets = segment_packets(container, stream, segment)
+            packets = range_packets(container, stream, segment)
         for packet in [*packets, None]:
             try:
                 shown = stream.decode(packet)
@@ -173,11 +173,11 @@ def _decoded(path: Path, segment: Segment | None = None) -> dict[int, bytes]:
     return frames
 
 
-def _first_time(path: Path, segment: Segment) -> int | None:
+def _first_time(path: Path, segment: FrameRange) -> int | None:
     """Time of the packet at which decoding begins, None for the first of the file."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        first = next(segment_packets(container, stream, segment))
+        first = next(range_packets(container, stream, segment))
     with av.open(str(path)) as container:
         start = next(container.demux(video=0))
         return None if (first.pts, first.size) == (start.pts, start.size) else first.pts
@@ -290,7 +290,7 @@ def test_segments_of_frames_without_true_times_are_told_apart_by_counting(
     segments = cut_segments(index_video(str(path)), 0.4, ROOMY, 3)
     assert len(segments) == 5
     for segment in segments:
-        assert isinstance(segment, UntimedSegment)
+        assert isinstance(segment, UntimedRange)
         assert pickle.loads(pickle.dumps(segment)) == segment
         assert segment.start_packet == (segment.first - segment.before) // 10 * 10
         shown = _decoded(path, segment)
