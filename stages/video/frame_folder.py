@@ -22,6 +22,7 @@ from restore_batch.stages.photo import read as photo_read
 from restore_batch.stages.photo import write as photo_write
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import (
+    FRAME_FOLDER,
     ColourTags,
     FrameRange,
     StreamFacts,
@@ -98,7 +99,7 @@ def index_frames(sequence: FrameSequence, rate: Fraction) -> VideoIndex:
     grey = "gray" if bits == 8 else "gray16le"
     colour = "rgb24" if bits == 8 else "rgb48le"
     facts = VideoFacts(
-        container="frames",
+        container=FRAME_FOLDER,
         codec=seen.container,
         pix_fmt=grey if seen.channels == 1 else colour,
         width=seen.width,

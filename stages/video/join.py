@@ -32,13 +32,10 @@ from restore_batch.stages.video.streams.tags import (
     mp4_options,
     stream_tags,
 )
-from restore_batch.stages.video.types import VideoFacts, VideoFormat
+from restore_batch.stages.video.types import FRAME_FOLDER, VideoFacts, VideoFormat
 from restore_batch.stages.video.write import tag_colour
 
-__all__ = ["FRAME_FOLDER", "JoinReport", "Part", "join"]
-
-FRAME_FOLDER = "frames"
-"""``VideoFacts.container`` of a folder of pictures, which has no streams beside them."""
+__all__ = ["JoinReport", "Part", "join"]
 
 # Their clocks start anywhere; a player subtracts the start, and so does the result.
 _FREE_CLOCKS = frozenset({"mpegts", "mpeg"})

@@ -11,6 +11,9 @@ from restore_batch.stages.media import Frame
 StreamKind = Literal["video", "audio", "subtitle", "attachment", "data"]
 FieldOrder = Literal["progressive", "top-first", "bottom-first"]
 
+FRAME_FOLDER = "frames"
+"""``VideoFacts.container`` of a folder of pictures, which has no streams beside them."""
+
 
 @dataclass(frozen=True)
 class StreamFacts:
