@@ -28,11 +28,11 @@ from restore_batch.models import registry
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect
-from restore_batch.stages.faces.steady.cuts import is_cut, signature
+from restore_batch.stages.faces.steady.cuts import frame_signature, is_cut
 from restore_batch.stages.faces.steady.motion import FaceFollower
-from restore_batch.stages.faces.steady.smoothing import smooth
-from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link
-from restore_batch.stages.faces.steady.tremor import calm
+from restore_batch.stages.faces.steady.smoothing import smooth_landmarks
+from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link_faces
+from restore_batch.stages.faces.steady.tremor import damp_tremor
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
 
@@ -97,13 +97,13 @@ def detect(clip: Path, weights: Path | None, most: int) -> tuple[list[Frame], Tr
             if len(frames) == most:
                 break
             frame = Frame(decoded.to_ndarray(format="rgb24"))
-            now = signature(frame.rgb_hwc)
+            now = frame_signature(frame.rgb_hwc)
             cuts.append(last is not None and is_cut(last, now))
             faces.append(detector.find([frame])[0])
             follower.push(frame.rgb_hwc, faces[-1], cuts[-1])
             frames.append(frame)
             last = now
-    tracks = link(faces, cuts, follower.paths())
+    tracks = link_faces(faces, cuts, follower.paths())
     found, shots = sum(map(len, faces)), sum(cuts) + 1
     filled = sum(face.filled for some in tracks for face in some)
     print(f"{clip.name}: {len(frames)} frames, {shots} shots, {found} faces, {filled} filled")
@@ -159,8 +159,8 @@ def main() -> None:
         "Gaussian": lambda: gaussian(detected),
         "Savitzky-Golay": lambda: savitzky_golay(detected),
         "one-euro": lambda: one_euro(detected, fps),
-        "along motion": lambda: landmarks_of(smooth(tracks), number),
-        "and calm": lambda: landmarks_of(calm(smooth(tracks)), number),
+        "along motion": lambda: landmarks_of(smooth_landmarks(tracks), number),
+        "and damped": lambda: landmarks_of(damp_tremor(smooth_landmarks(tracks)), number),
     }
     columns = ("jitter", "beside picture", "crop slide", "crop change", "lag")
     print(f"longest track: frames {start} to {stop - 1}\n")

@@ -20,7 +20,7 @@ from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.film.source import probe_film
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import output_suffix, resolve_format
-from restore_batch.stages.video.streams.choice import will_drop
+from restore_batch.stages.video.streams.choice import stream_warnings
 from restore_batch.stages.video.types import VideoFacts
 
 _FACTS = TypeAdapter(VideoFacts)
@@ -76,7 +76,7 @@ def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ..
         *facts.warnings,
         *colour_warnings(facts),
         *notes,
-        *will_drop(facts, chosen.container, job.video.audio),
+        *stream_warnings(facts, chosen.container, job.video.audio),
     )
 
 

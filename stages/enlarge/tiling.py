@@ -32,7 +32,7 @@ they start (Real-ESRGAN x2 and x1) would otherwise fold other pixels together in
 
 
 @dataclass(frozen=True)
-class Tile:
+class AxisTile:
     """A tile along one axis, in input pixels: what the network reads, what it contributes."""
 
     read_start: int
@@ -89,7 +89,7 @@ class TiledAxis:
         return (*range(0, self.length, step), self.length)
 
     @cached_property
-    def tiles(self) -> tuple[Tile, ...]:
+    def tiles(self) -> tuple[AxisTile, ...]:
         """The tiles in order; together they contribute to every pixel."""
         half = self.overlap_px // 2
         found = []
@@ -99,7 +99,7 @@ class TiledAxis:
             stop = self.length if index == last else min(self.length, right + half)
             # A multiple of ALIGN_PX, since bounds, half the overlap and the halo are.
             read_start = max(0, start - self.halo_px)
-            found.append(Tile(read_start, min(self.length, stop + self.halo_px), start, stop))
+            found.append(AxisTile(read_start, min(self.length, stop + self.halo_px), start, stop))
         return tuple(found)
 
     def weights(self, index: int, scale: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from restore_batch.models.base import Detector, Face, ModelRef
 from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
-from restore_batch.stages.faces.pyramid import Tile, plan_tiles, render
+from restore_batch.stages.faces.pyramid import PyramidTile, plan_pyramid, render_tiles
 from restore_batch.stages.geometry import (
     DegenerateFaceError,
     estimate_similarity,
@@ -131,12 +131,12 @@ class Detect(Stage):
                 seen[i] += [_from_tile(face, tile, frames[i]) for face in faces]
         return [_merge(candidates) for candidates in seen]
 
-    def _views(self, frame: Frame, smallest_px: float) -> Iterator[tuple[Tile, np.ndarray]]:
+    def _views(self, frame: Frame, smallest_px: float) -> Iterator[tuple[PyramidTile, np.ndarray]]:
         # A strip thinner than half of the smallest face cannot show one.
         if min(frame.width, frame.height) < self.min_face_px / 2:
             return
-        tiles = plan_tiles(frame.width, frame.height, smallest_px, self.min_face_px)
-        yield from zip(tiles, render(frame.rgb_hwc, tiles), strict=True)
+        tiles = plan_pyramid(frame.width, frame.height, smallest_px, self.min_face_px)
+        yield from zip(tiles, render_tiles(frame.rgb_hwc, tiles), strict=True)
 
     def _choose(self, frame: Frame, faces: list[Face]) -> tuple[Face, ...]:
         chosen = [f for f in faces if f.side_px >= self.min_face_px and is_plausible(f)]
@@ -178,7 +178,7 @@ class _Candidate:
     cut: bool
 
 
-def _from_tile(face: Face, tile: Tile, frame: Frame) -> _Candidate:
+def _from_tile(face: Face, tile: PyramidTile, frame: Frame) -> _Candidate:
     corners = np.array(face.box_xyxy).reshape(2, 2)
     box = tile.to_source(corners, frame.width, frame.height).ravel().tolist()
     landmarks = tile.to_source(face.landmarks_xy, frame.width, frame.height)

@@ -14,7 +14,7 @@ from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
 from restore_batch.stages.base import Pool, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.upscale import output_size
-from restore_batch.stages.faces import blend, masks
+from restore_batch.stages.faces import masks
 from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
 from restore_batch.stages.faces.restore import is_left_alone, native_px
 from restore_batch.stages.geometry import scale_of, template, transform
@@ -54,7 +54,7 @@ class Paste(Stage):
     restored face the low-frequency colours of the source. ``strength`` in [0, 1] blends between
     the enlarged frame's own face and the restored one. With an ``identity`` model the cosine
     similarity of restored and source face is recorded; below ``min_identity`` the strength is
-    lowered in proportion (:func:`restore_batch.stages.faces.blend.lowered_blend`).
+    lowered in proportion (:func:`restore_batch.stages.faces.masks.lowered_blend`).
 
     Faces that overlap share pixels by nearness (``masks.ownership``);
     faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
@@ -175,7 +175,7 @@ class Paste(Stage):
     def _rated(
         self, face: _RestoredFace, identity: float | None, parsed: np.ndarray | None
     ) -> _RestoredFace:
-        strength = blend.lowered_blend(self.strength, identity, self.min_identity)
+        strength = masks.lowered_blend(self.strength, identity, self.min_identity)
         notes = []
         if strength < self.strength:
             notes.append(f"likeness {identity:.2f} is below {self.min_identity}: strength lowered")
@@ -233,16 +233,16 @@ class Paste(Stage):
     def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
         """The restored face as (S, S, 1 or 3) float32 in [0, 255], in the source's colours."""
         channels = 1 if source.grey else 3
-        restored = blend.luma(face.restored)[..., None] if source.grey else face.restored
+        restored = masks.luma(face.restored)[..., None] if source.grey else face.restored
         pixels = restored.astype(np.float32)
         if source.rgb_hwc.dtype == np.uint16:
-            pixels = blend.deband(pixels)
+            pixels = masks.deband(pixels)
         if self.match_colour:
             crop = face.crop[..., :channels].astype(np.float32)
             known = inside_source(
                 face.alignment.matrix, face.alignment.face_px, (source.width, source.height)
             )
-            pixels = blend.match_colour(pixels, crop, known)
+            pixels = masks.match_colour(pixels, crop, known)
         return pixels
 
 

@@ -23,7 +23,7 @@ _LEVEL_RATIO = 4.0
 
 
 @dataclass(frozen=True)
-class Tile:
+class PyramidTile:
     """A rectangle of one level, in pixels of that level."""
 
     level_width: int
@@ -51,9 +51,9 @@ class Tile:
         )
 
 
-def plan_tiles(
+def plan_pyramid(
     width: int, height: int, smallest_px: float, min_face_px: float, tile_px: int = TILE_PX
-) -> list[Tile]:
+) -> list[PyramidTile]:
     """All tiles of all levels, finest first.
 
     ``smallest_px``: the detector's smallest face; ``min_face_px``: the smallest wanted one, in
@@ -69,7 +69,7 @@ def plan_tiles(
     for scale in (finest / ratio**i for i in range(count)):
         w, h = max(round(width * scale), 1), max(round(height * scale), 1)
         tiles += [
-            Tile(w, h, left, top, tile_w, tile_h)
+            PyramidTile(w, h, left, top, tile_w, tile_h)
             for top, tile_h in _cut(h, tile_px, overlap_px)
             for left, tile_w in _cut(w, tile_px, overlap_px)
         ]
@@ -85,7 +85,7 @@ def _cut(length: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
     return [(round(i * (length - size) / (count - 1)), size) for i in range(count)]
 
 
-def render(rgb_hwc: np.ndarray, tiles: list[Tile]) -> Iterator[np.ndarray]:
+def render_tiles(rgb_hwc: np.ndarray, tiles: list[PyramidTile]) -> Iterator[np.ndarray]:
     """The uint8 pixels of each tile, one level in memory at a time."""
     level: np.ndarray | None = None
     size = (0, 0)

@@ -11,7 +11,7 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef, Restorer
 from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
-from restore_batch.stages.faces.blend import luma
+from restore_batch.stages.faces.masks import luma
 from restore_batch.stages.geometry import scale_of
 from restore_batch.stages.media import Alignment, Chunk, Failure
 

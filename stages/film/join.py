@@ -13,7 +13,7 @@ from restore_batch.stages.base import Pool, Role, Stage
 from restore_batch.stages.film.frames_out import write_frames
 from restore_batch.stages.film.index import Output
 from restore_batch.stages.film.work import JoinWork
-from restore_batch.stages.media import Artifact, Chunk, Failure
+from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.provenance import film_comment, provenance_of
 from restore_batch.stages.video.join import Part, join
 from restore_batch.stages.video.streams.choice import AudioWish
@@ -76,11 +76,5 @@ class JoinFilm(Stage):
             metadata={"comment": self.comment} if self.comment else {},
             excerpt=self.is_excerpt,
         )
-        return replace(
-            chunk,
-            artifact=Artifact(
-                str(staged), report.size_bytes, report.sha256, work.format.width,
-                work.format.height,
-            ),
-            warnings=(*chunk.warnings, *report.warnings),
-        )  # fmt: skip
+        warnings = (*chunk.warnings, *report.warnings)
+        return replace(chunk, artifact=report.artifact, warnings=warnings)

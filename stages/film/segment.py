@@ -26,14 +26,13 @@ from restore_batch.models.base import ModelRef
 from restore_batch.models.running.threads import limit_threads
 from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.chain import run_stages
-from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES
+from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
 from restore_batch.stages.film.batch import Batch
 from restore_batch.stages.film.chain import FrameChain
-from restore_batch.stages.film.deflicker import deflickered
 from restore_batch.stages.film.faces import FilmFaces, find_faces
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
-from restore_batch.stages.media import Artifact, Chunk, FaceRecord, Failure
+from restore_batch.stages.media import Chunk, FaceRecord, Failure
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
 from restore_batch.stages.video.write import PartWriter
@@ -152,9 +151,7 @@ class RestoreSegment(Stage):
             raise
         return replace(
             chunk,
-            artifact=Artifact(
-                str(path), part.size_bytes, part.sha256, work.format.width, work.format.height
-            ),
+            artifact=part,
             records=tuple(records),
             warnings=(*chunk.warnings, *warnings),
             seconds={**chunk.seconds, **seconds},
@@ -227,7 +224,7 @@ class RestoreSegment(Stage):
                 yield batch.frames[0][0], batch.chunk
 
         own = range(work.frames.before, work.frames.before + work.frames.own_count)
-        for position, chunk in deflickered(chunks(), found):
+        for position, chunk in deflickered(chunks(), found.faces, found.tracks, found.cuts):
             batch = batches.popleft()
             if position in own:
                 yield replace(batch, chunk=chunk)

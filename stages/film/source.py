@@ -16,8 +16,9 @@ from restore_batch.stages.video.frame_folder import (
     find_sequence,
     index_frames,
 )
-from restore_batch.stages.video.index import VideoIndex, index_video, probe_video
-from restore_batch.stages.video.read import SegmentReader
+from restore_batch.stages.video.index import VideoIndex, index_video
+from restore_batch.stages.video.probe import probe_video
+from restore_batch.stages.video.read import FrameRangeReader
 from restore_batch.stages.video.segments import cut_segments
 from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFrame
 
@@ -44,7 +45,7 @@ def read_film(
     """The frames of a segment, one for each of its timestamps."""
     if is_numbered(source):
         return SequenceReader(_sequence(source), facts, segment)
-    return SegmentReader(
+    return FrameRangeReader(
         source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
     )
 

@@ -18,7 +18,7 @@ import av.filter
 
 from restore_batch.stages.video.types import FieldOrder, VideoFacts
 
-__all__ = ["Decoded", "Fields", "deinterlaced", "fields_to_weave"]
+__all__ = ["DecodedPicture", "Fields", "deinterlaced", "fields_to_weave"]
 
 Fields = Literal["marked", "top-first", "bottom-first", "unknown"]
 """Which pictures are interlaced: those that are marked so, each with its own order of fields; or
@@ -31,7 +31,7 @@ _FEWEST_COLUMNS, _FEWEST_LINES = 3, 4
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedPicture:
     """A picture as the decoder gave it. ``pts``: None where it has no time. ``damage``: what is
     wrong with it, '' for nothing."""
 
@@ -54,7 +54,7 @@ def fields_to_weave(facts: VideoFacts, wish: Literal["auto", "always", "never"])
     return "unknown" if order == "progressive" else order
 
 
-def deinterlaced(pictures: Iterable[Decoded], fields: Fields) -> Iterator[Decoded]:
+def deinterlaced(pictures: Iterable[DecodedPicture], fields: Fields) -> Iterator[DecodedPicture]:
     """The same pictures, in order, without interlacing; one is held back until the next comes."""
     weaver: _Weaver | None = None
     for decoded in pictures:
@@ -73,7 +73,7 @@ class _Weaver:
 
     def __init__(self, like: av.VideoFrame, fields: Fields) -> None:
         self._key = _key(like)
-        self._waiting: deque[Decoded] = deque()
+        self._waiting: deque[DecodedPicture] = deque()
         self._graph: av.filter.Graph | None = None
         if like.width < _FEWEST_COLUMNS or like.height < _FEWEST_LINES:
             return  # too small for the filter
@@ -89,7 +89,7 @@ class _Weaver:
     def takes(self, picture: av.VideoFrame) -> bool:
         return self._key == _key(picture)
 
-    def __call__(self, decoded: Decoded) -> Iterator[Decoded]:
+    def __call__(self, decoded: DecodedPicture) -> Iterator[DecodedPicture]:
         if self._graph is None:
             yield decoded
             return
@@ -97,12 +97,12 @@ class _Weaver:
         self._graph.vpush(decoded.picture)
         yield from self._woven(self._graph)
 
-    def finish(self) -> Iterator[Decoded]:
+    def finish(self) -> Iterator[DecodedPicture]:
         if self._graph is not None:
             self._graph.vpush(None)
             yield from self._woven(self._graph)
 
-    def _woven(self, graph: av.filter.Graph) -> Iterator[Decoded]:
+    def _woven(self, graph: av.filter.Graph) -> Iterator[DecodedPicture]:
         while self._waiting:
             try:
                 picture = graph.vpull()

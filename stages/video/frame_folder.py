@@ -22,13 +22,14 @@ from restore_batch.stages.photo import read as photo_read
 from restore_batch.stages.photo import write as photo_write
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import (
+    FRAME_FOLDER,
     ColourTags,
     FrameRange,
     StreamFacts,
     VideoFacts,
     VideoFrame,
 )
-from restore_batch.stages.video.uniform import LOST, like_first
+from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first
 
 __all__ = ["FrameFolderWriter", "FrameSequence", "SequenceReader", "find_sequence", "index_frames"]
 
@@ -98,7 +99,7 @@ def index_frames(sequence: FrameSequence, rate: Fraction) -> VideoIndex:
     grey = "gray" if bits == 8 else "gray16le"
     colour = "rgb24" if bits == 8 else "rgb48le"
     facts = VideoFacts(
-        container="frames",
+        container=FRAME_FOLDER,
         codec=seen.container,
         pix_fmt=grey if seen.channels == 1 else colour,
         width=seen.width,
@@ -131,7 +132,7 @@ def _first_readable(sequence: FrameSequence) -> photo_read.Probe:
 
 
 class SequenceReader:
-    """The frames of a segment of a sequence: like ``SegmentReader``, from pictures.
+    """The frames of a range of a sequence: like ``FrameRangeReader``, from pictures.
 
     Frames are upright sRGB of the first one's size and depth, without alpha. A missing or
     unreadable picture is replaced by the good one before it, at the beginning by the one after;
@@ -143,19 +144,19 @@ class SequenceReader:
         self,
         sequence: FrameSequence,
         facts: VideoFacts,
-        segment: FrameRange,
+        frame_range: FrameRange,
         *,
         max_megapixels: float = float("inf"),
     ) -> None:
         self._sequence = sequence
         self._facts = facts
-        self._segment = segment
+        self._range = frame_range
         self._max_megapixels = max_megapixels
         self._names = dict(zip(sequence.numbers, sequence.names, strict=True))
 
     def __iter__(self) -> Iterator[VideoFrame]:
         good: Frame | None = None
-        for pts, duration in zip(self._segment.pts, self._segment.durations, strict=True):
+        for pts, duration in zip(self._range.pts, self._range.durations, strict=True):
             number = self._sequence.numbers[0] + pts
             frame, fault = self._read(number)
             good = frame or good or self._neighbour(number)
@@ -169,9 +170,9 @@ class SequenceReader:
         try:
             frame, _, _ = photo_read.read(path, self._max_megapixels)
         except MediaError:
-            return None, LOST
+            return None, LOST_FRAME
         size = self._facts.width, self._facts.height
-        rgb_hwc, fault = like_first(frame.rgb_hwc, size, self._facts.bits)
+        rgb_hwc, fault = conform_to_first(frame.rgb_hwc, size, self._facts.bits)
         return replace(frame, rgb_hwc=rgb_hwc, alpha_hw=None), fault
 
     def _neighbour(self, number: int) -> Frame:

@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.video.packet_table import NO_TIME, PacketTable, read_packets
+from restore_batch.stages.video.packets import (
+    NO_TIME,
+    PacketTable,
+    presentation_order,
+    read_packets,
+)
 from restore_batch.stages.video.probe import (
-    VIDEO_SUFFIXES,
     examine,
-    is_video,
     open_video,
-    probe_video,
     video_stream,
 )
-from restore_batch.stages.video.shown_packets import shown_packets
 from restore_batch.stages.video.types import VideoFacts
-
-__all__ = ["VIDEO_SUFFIXES", "VideoIndex", "index_video", "is_video", "probe_video"]
 
 # Times that only ever rise in decoding order are true if no pictures swap places, and made up if
 # some do. Which it is shows within so many packets.
@@ -80,7 +79,7 @@ def index_video(source: str) -> VideoIndex:
     shown, doubt = _trusted(table, reorders, source, facts.container)
     lost = 0
     if doubt:
-        order = shown_packets(source)
+        order = _decoded_order(source)
         order = order[shown[order]]
         warnings.append(f"{doubt}: it was decoded once to count its frames")
     else:
@@ -143,16 +142,22 @@ def _trusted(
         # Matroska cannot say times before zero: leading pictures of a cut film have none.
         if untimed[-1] < _PROBED_PACKETS // 2:
             shown = shown.copy()
-            shown[np.setdiff1d(untimed, shown_packets(source, _PROBED_PACKETS))] = False
+            shown[np.setdiff1d(untimed, _decoded_order(source, _PROBED_PACKETS))] = False
         if np.any(pts[shown] == NO_TIME):
             return shown, "its packets have no presentation times"
     steps = np.diff(pts[shown])
     if np.any(np.diff(np.sort(pts[shown])) == 0):
         return shown, "several of its pictures have the same presentation time"
     if reorders and np.all(steps > 0) and len(steps):
-        swapped = container == "avi" or np.any(np.diff(shown_packets(source, _PROBED_PACKETS)) < 0)
+        swapped = container == "avi" or np.any(np.diff(_decoded_order(source, _PROBED_PACKETS)) < 0)
         return shown, "its presentation times are in decoding order" if swapped else ""
     return shown, ""
+
+
+def _decoded_order(source: str, limit: int | None = None) -> np.ndarray:
+    """:func:`presentation_order` of a file, (N,) int64."""
+    with open_video(source) as container:
+        return presentation_order(container, video_stream(container, source), limit)
 
 
 def _in_order(

@@ -17,27 +17,25 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.media import Artifact
 from restore_batch.stages.settle import settle
-from restore_batch.stages.video.headers.matroska_display import ROOM, set_display
+from restore_batch.stages.video.headers.matroska import DISPLAY_ROOM, set_display
 from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
-from restore_batch.stages.video.parts import Film, Part, read_film
+from restore_batch.stages.video.parts import FilmParts, Part, check_parts
 from restore_batch.stages.video.probe import open_video
 from restore_batch.stages.video.streams.carried import CarriedStreams, first_packets
 from restore_batch.stages.video.streams.carriers import Carrier
-from restore_batch.stages.video.streams.choice import FORMATS, AudioWish, will_drop
+from restore_batch.stages.video.streams.choice import FORMATS, AudioWish
 from restore_batch.stages.video.streams.tags import (
     copy_chapters,
     film_tags,
     mp4_options,
     stream_tags,
 )
-from restore_batch.stages.video.types import VideoFacts, VideoFormat
+from restore_batch.stages.video.types import FRAME_FOLDER, VideoFacts, VideoFormat
 from restore_batch.stages.video.write import tag_colour
 
-__all__ = ["FRAME_FOLDER", "JoinReport", "Part", "join", "will_drop"]
-
-FRAME_FOLDER = "frames"
-"""``VideoFacts.container`` of a folder of pictures, which has no streams beside them."""
+__all__ = ["JoinReport", "Part", "join"]
 
 # Their clocks start anywhere; a player subtracts the start, and so does the result.
 _FREE_CLOCKS = frozenset({"mpegts", "mpeg"})
@@ -47,10 +45,10 @@ _FINEST_CLOCK_HZ = 1_000_000
 
 @dataclass(frozen=True)
 class JoinReport:
-    """A finished film, fsynced. ``origin_s``: the moment of the source that is its zero."""
+    """A finished film. ``frames``: how many. ``warnings``: a line about each stream that is not
+    kept as it is. ``origin_s``: the moment of the source that is its zero."""
 
-    size_bytes: int
-    sha256: str
+    artifact: Artifact
     frames: int
     warnings: tuple[str, ...]
     origin_s: Fraction = Fraction(0)
@@ -76,7 +74,7 @@ def join(
     MediaError for parts that do not hold what they promise, or a file that cannot be written;
     nothing is then left at ``staged``.
     """
-    film = read_film(parts, facts.time_base_s, format)
+    film = check_parts(parts, facts.time_base_s, format)
     try:
         warnings, origin_s = _write(
             source, film, facts, format, staged, audio, metadata or {}, excerpt=excerpt
@@ -89,12 +87,13 @@ def join(
     except BaseException:
         staged.unlink(missing_ok=True)
         raise
-    return JoinReport(size_bytes, sha256, len(film.pts), warnings, origin_s)
+    artifact = Artifact(str(staged), size_bytes, sha256, format.width, format.height)
+    return JoinReport(artifact, len(film.pts), warnings, origin_s)
 
 
 def _write(
     source: str,
-    film: Film,
+    film: FilmParts,
     facts: VideoFacts,
     format: VideoFormat,
     staged: Path,
@@ -152,7 +151,7 @@ def _write(
 def _add_picture(
     output: OutputContainer,
     part: av.VideoStream,
-    film: Film,
+    film: FilmParts,
     format: VideoFormat,
     facts: VideoFacts,
     old: InputContainer | None,
@@ -174,11 +173,11 @@ def _add_picture(
         stream.disposition = before.disposition
     if format.container == "mkv":
         title = next((k for k in stream.metadata if k.lower() == "title"), "title")
-        stream.metadata[title] = stream.metadata.get(title, "") + ROOM
+        stream.metadata[title] = stream.metadata.get(title, "") + DISPLAY_ROOM
     return stream
 
 
-def _origin_s(film: Film, facts: VideoFacts, old: InputContainer | None) -> Fraction:
+def _origin_s(film: FilmParts, facts: VideoFacts, old: InputContainer | None) -> Fraction:
     """The moment of the source that becomes zero, a multiple of the picture's time base.
 
     Zero itself, so that nothing moves, unless the source's clock means nothing or its picture
@@ -196,7 +195,7 @@ def _origin_s(film: Film, facts: VideoFacts, old: InputContainer | None) -> Frac
 
 
 def _options(
-    film: Film, container: str, tags: Mapping[str, str], old: InputContainer | None
+    film: FilmParts, container: str, tags: Mapping[str, str], old: InputContainer | None
 ) -> dict[str, str]:
     """Options of the muxer. No versions, dates or random numbers of this moment in any file."""
     if container not in _ISO:
@@ -213,11 +212,11 @@ def _options(
     }
 
 
-def _begin_s(film: Film) -> Fraction:
+def _begin_s(film: FilmParts) -> Fraction:
     return film.pts[0] * film.time_base_s
 
 
-def _end_s(film: Film) -> Fraction:
+def _end_s(film: FilmParts) -> Fraction:
     last = film.parts[-1].part.durations[-1] * film.ticks
     return (film.pts[-1] + last) * film.time_base_s
 
@@ -246,7 +245,7 @@ def _beside(
             f"{error.strerror or error}"
         )
     for carrier in carriers.values():
-        yield from carrier.rest()
+        yield from carrier.flush()
 
 
 def _interleaved(picture: Iterable[av.Packet], beside: Iterable[av.Packet]) -> Iterator[av.Packet]:

@@ -23,7 +23,7 @@ from restore_batch.stages.video.headers.parameter_sets import (
 )
 from restore_batch.stages.video.types import FrameRange, VideoFormat
 
-__all__ = ["CheckedPart", "Film", "Part", "decoding_time", "read_film"]
+__all__ = ["CheckedPart", "FilmParts", "Part", "check_parts", "decoding_time"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Part:
     durations: tuple[int, ...]
 
     @classmethod
-    def of(cls, path: Path, segment: FrameRange) -> Self:
-        """The part that holds the own frames of ``segment``."""
-        own = slice(segment.before, segment.before + segment.own_count)
-        return cls(path, segment.pts[own], segment.durations[own])
+    def of(cls, path: Path, frames: FrameRange) -> Self:
+        """The part that holds the own frames of ``frames``."""
+        own = slice(frames.before, frames.before + frames.own_count)
+        return cls(path, frames.pts[own], frames.durations[own])
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CheckedPart:
 
 
 @dataclass(frozen=True)
-class Film:
+class FilmParts:
     """Parts that fit each other.
 
     ``time_base_s``: unit of ``pts``, one over a whole number. ``pts``: of every frame, in order
@@ -111,7 +111,7 @@ def decoding_time(pts: Sequence[int], number: int) -> int:
     return pts[0] + number * step
 
 
-def read_film(parts: Sequence[Part], time_base_s: Fraction, format: VideoFormat) -> Film:
+def check_parts(parts: Sequence[Part], time_base_s: Fraction, format: VideoFormat) -> FilmParts:
     """Check every part, reading packets only. Raises MediaError, a line that names the part."""
     if not parts:
         raise MediaError("a film without parts cannot be joined")
@@ -126,7 +126,7 @@ def read_film(parts: Sequence[Part], time_base_s: Fraction, format: VideoFormat)
             f"{format.encoder} and cannot be joined: restore the film anew"
         )
     ticks = time_base_s.numerator
-    return Film(
+    return FilmParts(
         codec=format.codec,
         parts=checked,
         time_base_s=Fraction(1, time_base_s.denominator),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import cast
 
 import av
@@ -20,23 +20,12 @@ from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.types import StreamFacts, StreamKind, VideoFacts
 
 __all__ = [
-    "VIDEO_SUFFIXES",
     "Examined",
     "examine",
-    "header_duration_s",
-    "is_video",
     "open_video",
     "probe_video",
     "video_stream",
 ]
-
-VIDEO_SUFFIXES = frozenset(
-    {".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gxf"}
-    | {".264", ".265", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v"}
-    | {".m4v", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv"}
-    | {".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".trp"}
-    | {".ts", ".vob", ".webm", ".wmv", ".wtv", ".xvid", ".y4m"}
-)
 
 # FFmpeg also "plays" text, subtitles, playlists that name other files, and single pictures.
 _FORMATS = (
@@ -46,11 +35,6 @@ _FORMATS = (
 )
 _KINDS = frozenset({"video", "audio", "subtitle", "attachment", "data"})
 _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
-
-
-def is_video(source: str) -> bool:
-    """Whether the name of ``source`` (path or URL) ends like that of a video."""
-    return PurePath(source).suffix.lower() in VIDEO_SUFFIXES
 
 
 @contextmanager
@@ -166,7 +150,7 @@ def examine(source: str) -> Examined:
     with open_video(source) as container:
         stream = video_stream(container, source)
         warnings = _oddities(container, stream)
-        duration_s = header_duration_s(container, stream)
+        duration_s = _header_duration_s(container, stream)
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         # Of the demuxers that fill this in, only this one counts pictures and not clock ticks.
         frames = stream.frames if _is_mov(container) else 0
@@ -194,7 +178,7 @@ def examine(source: str) -> Examined:
     return Examined(facts, bool(frames), picture.pts)
 
 
-def header_duration_s(container: InputContainer, stream: av.VideoStream) -> float:
+def _header_duration_s(container: InputContainer, stream: av.VideoStream) -> float:
     """How long the film is by its header (or FFmpeg's estimate); 0 if nothing is known."""
     if stream.duration is not None and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import av
 
-from restore_batch.stages.video.headers.h264 import H264Headers, Picture, nal_units
+from restore_batch.stages.video.headers.h264 import H264Headers, H264Picture, nal_units
 
 # Enough for parameter sets, captions and the first slice header of a packet that is no keyframe.
 _HEADER_BYTES = 4096
@@ -24,7 +24,7 @@ _IRAP = range(16, 24)  # nal_unit_type of ITU-T H.265, table 7-1
 
 
 @dataclass(frozen=True)
-class Role:
+class PacketRole:
     """``shown``: the packet gives a frame. ``starts``: decoding can begin at this packet, and
     every frame shown from its own on comes out right. ``second_field``: it completes the frame
     of the packet before it."""
@@ -34,7 +34,7 @@ class Role:
     second_field: bool = False
 
 
-class Roles:
+class PacketRoles:
     """Tells the role of every packet of one stream, given in decoding order."""
 
     def __init__(self, stream: av.VideoStream) -> None:
@@ -42,24 +42,24 @@ class Roles:
         extradata = stream.codec_context.extradata
         self._h264 = H264Headers(extradata) if self._codec == "h264" else None
         self._length_size = _hevc_length_size(extradata) if self._codec == "hevc" else 0
-        self._open_field: Picture | None = None
+        self._open_field: H264Picture | None = None
         self._avi = stream.container.format.name == "avi"
         self._intra_only = stream.codec_context.codec.intra_only
 
     @property
-    def believes(self) -> bool:
+    def trusts_keyframe_flags(self) -> bool:
         """Whether a container that calls every packet a keyframe is to be believed."""
         checked = ("h264", "hevc", "vp8", "vp9", "mpeg1video", "mpeg2video", *_TYPE_BITS)
         known = self._codec in checked or self._codec in _CHECKED_IN_AVI
         return self._intra_only or known or not self._avi
 
-    def __call__(self, packet: av.Packet) -> Role:
+    def __call__(self, packet: av.Packet) -> PacketRole:
         if self._h264 is not None:
             return self._h264_role(self._h264, packet)
         shown = True
         if self._codec in ("vp8", "vp9"):
-            shown = _vp8_shown(packet) if self._codec == "vp8" else _vp9_shown(packet)
-        return Role(shown, shown and packet.is_keyframe and self._starts(packet))
+            shown = _vp8_shows(packet) if self._codec == "vp8" else _vp9_shows(packet)
+        return PacketRole(shown, shown and packet.is_keyframe and self._starts(packet))
 
     def _starts(self, packet: av.Packet) -> bool:
         """Whether a packet that the container calls a keyframe is one, by its header."""
@@ -71,7 +71,7 @@ class Roles:
             return _first_byte(packet) >> (8 - _TYPE_BITS[self._codec]) == 0
         return True
 
-    def _h264_role(self, headers: H264Headers, packet: av.Packet) -> Role:
+    def _h264_role(self, headers: H264Headers, packet: av.Packet) -> PacketRole:
         if packet.is_keyframe:
             picture = headers.read(bytes(packet))
         elif headers.frames_only:
@@ -80,14 +80,14 @@ class Roles:
             picture = headers.read(bytes(memoryview(packet)[:_HEADER_BYTES]))
         first, self._open_field = self._open_field, None
         if picture is None or picture.field is None:
-            return Role(True, packet.is_keyframe and picture is not None and picture.starts)
+            return PacketRole(True, packet.is_keyframe and picture is not None and picture.starts)
         if first is not None and _pair(first, picture):
-            return Role(shown=False, starts=False, second_field=True)
+            return PacketRole(shown=False, starts=False, second_field=True)
         self._open_field = picture
-        return Role(True, packet.is_keyframe and picture.starts)
+        return PacketRole(True, packet.is_keyframe and picture.starts)
 
 
-def _pair(first: Picture, second: Picture) -> bool:
+def _pair(first: H264Picture, second: H264Picture) -> bool:
     """Whether the second field completes the frame of the first (7.4.1.2.4)."""
     return first.field != second.field and first.frame_number == second.frame_number
 
@@ -96,12 +96,12 @@ def _first_byte(packet: av.Packet) -> int:
     return memoryview(packet)[0]
 
 
-def _vp8_shown(packet: av.Packet) -> bool:
+def _vp8_shows(packet: av.Packet) -> bool:
     """``show_frame`` of the frame tag (RFC 6386, 9.1)."""
     return bool(_first_byte(packet) >> 4 & 1)
 
 
-def _vp9_shown(packet: av.Packet) -> bool:
+def _vp9_shows(packet: av.Packet) -> bool:
     """Whether one of the frames of a packet is shown (VP9 bitstream specification, 6.2, annex B).
 
     A superframe always ends with a frame that is shown.

@@ -1,7 +1,7 @@
-"""Reading the frames of one segment of a film, upright and in order, whatever state it is in.
+"""Reading the frames of a range of a film, upright and in order, whatever state it is in.
 
 Every frame that was promised comes out, with its own time. What a frame looks like depends on
-the film alone, not on the segment it is read in: decoding begins at a keyframe from which it
+the film alone, not on the range it is read in: decoding begins at a keyframe from which it
 comes out right, and where a neighbour is needed (for deinterlacing, or to stand in for a frame
 that is lost) decoding begins earlier rather than do without.
 """
@@ -23,16 +23,14 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.colour.convert import FrameConverter, refuse_hdr
 from restore_batch.stages.video.colour.tone_map import tone_map
-from restore_batch.stages.video.deinterlace import Decoded, deinterlaced, fields_to_weave
-from restore_batch.stages.video.packets import packets_of
+from restore_batch.stages.video.deinterlace import DecodedPicture, deinterlaced, fields_to_weave
+from restore_batch.stages.video.packets import packets_of, range_packets
 from restore_batch.stages.video.probe import open_video
-from restore_batch.stages.video.random_access import Roles
-from restore_batch.stages.video.segment_packets import segment_packets
-from restore_batch.stages.video.segments import UntimedSegment
-from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFrame
-from restore_batch.stages.video.uniform import LOST, like_first
+from restore_batch.stages.video.random_access import PacketRoles
+from restore_batch.stages.video.types import FrameRange, UntimedRange, VideoFacts, VideoFrame
+from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first
 
-__all__ = ["SegmentReader"]
+__all__ = ["FrameRangeReader"]
 
 _CLOCKWISE = {
     90: cv2.ROTATE_90_CLOCKWISE,
@@ -42,12 +40,12 @@ _CLOCKWISE = {
 # With more than one, what a decoder makes up for damaged pictures is different every time.
 _THREADS = 1
 _FIRST_STEP_BACK_S = 2
-# Places of pictures that are no frames of the segment: one shown earlier, one of the decoder's own.
+# Places of pictures that are no frames of the range: one shown earlier, one of the decoder's own.
 _BEFORE, _NO_FRAME = -1, -2
 
 
-class SegmentReader:
-    """The frames of a segment, context included: exactly ``len(segment.pts)``, one at a time.
+class FrameRangeReader:
+    """The frames of a range, context included: exactly ``len(frame_range.pts)``, one at a time.
 
     Each iteration decodes anew. Frames are R'G'B' (:class:`FrameConverter`), turned upright once,
     of the film's size and depth. ``deinterlace``: see :func:`fields_to_weave`. ``tonemap``: a
@@ -57,7 +55,7 @@ class SegmentReader:
     by the one after it; its ``fault`` says so. Used as they are, with a fault, are damaged frames,
     those of the same group behind a lost one, and those of another size than the film's first.
     (What a decoder makes up for missing parts of a damaged picture may depend on where it began,
-    and so on the segment; nothing else does.)
+    and so on the range; nothing else does.)
 
     Raises MediaError, one line that names the file: not readable, no picture that can be decoded,
     unknown colours, high dynamic range without ``tonemap``.
@@ -67,7 +65,7 @@ class SegmentReader:
         self,
         source: str,
         facts: VideoFacts,
-        segment: FrameRange,
+        frame_range: FrameRange,
         *,
         deinterlace: Literal["auto", "always", "never"] = "auto",
         tonemap: str | None = None,
@@ -75,16 +73,16 @@ class SegmentReader:
         refuse_hdr(facts, tonemap, source)
         self._source = source
         self._facts = facts
-        self._segment = segment
-        self._places = {pts: place for place, pts in enumerate(segment.pts)}
+        self._range = frame_range
+        self._places = {pts: place for place, pts in enumerate(frame_range.pts)}
         self._fields = fields_to_weave(facts, deinterlace)
         self._tonemap = tonemap if facts.colour.hdr else None
 
     def __iter__(self) -> Iterator[VideoFrame]:
-        start: FrameRange | None = self._segment
-        if self._fields is not None and _starts_with_its_first(self._segment):
+        start: FrameRange | None = self._range
+        if self._fields is not None and _starts_with_its_first(self._range):
             # The first frame is woven with the one before it.
-            start = self._earlier(self._segment) or self._segment
+            start = self._earlier(self._range) or self._range
         while start is not None:
             with closing(self._run(start)) as frames:
                 first = next(frames, None)
@@ -101,9 +99,9 @@ class SegmentReader:
     def _run(self, start: FrameRange) -> Generator[VideoFrame]:
         """The frames, decoded from where ``start`` says; none at all if it has to be earlier."""
         convert = FrameConverter(self._facts.colour, self._facts.codec)
-        count = len(self._segment.pts)
+        count = len(self._range.pts)
         done = 0
-        before: Decoded | None = None  # the last one that is not the segment's
+        before: DecodedPicture | None = None  # the last one that is not the range's
         good: Frame | None = None
         with closing(self._pictures(start)) as pictures:
             for decoded in pictures:
@@ -118,51 +116,51 @@ class SegmentReader:
                         return
                     good = frame if before is None else self._finished(convert, before)[0]
                 for lost in range(done, place):
-                    yield self._shown(lost, cast(Frame, good), LOST)
+                    yield self._video_frame(lost, cast(Frame, good), LOST_FRAME)
                 if place >= count:
                     return
-                yield self._shown(place, frame, fault)
+                yield self._video_frame(place, frame, fault)
                 good, done = frame, place + 1
                 if done == count:
                     return
-        # The film ended before the segment did.
+        # The film ended before the range did.
         if good is None and before is not None:
             good, _ = self._finished(convert, before)
         if good is not None:
             for lost in range(done, count):
-                yield self._shown(lost, good, LOST)
+                yield self._video_frame(lost, good, LOST_FRAME)
 
-    def _shown(self, place: int, frame: Frame, fault: str) -> VideoFrame:
-        return VideoFrame(frame, self._segment.pts[place], self._segment.durations[place], fault)
+    def _video_frame(self, place: int, frame: Frame, fault: str) -> VideoFrame:
+        return VideoFrame(frame, self._range.pts[place], self._range.durations[place], fault)
 
-    def _place(self, decoded: Decoded) -> int:
-        """Which frame of the segment this is; their number for a later one, or negative."""
-        segment, pts = self._segment, decoded.pts
+    def _place(self, decoded: DecodedPicture) -> int:
+        """Which frame of the range this is; their number for a later one, or negative."""
+        frames, pts = self._range, decoded.pts
         if pts is None:
             return _NO_FRAME
         if pts in self._places:
             return self._places[pts]
-        if isinstance(segment, UntimedSegment):
-            number = segment.pts[0] - 1 - pts  # of the packet; see segment_packets
-            first, last = min(segment.packets), max(segment.packets)
+        if isinstance(frames, UntimedRange):
+            number = frames.pts[0] - 1 - pts  # of the packet; see range_packets
+            first, last = min(frames.packets), max(frames.packets)
         else:
-            number, first, last = pts, segment.pts[0], segment.pts[-1]
+            number, first, last = pts, frames.pts[0], frames.pts[-1]
         if first <= number <= last:
             return _NO_FRAME
-        return _BEFORE if number < first else len(segment.pts)
+        return _BEFORE if number < first else len(frames.pts)
 
     # -- decoding ---
-    def _pictures(self, start: FrameRange) -> Generator[Decoded]:
+    def _pictures(self, start: FrameRange) -> Generator[DecodedPicture]:
         pictures = self._decoded(start)
         with closing(pictures):
             yield from pictures if self._fields is None else deinterlaced(pictures, self._fields)
 
-    def _decoded(self, start: FrameRange) -> Generator[Decoded]:
+    def _decoded(self, start: FrameRange) -> Generator[DecodedPicture]:
         """Every picture that the decoder gives from ``start`` on, in order of presentation."""
         with open_video(self._source) as container:
             stream = cast(av.VideoStream, container.streams[self._facts.video_stream])
             stream.codec_context.thread_count = _THREADS
-            packets = segment_packets(container, stream, start)
+            packets = range_packets(container, stream, start)
             doubtful: set[int] = set()
             group_broken = False
             try:
@@ -178,7 +176,7 @@ class SegmentReader:
                         group_broken = True
                         continue
                     for picture in pictures:
-                        yield Decoded(picture, picture.pts, _damage(picture, doubtful))
+                        yield DecodedPicture(picture, picture.pts, _damage(picture, doubtful))
             except OSError as error:
                 raise MediaError(f"{self._source}: cannot be read: {error.strerror}") from error
 
@@ -186,7 +184,7 @@ class SegmentReader:
         """The same frames, decoded from one keyframe earlier; None at the film's beginning."""
         if not _can_start_earlier(start):
             return None
-        if isinstance(start, UntimedSegment):
+        if isinstance(start, UntimedRange):
             return replace(start, start_packet=0)
         return replace(start, seek_pts=self._keyframe_before(cast(int, start.seek_pts)))
 
@@ -209,14 +207,14 @@ class SegmentReader:
         return None
 
     # -- finishing ---
-    def _finished(self, convert: FrameConverter, decoded: Decoded) -> tuple[Frame, str]:
+    def _finished(self, convert: FrameConverter, decoded: DecodedPicture) -> tuple[Frame, str]:
         """The upright frame of the film's size and depth, and what is wrong with it."""
         facts, picture = self._facts, decoded.picture
         try:
             frame = convert(picture)
         except MediaError as error:
             raise MediaError(f"{self._source}: {error}") from error
-        rgb_hwc, fault = like_first(frame.rgb_hwc, (facts.width, facts.height), facts.bits)
+        rgb_hwc, fault = conform_to_first(frame.rgb_hwc, (facts.width, facts.height), facts.bits)
         if facts.rotation_deg:
             rgb_hwc = np.asarray(cv2.rotate(rgb_hwc, _CLOCKWISE[facts.rotation_deg]))
         frame = replace(frame, rgb_hwc=rgb_hwc)
@@ -239,7 +237,7 @@ def _last_start(
     container: av.container.InputContainer, stream: av.VideoStream, pts: int
 ) -> int | None:
     """Time of the last packet shown before ``pts`` that decoding can start at, reading on."""
-    roles = Roles(stream)
+    roles = PacketRoles(stream)
     found = None
     for packet in packets_of(container, stream):
         if packet.pts is None:
@@ -252,14 +250,14 @@ def _last_start(
     return found
 
 
-def _starts_with_its_first(segment: FrameRange) -> bool:
-    """Whether the segment's first frame is the first that decoding gives."""
-    if isinstance(segment, UntimedSegment):
-        return segment.packets[0] == segment.start_packet
-    return segment.seek_pts == segment.pts[0]
+def _starts_with_its_first(frame_range: FrameRange) -> bool:
+    """Whether the range's first frame is the first that decoding gives."""
+    if isinstance(frame_range, UntimedRange):
+        return frame_range.packets[0] == frame_range.start_packet
+    return frame_range.seek_pts == frame_range.pts[0]
 
 
 def _can_start_earlier(start: FrameRange) -> bool:
-    if isinstance(start, UntimedSegment):
+    if isinstance(start, UntimedRange):
         return start.start_packet > 0
     return start.seek_pts is not None

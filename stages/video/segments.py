@@ -1,25 +1,11 @@
-"""Cutting a film into segments: runs of frames that are restored and committed together."""
+"""Cutting a film into segments: ranges of frames that are restored and committed together."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from restore_batch.stages.video.index import VideoIndex
-from restore_batch.stages.video.types import FrameRange, VideoFacts
-
-
-@dataclass(frozen=True)
-class UntimedSegment(FrameRange):
-    """A segment of a film whose timestamps do not tell its packets apart.
-
-    ``packets``: number in file order of the packet behind each of ``pts``. ``start_packet``:
-    number of the packet at which decoding begins.
-    """
-
-    packets: tuple[int, ...] = ()
-    start_packet: int = 0
+from restore_batch.stages.video.types import FrameRange, UntimedRange, VideoFacts
 
 
 def cut_segments(
@@ -46,7 +32,7 @@ def cut_segments(
     first, end = (0, index.count) if span is None else (span.start, span.stop)
     while first < end:
         stop = min(end, _stop(index, first, segment_s / float(index.facts.time_base_s), most))
-        segments.append(_segment(index, len(segments), first, stop, context))
+        segments.append(_frame_range(index, len(segments), first, stop, context))
         first = stop
     return tuple(segments)
 
@@ -74,12 +60,12 @@ def _stop(index: VideoIndex, first: int, length: float, most: int) -> int:
     return min(full, first + most, index.count)
 
 
-def _segment(index: VideoIndex, number: int, first: int, stop: int, context: int) -> FrameRange:
+def _frame_range(index: VideoIndex, number: int, first: int, stop: int, context: int) -> FrameRange:
     begin, end = max(0, first - context), min(index.count, stop + context)
     place = int(np.searchsorted(index.keyframes, begin, side="right")) - 1
     keyframe = int(index.keyframes[place]) if place >= 0 else 0
     # The first frame needs no seek, and a broken index of the file cannot get in its way.
-    segment = FrameRange(
+    frames = FrameRange(
         number=number,
         first=first,
         pts=tuple(index.pts[begin:end].tolist()),
@@ -89,9 +75,9 @@ def _segment(index: VideoIndex, number: int, first: int, stop: int, context: int
         seek_pts=int(index.pts[keyframe]) if keyframe else None,
     )
     if index.packets is None:
-        return segment
-    return UntimedSegment(
-        **{**vars(segment), "seek_pts": None},
+        return frames
+    return UntimedRange(
+        **{**vars(frames), "seek_pts": None},
         packets=tuple(index.packets[begin:end].tolist()),
         start_packet=int(index.packets[keyframe]) if keyframe else 0,
     )

@@ -11,6 +11,9 @@ from restore_batch.stages.media import Frame
 StreamKind = Literal["video", "audio", "subtitle", "attachment", "data"]
 FieldOrder = Literal["progressive", "top-first", "bottom-first"]
 
+FRAME_FOLDER = "frames"
+"""``VideoFacts.container`` of a folder of pictures, which has no streams beside them."""
+
 
 @dataclass(frozen=True)
 class StreamFacts:
@@ -87,13 +90,14 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class FrameRange:
-    """A run of frames that is restored and committed together.
+    """A run of frames of a film, with the context that has to be read around it.
 
-    ``pts`` and ``durations`` are those of every frame that must be read, in order of
-    presentation and in units of the source's time base: ``before`` frames of context, the
-    segment's own frames, ``after`` frames of context. ``first``: number of the first own frame
-    within the film. ``seek_pts``: where decoding has to begin so that every frame of ``pts`` comes
-    out right (a keyframe at or before the first of them); None: the start of the file.
+    ``number``: among the ranges that a film is cut into. ``pts`` and ``durations`` are those of
+    every frame that must be read, in order of presentation and in units of the source's time
+    base: ``before`` frames of context, the range's own frames, ``after`` frames of context.
+    ``first``: number of the first own frame within the film. ``seek_pts``: where decoding has to
+    begin so that every frame of ``pts`` comes out right (a keyframe at or before the first of
+    them); None: the start of the file.
     """
 
     number: int
@@ -107,6 +111,18 @@ class FrameRange:
     @property
     def own_count(self) -> int:
         return len(self.pts) - self.before - self.after
+
+
+@dataclass(frozen=True)
+class UntimedRange(FrameRange):
+    """A range of a film whose timestamps do not tell its packets apart.
+
+    ``packets``: number in file order of the packet behind each of ``pts``. ``start_packet``:
+    number of the packet at which decoding begins.
+    """
+
+    packets: tuple[int, ...] = ()
+    start_packet: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,13 @@ import numpy as np
 
 from restore_batch.stages.geometry import to_uint8
 
-LOST = "cannot be decoded; its neighbour stands in"
+LOST_FRAME = "cannot be decoded; its neighbour stands in"
 """The fault of a frame that another one stands in for."""
 
 
-def like_first(rgb_hwc: np.ndarray, size: tuple[int, int], bits: int) -> tuple[np.ndarray, str]:
+def conform_to_first(
+    rgb_hwc: np.ndarray, size: tuple[int, int], bits: int
+) -> tuple[np.ndarray, str]:
     """The picture at ``size`` (width, height), uint8 for up to 8 ``bits``, else uint16.
 
     Also returns the fault to report: '' where the size was right.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -20,25 +19,15 @@ import av
 from av.video.reformatter import ColorRange
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.media import Frame
+from restore_batch.stages.media import Artifact, Frame
 from restore_batch.stages.settle import settle
 from restore_batch.stages.video.colour.convert import to_av_frame
 from restore_batch.stages.video.types import ColourTags, VideoFormat
 
-__all__ = ["PartFacts", "PartWriter", "settle", "tag_colour"]
+__all__ = ["PartWriter", "tag_colour"]
 
-_READ_BYTES = 1 << 20
 # A decoder of these holds back at most so many pictures (ITU-T H.264, A.3.1; H.265, A.4.2).
 _MOST_REORDERED = {"h264": 16, "hevc": 16}
-
-
-@dataclass(frozen=True)
-class PartFacts:
-    """What was written: a closed file, fsynced. ``frames``: how many."""
-
-    size_bytes: int
-    sha256: str
-    frames: int
 
 
 class PartWriter:
@@ -118,7 +107,7 @@ class PartWriter:
         except (av.FFmpegError, OSError) as error:
             raise MediaError(_refusal(self._format, error)) from error
 
-    def close(self) -> PartFacts:
+    def close(self) -> Artifact:
         """Finish the file and force it to the disk. Raises MediaError; the file is then gone."""
         try:
             if not self._pts:
@@ -138,7 +127,8 @@ class PartWriter:
             self.abort()
             raise
         self._closed = True
-        return PartFacts(size_bytes, sha256, len(self._pts))
+        width, height = self._format.width, self._format.height
+        return Artifact(str(self._path), size_bytes, sha256, width, height)
 
     def abort(self) -> None:
         """Give up: nothing is left on the disk."""

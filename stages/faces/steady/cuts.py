@@ -36,7 +36,7 @@ class Signature:
     luma_hw: np.ndarray
 
 
-def signature(rgb_hwc: np.ndarray) -> Signature:
+def frame_signature(rgb_hwc: np.ndarray) -> Signature:
     """The signature of a frame, (H, W, 3) uint8 or uint16 over the full range, of any size."""
     if rgb_hwc.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"expected uint8 or uint16 pixels, got {rgb_hwc.dtype}")

@@ -15,11 +15,13 @@ filtered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+
+from restore_batch.stages.media import Chunk, Face
 
 DEFLICKER_FRAMES = 2
 """How many frames before and after a frame have a part in its restored faces."""
@@ -110,6 +112,45 @@ class Deflicker:
             if direction < 0:
                 found.reverse()
         return found
+
+
+def deflickered(
+    restored: Iterable[tuple[int, Chunk]],
+    faces: Sequence[Sequence[Face]],
+    tracks: Sequence[Sequence[int]],
+    cuts: Sequence[bool],
+) -> Iterator[tuple[int, Chunk]]:
+    """The same frames with their restored crops averaged along tracks.
+
+    ``restored``: consecutive frames as (position, chunk of that one frame); a chunk without crops
+    is a frame whose faces could not be restored. ``faces``, ``tracks``, ``cuts``: by position, the
+    faces that were found in a frame, the track of each, and whether the frame begins a new shot.
+    The chunks' faces are some of ``faces``, the same objects.
+    """
+    deflicker = Deflicker()
+    waiting: deque[tuple[int, Chunk]] = deque()
+    for position, chunk in restored:
+        waiting.append((position, chunk))
+        crops = _crops(chunk, faces[position], tracks[position])
+        for averaged in deflicker.push(crops, cuts[position]):
+            yield _with_restored(*waiting.popleft(), averaged)
+    for averaged in deflicker.finish():
+        yield _with_restored(*waiting.popleft(), averaged)
+
+
+def _crops(chunk: Chunk, faces: Sequence[Face], tracks: Sequence[int]) -> list[RestoredCrop]:
+    if not chunk.restored:
+        return []
+    # Aligning leaves faces out whose landmarks determine nothing.
+    track_of = {id(face): track for face, track in zip(faces, tracks, strict=True)}
+    return [
+        RestoredCrop(track_of[id(face)], crop, done)
+        for face, crop, done in zip(chunk.faces[0], chunk.crops[0], chunk.restored[0], strict=True)
+    ]
+
+
+def _with_restored(position: int, chunk: Chunk, crops: tuple[np.ndarray, ...]) -> tuple[int, Chunk]:
+    return position, replace(chunk, restored=(np.stack(crops),)) if crops else chunk
 
 
 class _Face:

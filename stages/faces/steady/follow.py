@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from restore_batch.models.base import Face
-from restore_batch.stages.faces.steady.cuts import Signature, is_cut, signature
+from restore_batch.stages.faces.steady.cuts import Signature, frame_signature, is_cut
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES
 from restore_batch.stages.faces.steady.motion import FaceFollower
-from restore_batch.stages.faces.steady.smoothing import SMOOTH_FRAMES, smooth
-from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link
-from restore_batch.stages.faces.steady.tremor import TREMOR_FRAMES, calm
+from restore_batch.stages.faces.steady.smoothing import SMOOTH_FRAMES, smooth_landmarks
+from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link_faces
+from restore_batch.stages.faces.steady.tremor import TREMOR_FRAMES, damp_tremor
 
 STEADY_CONTEXT_FRAMES = TREMOR_FRAMES + SMOOTH_FRAMES + GAP_FRAMES
 """How far the tracked faces of a frame look: the windows of both filters, and at their end the
@@ -48,7 +48,7 @@ class SteadyFaces:
 
         ``embeddings``: a unit vector or None for each face, to tell people apart.
         """
-        now = signature(rgb_hwc)
+        now = frame_signature(rgb_hwc)
         cut = self._last is not None and is_cut(self._last, now)
         self._follower.push(rgb_hwc, faces, cut)
         self._last = now
@@ -63,5 +63,5 @@ class SteadyFaces:
 
     def tracks(self) -> Tracks:
         """For each frame its tracked faces: gaps filled, landmarks and boxes steady."""
-        linked = link(self._faces, self._cuts, self._follower.paths(), self._embeddings)
-        return calm(smooth(linked))
+        linked = link_faces(self._faces, self._cuts, self._follower.paths(), self._embeddings)
+        return damp_tremor(smooth_landmarks(linked))

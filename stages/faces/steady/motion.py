@@ -90,7 +90,7 @@ class FaceFollower:
     def _follow(self, before: np.ndarray, after: np.ndarray, faces: Sequence[Face]) -> None:
         going_on = []
         for one in self._live:
-            step = motion(before, after, one.box_xyxy)
+            step = measure_motion(before, after, one.box_xyxy)
             if step is None:
                 continue
             one.path.append(compose(step, one.path[-1]) if one.path else step)
@@ -103,7 +103,7 @@ class FaceFollower:
         self._live = going_on
 
 
-def motion(before: np.ndarray, after: np.ndarray, box_xyxy: Box) -> np.ndarray | None:
+def measure_motion(before: np.ndarray, after: np.ndarray, box_xyxy: Box) -> np.ndarray | None:
     """The similarity, (2, 3) float64 in pixels, by which the picture moves inside a box.
 
     ``before`` and ``after``: consecutive frames of one shape, rgb_hwc uint8 or uint16. None

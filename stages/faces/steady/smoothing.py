@@ -50,11 +50,11 @@ _OUTLIER = 0.1
 Detectors stray by 0.01 to 0.03."""
 
 
-def smooth(tracks: Tracks) -> Tracks:
+def smooth_landmarks(tracks: Tracks) -> Tracks:
     """The same faces with steady landmarks and boxes; everything else stays.
 
     ``tracks``: for each frame of a stretch its faces, as
-    :func:`restore_batch.stages.faces.steady.track.link` returns them. The window reaches
+    :func:`restore_batch.stages.faces.steady.track.link_faces` returns them. The window reaches
     :data:`SMOOTH_FRAMES` to both sides and ends where the track
     ends or the picture's motion is not known; a face without known motion stays as it is.
     Filled faces have no vote, and a detection that has jumped hardly any.

@@ -7,6 +7,9 @@ anywhere, as long as each sees that many frames beyond its ends.
 Detections of neighbouring frames are linked at the least total cost; the cost is how far a face
 is from where the picture's own motion takes it. What is left over is bridged across short gaps
 between mutual best partners.
+
+Source of the assignment: Kuhn 1955, "The Hungarian method for the assignment problem"; here by
+shortest augmenting paths with potentials (Jonker and Volgenant 1987), cubic in the number of rows.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from itertools import pairwise
 import numpy as np
 
 from restore_batch.models.base import Face
-from restore_batch.stages.faces.steady.assignment import assign
 from restore_batch.stages.faces.steady.motion import Path, compose, moved_box
 from restore_batch.stages.geometry import invert, transform
 
@@ -60,7 +62,7 @@ class TrackedFace:
 Tracks = tuple[tuple[TrackedFace, ...], ...]
 
 
-def link(
+def link_faces(
     faces: Sequence[Sequence[Face]],
     cuts: Sequence[bool],
     paths: Sequence[Sequence[Path]] | None = None,
@@ -86,7 +88,7 @@ def link(
 
 
 class _View:
-    """The arguments of :func:`link`, checked, and what they say of two detections."""
+    """The arguments of :func:`link_faces`, checked, and what they say of two detections."""
 
     def __init__(
         self,
@@ -258,3 +260,57 @@ def _overlap(box: np.ndarray, other: np.ndarray) -> float:
     common = float(np.prod(np.maximum(size, 0.0)))
     both = float(np.prod(box[2:] - box[:2]) + np.prod(other[2:] - other[:2])) - common
     return common / max(both, 1e-9)
+
+
+def assign(costs: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:
+    """As many pairs (row, column) as there can be, and of those the cheapest, by row.
+
+    ``costs``: finite and not negative; None where a pair is impossible. Equal costs are settled
+    the same way every time.
+    """
+    rows = len(costs)
+    columns = len(costs[0]) if rows else 0
+    if not rows or not columns:
+        return []
+    dearest = max((c for row in costs for c in row if c is not None), default=0.0)
+    # A row takes its own dummy column only when that lets no other pair in its place.
+    alone = (dearest + 1.0) * (rows + 1)
+    matrix = np.full((rows, columns + rows), np.inf)
+    for i, row in enumerate(costs):
+        matrix[i, :columns] = [np.inf if c is None else c for c in row]
+        matrix[i, columns + i] = alone
+    taken_by = _cheapest(matrix)
+    return sorted((int(i), j) for j, i in enumerate(taken_by[:columns]) if i >= 0)
+
+
+def _cheapest(matrix: np.ndarray) -> np.ndarray:
+    """The row of each column, or -1, in the cheapest assignment of every row."""
+    rows, columns = matrix.shape
+    of_row, of_column = np.zeros(rows), np.zeros(columns)  # potentials
+    taken_by = np.full(columns, -1)
+    for new in range(rows):
+        distance = np.full(columns, np.inf)
+        came_from = np.full(columns, -1)
+        done = np.zeros(columns, dtype=bool)
+        row, column = new, -1
+        while True:
+            base = 0.0 if column < 0 else distance[column]
+            through = base + matrix[row] - of_row[row] - of_column
+            better = ~done & (through < distance)
+            distance[better], came_from[better] = through[better], column
+            column = int(np.where(done, np.inf, distance).argmin())
+            done[column] = True
+            if taken_by[column] < 0:
+                break
+            row = int(taken_by[column])
+        length = distance[column]
+        of_row[new] += length
+        for other in np.flatnonzero(done):
+            if other != column:
+                of_row[taken_by[other]] += length - distance[other]
+            of_column[other] -= length - distance[other]
+        while column >= 0:
+            before = int(came_from[column])
+            taken_by[column] = new if before < 0 else taken_by[before]
+            column = before
+    return taken_by

@@ -17,7 +17,7 @@ from restore_batch.models.base import Face
 from restore_batch.stages.faces.steady.track import Tracks
 
 TREMOR_FRAMES = 5
-"""How many frames before and after a frame have a part in its calm place."""
+"""How many frames before and after a frame have a part in where its face is put."""
 
 _AVERAGE = np.array([1, 4, 6, 4, 1]) / 16
 _NEARNESS = np.exp(-0.5 * (np.arange(-3, 4) / 1.5) ** 2)
@@ -25,7 +25,7 @@ _SMALL = 0.01
 """RMS of a tremor, in sides of the face, of which half is left."""
 
 
-def calm(tracks: Tracks) -> Tracks:
+def damp_tremor(tracks: Tracks) -> Tracks:
     """The same faces without their small tremors; landmarks and box of a face move alike.
 
     ``tracks``: for each frame of a stretch its faces. Frames near the end of a track are averaged

@@ -20,11 +20,11 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame
-from restore_batch.stages.video.colour.chroma import reduce_chroma
 from restore_batch.stages.video.colour.tone_map import TONE_CURVES
 from restore_batch.stages.video.colour.ycbcr import (
     UNSPECIFIED,
     from_samples,
+    reduce_chroma,
     stated_matrix,
     to_samples,
 )
@@ -164,7 +164,7 @@ def to_av_frame(frame: Frame, pix_fmt: str, colour: ColourTags) -> av.VideoFrame
     semi-planar ones of even width only. Raises ValueError for others. Where ``colour`` does not
     say: matrix by the number of lines (BT.601 below 720, else BT.709), limited range, but full
     for grey; RGB has neither. Values are rounded, not dithered. Chroma lies left, midway between
-    rows (:mod:`restore_batch.stages.video.colour.chroma`).
+    rows (:mod:`restore_batch.stages.video.colour.ycbcr`).
     """
     layout = av.VideoFormat(pix_fmt, frame.width, frame.height)
     bits = layout.components[0].bits

@@ -18,7 +18,7 @@ _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 
 
 
 @dataclass(frozen=True)
-class Picture:
+class H264Picture:
     """The first slice of a packet.
 
     ``starts``: every frame shown from here on can be decoded when decoding begins here.
@@ -60,7 +60,7 @@ class H264Headers:
         """Whether every sequence seen so far rules out fields in packets of their own."""
         return bool(self._sequences) and all(s.frames_only for s in self._sequences.values())
 
-    def read(self, data: bytes) -> Picture | None:
+    def read(self, data: bytes) -> H264Picture | None:
         """The picture that ``data``, a packet or its beginning, starts; None without one."""
         recovery: int | None = None
         for unit in nal_units(data, self._length_size):
@@ -69,7 +69,7 @@ class H264Headers:
                 if kind == _SPS:
                     self._add_sequence(unit)
                 elif kind == _PPS:
-                    bits = Bits(unit[1:])
+                    bits = BitReader(unit[1:])
                     self._pictures[bits.golomb()] = bits.golomb()
                 elif kind == _SEI:
                     recovery = _recovery_point(unit, recovery)
@@ -95,14 +95,14 @@ class H264Headers:
         self.read(size.to_bytes(self._length_size, "big") + unit)
         return place + 2 + size
 
-    def _picture(self, unit: bytes, idr: bool, recovery: int | None) -> Picture:
-        bits = Bits(unit[1:40])
+    def _picture(self, unit: bytes, idr: bool, recovery: int | None) -> H264Picture:
+        bits = BitReader(unit[1:40])
         bits.golomb()  # first_mb_in_slice
         intra = bits.golomb() in _INTRA_SLICES
         sequence = self._sequences.get(self._pictures.get(bits.golomb(), -1))
         starts = idr or (intra and recovery == 0)
         if sequence is None:
-            return Picture(starts, None, 0)
+            return H264Picture(starts, None, 0)
         starts = starts or (intra and sequence.intra_only)
         if sequence.separate_planes:
             bits.take(2)
@@ -110,10 +110,10 @@ class H264Headers:
         field = None
         if not sequence.frames_only and bits.take(1):
             field = bits.take(1)
-        return Picture(starts, field, number)
+        return H264Picture(starts, field, number)
 
     def _add_sequence(self, unit: bytes) -> None:
-        bits = Bits(unit[1:])
+        bits = BitReader(unit[1:])
         profile, constraints = bits.take(8), bits.take(8)
         bits.take(8)  # level_idc
         number = bits.golomb()
@@ -146,7 +146,7 @@ class H264Headers:
         self._sequences[number] = _Sequence(frame_number_bits, frames_only, separate, intra_only)
 
 
-class Bits:
+class BitReader:
     """Bits of a NAL unit's payload, without the emulation prevention bytes (7.4.1).
 
     Reading past the end raises IndexError.
@@ -203,7 +203,7 @@ def _recovery_point(unit: bytes, before: int | None) -> int | None:
         kind, place = _sum_of_bytes(data, place)
         size, place = _sum_of_bytes(data, place)
         if kind == _RECOVERY_POINT:
-            return Bits(data[place : place + size]).golomb()
+            return BitReader(data[place : place + size]).golomb()
         place += size
     return before
 
@@ -216,7 +216,7 @@ def _sum_of_bytes(data: bytes, place: int) -> tuple[int, int]:
     return total + data[place], place + 1
 
 
-def _skip_scaling_lists(bits: Bits, count: int) -> None:
+def _skip_scaling_lists(bits: BitReader, count: int) -> None:
     for index in range(count):
         if not bits.take(1):
             continue

@@ -70,7 +70,7 @@ class EncodedSound(Carrier):
         for frame in frames:
             yield from self._frame(frame)
 
-    def rest(self) -> Iterator[av.Packet]:
+    def flush(self) -> Iterator[av.Packet]:
         """See :class:`Carrier`."""
         for frame in self._resampler.resample(None):
             yield from self._samples(frame)

@@ -15,12 +15,18 @@ from av.subtitles.stream import SubtitleStream
 from restore_batch.stages.video.streams.audio_encode import EncodedSound
 from restore_batch.stages.video.streams.carriers import (
     Carrier,
-    Copied,
-    Cover,
-    Text,
+    CopiedStream,
+    CoverArt,
+    TextSubtitles,
     add_copied_sound,
 )
-from restore_batch.stages.video.streams.choice import FORMATS, AudioWish, Fate, describe, fate
+from restore_batch.stages.video.streams.choice import (
+    FORMATS,
+    AudioWish,
+    StreamFate,
+    fate_note,
+    stream_fate,
+)
 from restore_batch.stages.video.streams.tags import stream_tags
 from restore_batch.stages.video.types import StreamFacts, VideoFacts
 
@@ -85,20 +91,20 @@ class CarriedStreams:
             return
         about = self._facts_of(stream)
         becomes, reason = self._settled(stream, about)
-        if note := describe(about, becomes, self.container):
+        if note := fate_note(about, becomes, self.container):
             self.warnings.append(f"{note}: {reason}" if reason else note)
         if becomes == "cover" and self.container == "mkv":
             self._attach(stream, about.codec)
         elif becomes != "drop":
             self._carry(stream, becomes)
 
-    def _settled(self, stream: av.stream.Stream, about: StreamFacts) -> tuple[Fate, str]:
+    def _settled(self, stream: av.stream.Stream, about: StreamFacts) -> tuple[StreamFate, str]:
         """What becomes of a stream, and FFmpeg's reason where it refuses what it claims to take.
 
         It refuses some streams only when the header is written, and then nothing can be taken
         back, so a file of this stream alone is begun in memory.
         """
-        becomes = fate(about.kind, about.codec, self.container, self.audio)
+        becomes = stream_fate(about.kind, about.codec, self.container, self.audio)
         if becomes == "drop" or (stream.type == "video" and not _is_cover(stream)):
             return "drop", ""
         if becomes == "cover":
@@ -108,7 +114,7 @@ class CarriedStreams:
             becomes, reason = "encode", self._refusal(stream, "encode")
         return ("drop", reason) if reason else (becomes, "")
 
-    def _refusal(self, stream: av.stream.Stream, becomes: Fate) -> str:
+    def _refusal(self, stream: av.stream.Stream, becomes: StreamFate) -> str:
         trial = av.open(io.BytesIO(), "w", format=FORMATS[self.container])
         try:
             self._add(trial, stream, becomes)
@@ -118,7 +124,7 @@ class CarriedStreams:
             return " ".join(str(error).split())
         return ""
 
-    def _carry(self, stream: av.stream.Stream, becomes: Fate) -> None:
+    def _carry(self, stream: av.stream.Stream, becomes: StreamFate) -> None:
         carrier = self._add(self.output, stream, becomes)
         tags = carrier.target.metadata
         tags.update(stream_tags(stream.metadata, self.container))
@@ -126,16 +132,18 @@ class CarriedStreams:
             carrier.target.disposition = stream.disposition
         self.carriers[stream.index] = carrier
 
-    def _add(self, output: OutputContainer, stream: av.stream.Stream, becomes: Fate) -> Carrier:
+    def _add(
+        self, output: OutputContainer, stream: av.stream.Stream, becomes: StreamFate
+    ) -> Carrier:
         if becomes == "cover":
-            return Cover(output.add_stream_from_template(stream, opaque=True))
+            return CoverArt(output.add_stream_from_template(stream, opaque=True))
         if isinstance(stream, SubtitleStream) and becomes == "text":
-            return Text(stream, output, self.container, self.origin_s)
+            return TextSubtitles(stream, output, self.container, self.origin_s)
         if isinstance(stream, av.AudioStream):
             if becomes == "encode":
                 return EncodedSound(stream, output, self.container, self.origin_s)
             return add_copied_sound(stream, output, self.origin_s, self.first.get(stream.index))
-        return Copied(output.add_stream_from_template(stream), self.origin_s)
+        return CopiedStream(output.add_stream_from_template(stream), self.origin_s)
 
     def _attach(self, stream: av.stream.Stream, codec: str) -> None:
         """Cover art is an attached file in Matroska."""

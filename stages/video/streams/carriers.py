@@ -15,15 +15,15 @@ import av
 from av.stream import Disposition
 from av.subtitles.stream import SubtitleStream
 
-from restore_batch.stages.video.headers.matroska_priming import CODEC_IDS, primed_audio
+from restore_batch.stages.video.headers.matroska import CODEC_IDS, primed_audio
 from restore_batch.stages.video.streams.choice import TEXT_CODECS
 
 __all__ = [
     "Carrier",
-    "Copied",
     "CopiedSound",
-    "Cover",
-    "Text",
+    "CopiedStream",
+    "CoverArt",
+    "TextSubtitles",
     "add_copied_sound",
     "skipped_samples",
 ]
@@ -40,12 +40,12 @@ class Carrier(ABC):
     def packets(self, packet: av.Packet) -> Iterable[av.Packet]:
         """What to write for one packet of the source."""
 
-    def rest(self) -> Iterable[av.Packet]:
+    def flush(self) -> Iterable[av.Packet]:
         """What is left to write once the source has no more packets."""
         return ()
 
 
-class Copied(Carrier):
+class CopiedStream(Carrier):
     """Every packet as it is, at its time.
 
     Broken files have packets whose decoding times go back, or none at all. Players cope, muxers
@@ -72,7 +72,7 @@ class Copied(Carrier):
         yield packet
 
 
-class CopiedSound(Copied):
+class CopiedSound(CopiedStream):
     """Sound whose times are made exact again where the source rounds them.
 
     Matroska and others count in milliseconds, MP4 in samples. Each packet of ``samples`` follows
@@ -106,7 +106,7 @@ class CopiedSound(Copied):
         yield from super().packets(packet)
 
 
-class Cover(Carrier):
+class CoverArt(Carrier):
     """A picture that stands for the film, in MP4 and MOV: one packet, at no time."""
 
     def __init__(self, target: av.stream.Stream) -> None:
@@ -123,7 +123,7 @@ class Cover(Carrier):
             yield packet
 
 
-class Text(Carrier):
+class TextSubtitles(Carrier):
     """Text subtitles in the container's own form; their simple styles are kept."""
 
     def __init__(
@@ -176,14 +176,16 @@ def add_copied_sound(
     if output.format.name == "matroska":
         if priming and not rounded and codec in CODEC_IDS:
             with primed_audio(source, priming) as like:
-                return Copied(output.add_stream_from_template(like.streams.audio[0]), origin_s)
-        return Copied(output.add_stream_from_template(source), origin_s)
+                return CopiedStream(
+                    output.add_stream_from_template(like.streams.audio[0]), origin_s
+                )
+        return CopiedStream(output.add_stream_from_template(source), origin_s)
     target = output.add_stream_from_template(source)
     samples = source.codec_context.frame_size
     if rounded and samples:
         target.time_base = Fraction(1, rate)
         return CopiedSound(target, origin_s, rate, samples, priming)
-    return Copied(target, origin_s)
+    return CopiedStream(target, origin_s)
 
 
 def skipped_samples(packet: av.Packet | None) -> int:

@@ -20,16 +20,16 @@ __all__ = [
     "SOUND_CODECS",
     "TEXT_CODECS",
     "AudioWish",
-    "Fate",
-    "describe",
-    "fate",
-    "will_drop",
+    "StreamFate",
+    "fate_note",
+    "stream_fate",
+    "stream_warnings",
 ]
 
 AudioWish = Literal["copy", "transcode", "drop"]
 """``copy``: sound as it is or not at all. ``transcode``: what cannot be copied is encoded anew."""
 
-Fate = Literal["copy", "cover", "encode", "text", "drop"]
+StreamFate = Literal["copy", "cover", "encode", "text", "drop"]
 """``cover``: kept as the container keeps cover art. ``encode``: sound, encoded anew. ``text``:
 subtitles in another form."""
 
@@ -53,11 +53,11 @@ _UNKNOWN = "unknown"
 _NAVIGATION = frozenset({"dvd_nav_packet"})
 
 
-def fate(kind: str, codec: str, container: str, audio: AudioWish = "copy") -> Fate:
+def stream_fate(kind: str, codec: str, container: str, audio: AudioWish = "copy") -> StreamFate:
     """What becomes of a stream other than the picture, in ``container`` (mp4, mkv or mov)."""
     if kind in ("audio", "subtitle") and _takes(container, codec):
         return "drop" if (kind, audio) == ("audio", "drop") else "copy"
-    kept: Fate = "drop"
+    kept: StreamFate = "drop"
     match kind:
         case "audio" if audio == "transcode":
             kept = "encode"
@@ -72,21 +72,23 @@ def fate(kind: str, codec: str, container: str, audio: AudioWish = "copy") -> Fa
     return kept
 
 
-def will_drop(facts: VideoFacts, container: str, audio: AudioWish = "copy") -> tuple[str, ...]:
+def stream_warnings(
+    facts: VideoFacts, container: str, audio: AudioWish = "copy"
+) -> tuple[str, ...]:
     """What of the source will not be in the result as it is, a line each, for the plan.
 
-    Sound that the job itself drops is not told.
+    Sound that the job itself drops is not mentioned.
     """
     notes = []
     for stream in facts.streams:
         unwanted = stream.kind == "audio" and audio == "drop"
         if stream.index != facts.video_stream and not unwanted and not _made_anew(stream, facts):
-            becomes = fate(stream.kind, stream.codec, container, audio)
-            notes.append(describe(stream, becomes, container))
+            becomes = stream_fate(stream.kind, stream.codec, container, audio)
+            notes.append(fate_note(stream, becomes, container))
     return tuple(note for note in notes if note)
 
 
-def describe(stream: StreamFacts, becomes: Fate, container: str) -> str:
+def fate_note(stream: StreamFacts, becomes: StreamFate, container: str) -> str:
     """A line about a stream that is not kept as it is; empty for one that is."""
     what = f"stream {stream.index} ({stream.kind}, {stream.codec}"
     what += f", {stream.language})" if stream.language not in ("", "und") else ")"

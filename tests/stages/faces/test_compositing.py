@@ -1,4 +1,4 @@
-"""The parts of pasting: where a crop lands, masks, shares, and parity with facexlib."""
+"""Where a crop lands, and how it is laid over the picture."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.stages.faces import blend, masks
 from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
-from restore_batch.stages.geometry import invert, warp
+from restore_batch.stages.geometry import warp
 
-from support.parity import Case, case
 from support.pixels import face_at, smooth_picture
 
 
@@ -73,85 +71,6 @@ def test_a_crop_reduced_at_pasting_does_not_alias() -> None:
     assert inside.std() < 12
 
 
-@pytest.mark.parametrize("face_px", [64, 128, 256, 512, 1024])
-def test_the_square_mask_is_nil_at_the_border_full_inside_and_smooth(face_px: int) -> None:
-    mask = masks.square_mask(face_px)
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    assert (border == 0).all()
-    inner = slice(round(face_px * 0.23), round(face_px * 0.77))
-    np.testing.assert_allclose(mask[inner, inner], 1, atol=1e-5)
-    assert np.abs(np.diff(mask, axis=1)).max() < 14 / face_px
-    np.testing.assert_allclose(mask, mask[::-1, ::-1], atol=1e-6)
-    np.testing.assert_allclose(mask, mask.T, atol=1e-6)
-
-
 def test_the_inside_of_the_source_ends_where_its_pixels_end() -> None:
     inside = inside_source(np.array([[1.0, 0, 10], [0, 1, 0]]), 32, (8, 40))
     assert inside[0].tolist() == [0.0] * 10 + [1.0] * 8 + [0.0] * 14
-
-
-def test_debanding_moves_no_value_beyond_its_rounding() -> None:
-    face = smooth_picture(64, 64).astype(np.float32)
-    moved = blend.deband(face) - face
-    assert np.abs(moved).max() <= 0.5
-    assert np.abs(moved).max() > 0.1
-
-
-@given(st.floats(0, 1), st.floats(-1, 1), st.floats(0.01, 1))
-def test_lowering_never_raises_and_is_complete_at_no_likeness(
-    strength: float, identity: float, least: float
-) -> None:
-    lowered = blend.lowered_blend(strength, identity, least)
-    assert 0 <= lowered <= strength
-    assert identity > 0 or lowered == 0
-    assert identity < least or lowered == strength
-
-
-@given(
-    st.lists(
-        st.tuples(st.floats(0, 60), st.floats(0, 60), st.floats(5, 60)), min_size=2, max_size=4
-    )
-)
-def test_shares_of_neighbours_never_exceed_one(discs: list[tuple[float, float, float]]) -> None:
-    axis = np.arange(0, 60, 4)
-    total = np.zeros((axis.size, axis.size))
-    for index, own in enumerate(discs):
-        share = masks.ownership(axis, axis, own, discs[:index] + discs[index + 1 :])
-        in_crop = np.hypot(axis - own[0], (axis - own[1])[:, None]) < 0.8 * own[2]
-        total += in_crop * (1.0 if share is None else share)
-    assert total.max() <= 1 + 1e-5
-
-
-# --- parity with facexlib ------------------------------------------------------------------------
-
-
-def _official_paste(fixture: Case, parsed: bool) -> np.ndarray:
-    """The published composition, with this package's masks: (640, 640, 3) BGR uint8."""
-    image = fixture.gold["image"]
-    size_wh = (image.shape[1] * 2, image.shape[0] * 2)
-    result = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LANCZOS4))
-    classes = fixture.gold["parse_classes_16"].repeat(32, 0).repeat(32, 1)
-    colours = np.array([0, *[255] * 13, 0, 255, 0, 0, 0], np.float32)
-    for affine in fixture.gold["affine"]:
-        crop = cv2.warpAffine(image, affine, (512, 512), borderValue=(135, 133, 132))
-        back = invert(affine) * 2
-        back[:, 2] += 1.0  # the published offset: half of the scale
-        face = cv2.warpAffine(255 - np.asarray(crop), back, size_wh)
-        if parsed:
-            inside = masks.parsed_mask(colours[classes] / 255)
-            mask = np.asarray(cv2.warpAffine(inside, back, size_wh))
-        else:
-            mask = masks.square_mask_at_output(back, size_wh, 512, 2)
-        result = mask[..., None] * face + (1 - mask[..., None]) * result
-    return result.astype(np.uint8)
-
-
-@pytest.mark.parametrize(("kind", "parsed"), [("square", False), ("parse", True)])
-def test_masks_and_composition_are_those_of_facexlib(kind: str, parsed: bool) -> None:
-    fixture = case("face_alignment")
-    result = _official_paste(fixture, parsed)
-    crop = result[200:360, 40:200].astype(int)
-    levels = fixture.spec["tolerance"]["uint8"]
-    assert np.abs(crop - fixture.gold[f"pasted_{kind}_mask_crop"]).max() <= levels
-    blocks = result.reshape(80, 8, 80, 8, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
-    assert np.abs(blocks - fixture.gold[f"pasted_{kind}_mask_blocks"]).max() <= 0.5

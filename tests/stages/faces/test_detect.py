@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from restore_batch.models.base import Detector, Face, NoOptions, Runtime
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect, is_plausible
-from restore_batch.stages.faces.pyramid import TILE_PX, plan_tiles, render
+from restore_batch.stages.faces.pyramid import TILE_PX, plan_pyramid, render_tiles
 from restore_batch.stages.geometry import TEMPLATE_512
 from restore_batch.stages.media import Chunk, Failure, Frame
 
@@ -133,8 +133,8 @@ def test_small_faces_are_dropped_and_the_largest_or_central_chosen() -> None:
 
 
 def test_a_larger_minimum_looks_at_fewer_pixels() -> None:
-    few = plan_tiles(8000, 6000, smallest_px=20, min_face_px=80)
-    many = plan_tiles(8000, 6000, smallest_px=20, min_face_px=20)
+    few = plan_pyramid(8000, 6000, smallest_px=20, min_face_px=80)
+    many = plan_pyramid(8000, 6000, smallest_px=20, min_face_px=20)
     assert sum(t.width * t.height for t in few) * 8 < sum(t.width * t.height for t in many)
 
 
@@ -143,7 +143,7 @@ def test_a_larger_minimum_looks_at_fewer_pixels() -> None:
 def test_tiles_cover_each_level_and_stay_within_bounds(
     width: int, height: int, small: float
 ) -> None:
-    tiles = plan_tiles(width, height, 20, small)
+    tiles = plan_pyramid(width, height, 20, small)
     longest = max(tiles[-1].level_width, tiles[-1].level_height)
     assert longest <= 641
     for level in {(t.level_width, t.level_height) for t in tiles}:
@@ -165,8 +165,8 @@ def test_positions_in_a_tile_lead_back_to_the_picture() -> None:
     x_ramp = np.linspace(0, 60000, 3000).astype(np.uint16)
     picture = np.broadcast_to(x_ramp[None, :, None], (2000, 3000, 3))
     picture = np.ascontiguousarray(picture)
-    tiles = plan_tiles(3000, 2000, 20, 40)
-    for tile, pixels in zip(tiles, render(picture, tiles), strict=True):
+    tiles = plan_pyramid(3000, 2000, 20, 40)
+    for tile, pixels in zip(tiles, render_tiles(picture, tiles), strict=True):
         assert pixels.shape == (tile.height, tile.width, 3)
         middle = np.array([[tile.width // 2, tile.height // 2]], float)
         x = tile.to_source(middle, 3000, 2000)[0, 0]

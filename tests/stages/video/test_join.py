@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.media import Artifact
 from restore_batch.stages.video.format import VideoWish
 from restore_batch.stages.video.join import JoinReport, Part, join
 from restore_batch.stages.video.parts import decoding_time
@@ -96,10 +97,10 @@ def test_the_report_describes_the_file(tmp_path: Path) -> None:
     result = tmp_path / "result.mp4"
     report = film.joined(result)
     data = result.read_bytes()
-    assert (report.size_bytes, report.warnings) == (len(data), ())
+    assert (report.artifact.size_bytes, report.warnings) == (len(data), ())
     assert data.index(b"moov") < data.index(b"mdat"), "playing can begin before the end is there"
     again = film.joined(tmp_path / "again.mp4")
-    assert again.sha256 == report.sha256
+    assert again.artifact.sha256 == report.artifact.sha256
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
@@ -393,5 +394,5 @@ def test_a_part_promises_the_own_frames_of_its_segment() -> None:
 
 
 def test_a_report_is_plain_data() -> None:
-    report = JoinReport(1, "a", 2, ("b",), Fraction(1, 3))
+    report = JoinReport(Artifact("a", 1, "b", 4, 3), 2, ("c",), Fraction(1, 3))
     assert pickle.loads(pickle.dumps(report)) == report

@@ -18,9 +18,9 @@ import pytest
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.colour.convert import FrameConverter
 from restore_batch.stages.video.index import VideoIndex, index_video
-from restore_batch.stages.video.read import SegmentReader
-from restore_batch.stages.video.segments import UntimedSegment, cut_segments
-from restore_batch.stages.video.types import ColourTags, VideoFrame
+from restore_batch.stages.video.read import FrameRangeReader
+from restore_batch.stages.video.segments import cut_segments
+from restore_batch.stages.video.types import ColourTags, UntimedRange, VideoFrame
 
 from support.clips import CODECS, clip, decoded, frame_number
 from support.data import folder
@@ -35,7 +35,7 @@ def read(
     """All frames of a film, read segment by segment."""
     frames: list[VideoFrame] = []
     for segment in cut_segments(index, segment_s, 1 << 40, context):
-        some = list(SegmentReader(str(path), index.facts, segment, **how))
+        some = list(FrameRangeReader(str(path), index.facts, segment, **how))
         assert [frame.pts for frame in some] == list(segment.pts)
         assert [frame.duration for frame in some] == list(segment.durations)
         frames += some[segment.before : len(some) - segment.after]
@@ -101,7 +101,7 @@ def test_frames_without_times_of_their_own_are_found_by_counting(
     film = clip(tmp_path / f"film{suffix}", b_frames=2, frames=20, gop=8)
     index = index_video(str(film))
     segments = cut_segments(index, 0.2, 1 << 40, 1)
-    assert all(isinstance(segment, UntimedSegment) for segment in segments)
+    assert all(isinstance(segment, UntimedRange) for segment in segments)
     frames = read(film, index, 0.2, 1)
     assert numbers(frames) == list(range(20))
     assert same(frames, whole(film, index))
@@ -324,7 +324,7 @@ def test_a_film_without_a_single_good_picture_is_an_error(tmp_path: Path) -> Non
     erase(film, range(5))
     for segment in cut_segments(index, 0.1, 1 << 40, 1):
         with pytest.raises(MediaError, match=r"film\.avi: none of its pictures can be decoded"):
-            list(SegmentReader(str(film), index.facts, segment))
+            list(FrameRangeReader(str(film), index.facts, segment))
 
 
 def test_damaged_pictures_are_used_and_say_so(tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_hdr_is_refused_or_brought_to_standard_range(tmp_path: Path) -> None:
     assert index.facts.colour == colour
     (segment,) = cut_segments(index, 9, 1 << 40, 0)
     with pytest.raises(MediaError, match=r"hdr\.mkv: .*PQ.*video\.tonemap"):
-        SegmentReader(str(film), index.facts, segment)
+        FrameRangeReader(str(film), index.facts, segment)
     raw_index = replace(index, facts=replace(index.facts, colour=replace(colour, transfer=1)))
     mapped, raw = whole(film, index, tonemap="hable"), whole(film, raw_index)
     for one, other in zip(mapped, raw, strict=True):
@@ -403,7 +403,7 @@ def test_no_more_than_a_few_frames_are_held(tmp_path: Path) -> None:
     index = index_video(str(film))
     (segment,) = cut_segments(index, 1e6, 1 << 40, 0)
     alive: list[weakref.ref[np.ndarray]] = []
-    for frame in SegmentReader(str(film), index.facts, segment):
+    for frame in FrameRangeReader(str(film), index.facts, segment):
         alive.append(weakref.ref(frame.frame.rgb_hwc))
         assert sum(ref() is not None for ref in alive) <= 3
     assert len(alive) == 60
@@ -413,7 +413,7 @@ def test_a_reader_left_early_closes_its_file_and_can_be_read_again(tmp_path: Pat
     film = clip(tmp_path / "film.mp4", frames=12)
     index = index_video(str(film))
     (segment,) = cut_segments(index, 1e6, 1 << 40, 0)
-    reader = SegmentReader(str(film), index.facts, segment)
+    reader = FrameRangeReader(str(film), index.facts, segment)
     frames = iter(reader)
     assert numbers(islice(frames, 3)) == [0, 1, 2]
     assert film in _open_files()
@@ -436,7 +436,7 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     (segment,) = cut_segments(index, 1e6, 1 << 40, 0)
     film.unlink()
     with pytest.raises(MediaError, match=r"film\.mp4: cannot be opened"):
-        list(SegmentReader(str(film), index.facts, segment))
+        list(FrameRangeReader(str(film), index.facts, segment))
 
 
 def test_every_codec_of_the_test_clips_is_read() -> None:

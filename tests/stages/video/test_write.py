@@ -45,10 +45,10 @@ def write(
         for number, time in enumerate(pts):
             frame = Frame(pictures[number] if pictures else draw(number))
             writer.write(frame, time, pts[number + 1] - time if number + 1 < len(pts) else 7)
-        facts = writer.close()
-    assert facts.frames == len(pts)
-    assert facts.size_bytes == path.stat().st_size
-    assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        part = writer.close()
+    assert (part.staged_path, part.width, part.height) == (str(path), format.width, format.height)
+    assert part.size_bytes == path.stat().st_size
+    assert part.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("bits", [8, 10])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.stages.faces.steady.cuts import Signature, is_cut, signature
+from restore_batch.stages.faces.steady.cuts import Signature, frame_signature, is_cut
 
 from support import data
 from support.moving_faces import shown, similarity, texture
@@ -26,7 +26,7 @@ def film(name: str) -> Path:
 def signatures(path: Path) -> list[Signature]:
     with av.open(str(path)) as container:
         frames = container.decode(video=0)
-        return [signature(frame.to_ndarray(format="rgb24")) for frame in frames]
+        return [frame_signature(frame.to_ndarray(format="rgb24")) for frame in frames]
 
 
 def cuts(some: list[Signature]) -> list[int]:
@@ -72,14 +72,14 @@ def test_flicker_scratches_grain_and_a_shaking_camera_are_no_cut(
     rng = np.random.default_rng(seed)
     still = texture(seed)
     moved = shown(still, similarity(x, y, zoom, turn))
-    before = signature(damaged(still, 1.0, 0.0, rng))
-    assert not is_cut(before, signature(damaged(moved, gain, shift, rng)))
+    before = frame_signature(damaged(still, 1.0, 0.0, rng))
+    assert not is_cut(before, frame_signature(damaged(moved, gain, shift, rng)))
 
 
 @given(first=st.integers(0, 9), second=st.integers(10, 19))
 @settings(max_examples=20, deadline=None)
 def test_another_picture_is_a_cut_whichever_comes_first(first: int, second: int) -> None:
-    one, other = signature(texture(first)), signature(texture(second))
+    one, other = frame_signature(texture(first)), frame_signature(texture(second))
     assert is_cut(one, other)
     assert is_cut(other, one)
 
@@ -89,14 +89,14 @@ def test_something_large_that_crosses_the_picture_is_no_cut() -> None:
     before, after = background.copy(), background.copy()
     before[40:140, 20:90] = passing[:100, :70]
     after[40:140, 40:110] = passing[:100, :70]
-    assert not is_cut(signature(before), signature(after))
+    assert not is_cut(frame_signature(before), frame_signature(after))
 
 
 def test_a_picture_after_black_is_a_cut_and_black_after_black_is_none() -> None:
-    picture = signature(texture(3))
-    black = signature(np.zeros((180, 240, 3), np.uint8))
-    nearly_black = signature(np.full((180, 240, 3), 3, np.uint8))
-    white = signature(np.full((180, 240, 3), 255, np.uint8))
+    picture = frame_signature(texture(3))
+    black = frame_signature(np.zeros((180, 240, 3), np.uint8))
+    nearly_black = frame_signature(np.full((180, 240, 3), 3, np.uint8))
+    white = frame_signature(np.full((180, 240, 3), 255, np.uint8))
     assert is_cut(black, picture)
     assert is_cut(picture, black)
     assert not is_cut(black, nearly_black)
@@ -111,19 +111,19 @@ def test_bars_around_the_picture_do_not_hide_a_cut(sides: bool) -> None:
             frame[:, :40] = frame[:, -40:] = 0
         else:
             frame[:35] = frame[-35:] = 0
-    before, after = map(signature, frames)
+    before, after = map(frame_signature, frames)
     assert is_cut(before, after)
     assert not is_cut(before, before)
 
 
 def test_sixteen_bits_say_the_same_as_eight() -> None:
     rgb = texture(6)
-    deep = signature(rgb.astype(np.uint16) * 257)
-    assert np.abs(deep.luma_hw - signature(rgb).luma_hw).max() < 1.0
-    assert not is_cut(signature(rgb), deep)
+    deep = frame_signature(rgb.astype(np.uint16) * 257)
+    assert np.abs(deep.luma_hw - frame_signature(rgb).luma_hw).max() < 1.0
+    assert not is_cut(frame_signature(rgb), deep)
 
 
 def test_a_signature_is_small_and_refuses_other_pixels() -> None:
-    assert signature(texture(7, (1000, 700))).luma_hw.nbytes < 20_000
+    assert frame_signature(texture(7, (1000, 700))).luma_hw.nbytes < 20_000
     with pytest.raises(ValueError, match="uint8 or uint16"):
-        signature(np.zeros((48, 64, 3), np.float32))
+        frame_signature(np.zeros((48, 64, 3), np.float32))

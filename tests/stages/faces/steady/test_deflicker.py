@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, Deflicker, RestoredCrop
+from restore_batch.jobs.units import Unit
+from restore_batch.stages.faces.steady.deflicker import (
+    DEFLICKER_FRAMES,
+    Deflicker,
+    RestoredCrop,
+    deflickered,
+)
+from restore_batch.stages.media import Chunk
 
-from support.moving_faces import texture
+from support.moving_faces import face, similarity, texture
 
 SIDE = 128
 EYE = (slice(40, 58), slice(30, 62))
@@ -188,3 +195,29 @@ def test_what_does_not_fit_is_refused() -> None:
         Deflicker().push([RestoredCrop(1, crop, crop), RestoredCrop(1, crop, crop)])
     with pytest.raises(ValueError, match="one shape"):
         Deflicker().push([RestoredCrop(1, crop, crop[:64])])
+
+
+def test_chunks_come_back_in_order_with_the_crops_of_their_tracks() -> None:
+    frames = film([source()] * 6, [sharp()] * 6, 6.0)
+    lost = 3  # its faces could not be restored
+    detected = [(face(similarity()), face(similarity(), at=(180, 100))) for _ in frames]
+    unit = Unit("u", "segment", "film.mp4", "film.mp4", "staging", "base", "face")
+    chunks = [
+        Chunk(unit)
+        if t == lost
+        # Aligning left the first face of every frame out.
+        else Chunk(
+            unit,
+            faces=(detected[t][1:],),
+            crops=(one.crop[None],),
+            restored=(one.restored[None],),
+        )
+        for t, (one,) in enumerate(frames)
+    ]
+    done = list(deflickered(enumerate(chunks), detected, [(4, 9)] * 6, [False] * 6))
+    expected = through([[] if t == lost else faces for t, faces in enumerate(frames)])
+    assert [position for position, _ in done] == list(range(6))
+    assert done[lost][1] is chunks[lost]
+    for (_, chunk), crops in zip(done, expected, strict=True):
+        assert all(np.array_equal(a[0], b) for a, b in zip(chunk.restored, crops, strict=True))
+    assert not np.array_equal(done[1][1].restored[0], chunks[1].restored[0])

@@ -23,14 +23,13 @@ from restore_batch.stages.faces.steady.follow import (
 )
 from restore_batch.stages.faces.steady.motion import FaceFollower
 from restore_batch.stages.faces.steady.motion import Path as FacePath
-from restore_batch.stages.faces.steady.smoothing import smooth
-from restore_batch.stages.faces.steady.track import GAP_FRAMES, TrackedFace, Tracks, link
-from restore_batch.stages.faces.steady.tremor import calm
+from restore_batch.stages.faces.steady.smoothing import smooth_landmarks
+from restore_batch.stages.faces.steady.track import GAP_FRAMES, TrackedFace, Tracks, link_faces
+from restore_batch.stages.faces.steady.tremor import damp_tremor
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
 
-import steadiness
-from support import data
+from support import data, steadiness
 from support.moving_faces import face, shown, similarity, texture
 
 
@@ -92,7 +91,7 @@ def part(
     known = [
         [path[: stop - 1 - t] for path in some] for t, some in enumerate(paths[start:stop], start)
     ]
-    return calm(smooth(link(faces[start:stop], cuts[start:stop], known)))
+    return damp_tremor(smooth_landmarks(link_faces(faces[start:stop], cuts[start:stop], known)))
 
 
 @given(seed=st.integers(0, 100_000), start=st.integers(0, 30), length=st.integers(1, 20))
@@ -194,7 +193,7 @@ def real_film(name: str, most: int) -> tuple[tuple[np.ndarray, ...], Tracks, Tra
             faces.append(detect.find([Frame(frames[-1])])[0])
             collected.push(frames[-1], faces[-1])
             follower.push(frames[-1], faces[-1], collected.cuts[-1])
-    return tuple(frames), link(faces, collected.cuts, follower.paths()), collected.tracks()
+    return tuple(frames), link_faces(faces, collected.cuts, follower.paths()), collected.tracks()
 
 
 def slide_px(frames: Sequence[np.ndarray], tracks: Tracks) -> float:
@@ -226,7 +225,7 @@ def test_on_real_film_landmarks_tremble_and_crops_slide_a_third_as_much(
 ) -> None:
     frames, linked, tracks = real_film(name, most)
     assert len({one.track for some in tracks for one in some}) == 1
-    followed = smooth(linked)
+    followed = smooth_landmarks(linked)
     assert jitter_px(frames, followed) < jitter_px(frames, linked) / 3
     assert slide_px(frames, followed) < slide_px(frames, linked) / 3
     # What is left is the picture's own tremor.

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.models.base import Face
-from restore_batch.stages.faces.steady.motion import FaceFollower, compose, motion, moved_box
+from restore_batch.stages.faces.steady.motion import (
+    FaceFollower,
+    compose,
+    measure_motion,
+    moved_box,
+)
 from restore_batch.stages.geometry import invert, transform
 
 from support.moving_faces import face, landmarks, shown, similarity, texture
@@ -35,14 +40,14 @@ def test_motion_is_measured_to_a_fraction_of_a_pixel(
 ) -> None:
     picture, one = texture(seed), face(STILL)
     truth = similarity(x, y, zoom, turn)
-    assert error_px(motion(picture, shown(picture, truth), one.box_xyxy), truth, one) < 0.12
+    assert error_px(measure_motion(picture, shown(picture, truth), one.box_xyxy), truth, one) < 0.12
 
 
 @pytest.mark.parametrize("side_px", [18, 60, 130])
 def test_small_and_large_faces_are_followed_alike(side_px: float) -> None:
     picture, one = texture(1), face(STILL, side_px)
     truth = similarity(0.06 * side_px, -0.04 * side_px, 1.01, 0.02)
-    matrix = motion(picture, shown(picture, truth), one.box_xyxy)
+    matrix = measure_motion(picture, shown(picture, truth), one.box_xyxy)
     assert error_px(matrix, truth, one) < max(0.003 * side_px, 0.15)
 
 
@@ -52,33 +57,33 @@ def test_flicker_grain_and_a_scratch_do_not_mislead() -> None:
     after = shown(picture, truth) * 0.7 + 20 + rng.normal(0, 4, picture.shape)
     after[:, 118:121] = 255
     seen = np.clip(after, 0, 255).astype(np.uint8)
-    assert error_px(motion(picture, seen, one.box_xyxy), truth, one) < 0.3
+    assert error_px(measure_motion(picture, seen, one.box_xyxy), truth, one) < 0.3
 
 
 def test_what_moves_inside_the_face_does_not_move_the_face() -> None:
     picture, one, truth = texture(3), face(STILL), similarity(3, 2)
     after = shown(picture, truth)
     after[110:125, 105:140] = texture(9)[:15, :35]  # a mouth opens
-    assert error_px(motion(picture, after, one.box_xyxy), truth, one) < 0.15
+    assert error_px(measure_motion(picture, after, one.box_xyxy), truth, one) < 0.15
 
 
 def test_a_doubled_frame_does_not_move() -> None:
     picture, one = texture(4), face(STILL)
-    assert error_px(motion(picture, picture.copy(), one.box_xyxy), STILL, one) < 1e-3
+    assert error_px(measure_motion(picture, picture.copy(), one.box_xyxy), STILL, one) < 1e-3
 
 
 def test_sixteen_bits_move_as_eight() -> None:
     picture, one, truth = texture(1), face(STILL), similarity(5, 1)
     frames = [f.astype(np.uint16) * 257 for f in (picture, shown(picture, truth))]
-    assert error_px(motion(frames[0], frames[1], one.box_xyxy), truth, one) < 0.1
+    assert error_px(measure_motion(frames[0], frames[1], one.box_xyxy), truth, one) < 0.1
 
 
 def test_where_nothing_can_be_followed_there_is_no_motion() -> None:
     picture, box = texture(1), face(STILL).box_xyxy
-    assert motion(np.full_like(picture, 90), np.full_like(picture, 90), box) is None
-    assert motion(picture, texture(5), box) is None
-    assert motion(picture, picture, (400, 300, 460, 380)) is None
-    assert motion(picture, picture, (50, 50, 50, 50)) is None
+    assert measure_motion(np.full_like(picture, 90), np.full_like(picture, 90), box) is None
+    assert measure_motion(picture, texture(5), box) is None
+    assert measure_motion(picture, picture, (400, 300, 460, 380)) is None
+    assert measure_motion(picture, picture, (50, 50, 50, 50)) is None
 
 
 def test_matrices_compose_and_boxes_are_carried() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from restore_batch.models.base import Face
-from restore_batch.stages.faces.steady.smoothing import SMOOTH_FRAMES, smooth
+from restore_batch.stages.faces.steady.smoothing import SMOOTH_FRAMES, smooth_landmarks
 from restore_batch.stages.faces.steady.track import TrackedFace, Tracks
 from restore_batch.stages.geometry import (
     DegenerateFaceError,
@@ -69,13 +69,13 @@ def points(tracks: Tracks) -> np.ndarray:
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_without_errors_a_motion_stays_as_it_is(motion: Motion) -> None:
     tracks, truth = film(motion, 0.0)
-    assert np.abs(points(smooth(tracks)) - truth).max() < 0.02
+    assert np.abs(points(smooth_landmarks(tracks)) - truth).max() < 0.02
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_errors_shrink_and_nothing_lags(motion: Motion) -> None:
     tracks, truth = film(motion, 0.8)
-    steady = points(smooth(tracks))
+    steady = points(smooth_landmarks(tracks))
     before, after = points(tracks) - truth, steady - truth
     assert landmark_jitter_px(after) < landmark_jitter_px(before) / 3
     assert np.abs(after.mean(axis=(1, 2))).max() < 0.5
@@ -92,12 +92,12 @@ def test_crops_stay_where_they_are_on_the_face(motion: Motion) -> None:
         inside = [transform(m, t) for m, t in zip(matrices, truth, strict=True)]
         return landmark_jitter_px(np.array(inside))
 
-    assert slide(smooth(tracks)) < slide(tracks) / 4
+    assert slide(smooth_landmarks(tracks)) < slide(tracks) / 4
 
 
 def test_the_alignment_is_the_average_of_the_windows_alignments() -> None:
     tracks, _ = film(shaken, 0.5)
-    steady = points(smooth(tracks))
+    steady = points(smooth_landmarks(tracks))
     here = FRAMES // 2
     window = range(here - SMOOTH_FRAMES, here + SMOOTH_FRAMES + 1)
     seen = []
@@ -115,7 +115,7 @@ def test_a_detection_that_jumps_pulls_neither_itself_nor_its_neighbours_along() 
     where = [pan(t) for t in range(FRAMES)]
     jump = np.full((5, 2), 25.0)
     faces = [face(w, error_px=jump if t == 30 else 0.0) for t, w in enumerate(where)]
-    steady = points(smooth(tracked(faces, where)))
+    steady = points(smooth_landmarks(tracked(faces, where)))
     truth = np.array([landmarks(w) for w in where])
     assert np.abs(steady - truth).max() < 0.5
 
@@ -125,7 +125,7 @@ def test_a_single_landmark_that_jumps_is_put_right() -> None:
     error[4] = (18, -12)
     where = [sway(t) for t in range(FRAMES)]
     faces = [face(w, error_px=error if t == 30 else 0.0) for t, w in enumerate(where)]
-    steady = points(smooth(tracked(faces, where)))
+    steady = points(smooth_landmarks(tracked(faces, where)))
     assert np.abs(steady - [landmarks(w) for w in where]).max() < 0.5
 
 
@@ -134,7 +134,7 @@ def test_filled_faces_have_no_vote_but_are_placed() -> None:
     astray = face(sway(30), error_px=np.full((5, 2), 3.0))
     (before,) = tracks[30]
     filled = (TrackedFace(astray, 0, True, before.step),)
-    steady = smooth((*tracks[:30], filled, *tracks[31:]))
+    steady = smooth_landmarks((*tracks[:30], filled, *tracks[31:]))
     assert steady[30][0].filled
     assert np.abs(points(steady) - truth).max() < 0.02
 
@@ -149,7 +149,7 @@ def test_boxes_are_steady_too() -> None:
         faces.append(Face((left, top, right, bottom), one.landmarks_xy, one.score))
     truth = np.array([face(w).box_xyxy for w in where])
     before = np.array([f.box_xyxy for f in faces]) - truth
-    steady = smooth(tracked(faces, where))
+    steady = smooth_landmarks(tracked(faces, where))
     after = np.array([some[0].face.box_xyxy for some in steady]) - truth
     assert after.std() < before.std() / 2
 
@@ -158,14 +158,14 @@ def test_where_the_motion_is_not_known_nothing_is_carried_across() -> None:
     tracks, _ = film(pan, 0.8)
     (one,) = tracks[30]
     broken = (*tracks[:30], (TrackedFace(one.face, 0, False, None),), *tracks[31:])
-    steady = points(smooth(broken))
-    apart = [smooth(broken[:31]), smooth(broken[31:])]
+    steady = points(smooth_landmarks(broken))
+    apart = [smooth_landmarks(broken[:31]), smooth_landmarks(broken[31:])]
     assert np.array_equal(steady, np.concatenate([points(some) for some in apart]))
 
 
 def test_a_face_of_a_single_frame_stays_as_it_is() -> None:
     alone = face(similarity(), error_px=np.random.default_rng(2).normal(0, 1, (5, 2)))
-    ((steady,),) = smooth(((TrackedFace(alone, 0),),))
+    ((steady,),) = smooth_landmarks(((TrackedFace(alone, 0),),))
     assert np.abs(steady.face.landmarks_xy - alone.landmarks_xy).max() < 1e-3
     assert np.allclose(steady.face.box_xyxy, alone.box_xyxy)
     assert steady.face.score == alone.score
@@ -177,8 +177,8 @@ def test_tracks_do_not_influence_each_other() -> None:
     both = tuple(
         (*a, TrackedFace(b[0].face, 1, False, b[0].step)) for a, b in zip(one, other, strict=True)
     )
-    together = smooth(both)
-    assert np.array_equal(points(together), points(smooth(one)))
+    together = smooth_landmarks(both)
+    assert np.array_equal(points(together), points(smooth_landmarks(one)))
     assert [[f.track for f in some] for some in together] == [[0, 1]] * FRAMES
 
 
@@ -192,5 +192,5 @@ def test_landmarks_that_form_no_face_are_smoothed_without_an_alignment() -> None
     ]
     with pytest.raises(DegenerateFaceError):
         estimate_similarity(faces[5].landmarks_xy, 512)
-    steady = points(smooth(tracked(faces, where)))
+    steady = points(smooth_landmarks(tracked(faces, where)))
     assert np.abs(steady - [transform(w, flat) for w in where]).max() < 0.3

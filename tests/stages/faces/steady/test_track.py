@@ -1,4 +1,4 @@
-"""Which faces become one track."""
+"""Which faces become one track, and that each assignment is the best there is."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from restore_batch.stages.faces.steady.track import (
     LONE_SCORE,
     TrackedFace,
     Tracks,
-    link,
+    assign,
+    link_faces,
 )
 
 from support.moving_faces import face, landmarks, paths, similarity, steps
 
 STILL = similarity()
+Costs = list[list[float | None]]
 
 
 def linked(faces: Sequence[Sequence[Face]], cuts: Sequence[int] = (), **more: object) -> Tracks:
     marks = [t in cuts for t in range(len(faces))]
-    return link(faces, marks, **more)  # type: ignore[arg-type]
+    return link_faces(faces, marks, **more)  # type: ignore[arg-type]
 
 
 def places(tracks: Tracks) -> dict[int, list[int]]:
@@ -194,15 +196,15 @@ def test_landmarks_that_are_no_numbers_are_not_linked() -> None:
 
 def test_sequences_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="cuts"):
-        link([[]], [])
+        link_faces([[]], [])
     with pytest.raises(ValueError, match="paths"):
-        link([[face(STILL)]], [False], paths=[[]])
+        link_faces([[face(STILL)]], [False], paths=[[]])
     with pytest.raises(ValueError, match="embeddings"):
-        link([[face(STILL)]], [False], embeddings=[[]])
+        link_faces([[face(STILL)]], [False], embeddings=[[]])
 
 
 def test_a_film_without_frames_has_no_tracks() -> None:
-    assert link([], []) == ()
+    assert link_faces([], []) == ()
 
 
 @given(seed=st.integers(0, 10_000))
@@ -224,3 +226,52 @@ def test_a_track_has_one_face_a_frame_and_no_hole(seed: int) -> None:
     for given_faces, some in zip(faces, tracks, strict=True):
         kept = [one.face for one in some if not one.filled]
         assert kept == [one for one in given_faces if one in kept]
+
+
+# -- assignment ---
+def cost_tables() -> st.SearchStrategy[Costs]:
+    entry = st.one_of(st.none(), st.integers(0, 12).map(lambda n: n / 4))
+    sizes = st.tuples(st.integers(1, 5), st.integers(1, 5))
+    return sizes.flatmap(
+        lambda size: st.lists(
+            st.lists(entry, min_size=size[1], max_size=size[1]),
+            min_size=size[0],
+            max_size=size[0],
+        )
+    )
+
+
+def best_assignment(
+    costs: Costs, row: int = 0, taken: frozenset[int] = frozenset()
+) -> tuple[int, float]:
+    """(minus the number of pairs, cost) of the best assignment, by trying all."""
+    if row == len(costs):
+        return 0, 0.0
+    results = [best_assignment(costs, row + 1, taken)]
+    for column, cost in enumerate(costs[row]):
+        if cost is not None and column not in taken:
+            pairs, total = best_assignment(costs, row + 1, taken | {column})
+            results.append((pairs - 1, total + cost))
+    return min(results)
+
+
+@given(costs=cost_tables())
+@settings(max_examples=200, deadline=None)
+def test_no_other_assignment_has_more_pairs_or_as_many_for_less(costs: Costs) -> None:
+    pairs = assign(costs)
+    chosen = [costs[i][j] for i, j in pairs]
+    assert None not in chosen
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
+    assert (-len(pairs), sum(c for c in chosen if c is not None)) == best_assignment(costs)
+
+
+def test_nothing_to_assign_is_nothing() -> None:
+    assert assign([]) == []
+    assert assign([[], []]) == []
+    assert assign([[None], [None]]) == []
+
+
+def test_a_crowd_is_told_apart() -> None:
+    count = 60
+    costs: Costs = [[abs(i - (j * 7) % count) / 10 for j in range(count)] for i in range(count)]
+    assert all((j * 7) % count == i for i, j in assign(costs))

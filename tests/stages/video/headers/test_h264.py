@@ -11,13 +11,13 @@ from av.video.frame import PictureType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.stages.video.headers.h264 import Bits, H264Headers, Picture, nal_units
+from restore_batch.stages.video.headers.h264 import BitReader, H264Headers, H264Picture, nal_units
 
 from support.clips import clip
 from support.field_pictures import field_clip
 
 
-def _pictures(path: Path) -> list[Picture]:
+def _pictures(path: Path) -> list[H264Picture]:
     with av.open(str(path)) as container:
         headers = H264Headers(container.streams.video[0].codec_context.extradata)
         found = [headers.read(bytes(packet)) for packet in container.demux(video=0) if packet.size]
@@ -104,5 +104,5 @@ def test_exp_golomb_codes_are_read_back(values: list[int]) -> None:
         if byte <= 3 and escaped[-2:] == b"\0\0":
             escaped.append(3)
         escaped.append(byte)
-    bits = Bits(bytes(escaped))
+    bits = BitReader(bytes(escaped))
     assert [bits.golomb() for _ in values] == values

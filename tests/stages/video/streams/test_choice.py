@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -19,10 +18,9 @@ import pytest
 from av.stream import Disposition
 
 from restore_batch.stages.video.format import VideoWish
-from restore_batch.stages.video.headers.matroska_display import ROOM, set_display
-from restore_batch.stages.video.index import probe_video
-from restore_batch.stages.video.join import join, will_drop
-from restore_batch.stages.video.streams.choice import fate
+from restore_batch.stages.video.join import join
+from restore_batch.stages.video.probe import probe_video
+from restore_batch.stages.video.streams.choice import stream_fate, stream_warnings
 from restore_batch.stages.video.types import StreamFacts
 
 from support.clip_sound import LANGUAGES
@@ -179,13 +177,13 @@ def test_sound_that_does_not_fit_is_left_out_or_encoded_as_the_job_says(tmp_path
     assert notes == (
         "stream 1 (audio, pcm_mulaw): mkv does not take it, left out; audio: transcode keeps it",
     )
-    assert notes == will_drop(film.facts, "mkv")
+    assert notes == stream_warnings(film.facts, "mkv")
     assert kinds(tmp_path / "copy.mkv") == ["video", "audio"]
     report = join(
         str(film.source), film.parts, film.facts, film.format, tmp_path / "all.mkv",
         audio="transcode",
     )  # fmt: skip
-    assert report.warnings == will_drop(film.facts, "mkv", "transcode")
+    assert report.warnings == stream_warnings(film.facts, "mkv", "transcode")
     assert "encoded as flac" in report.warnings[0]
     assert [stream["codec_name"] for stream in probe(tmp_path / "all.mkv")["streams"]] == [
         "h264", "flac", "mp3",
@@ -250,7 +248,7 @@ def test_text_subtitles_of_every_kind_are_kept_when_the_container_changes(tmp_pa
         result = tmp_path / f"result.{container}"
         (note,) = film.joined(result).warnings
         assert "written as mov_text" in note
-        assert (note,) == will_drop(film.facts, container)
+        assert (note,) == stream_warnings(film.facts, container)
         assert lines(result) == lines(film.source) != []
 
 
@@ -259,7 +257,7 @@ def test_fonts_do_not_fit_mp4_and_that_is_said(tmp_path: Path) -> None:
     warnings = film.joined(tmp_path / "result.mp4").warnings
     assert len(warnings) == 1
     assert "stream 1 (attachment" in warnings[0]
-    assert warnings == will_drop(film.facts, "mp4")
+    assert warnings == stream_warnings(film.facts, "mp4")
 
 
 def _with_cover(folder: Path, suffix: str, cover: bytes) -> Path:
@@ -324,7 +322,7 @@ def test_a_second_film_in_the_file_is_left_out_and_told(tmp_path: Path) -> None:
                 new.mux(copy)
     film = in_parts(path, tmp_path / "parts", 1)
     warnings = film.joined(tmp_path / "result.mkv").warnings
-    assert warnings == will_drop(film.facts, "mkv")
+    assert warnings == stream_warnings(film.facts, "mkv")
     assert "only the first film" in warnings[0]
     assert kinds(tmp_path / "result.mkv") == ["video", "audio"]
 
@@ -356,7 +354,7 @@ def test_timed_data_goes_along_in_mp4(tmp_path: Path) -> None:
 def test_the_timecode_is_kept(container: str, tmp_path: Path) -> None:
     film = made(tmp_path, f"a.{container}", frames=12, metadata={"timecode": "01:02:03:04"})
     assert film.joined(tmp_path / f"result.{container}").warnings == ()
-    (note,) = will_drop(film.facts, container)
+    (note,) = stream_warnings(film.facts, container)
     assert "unless it is the timecode" in note, "the plan reads the header only"
     streams = probe(tmp_path / f"result.{container}")["streams"]
     assert streams[0]["tags"]["timecode"] == "01:02:03:04"
@@ -379,58 +377,6 @@ def test_tags_are_added_and_no_tag_of_the_old_file_remains(tmp_path: Path) -> No
         ours = ("language", "title", "handler_name", "vendor_id", "duration")
         for stream in (video, sound):
             assert {key.lower() for key in stream.get("tags", {})} <= set(ours)
-
-
-def test_square_pixels_and_others_are_said_by_matroska_itself(tmp_path: Path) -> None:
-    for aspect in (Fraction(1), Fraction(128, 117), Fraction(3, 4)):
-        film = made(tmp_path, f"{aspect.numerator}.mp4", frames=3, sample_aspect=aspect)
-        for codec in ("h264", "ffv1", "av1"):
-            there = in_parts(film.source, tmp_path / codec, 1, VideoWish(codec, "mkv"))  # type: ignore[arg-type]
-            result = tmp_path / f"{codec}.mkv"
-            there.joined(result)
-            (stream,) = probe(result)["streams"]
-            assert Fraction(stream["sample_aspect_ratio"].replace(":", "/")) == aspect
-            assert "title" not in stream["tags"]
-
-
-def test_a_title_of_the_picture_survives_beside_its_display_size(tmp_path: Path) -> None:
-    original = clip(tmp_path / "a.mkv", frames=3)
-    with av.open(str(original)) as old, av.open(str(tmp_path / "b.mkv"), "w") as new:
-        target = new.add_stream_from_template(old.streams.video[0], opaque=True)
-        target.metadata["title"] = "Reel 1 ü"
-        for packet in old.demux():
-            if packet.dts is not None:
-                packet.stream = target
-                new.mux(packet)
-    in_parts(tmp_path / "b.mkv", tmp_path / "parts").joined(tmp_path / "result.mkv")
-    (stream,) = probe(tmp_path / "result.mkv")["streams"]
-    assert stream["tags"]["title"] == "Reel 1 ü"
-    with pytest.raises(ValueError, match="no single track has room"):
-        set_display(tmp_path / "result.mkv", Fraction(1))
-    with pytest.raises(ValueError, match="no single track has room"):
-        set_display(original, Fraction(1))
-    assert ROOM.strip() == ""
-
-
-def test_the_checksum_of_a_corrected_track_list_is_right(tmp_path: Path) -> None:
-    """FFmpeg writes checksums and does not read them; the others show how they are counted."""
-    in_parts(clip(tmp_path / "a.mkv", frames=3), tmp_path / "parts").joined(tmp_path / "b.mkv")
-    data = (tmp_path / "b.mkv").read_bytes()
-    checked = []
-    for name, identifier in (("info", "1549a966"), ("tracks", "1654ae6b")):
-        at = data.rindex(bytes.fromhex(identifier), 0, data.index(bytes.fromhex("1f43b675")))
-        size, at = _vint(data, at + 4)
-        crc, content = data[at : at + 6], data[at + 6 : at + size]
-        assert crc[:2] == b"\xbf\x84"
-        assert int.from_bytes(crc[2:], "little") == zlib.crc32(content)
-        checked.append(name)
-    assert checked == ["info", "tracks"]
-
-
-def _vint(data: bytes, at: int) -> tuple[int, int]:
-    """The size that stands at ``at``, and where it ends."""
-    wide = 9 - data[at].bit_length()
-    return int.from_bytes(data[at : at + wide], "big") - (1 << 7 * wide), at + wide
 
 
 def test_sound_of_a_damaged_source_ends_where_it_can_be_read_no_more(tmp_path: Path) -> None:
@@ -464,19 +410,21 @@ def test_sound_of_a_damaged_source_ends_where_it_can_be_read_no_more(tmp_path: P
     ],
 )
 def test_the_fate_of_a_stream_by_its_codec(kind: str, codec: str, fates: Sequence[str]) -> None:
-    assert [fate(kind, codec, container) for container in ("mp4", "mov", "mkv")] == list(fates)
+    assert [stream_fate(kind, codec, container) for container in ("mp4", "mov", "mkv")] == list(
+        fates
+    )
 
 
 def test_the_plan_is_silent_about_what_is_written_anew(tmp_path: Path) -> None:
     facts = probe_video(str(clip(tmp_path / "a.mp4", frames=6, chapters=2, audio=["aac"])))
     assert any(stream.kind == "data" for stream in facts.streams)
-    assert will_drop(facts, "mkv") == will_drop(facts, "mp4") == ()
-    assert will_drop(facts, "mp4", "drop") == ()
+    assert stream_warnings(facts, "mkv") == stream_warnings(facts, "mp4") == ()
+    assert stream_warnings(facts, "mp4", "drop") == ()
 
 
 def test_the_plan_names_the_stream_that_stays_behind() -> None:
     streams = (StreamFacts(0, "video", "h264"), StreamFacts(3, "subtitle", "dvb_subtitle", "fra"))
-    assert will_drop(replace(FACTS, streams=streams), "mp4") == (
+    assert stream_warnings(replace(FACTS, streams=streams), "mp4") == (
         "stream 3 (subtitle, dvb_subtitle, fra): mp4 does not take it, left out",
     )
 

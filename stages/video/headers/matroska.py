@@ -1,14 +1,21 @@
-"""Telling Matroska the shape of a film's pixels.
+"""What Matroska says of a film that FFmpeg cannot be made to write: pixel shape, priming of sound.
 
 FFmpeg writes DisplayWidth and DisplayHeight (RFC 9559, section 5.1.4.1.28) from a field of the
 stream that PyAV does not let us set, and without it says that the display size is unknown. H.264
 and HEVC have the shape in the stream as well; FFV1, AV1 and ProRes do not, and the anamorphic
 films of the archives are just what FFV1 is for. So the finished file is corrected in place: the
 track is given a name with spaces that make room for the elements, and no other byte moves.
+
+Encoders of sound begin with priming samples. MP4 skips them by an edit list, Matroska by the
+CodecDelay element (RFC 9559, section 5.1.4.1.25), which FFmpeg writes from a stream parameter
+that its MP4 reader leaves empty and PyAV does not let us set. FFmpeg's Matroska reader does set
+it, so a stream with the right parameter is read from a Matroska header made here.
 """
 
 from __future__ import annotations
 
+import io
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +23,23 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["ROOM", "set_display"]
+import av
+from av.container import InputContainer
 
-ROOM = " " * 40
+__all__ = ["CODEC_IDS", "DISPLAY_ROOM", "primed_audio", "set_display"]
+
+DISPLAY_ROOM = " " * 40
 """To be put behind the title of the picture's track before the file is written."""
 
+# Codecs that are primed in MP4 files → what Matroska calls them. Opus has its own field.
+CODEC_IDS = {
+    "aac": "A_AAC",
+    "mp3": "A_MPEG/L3",
+    "mp2": "A_MPEG/L2",
+    "ac3": "A_AC3",
+    "eac3": "A_EAC3",
+}
+_NANOSECONDS = 10**9
 _SEGMENT, _TRACKS, _TRACK = 0x18538067, 0x1654AE6B, 0xAE
 _CRC, _VOID, _NAME, _VIDEO = 0xBF, 0xEC, 0x536E, 0xE0
 _WIDTH, _HEIGHT = 0xB0, 0xBA
@@ -29,6 +48,7 @@ _PIXELS, _ASPECT_RATIO = 0, 3
 _LONGEST_HEADER = 12
 
 
+# -- display size ---
 @dataclass(frozen=True)
 class _Element:
     """An EBML element (RFC 8794): its identifier, that with its size as stored, its content."""
@@ -42,7 +62,7 @@ class _Element:
 
 
 def set_display(path: Path, sample_aspect: Fraction) -> None:
-    """Say how the track with ``ROOM`` in its name is displayed, and take the room away.
+    """Say how the track with ``DISPLAY_ROOM`` in its name is displayed, and take the room away.
 
     ``sample_aspect``: width of a pixel over its height. Raises ValueError for a file that FFmpeg
     did not write with such a track.
@@ -67,10 +87,10 @@ def _displayed(track: bytes, sample_aspect: Fraction) -> bytes:
     done = b""
     for element in _elements(track):
         if element.identifier == _VIDEO:
-            done += _coded(_VIDEO, _video(element.content, sample_aspect))
+            done += _encoded(_VIDEO, _video(element.content, sample_aspect))
         elif element.identifier == _NAME:
-            title = element.content.removesuffix(ROOM.encode())
-            done += _coded(_NAME, title) if title else b""
+            title = element.content.removesuffix(DISPLAY_ROOM.encode())
+            done += _encoded(_NAME, title) if title else b""
         elif element.identifier != _VOID:
             done += bytes(element)
     spare = len(track) - len(done) - 9
@@ -92,7 +112,7 @@ def _video(content: bytes, sample_aspect: Fraction) -> bytes:
     replaced = (_DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT, _VOID)
     kept = b"".join(bytes(each) for each in elements if each.identifier not in replaced)
     return kept + b"".join(
-        _coded(identifier, value.to_bytes(4, "big"))
+        _encoded(identifier, value.to_bytes(4, "big"))
         for identifier, value in (
             (_DISPLAY_WIDTH, shape[0]),
             (_DISPLAY_HEIGHT, shape[1]),
@@ -103,7 +123,7 @@ def _video(content: bytes, sample_aspect: Fraction) -> bytes:
 
 def _has_room(track: _Element) -> bool:
     return track.identifier == _TRACK and any(
-        element.identifier == _NAME and element.content.endswith(ROOM.encode())
+        element.identifier == _NAME and element.content.endswith(DISPLAY_ROOM.encode())
         for element in _elements(track.content)
     )
 
@@ -119,6 +139,56 @@ def _find_tracks(file: BinaryIO) -> tuple[int, int]:
         # The segment is entered, everything else is passed over.
         at += header if identifier == _SEGMENT else header + size
     raise ValueError("no Matroska file with tracks")
+
+
+# -- priming ---
+def primed_audio(stream: av.AudioStream, samples: int) -> InputContainer:
+    """A container whose only stream is like ``stream``, with ``samples`` of priming.
+
+    The codec must be one of ``CODEC_IDS``. The caller closes the container.
+    """
+    context = stream.codec_context
+    delay_ns = round(samples * _NANOSECONDS / context.sample_rate)
+    audio = _encoded(0xB5, struct.pack(">d", context.sample_rate))
+    audio += _encoded(0x9F, _number(context.channels))
+    entry = b"".join(
+        (
+            _encoded(0xD7, _number(1)),  # track number
+            _encoded(0x73C5, _number(1)),  # its UID
+            _encoded(0x83, _number(2)),  # kind: sound
+            _encoded(0x86, CODEC_IDS[context.codec.canonical_name].encode()),
+            _encoded(0x63A2, context.extradata) if context.extradata else b"",
+            _encoded(0x56AA, _number(delay_ns)),
+            _encoded(0xE1, audio),
+        )
+    )
+    # One tick of a Matroska clock is usually a million nanoseconds.
+    info = _encoded(0x1549A966, _encoded(0x2AD7B1, _number(1_000_000)))
+    tracks = _encoded(_TRACKS, _encoded(_TRACK, entry))
+    # Its reader stops only at the first cluster.
+    cluster = _encoded(0x1F43B675, _encoded(0xE7, _number(0)))
+    kind = _encoded(0x4282, b"matroska")
+    kind += _encoded(0x4287, _number(4)) + _encoded(0x4285, _number(2))
+    file = _encoded(0x1A45DFA3, kind) + _encoded(_SEGMENT, info + tracks + cluster)
+    return av.open(io.BytesIO(file), "r", format="matroska")
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(8, "big")
+
+
+# -- elements ---
+def _encoded(identifier: int, content: bytes) -> bytes:
+    """An element as stored; its size takes one, two or eight bytes (all ones mean unknown)."""
+    head = identifier.to_bytes((identifier.bit_length() + 7) // 8, "big")
+    size = len(content)
+    if size < (1 << 7) - 1:
+        head += bytes([size | 1 << 7])
+    elif size < (1 << 14) - 1:
+        head += (size | 1 << 14).to_bytes(2, "big")
+    else:
+        head += (size | 1 << 56).to_bytes(8, "big")
+    return head + content
 
 
 def _elements(data: bytes) -> Iterator[_Element]:
@@ -137,13 +207,3 @@ def _read_header(data: bytes) -> tuple[int, int, int]:
     wide = 9 - data[long].bit_length()
     size = int.from_bytes(data[long : long + wide], "big") - (1 << 7 * wide)
     return int.from_bytes(data[:long], "big"), long + wide, size
-
-
-def _coded(identifier: int, content: bytes) -> bytes:
-    head = identifier.to_bytes((identifier.bit_length() + 7) // 8, "big")
-    size = len(content)
-    return (
-        head
-        + (bytes([size | 0x80]) if size < 127 else (size | 1 << 14).to_bytes(2, "big"))
-        + content
-    )
