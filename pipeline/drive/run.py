@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import sqlite3
 import time
@@ -348,7 +347,7 @@ def _is_full(outcome: Failed) -> bool:
 
 def _sha256_of_url(source: str) -> str:
     with open_source(source) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return sha256_of(file)
 
 
 def _result(chunk: Chunk, faces_of_parts: int) -> Result:

@@ -6,11 +6,11 @@ import dataclasses
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle
 from restore_batch.stages.base import Resources, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
 from restore_batch.stages.photo.provenance import Provenance, stamped
 from restore_batch.stages.photo.write import BitDepth, write
-from restore_batch.stages.settle import settle
 
 _SAYS_NOTHING = frozenset({".bmp", ".dib"})
 """Containers without metadata: only imagined faces are worth a warning that this is lost."""

@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.settle import settle
+from restore_batch.files import settle
 from restore_batch.stages.video.headers.matroska_display import ROOM, set_display
 from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
 from restore_batch.stages.video.parts import Film, Part, read_film

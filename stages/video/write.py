@@ -20,12 +20,12 @@ import av
 from av.video.reformatter import ColorRange
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle
 from restore_batch.stages.media import Frame
-from restore_batch.stages.settle import settle
 from restore_batch.stages.video.colour.convert import to_av_frame
 from restore_batch.stages.video.types import ColourTags, VideoFormat
 
-__all__ = ["PartFacts", "PartWriter", "settle", "tag_colour"]
+__all__ = ["PartFacts", "PartWriter", "tag_colour"]
 
 _READ_BYTES = 1 << 20
 # A decoder of these holds back at most so many pictures (ITU-T H.264, A.3.1; H.265, A.4.2).
