@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.units import Unit, digest
 from restore_batch.stages.film.work import (
     PART_SUFFIX,
-    PARTS,
     Audio,
     FilmIndex,
     IndexWork,
@@ -75,6 +75,7 @@ class Films:
             join, id=f"{join.id}-index", kind="index", payload=self._options.index,
             label=f"{join.output}: index",
         )  # fmt: skip
+        self._manifest.expect(join, source_sha256)
         self._begun[join.id] = _Film(join, source_sha256)
         self._of[index.id] = join.id
         return index
@@ -142,7 +143,8 @@ class Films:
     def joined(self, unit: Unit) -> tuple[int, tuple[str, ...]]:
         """Faces of all parts, and what is to be told about the film; it is finished."""
         film = self._begun[unit.id]
-        kept = [self._manifest.recorded(part) for part in film.parts]
+        results = (self._manifest.result_of(part) for part in film.parts)
+        kept = [result for result in results if result is not None]
         told = [text for part in kept for text in part.warnings]
         return sum(part.face_count for part in kept), (*film.warnings, *shortened(told))
 

@@ -17,13 +17,14 @@ from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import FaceRow, Result
+from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.engine.backend import open_backend
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.scheduler import Done, Failed, Limits, Outcome, Scheduler
 from restore_batch.pipeline.plan.films import film_content
+from restore_batch.pipeline.plan.headers import probe_key
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.film.work import SegmentWork
 from restore_batch.stages.media import Chunk, Failure
@@ -126,8 +127,9 @@ class Run:
             for c in plan.choices.values() if c.card and c.ref
         ]  # fmt: skip
         self._manifest.begin_run(
-            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models
-        )
+            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
+            len(plan.items),
+        )  # fmt: skip
         outcome = "aborted"
         try:
             self._work()
@@ -213,14 +215,17 @@ class Run:
         """
         source = item.source
         stamp = f"{source.size_bytes} {source.version}"
-        known, _ = self._manifest.source_facts(source.source, stamp)
-        if known is not None:
-            return known
-        if "://" in source.source:
+        probe = probe_key(source.source, self._plan.job)
+        sha256, header = self._manifest.source_facts(source.source, stamp, probe)
+        if sha256 is not None and header is not None:
+            return sha256
+        if sha256 is not None:
+            pass  # only the header was read in another way
+        elif "://" in source.source:
             sha256 = f"url {stamp}" if source.version else _sha256_of_url(source.source)
         else:
             sha256 = film_content(source.source) if item.is_film else sha256_of(Path(source.source))
-        self._manifest.note_source(source.source, stamp, sha256, item.facts)
+        self._manifest.note_source(source.source, stamp, sha256, item.facts, probe)
         return sha256
 
     def _is_in_the_way(self, unit: Unit) -> bool:
@@ -350,7 +355,7 @@ def _sha256_of_url(source: str) -> str:
         return sha256_of(file)
 
 
-def _result(chunk: Chunk, faces_of_parts: int) -> Result:
+def _result(chunk: Chunk, faces_of_parts: int) -> StagedResult:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
@@ -364,7 +369,7 @@ def _result(chunk: Chunk, faces_of_parts: int) -> Result:
         for frame, records in enumerate(chunk.records)
         for record in records
     )  # fmt: skip
-    return Result(
+    return StagedResult(
         artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
         artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import Result
+from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.films import FilmOptions, Films, shortened
 from restore_batch.stages.film.work import FilmIndex, IndexWork, JoinWork, SegmentWork
@@ -57,7 +57,7 @@ def done(manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str) -> None
     sha256 = hashlib.sha256(data).hexdigest()
     manifest.commit(
         unit,
-        Result(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
+        StagedResult(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
     )
 
 
