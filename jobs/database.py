@@ -12,11 +12,12 @@ from typing import IO
 
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT,
-    version TEXT NOT NULL, job_file TEXT, job TEXT NOT NULL, models TEXT NOT NULL);
+    version TEXT NOT NULL, job_file TEXT, job TEXT NOT NULL, models TEXT NOT NULL,
+    total INTEGER);
 CREATE TABLE IF NOT EXISTS sources (
     source TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT, probe TEXT);
 CREATE TABLE IF NOT EXISTS items (
@@ -76,6 +77,7 @@ def connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
+        _bring_up_to_date(database)
         database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     return database
 
@@ -145,6 +147,13 @@ def _checked(path: Path, database: sqlite3.Connection) -> Iterator[None]:
     except BaseException:
         database.close()
         raise
+
+
+def _bring_up_to_date(database: sqlite3.Connection) -> None:
+    # Format 1 had no totals, and headers of the originals without what they were read by.
+    columns = {row["name"] for row in database.execute("PRAGMA table_info (runs)")}
+    if "total" not in columns:
+        database.execute("ALTER TABLE runs ADD COLUMN total INTEGER")
 
 
 def _refuse_newer(path: Path, database: sqlite3.Connection) -> int:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from restore_batch.jobs.database import packed, unpacked
-from restore_batch.jobs.records import ItemStatus, Recorded
+from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.records import CommittedResult, FaceRow, ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Unit
 
 
@@ -18,15 +19,22 @@ class Ledger:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
 
-    def source_facts(self, source: str, stamp: str) -> tuple[str | None, dict[str, Any] | None]:
-        """Checksum and probe noted for ``source`` while its stamp (size, time) is the same."""
+    def source_facts(
+        self, source: str, stamp: str, probe: str
+    ) -> tuple[str | None, dict[str, Any] | None]:
+        """Checksum and header noted for ``source`` while its stamp (size, time) is the same.
+
+        ``probe`` names what would read the header now, and with which options; a header that
+        was read otherwise is not given.
+        """
         row = self._db.execute(
             "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?",
             (packed(source), stamp),
         ).fetchone()
         if row is None:
             return None, None
-        return row["sha256"], json.loads(row["probe"]) if row["probe"] else None
+        noted = json.loads(row["probe"] or "{}")
+        return row["sha256"], noted.get("header") if noted.get("probe") == probe else None
 
     def error_of(self, output: str) -> str:
         """The recorded reason why the item at ``output`` failed, or ''."""
@@ -45,32 +53,118 @@ class Ledger:
         ).fetchone()
         return int(row["face_count"]) if row else 0
 
-    def recorded(self, unit: Unit) -> Recorded:
-        """Faces and warnings kept of a unit that is done; none where it is not known."""
+    def result_of(self, unit: Unit) -> CommittedResult | None:
+        """The result of ``unit``; None unless it is done."""
         row = self._db.execute(
-            "SELECT face_count, warnings FROM units WHERE id = ?", (unit.id,)
+            "SELECT * FROM units WHERE id = ? AND state = 'done'", (unit.id,)
         ).fetchone()
-        if row is None:
-            return Recorded(0, ())
-        return Recorded(int(row["face_count"]), tuple(json.loads(row["warnings"] or "[]")))
+        return None if row is None else _result(row)
 
-    def items(self) -> Iterator[ItemStatus]:
-        """Every item of the last state known, in order of output path."""
+    def result_at(self, output: str) -> CommittedResult | None:
+        """The result of the item at ``output`` (relative, with ``/``); None unless it is done."""
+        row = self._db.execute(
+            "SELECT units.* FROM units JOIN items ON items.unit = units.id"
+            " WHERE items.output = ? AND state = 'done'",
+            (packed(output),),
+        ).fetchone()
+        return None if row is None else _result(row)
+
+    def faces_in(self, result: CommittedResult) -> tuple[FaceRow, ...]:
+        """The faces recorded with a result, without those of a film's parts."""
         rows = self._db.execute(
-            "SELECT items.*, units.state, units.attempts, units.error, units.warnings,"
-            " units.face_count AS faces"
-            " FROM items LEFT JOIN units ON units.id = items.unit ORDER BY items.output"
+            "SELECT * FROM faces WHERE unit = ? ORDER BY frame, face", (result.unit,)
+        )
+        return tuple(map(_face, rows))
+
+    def counts(self) -> dict[str, int]:
+        """Items by state: pending, staged, done, failed; those that occur."""
+        rows = self._db.execute(
+            "SELECT COALESCE(units.state, 'pending') AS state, COUNT(*) AS number"
+            " FROM items LEFT JOIN units ON units.id = items.unit GROUP BY 1 ORDER BY 1"
+        )
+        return {row["state"]: row["number"] for row in rows}
+
+    def items(self, state: str | None = None, most: int = -1) -> Iterator[ItemStatus]:
+        """Items of the last state known, in order of output path: all, or those in ``state``;
+        at most ``most`` where it is not negative."""
+        rows = self._db.execute(
+            "SELECT items.*, units.attempts, units.error, units.warnings,"
+            " COALESCE(units.state, 'pending') AS state, units.face_count AS faces"
+            " FROM items LEFT JOIN units ON units.id = items.unit"
+            " WHERE :state IS NULL OR COALESCE(units.state, 'pending') = :state"
+            " ORDER BY items.output LIMIT :most",
+            {"state": state, "most": most},
         )
         for row in rows:
             yield ItemStatus(
-                unpacked(row["output"]), unpacked(row["source"]), row["state"] or "pending",
+                unpacked(row["output"]), unpacked(row["source"]), row["state"],
                 row["faces"] or 0, row["attempts"] or 0, row["error"] or "",
                 tuple(json.loads(row["warnings"] or "[]")), unpacked(row["stand_in"] or ""),
             )  # fmt: skip
 
+    def at_work(self) -> tuple[ItemAtWork, ...]:
+        """Items that the newest run has begun; none once it has ended.
+
+        Of a run that was cut off, those that it was at: the manifest cannot know that its
+        process is gone.
+        """
+        rows = self._db.execute(
+            "SELECT items.output, items.source, units.attempts,"
+            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item GLOB :parts || units.id || '/*'"
+            "  AND parts.state = 'done') AS segments_done,"
+            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item GLOB :parts || units.id || '/*'"
+            "  AND parts.state != 'done') AS segments_begun"
+            " FROM items JOIN units ON units.id = items.unit"
+            " JOIN (SELECT * FROM runs ORDER BY id DESC LIMIT 1) AS newest ON newest.id = units.run"
+            " WHERE newest.ended IS NULL AND units.state IN ('pending', 'staged')"
+            " ORDER BY items.output",
+            {"parts": f"{PARTS}/"},
+        )
+        return tuple(
+            ItemAtWork(
+                unpacked(row["output"]), unpacked(row["source"]), row["attempts"],
+                row["segments_done"], row["segments_begun"],
+            )
+            for row in rows
+        )  # fmt: skip
+
+    def not_begun(self) -> int:
+        """Items that the newest run has still to come to, or did not come to when it was stopped.
+
+        Too few where results of originals that the job no longer names are on record: only a
+        plan knows which those are.
+        """
+        last = self.last_run()
+        if last is None or last["outcome"] == "finished":
+            return 0
+        known = self._db.execute("SELECT COUNT(*) FROM items").fetchone()[0]
+        return max(0, (last.get("total") or 0) - int(known))
+
     def last_run(self) -> dict[str, Any] | None:
-        """The newest run as a plain mapping (started, ended, outcome, version, models)."""
+        """The newest run as a plain mapping (started, ended, outcome, version, models,
+        total: items of its job, None where it was not recorded)."""
         row = self._db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         if row is None:
             return None
         return {**dict(row), "job": json.loads(row["job"]), "models": json.loads(row["models"])}
+
+
+def _result(row: sqlite3.Row) -> CommittedResult:
+    return CommittedResult(
+        row["id"], row["sha256"], row["source_sha256"], row["face_count"],
+        tuple(json.loads(row["warnings"] or "[]")),
+    )  # fmt: skip
+
+
+def _face(row: sqlite3.Row) -> FaceRow:
+    left, top, right, bottom = json.loads(row["box"])
+    return FaceRow(
+        frame=row["frame"],
+        box_xyxy=(left, top, right, bottom),
+        landmarks_xy=tuple((x, y) for x, y in json.loads(row["landmarks"])),
+        score=row["score"],
+        restored=bool(row["restored"]),
+        identity=row["identity"],
+        blend=row["blend"],
+        note=row["note"],
+    )

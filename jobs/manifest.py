@@ -30,12 +30,12 @@ from restore_batch.jobs.database import (
     unpacked,
 )
 from restore_batch.jobs.ledger import Ledger
-from restore_batch.jobs.records import Result
+from restore_batch.jobs.outputs import FOLDER, PARTS
+from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
 
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
 State = Literal["pending", "staged", "done", "failed"]
-FOLDER = ".restore-batch"
 
 
 class Manifest(Ledger):
@@ -94,16 +94,20 @@ class Manifest(Ledger):
         job_file: str,
         job: Mapping[str, Any],
         models: Sequence[Mapping[str, Any]],
+        total: int | None = None,
     ) -> int:
-        """Record a run with all its options and the checksums of its weights."""
+        """Record a run with all its options and the checksums of its weights; ``total``: items
+        of its job."""
         cursor = self._db.execute(
-            "INSERT INTO runs (started, version, job_file, job, models) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO runs (started, version, job_file, job, models, total)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             (
                 time.time(),
                 version,
                 legible(job_file),
                 json.dumps(job, default=str),
                 json.dumps(list(models)),
+                total,
             ),
         )
         self._run = int(cursor.lastrowid or 0)
@@ -138,13 +142,23 @@ class Manifest(Ledger):
 
     # -- sources ------------------------------------------------------------------------------
     def note_source(
-        self, source: str, stamp: str, sha256: str | None, probe: Mapping[str, Any] | None
+        self,
+        source: str,
+        stamp: str,
+        sha256: str | None,
+        header: Mapping[str, Any] | None,
+        probe: str,
     ) -> None:
-        """Remember checksum and probe, so that a second run need not read the file."""
+        """Remember checksum and header, so that a second run need not read the file.
+
+        ``stamp`` (size, time) and ``probe`` (what read the header, and with which options) say
+        how long they hold: see :meth:`source_facts`.
+        """
+        noted = json.dumps({"probe": probe, "header": header}, default=str) if header else None
         self._db.execute(
             "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
             " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-            (packed(source), stamp, sha256, json.dumps(probe, default=str) if probe else None),
+            (packed(source), stamp, sha256, noted),
         )
 
     # -- units --------------------------------------------------------------------------------
@@ -199,29 +213,20 @@ class Manifest(Ledger):
         ).fetchone()
         return published is not None
 
+    def expect(self, unit: Unit, source_sha256: str) -> None:
+        """Register what will be started once other units are done: the join of a film."""
+        with transaction(self._db):
+            self._register(unit, source_sha256)
+
     def start(self, unit: AnyUnit, source_sha256: str) -> AnyUnit:
         """Register an attempt; returns the unit with its attempt number."""
-        output = packed(unit.output)
         with transaction(self._db):
-            self._db.execute(
-                "INSERT INTO units (id, item, kind, state, base_key, face_key, source_sha256, run)"
-                " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " state = 'pending', error = NULL, error_kind = NULL, run = excluded.run",
-                (unit.id, output, unit.kind, unit.base_key, unit.face_key, source_sha256,
-                 self._run),
-            )  # fmt: skip
+            self._register(unit, source_sha256)
             self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
-            if unit.is_item:
-                self._db.execute(
-                    "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
-                    " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
-                    " unit = excluded.unit, run = excluded.run",
-                    (output, packed(unit.source), unit.id, self._run),
-                )
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
         return replace(unit, attempt=int(row["attempts"]))
 
-    def commit(self, unit: Unit, result: Result) -> None:
+    def commit(self, unit: Unit, result: StagedResult) -> None:
         """Publish a staged file: durable checksum, atomic rename, then ``done``."""
         final = self.output_dir / unit.output
         if not self._may_take(unit.output):
@@ -289,15 +294,31 @@ class Manifest(Ledger):
 
     def drop_parts(self, film: str) -> None:
         """Remove the parts of a film that is joined, by the id of its join."""
-        shutil.rmtree(self.output_dir / FOLDER / "parts" / film, ignore_errors=True)
+        shutil.rmtree(self.output_dir / PARTS / film, ignore_errors=True)
 
     def keep_parts_of(self, films: Collection[str]) -> None:
         """Remove the parts of all films but these, by the ids of their joins."""
-        for folder in (self.output_dir / FOLDER / "parts").glob("*"):
+        for folder in (self.output_dir / PARTS).glob("*"):
             if folder.name not in films:
                 shutil.rmtree(folder, ignore_errors=True)
 
     # -- inner --------------------------------------------------------------------------------
+    def _register(self, unit: Unit, source_sha256: str) -> None:
+        output = packed(unit.output)
+        self._db.execute(
+            "INSERT INTO units (id, item, kind, state, base_key, face_key, source_sha256, run)"
+            " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " state = 'pending', error = NULL, error_kind = NULL, run = excluded.run",
+            (unit.id, output, unit.kind, unit.base_key, unit.face_key, source_sha256, self._run),
+        )
+        if unit.is_item:
+            self._db.execute(
+                "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
+                " unit = excluded.unit, run = excluded.run",
+                (output, packed(unit.source), unit.id, self._run),
+            )
+
     def _intact(self, row: sqlite3.Row, verify: bool) -> bool:
         output = unpacked(row["item"])
         try:

@@ -1,4 +1,4 @@
-"""Names of the results: the tree of the inputs, with new suffixes, on any file system.
+"""Where results go: a job's folders, and in them the tree of the inputs with new suffixes.
 
 A name depends on the input's own name alone, except where two results would meet (``a.png`` and
 ``a.jpg`` written as PNG; ``A.jpg`` and ``a.jpg`` on a disk that ignores case). Then each gets a
@@ -14,9 +14,16 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-__all__ = ["assign_outputs", "folded"]
+from restore_batch.jobs.spec import Job
+
+FOLDER = ".restore-batch"
+"""What a job keeps for itself in its output folder."""
+PARTS = f"{FOLDER}/parts"
+"""Below it a folder of each unfinished film, named by the id of its join: the film's parts."""
+SHEETS = "compare"
+"""Folder of a comparison's contact sheets."""
 
 _FILE_NAME_BYTES = 255
 _KEPT_BYTES = 240  # the rest is room for another suffix
@@ -25,7 +32,16 @@ _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_OURS = ".restore-batch"
+
+
+def output_folders(job: Job) -> dict[str, Path]:
+    """The folders with a manifest: of each restorer compared, then of the contact sheets; that
+    of a plain job under ""."""
+    output = Path(job.output)
+    if not job.restore.compare:
+        return {"": output}
+    names = [system.folder for system in job.restore.compare]
+    return {name: output / name for name in [*names, SHEETS]}
 
 
 def assign_outputs(items: Sequence[tuple[str, str]]) -> list[str]:
@@ -83,7 +99,7 @@ def _portable(relative: str) -> str:
 
 def _component(name: str) -> str:
     clean = _FORBIDDEN.sub("_", name).rstrip(". ")
-    if _RESERVED.fullmatch(clean) or folded(clean) == _OURS:
+    if _RESERVED.fullmatch(clean) or folded(clean) == FOLDER:
         clean = "_" + clean
     if clean == name and name and len(name.encode()) <= _KEPT_BYTES:
         return name

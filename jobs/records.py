@@ -1,4 +1,8 @@
-"""What the manifest takes in and gives out, as plain frozen records."""
+"""What the manifest takes in and gives out, as plain frozen records.
+
+A file on its way is a :class:`StagedResult` until its commit and a :class:`CommittedResult` after
+it. What people ask for is the item, not the file: :class:`ItemStatus` and :class:`ItemAtWork`.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,11 @@ class FaceRow:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a finished unit hands over for its commit."""
+class StagedResult:
+    """A file in the staging folder, and all that is to be recorded of it with its commit.
+
+    ``sha256``: of the file, as its worker read it back. ``seconds``: by stage.
+    """
 
     staged_path: str
     size_bytes: int
@@ -37,16 +44,24 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What the manifest kept of a unit that is done."""
+class CommittedResult:
+    """A file that is in its place, as recorded. ``unit``: the id of the unit that it is of.
 
+    ``sha256``: of the file; ``source_sha256``: of the original. ``face_count``: of a film, those
+    of all its parts.
+    """
+
+    unit: str
+    sha256: str
+    source_sha256: str
     face_count: int
     warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ItemStatus:
-    """One line of ``restore-batch status``."""
+    """How an item stands: its newest state, and why it failed. ``stand_in``: path of the copy of
+    its original that lies there instead of a result, or ''."""
 
     output: str
     source: str
@@ -56,3 +71,15 @@ class ItemStatus:
     error: str
     warnings: tuple[str, ...]
     stand_in: str
+
+
+@dataclass(frozen=True)
+class ItemAtWork:
+    """An item that the newest run has begun and not brought to an end. ``segments_done``,
+    ``segments_begun``: of a film, those that are committed, and those that are not."""
+
+    output: str
+    source: str
+    attempts: int
+    segments_done: int
+    segments_begun: int

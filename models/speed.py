@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from restore_batch.files import whole
 from restore_batch.models.base import Card, Runtime
 from restore_batch.models.weights import cache as weight_cache
 
@@ -129,9 +130,8 @@ def record(folder: Path, card: Card, device: str, speed: Speed) -> None:
         content = _content(folder)
         models = content.setdefault(platform.node(), {})
         models.setdefault(card.name, {})[device] = asdict(speed)
-        temporary = folder / ".speed.json.tmp"
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-        temporary.replace(folder / "speed.json")
+        with whole(folder / "speed.json") as written:
+            written.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _content(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.results import folders
+from restore_batch.jobs.outputs import output_folders
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.models.weights.store import Store
@@ -20,6 +20,7 @@ from restore_batch.pipeline.compare.comparison import (
     plan_comparison,
 )
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
+from restore_batch.pipeline.plan.headers import probe_key
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 
 Progress = Callable[..., None]
@@ -92,19 +93,22 @@ def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary
 def _plan(loaded: LoadedJob, store: Store, *, fetch: bool) -> Plan | ComparisonPlan:
     make = plan_comparison if loaded.job.restore.compare else make_plan
     # What an earlier run noted of the originals; in a comparison every restorer's manifest did.
-    existing = Manifest.read(next(iter(folders(loaded.job).values())))
+    existing = Manifest.read(next(iter(output_folders(loaded.job).values())))
     try:
-        return make(loaded, store, fetch=fetch, probed=_probe_cache(existing))
+        return make(loaded, store, fetch=fetch, probed=_probe_cache(existing, loaded.job))
     finally:
         if existing is not None:
             existing.close()
 
 
-def _probe_cache(manifest: Manifest | None) -> Callable[[SourceFile], Mapping[str, Any] | None]:
+def _probe_cache(
+    manifest: Manifest | None, job: Job
+) -> Callable[[SourceFile], Mapping[str, Any] | None]:
     def known(source: SourceFile) -> Mapping[str, Any] | None:
         if manifest is None:
             return None
-        _, facts = manifest.source_facts(source.source, f"{source.size_bytes} {source.version}")
-        return facts
+        stamp, probe = f"{source.size_bytes} {source.version}", probe_key(source.source, job)
+        _, header = manifest.source_facts(source.source, stamp, probe)
+        return header
 
     return known

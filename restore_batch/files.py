@@ -1,22 +1,43 @@
-"""File operations that survive a power cut: nothing is seen half-written."""
+"""Files that survive a power cut: written whole or not at all, and known by their content.
+
+A file is made under another name in the folder (or at least the file system) it is for, forced
+to the disk, then renamed, and the folder forced too. A reader sees the old file or the new one.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 
-def sha256_of(path: Path) -> str:
-    """Hex checksum of a file's content, read in pieces."""
+def sha256_of(source: Path | BinaryIO) -> str:
+    """Hex SHA-256 of a file's content, or of what is left in a stream; read in pieces."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return sha256_of(file)
+    return hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def settle(path: Path) -> tuple[int, str]:
+    """Force a written file to the disk; its size in bytes and the SHA-256 of what reads back."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size, sha256_of(file)
+
+
+def sync_file(path: Path) -> None:
+    """Force what was written to ``path`` to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable."""
+    """Make the names in ``folder`` durable: files renamed, made and removed."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -25,23 +46,38 @@ def sync_folder(folder: Path) -> None:
 
 
 def publish(staged: Path, final: Path) -> None:
-    """Move a finished, fsynced file into place, atomically and durably."""
+    """Move a settled file into place, atomically and durably; missing folders are made.
+
+    Both paths are on one file system. A file at ``final`` is replaced.
+    """
     _make_folder(final.parent)
     staged.replace(final)
     sync_folder(final.parent)
 
 
-def publish_copy(source: BinaryIO, staged: Path, final: Path) -> None:
-    """Copy a stream to ``final`` by way of ``staged`` (same file system)."""
+@contextmanager
+def whole(final: Path, staged: Path | None = None) -> Iterator[Path]:
+    """A path to write to. When the block ends, the file there is forced to the disk and takes
+    the place of ``final``; when it raises, the file is gone and ``final`` as it was.
+
+    ``staged``: that path, on the file system of ``final``. By default it lies beside ``final``
+    under a fixed name, so that what a killed process left is overwritten by the next: writers
+    that may meet must each give a name of their own.
+    """
+    path = final.with_name(f".{final.name}.tmp") if staged is None else staged
     try:
-        with staged.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 20)
-            target.flush()
-            os.fsync(target.fileno())
-        publish(staged, final)
+        yield path
+        sync_file(path)
+        publish(path, final)
     except BaseException:
-        staged.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
+
+
+def publish_copy(source: BinaryIO, staged: Path, final: Path) -> None:
+    """Copy a stream to ``final`` by way of ``staged``; see :func:`whole`."""
+    with whole(final, staged) as path, path.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _make_folder(folder: Path) -> None:

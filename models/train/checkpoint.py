@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 
 from restore_batch.errors import UsageError
+from restore_batch.files import whole
 from restore_batch.models.train.recipe import Recipe
-from restore_batch.models.train.whole import whole
 
 _KEPT = 2
 _NAME = re.compile(r"step-(\d+)\.pt")
@@ -42,7 +42,7 @@ class Checkpoints:
         """Write ``state`` under its "step", whole or not at all; older ones are removed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"step-{state['step']:08d}.pt"
-        with whole(path) as file:
+        with whole(path) as written, written.open("wb") as file:
             torch.save({**state, "recipe": self._identity}, file)
         for old in self._all()[:-_KEPT]:
             old.unlink()

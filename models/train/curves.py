@@ -6,6 +6,8 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
+from restore_batch.files import whole
+
 
 class Curve:
     """Rows of one file. Rows beyond step ``after`` are cut off: they are of a run that went on
@@ -32,12 +34,10 @@ class Curve:
 
     def _write(self, rows: list[dict[str, float]]) -> None:
         self._columns = list(dict.fromkeys(key for row in rows for key in row))
-        temporary = self._path.with_name(f".{self._path.name}.tmp")
-        with temporary.open("w", newline="") as file:
+        with whole(self._path) as written, written.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(map(_texts, rows))
-        temporary.replace(self._path)
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from restore_batch.files import settle, whole
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.recipe import Recipe
-from restore_batch.models.train.whole import whole
-from restore_batch.models.weights.fingerprint import sha256_of
 
 
 def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path:
@@ -27,8 +26,9 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in state.items()
     }
-    with whole(path) as file:
-        file.write(save(stored))  # metadata would be in another order each time
+    with whole(path) as written:
+        written.write_bytes(save(stored))  # metadata would be in another order each time
+        size_bytes, sha256 = settle(written)
     scores = recipe.output / "validation.csv"
     record = {
         "name": recipe.name,
@@ -37,10 +37,10 @@ def export(recipe: Recipe, state: Mapping[str, torch.Tensor], step: int) -> Path
         "about": recipe.about.model_dump(),
         "step": step,
         "scores": read_curve(scores)[-1] if scores.is_file() else {},
-        "sha256": sha256_of(path, fresh=True),
-        "size_bytes": path.stat().st_size,
+        "sha256": sha256,
+        "size_bytes": size_bytes,
         "recipe": recipe.model_dump(mode="json"),
     }
-    with whole(path.with_suffix(".json")) as file:
-        file.write((json.dumps(record, indent=1, sort_keys=True) + "\n").encode())
+    with whole(path.with_suffix(".json")) as written:
+        written.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", "utf-8")
     return path

@@ -20,8 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from restore_batch.errors import WeightsError
+from restore_batch.files import settle, sha256_of, whole
 from restore_batch.models.base import Card, WeightFile
-from restore_batch.models.weights.fingerprint import sha256_of
+from restore_batch.models.weights.fingerprint import fingerprint
 from restore_batch.models.weights.safe_load import read_state
 
 _LOCK_TIMEOUT_S = 3600.0
@@ -104,22 +105,19 @@ def keep(
 
     state = read_state(origin)
     entry.parent.mkdir(parents=True, exist_ok=True)
-    origin_sha256 = sha256_of(origin)
+    origin_sha256 = fingerprint(origin)
     for leftover in entry.parent.glob(".*.tmp"):  # of a process that died under the lock
         leftover.unlink(missing_ok=True)
-    with _temporary(entry) as temporary:
+    with whole(entry, _temporary(entry)) as temporary:
         # Tied tensors share memory, which safetensors refuses; the copy unties them.
         save_file(
             {key: tensor.clone().contiguous() for key, tensor in state.items()},
             temporary,
             metadata={"format": "pt", "origin": file.filename, "origin_sha256": origin_sha256},
         )
-        _sync(temporary)
-        kept_sha256 = sha256_of(temporary)
+        size_bytes, kept_sha256 = settle(temporary)
         # A reader believes an entry only with its record, so the old one goes first.
         record_path(entry).unlink(missing_ok=True)
-        temporary.replace(entry)
-    seen = entry.stat()
     record = Record(
         card=card.name,
         licence=card.licence.key,
@@ -130,8 +128,8 @@ def keep(
         published=is_published(file, origin_sha256),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         sha256=kept_sha256,
-        size_bytes=seen.st_size,
-        mtime_ns=seen.st_mtime_ns,
+        size_bytes=size_bytes,
+        mtime_ns=entry.stat().st_mtime_ns,
     )
     _write_record(entry, record)
     return record
@@ -156,7 +154,7 @@ def check(entry: Path, *, fully: bool = False) -> Record:
             f"{entry} is damaged: {seen.st_size} bytes, {record.size_bytes} recorded; {repair}"
         )
     if fully or seen.st_mtime_ns != record.mtime_ns:
-        if sha256_of(entry, fresh=fully) != record.sha256:
+        if (sha256_of if fully else fingerprint)(entry) != record.sha256:
             raise WeightsError(f"{entry} is damaged: not the recorded checksum; {repair}")
         if seen.st_mtime_ns != record.mtime_ns:
             record = replace(record, mtime_ns=seen.st_mtime_ns)
@@ -197,21 +195,10 @@ def locked(folder: Path, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
 
 def _write_record(entry: Path, record: Record) -> None:
     where = record_path(entry)
-    with _temporary(where) as temporary:
+    with whole(where, _temporary(where)) as temporary:
         temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-        _sync(temporary)
-        temporary.replace(where)
 
 
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    path = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
+def _temporary(target: Path) -> Path:
+    """A name of this writer alone: a record is renewed without the lock."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import shutil
 import time
 import urllib.error
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 
 import restore_batch
 from restore_batch.errors import WeightsError
-from restore_batch.models.weights.fingerprint import sha256_of
+from restore_batch.files import publish, settle
 
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the file's name, the bytes that have arrived, and all bytes (None: not known)."""
@@ -136,30 +135,30 @@ class _Transfer:
 
     def run(self) -> Fetched:
         resumed = self._continues()
-        self._receive()
-        fault = self._fault()
+        size_bytes, sha256 = self._received()
+        fault = self._fault(size_bytes, sha256)
         if fault and resumed:
             # The bytes that lay there may have been the wrong ones: once more from the start.
             self._discard()
-            self._receive()
-            fault = self._fault()
+            size_bytes, sha256 = self._received()
+            fault = self._fault(size_bytes, sha256)
         if fault:
             self._discard()
             raise _Refused(fault)
-        checksum = sha256_of(self.part)
-        size = self.part.stat().st_size
-        self.part.replace(self.target)
+        publish(self.part, self.target)
         self.note.unlink(missing_ok=True)
-        return Fetched(self.url, size, checksum)
+        return Fetched(self.url, size_bytes, sha256)
 
-    def _fault(self) -> str | None:
-        size = self.part.stat().st_size
-        if self.size_bytes is not None and size != self.size_bytes:
-            return f"is {size} bytes, {self.size_bytes} expected"
-        if self.sha256 is not None:
-            found = sha256_of(self.part)
-            if not found.startswith(self.sha256):
-                return f"has sha256 {found}, {self.sha256} expected: damaged or not that file"
+    def _received(self) -> tuple[int, str]:
+        """Size in bytes and SHA-256 of the .part file, once all of it is there."""
+        self._receive()
+        return settle(self.part)
+
+    def _fault(self, size_bytes: int, sha256: str) -> str | None:
+        if self.size_bytes is not None and size_bytes != self.size_bytes:
+            return f"is {size_bytes} bytes, {self.size_bytes} expected"
+        if self.sha256 is not None and not sha256.startswith(self.sha256):
+            return f"has sha256 {sha256}, {self.sha256} expected: damaged or not that file"
         return None
 
     def _receive(self) -> None:
@@ -254,8 +253,6 @@ class _Transfer:
             done += len(block)
             if self.progress is not None:
                 self.progress(self.target.name, done, total)
-        sink.flush()
-        os.fsync(sink.fileno())
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

@@ -1,4 +1,4 @@
-"""Checksums of files, computed once a process for a file that does not change."""
+"""Checksums of weight files: read once a process as long as a file looks the same."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from restore_batch.files import sha256_of
 
-def sha256_of(path: Path, *, fresh: bool = False) -> str:
-    """Hex sha256 of a file's bytes; cached by path, size and time unless ``fresh``."""
-    if fresh:
-        return _hash(path)
+
+def fingerprint(path: Path) -> str:
+    """Hex SHA-256 of a file, remembered while its path, size and time stay the same."""
     seen = path.stat()
-    return _hashed(str(path), seen.st_size, seen.st_mtime_ns)
+    return _remembered(path, seen.st_size, seen.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _hashed(path: str, _size_bytes: int, _mtime_ns: int) -> str:
-    return _hash(Path(path))
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _remembered(path: Path, _size_bytes: int, _mtime_ns: int) -> str:
+    return sha256_of(path)
 
 
 def combined(sha256s: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from restore_batch.errors import WeightsError
 from restore_batch.models import registry
 from restore_batch.models.base import Card, Family, Licence, StateDict, Task, WeightFile
-from restore_batch.models.weights.fingerprint import sha256_of
+from restore_batch.models.weights.fingerprint import fingerprint
 
 UNKNOWN_LICENCE = Licence(
     "unknown", "not known", commercial=True, note="the file was given by path: ask its author"
@@ -25,7 +25,7 @@ def published(path: Path) -> tuple[Card, WeightFile] | None:
             for card in registry.cards()
             for source in card.sources
             for file in source
-            if file.sha256 is not None and file.sha256 == sha256_of(path)
+            if file.sha256 is not None and file.sha256 == fingerprint(path)
         ),
         None,
     )
@@ -111,7 +111,7 @@ def _record(path: Path) -> Mapping[str, str]:
     beside = path.with_suffix(".json")
     try:
         record = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-        about = record["about"] if record.get("sha256") == sha256_of(path) else {}
+        about = record["about"] if record.get("sha256") == fingerprint(path) else {}
     except (ValueError, KeyError, AttributeError, OSError):
         return {}  # some other program's file of that name
     if not isinstance(about, dict):

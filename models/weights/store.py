@@ -14,12 +14,13 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from restore_batch.errors import LicenceError, WeightsError
+from restore_batch.files import sha256_of
 from restore_batch.models import registry
 from restore_batch.models.base import Card, ModelRef, Task, WeightFile
 from restore_batch.models.weights import cache as weight_cache
 from restore_batch.models.weights import recognise
 from restore_batch.models.weights.download import Patience, Progress, fetch
-from restore_batch.models.weights.fingerprint import combined, sha256_of
+from restore_batch.models.weights.fingerprint import combined, fingerprint
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.safe_load import SUFFIXES, load_state
 
@@ -328,7 +329,7 @@ class Store:
                     return Verified(card, "damaged", str(error))
                 good = good and bool(record.published)
             else:
-                proven = weight_cache.is_published(file, sha256_of(path, fresh=True))
+                proven = weight_cache.is_published(file, sha256_of(path))
                 if proven is False:
                     return Verified(card, "damaged", f"{path} has not the published checksum")
                 good = good and bool(proven)
@@ -342,7 +343,7 @@ def _origin_sha256(path: Path) -> str:
     """Checksum of the published form of ``path``: the record's for a file of the cache."""
     if path.suffix == ".safetensors" and weight_cache.record_path(path).is_file():
         return weight_cache.check(path).origin_sha256
-    return sha256_of(path)
+    return fingerprint(path)
 
 
 def _downloadable(card: Card) -> list[tuple[WeightFile, ...]]:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
 
 import click
 
 from restore_batch.errors import UsageError
+from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.drive.run import Summary
-from restore_batch.pipeline.session import Runnable
 
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
@@ -91,12 +86,14 @@ def _run(
     watcher = watcher_for(quiet=quiet or as_json)
     loaded = load_job(job, overrides)
     options = RunOptions(verify, again)
-    with (
-        open_run(loaded, watcher, options, watcher.download) as current,
-        _interruptible(current, watcher),
-        watcher,
-    ):
-        summary = current.execute()
+    with open_run(loaded, watcher, options, watcher.download) as current:
+
+        def end() -> None:
+            current.drain()
+            watcher.interrupted()
+
+        with interruptible(end), watcher:
+            summary = current.execute()
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2))
     else:
@@ -113,24 +110,3 @@ def _exit(summary: Summary) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(summary.exit_code)
-
-
-@contextmanager
-def _interruptible(run: Runnable, watcher: Any) -> Iterator[None]:
-    """First Ctrl-C (or SIGTERM): finish what is in flight. Second: stop at once."""
-    asked = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        run.drain()
-        watcher.interrupted()
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -4,56 +4,131 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from restore_batch.errors import UsageError
 
+if TYPE_CHECKING:
+    from restore_batch.jobs.manifest import Manifest
+    from restore_batch.jobs.records import ItemAtWork, ItemStatus
+
+_FAILED_LISTED = 20
+
 
 @click.command()
 @click.argument("job", type=click.Path())
-@click.option("--failed", is_flag=True, help="List only what failed, with the reasons.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(job: str, failed: bool, as_json: bool) -> None:
-    """Show what is done, failed and left of JOB (a job file or an output folder)."""
-    from restore_batch.jobs.manifest import FOLDER, Manifest
-    from restore_batch.jobs.results import folders
-    from restore_batch.jobs.source import load_job
-    from restore_batch.pipeline.cli.progress import shown
+@click.option("--all", "everything", is_flag=True, help="List every item.")
+@click.option("--failed", is_flag=True, help="List everything that failed, and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every item.")
+def status(job: str, everything: bool, failed: bool, as_json: bool) -> None:
+    """Show what is done, at work, failed and left of JOB (a job file or an output folder)."""
+    folder, places = _places(job)
+    with ExitStack() as opened:
+        standing = _Standing(places, opened)
+        if not standing.manifests:
+            raise UsageError(
+                f"{folder}: nothing was run there yet; `restore-batch run {job}` starts it"
+            )
+        listed = "failed" if failed else None
+        if as_json:
+            plain = {
+                "output_dir": str(folder),
+                "counts": standing.counts,
+                "left": standing.left,
+                "at_work": [asdict(item) for item in standing.at_work],
+                "items": [asdict(item) for item in standing.items(listed)],
+                "last_run": standing.last_run,
+            }
+            click.echo(json.dumps(plain, indent=2))
+            return
+        if everything or failed:
+            for item in standing.items(listed):
+                _print(item.state, item)
+        else:
+            _print_summary(standing)
+        _print_totals(standing)
 
-    if (folder := Path(job)).is_dir():
-        # The folder of a comparison has none of its own, but every folder in it does.
-        inner = sorted(path.parents[1] for path in folder.glob(f"*/{FOLDER}/manifest.sqlite"))
-        here = (folder / FOLDER).is_dir()
-        places = {"": folder} if here else {path.name: path for path in inner}
-    else:
+
+class _Standing:
+    """How far a job is: one manifest, or those of all restorers that it compares."""
+
+    def __init__(self, places: Mapping[str, Path], opened: ExitStack) -> None:
+        from restore_batch.jobs.manifest import Manifest
+
+        self.manifests: dict[str, Manifest] = {}
+        for name, place in places.items():
+            if (manifest := Manifest.read(place)) is not None:
+                self.manifests[f"{name}/" if name else ""] = opened.enter_context(manifest)
+        self.counts: Counter[str] = Counter()
+        self.at_work: list[ItemAtWork] = []
+        self.last_run: dict[str, Any] | None = None
+        not_begun = 0
+        for prefix, manifest in self.manifests.items():
+            self.counts.update(manifest.counts())
+            self.at_work += [
+                replace(item, output=prefix + item.output) for item in manifest.at_work()
+            ]
+            self.last_run = manifest.last_run() or self.last_run
+            not_begun += manifest.not_begun()
+        unfinished = self.counts["pending"] + self.counts["staged"]
+        self.left = not_begun + max(0, unfinished - len(self.at_work))
+
+    def items(self, state: str | None = None, most: int = -1) -> Iterator[ItemStatus]:
+        """Items in ``state``, or all, of one manifest after another; at most ``most`` of each."""
+        for prefix, manifest in self.manifests.items():
+            for item in manifest.items(state, most):
+                yield replace(item, output=prefix + item.output)
+
+
+def _places(job: str) -> tuple[Path, Mapping[str, Path]]:
+    """The output folder of a job, and the folders in it that may have a manifest, by name."""
+    from restore_batch.jobs.outputs import FOLDER, output_folders
+    from restore_batch.jobs.source import load_job
+
+    if not (folder := Path(job)).is_dir():
         described = load_job(job).job
-        folder, places = Path(described.output), folders(described)
-    items, last = [], None
-    found = {name: Manifest.read(place) for name, place in places.items()}
-    for name, manifest in found.items():
-        if manifest is None:
-            continue
-        with manifest:
-            prefix = f"{name}/" if name else ""
-            items += [replace(i, output=prefix + i.output) for i in manifest.items()]
-            last = manifest.last_run() or last
-    if not any(found.values()):
-        raise UsageError(
-            f"{folder}: nothing was run there yet; `restore-batch run {job}` starts it"
-        )
-    counts = Counter(item.state for item in items)
-    chosen = [item for item in items if item.state == "failed" or not failed]
-    if as_json:
-        plain = {"output_dir": str(folder), "counts": counts, "items": [asdict(i) for i in chosen]}
-        click.echo(json.dumps({**plain, "last_run": last}, indent=2))
-        return
-    for item in chosen:
-        detail = f"{item.faces} faces" if item.state == "done" else item.error
-        stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
-        click.echo(shown(f"{item.state:8} {item.output}  {detail}{stand_in}"))
-    totals = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
-    ended = f"last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
-    click.echo(f"{len(items)} items: {totals}; {ended}")
+        return Path(described.output), output_folders(described)
+    if (folder / FOLDER).is_dir():
+        return folder, {"": folder}
+    # The folder of a comparison has none of its own, but every folder in it does.
+    inner = sorted(path.parents[1] for path in folder.glob(f"*/{FOLDER}/manifest.sqlite"))
+    return folder, {path.name: path for path in inner}
+
+
+def _print_summary(standing: _Standing) -> None:
+    for current in standing.at_work:
+        begun = current.segments_done + current.segments_begun
+        detail = f"{current.segments_done} of the {begun} segments begun are done" if begun else ""
+        _print_line("at work", current.output, detail)
+    failed = list(standing.items("failed", _FAILED_LISTED))[:_FAILED_LISTED]
+    for item in failed:
+        _print("failed", item)
+    if more := standing.counts["failed"] - len(failed):
+        click.echo(f"… and {more} more that failed: --failed lists them")
+
+
+def _print(state: str, item: ItemStatus) -> None:
+    detail = f"{item.faces} faces" if state == "done" else item.error
+    stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
+    _print_line(state, item.output, f"{detail}{stand_in}")
+
+
+def _print_line(state: str, output: str, detail: str) -> None:
+    from restore_batch.jobs.database import legible
+
+    click.echo(legible(f"{state:8} {output}  {detail}".rstrip()))
+
+
+def _print_totals(standing: _Standing) -> None:
+    counts, last = standing.counts, standing.last_run
+    parts = [f"{counts[state]:,} {state}" for state in ("done", "failed") if counts[state]]
+    parts += [f"{len(standing.at_work):,} at work"] if standing.at_work else []
+    parts += [f"{standing.left:,} left"] if standing.left else []
+    ended = f"; last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
+    click.echo((", ".join(parts) or "nothing begun") + ended)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
 from restore_batch.errors import UsageError
+from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
@@ -80,8 +78,9 @@ def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
     def show(step: int, values: dict[str, float]) -> None:
         click.echo(f"{step}/{recipe.run.steps}  " + _listed(values))
 
-    with _interruptible() as interrupted:
-        finished = trainer.run(None if quiet else show, interrupted)
+    interrupted = Event()
+    with interruptible(interrupted.set):
+        finished = trainer.run(None if quiet else show, interrupted.is_set)
     if not finished:
         click.echo(f"interrupted after step {trainer.step}; --resume goes on", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)
@@ -90,21 +89,3 @@ def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
 
 def _listed(values: dict[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C (or SIGTERM) is only noted; the second stops at once."""
-    asked: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

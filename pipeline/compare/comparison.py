@@ -17,8 +17,7 @@ from pathlib import Path
 from restore_batch import __version__
 from restore_batch.errors import JobFileError, Problem
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.outputs import assign_outputs
-from restore_batch.jobs.results import SHEETS, folders
+from restore_batch.jobs.outputs import SHEETS, assign_outputs, output_folders
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.units import Unit
 from restore_batch.models.weights.store import Store
@@ -139,7 +138,7 @@ def open_comparison(
     with ExitStack() as opened:
         manifests = {
             name: opened.enter_context(Manifest.open(folder))
-            for name, folder in folders(plan.loaded.job).items()
+            for name, folder in output_folders(plan.loaded.job).items()
         }
         for manifest in manifests.values():
             manifest.recover()

@@ -19,8 +19,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError, RestoreBatchError
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import Result
-from restore_batch.jobs.results import Finished, Results
+from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Photo, digest, unit_id
 from restore_batch.pipeline.compare.contact_sheet import FACES_SHOWN, Rows, draw, face_cells
 from restore_batch.pipeline.compare.film_moments import FilmMoments
@@ -60,7 +59,7 @@ class SheetOutcome:
     error: str = ""
 
 
-Drawing: TypeAlias = tuple[Item, Sheet, "Future[Result]"]
+Drawing: TypeAlias = tuple[Item, Sheet, "Future[StagedResult]"]
 
 
 class Sheets:
@@ -99,14 +98,14 @@ class Sheets:
         with ExitStack() as opened, ThreadPoolExecutor(workers, "sheets") as pool:
             opened.callback(self._moments.close)
             found = {
-                name: opened.enter_context(Results(plan.output_dir))
+                name: opened.enter_context(manifest)
                 for name, plan in self._systems.items()
+                if (manifest := Manifest.read(plan.output_dir)) is not None
             }
             for item, output in self._items:
                 if is_stopped():
                     break
-                results = {name: folder.of(item.output) for name, folder in found.items()}
-                sheet = self._sheet(item, output, results)
+                sheet = self._sheet(item, output, found)
                 if sheet is None:
                     continue
                 if (settled := self._settled(item, sheet, verify)) is not None:
@@ -118,11 +117,13 @@ class Sheets:
             while waiting:
                 yield self._commit(waiting.popleft())
 
-    def _sheet(
-        self, item: Item, output: str, results: Mapping[str, Finished | None]
-    ) -> Sheet | None:
-        known = next((result for result in results.values() if result is not None), None)
-        if known is None:
+    def _sheet(self, item: Item, output: str, found: Mapping[str, Manifest]) -> Sheet | None:
+        results = {
+            name: found[name].result_at(item.output) if name in found else None
+            for name in self._systems
+        }
+        first = next((name for name, result in results.items() if result is not None), None)
+        if first is None or (known := results[first]) is None:
             return None
         shas = {name: result and result.sha256 for name, result in results.items()}
         parts: dict[str, Any] = {"version": _VERSION, "results": shas, "labels": self._labels}
@@ -139,7 +140,7 @@ class Sheets:
         )
         faces = tuple(
             FaceRecord(face.box_xyxy, face.landmarks_xy, face.score, face.restored)
-            for face in known.faces
+            for face in found[first].faces_in(known)
         )
         paths = {
             self._labels[name]: self._systems[name].output_dir / item.output if result else None
@@ -181,7 +182,7 @@ def _made_by(plan: Plan) -> Provenance:
     return provenance_of(refs["restore"], refs["background"])
 
 
-def draw_sheet(sheet: Sheet) -> Result:
+def draw_sheet(sheet: Sheet) -> StagedResult:
     """Read the original and the results one after another, draw, and write to the staging path.
 
     Raises MediaError, one line, when one of them cannot be read or the sheet not be written.
@@ -199,7 +200,7 @@ def draw_sheet(sheet: Sheet) -> Result:
     if isinstance(reply, Failure) or reply.artifact is None:
         raise MediaError(getattr(reply, "message", f"{sheet.unit.output}: no file was written"))
     made = reply.artifact
-    return Result(made.staged_path, made.size_bytes, made.sha256, made.width, made.height)
+    return StagedResult(made.staged_path, made.size_bytes, made.sha256, made.width, made.height)
 
 
 def _faces_of(sheet: Sheet) -> tuple[str, Rows]:

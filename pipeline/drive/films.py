@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.units import FilmIndex, Join, Segment, Unit, digest
-from restore_batch.stages.film.work import PART_SUFFIX, PARTS, IndexedFilm, JoinWork, SegmentWork
+from restore_batch.stages.film.work import PART_SUFFIX, IndexedFilm, JoinWork, SegmentWork
 from restore_batch.stages.video.types import FrameRange
 
 _FAULTS_TOLD = 20
@@ -49,6 +50,7 @@ class Films:
         index = FilmIndex(
             **{**_common(join), "id": f"{join.id}-index", "label": f"{join.output}: index"}
         )
+        self._manifest.expect(join, source_sha256)
         self._begun[join.id] = _Film(join, source_sha256)
         self._of[index.id] = join.id
         return index
@@ -102,7 +104,8 @@ class Films:
     def joined(self, unit: Join[JoinWork]) -> tuple[int, tuple[str, ...]]:
         """Faces of all parts, and what is to be told about the film; it is finished."""
         film = self._begun[unit.id]
-        kept = [self._manifest.recorded(part) for part in film.parts]
+        results = (self._manifest.result_of(part) for part in film.parts)
+        kept = [result for result in results if result is not None]
         told = [text for part in kept for text in part.warnings]
         return sum(part.face_count for part in kept), (*film.warnings, *shortened(told))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import sqlite3
 import time
@@ -18,7 +17,7 @@ from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of
 from restore_batch.jobs.manifest import Manifest, State
-from restore_batch.jobs.records import FaceRow, Result
+from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
@@ -26,6 +25,7 @@ from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
 from restore_batch.pipeline.plan.films import film_content
+from restore_batch.pipeline.plan.headers import probe_key
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.film.work import JoinWork, SegmentWork
 from restore_batch.stages.media import Chunk, Failure
@@ -134,8 +134,9 @@ class Run:
             for c in plan.choices.values() if c.card and c.ref
         ]  # fmt: skip
         self._manifest.begin_run(
-            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models
-        )
+            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
+            len(plan.items),
+        )  # fmt: skip
         outcome = "aborted"
         try:
             self._work()
@@ -229,14 +230,17 @@ class Run:
         """
         source = item.source
         stamp = f"{source.size_bytes} {source.version}"
-        known, _ = self._manifest.source_facts(source.source, stamp)
-        if known is not None:
-            return known
-        if "://" in source.source:
+        probe = probe_key(source.source, self._plan.job)
+        sha256, header = self._manifest.source_facts(source.source, stamp, probe)
+        if sha256 is not None and header is not None:
+            return sha256
+        if sha256 is not None:
+            pass  # only the header was read in another way
+        elif "://" in source.source:
             sha256 = f"url {stamp}" if source.version else _sha256_of_url(source.source)
         else:
             sha256 = film_content(source.source) if item.is_film else sha256_of(Path(source.source))
-        self._manifest.note_source(source.source, stamp, sha256, item.facts)
+        self._manifest.note_source(source.source, stamp, sha256, item.facts, probe)
         return sha256
 
     def _is_in_the_way(self, unit: Unit) -> bool:
@@ -371,10 +375,10 @@ def _is_full(outcome: Failed) -> bool:
 
 def _sha256_of_url(source: str) -> str:
     with open_source(source) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return sha256_of(file)
 
 
-def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> Result:
+def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> StagedResult:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
@@ -386,7 +390,7 @@ def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> Result:
         for frame, records in enumerate(chunk.records)
         for record in records
     )  # fmt: skip
-    return Result(
+    return StagedResult(
         artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
         artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
-from restore_batch.files import publish_copy
+from restore_batch.files import whole
 from restore_batch.jobs.inputs import SourceFile, discover
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Photo
@@ -145,17 +144,16 @@ def _write(path: Path, rgb_hwc: np.ndarray) -> bool:
     if path.exists():
         return False
     coded = cv2.imencode(".png", np.ascontiguousarray(rgb_hwc[..., ::-1]))[1]
-    _publish(path, coded.tobytes())
+    with whole(path) as written:
+        written.write_bytes(coded.tobytes())
     return True
 
 
 def _write_index(path: Path, crops: Sequence[FaceCrop]) -> None:
-    text = io.StringIO()
-    rows = csv.DictWriter(text, [field.name for field in fields(FaceCrop)])
-    rows.writeheader()
-    rows.writerows(asdict(crop) for crop in sorted(crops, key=lambda c: -c.sharpness))
-    _publish(path, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def _publish(path: Path, content: bytes) -> None:
-    publish_copy(io.BytesIO(content), path.with_name(f".{path.name}.tmp"), path)
+    with (
+        whole(path) as written,
+        written.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        rows = csv.DictWriter(file, [field.name for field in fields(FaceCrop)])
+        rows.writeheader()
+        rows.writerows(asdict(crop) for crop in sorted(crops, key=lambda c: -c.sharpness))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 import av
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle, sync_folder
 from restore_batch.stages.film.work import JoinWork
 from restore_batch.stages.media import Artifact
 from restore_batch.stages.video.colour.convert import FrameConverter
@@ -43,15 +43,10 @@ def write_frames(source: str, work: JoinWork, staged: Path) -> Artifact:
         "frames": entries,
     }
     data = (json.dumps(index, indent=1) + "\n").encode()
-    with staged.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    staged.write_bytes(data)
+    size_bytes, sha256 = settle(staged)
     _publish(partial, final)
-    return Artifact(
-        str(staged), len(data), hashlib.sha256(data).hexdigest(), work.format.width,
-        work.format.height,
-    )  # fmt: skip
+    return Artifact(str(staged), size_bytes, sha256, work.format.width, work.format.height)
 
 
 def _write(source: str, work: JoinWork, folder: Path) -> list[dict[str, object]]:
@@ -95,8 +90,4 @@ def _publish(partial: Path, final: Path) -> None:
         shutil.rmtree(old)
     else:
         partial.rename(final)
-    folder = os.open(final.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(final.parent)

@@ -8,8 +8,6 @@ from typing import Literal
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFormat
 
-PARTS = ".restore-batch/parts"
-"""Folder of the finished parts of unfinished films, below the output folder."""
 PART_SUFFIX = ".part"
 
 Deinterlace = Literal["auto", "always", "never"]

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Pool, Role, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
 from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
 from restore_batch.stages.photo.write import BitDepth, write
-from restore_batch.stages.settle import settle
 
 _SAYS_NOTHING = frozenset({".bmp", ".dib"})
 """Containers without metadata: only imagined faces are worth a warning that this is lost."""

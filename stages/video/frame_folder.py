@@ -6,7 +6,6 @@ one name around the number. The number is the time; a missing one is a lost fram
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.files import sync_file, sync_folder
 from restore_batch.jobs.numbered import NUMBERED_SUFFIXES
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import read as photo_read
@@ -222,8 +222,7 @@ class FrameFolderWriter:
         bits = 8 * frame.rgb_hwc.itemsize
         try:
             warnings = photo_write.write(frame, PhotoMeta(container="png", bits=bits), partial)
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(partial)
             partial.replace(final)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -235,8 +234,4 @@ class FrameFolderWriter:
 
     def close(self) -> None:
         """Make the new names durable. Frames can still be written afterwards."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._folder)

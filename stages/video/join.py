@@ -17,8 +17,8 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle
 from restore_batch.stages.media import Artifact
-from restore_batch.stages.settle import settle
 from restore_batch.stages.video.headers.matroska import DISPLAY_ROOM, set_display
 from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
 from restore_batch.stages.video.parts import FilmParts, Part, check_parts

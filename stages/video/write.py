@@ -19,8 +19,8 @@ import av
 from av.video.reformatter import ColorRange
 
 from restore_batch.errors import MediaError
+from restore_batch.files import settle
 from restore_batch.stages.media import Artifact, Frame
-from restore_batch.stages.settle import settle
 from restore_batch.stages.video.colour.convert import to_av_frame
 from restore_batch.stages.video.types import ColourTags, VideoFormat
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import random
 import shutil
@@ -17,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from restore_batch import files as durable
-from restore_batch.files import publish, publish_copy, sha256_of
+from restore_batch.files import publish, sha256_of
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.units import Unit
 
@@ -268,52 +265,3 @@ def test_leftovers_in_the_staging_folder_are_removed_and_links_not_followed(scra
         assert manifest.recover() == 0
         assert list(staging.iterdir()) == []
     assert (outside / "kept").exists()
-
-
-# -- single files ---------------------------------------------------------------------------------
-def test_a_checksum_is_that_of_the_content(tmp_path: Path) -> None:
-    data = os.urandom(3_000_000)
-    (tmp_path / "a").write_bytes(data)
-    assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
-
-
-def test_publishing_replaces_the_older_file_and_makes_folders(tmp_path: Path) -> None:
-    for text in ("older", "newer"):
-        (tmp_path / "staged").write_text(text)
-        publish(tmp_path / "staged", tmp_path / "x/y/final")
-        assert (tmp_path / "x/y/final").read_text() == text
-    assert not (tmp_path / "staged").exists()
-
-
-def test_every_folder_made_on_the_way_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A power cut cannot be had in a test; that the kernel is asked for it can."""
-    asked: list[Path] = []
-    monkeypatch.setattr(durable, "sync_folder", asked.append)
-    (tmp_path / "staged").touch()
-    publish(tmp_path / "staged", tmp_path / "x/y/final")
-    assert asked == [tmp_path, tmp_path / "x", tmp_path / "x/y"]
-
-
-def test_a_copy_arrives_whole(tmp_path: Path) -> None:
-    data = os.urandom(2_500_000)
-    publish_copy(io.BytesIO(data), tmp_path / "staged", tmp_path / "sub/final")
-    assert (tmp_path / "sub/final").read_bytes() == data
-    assert not (tmp_path / "staged").exists()
-
-
-def test_a_copy_whose_source_breaks_off_leaves_nothing_and_keeps_the_older_file(
-    tmp_path: Path,
-) -> None:
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if self.tell() > 0:
-                raise OSError("the disk is gone")
-            return super().read(10)
-
-    (tmp_path / "final").write_text("older")
-    with pytest.raises(OSError, match="the disk is gone"):
-        publish_copy(Broken(b"x" * 100), tmp_path / "staged", tmp_path / "final")
-    assert (tmp_path / "final").read_text() == "older"
-    assert not (tmp_path / "staged").exists()

@@ -31,7 +31,8 @@ from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.jobs import manifest as manifest_module
 from restore_batch.jobs.database import SCHEMA_VERSION
 from restore_batch.jobs.manifest import FOLDER, Manifest
-from restore_batch.jobs.records import ItemStatus
+from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.records import ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Join
 
 from support.ledger import content, do, do_fail, original, photo, scratch_folder, staged
@@ -475,8 +476,8 @@ def test_any_name_and_any_message_is_kept(source: str, message: str, stem: str, 
         found.error.encode()
         if message.isascii():
             assert found.error == manifest.error_of(name) == message
-        manifest.note_source(source, "7 x", "abc", {"width": 3})
-        assert manifest.source_facts(source, "7 x") == ("abc", {"width": 3})
+        manifest.note_source(source, "7 x", "abc", {"width": 3}, "probe")
+        assert manifest.source_facts(source, "7 x", "probe") == ("abc", {"width": 3})
         begun = manifest.start(unit, "source")
         if len(os.fsencode(name)) < 250:
             manifest.commit(begun, replace(staged(begun), warnings=(source, message)))
@@ -485,18 +486,118 @@ def test_any_name_and_any_message_is_kept(source: str, message: str, stem: str, 
 
 
 def test_facts_of_a_source_hold_only_while_its_stamp_is_the_same(manifest: Manifest) -> None:
-    assert manifest.source_facts("a", "1") == (None, None)
-    manifest.note_source("a", "1", "abc", {"width": 3})
-    assert manifest.source_facts("a", "1") == ("abc", {"width": 3})
-    assert manifest.source_facts("a", "2") == (None, None)
-    manifest.note_source("a", "2", "def", None)
-    assert manifest.source_facts("a", "2") == ("def", None)
-    assert manifest.source_facts("a", "1") == (None, None)
+    assert manifest.source_facts("a", "1", "p") == (None, None)
+    manifest.note_source("a", "1", "abc", {"width": 3}, "p")
+    assert manifest.source_facts("a", "1", "p") == ("abc", {"width": 3})
+    assert manifest.source_facts("a", "2", "p") == (None, None)
+    manifest.note_source("a", "2", "def", None, "p")
+    assert manifest.source_facts("a", "2", "p") == ("def", None)
+    assert manifest.source_facts("a", "1", "p") == (None, None)
+
+
+def test_a_header_that_another_probe_has_read_is_not_used_but_the_checksum_is(
+    manifest: Manifest,
+) -> None:
+    manifest.note_source("a", "1", "abc", {"width": 3}, "old")
+    assert manifest.source_facts("a", "1", "new") == ("abc", None)
+    manifest.note_source("a", "1", "abc", {"width": 4}, "new")
+    assert manifest.source_facts("a", "1", "new") == ("abc", {"width": 4})
+    assert manifest.source_facts("a", "1", "old") == ("abc", None)
+
+
+def test_a_manifest_of_the_first_format_keeps_all_but_the_headers(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        manifest.begin_run("0.1.0", "job.yaml", {}, [])
+        unit = do(manifest, photo(tmp_path, "a.png"), faces=2)
+        manifest.note_source("a", "1", "abc", {"width": 3}, "p")
+        manifest.end_run("finished")
+    path = tmp_path / FOLDER / "manifest.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("ALTER TABLE runs DROP COLUMN total")
+        database.execute("UPDATE sources SET probe = ?", ('{"width": 3}',))
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+
+    def check(manifest: Manifest) -> None:
+        assert manifest.state_of(unit, verify=True) == "done"
+        assert manifest.source_facts("a", "1", "p") == ("abc", None)
+        last = manifest.last_run()
+        assert last is not None
+        assert (last["version"], last.get("total")) == ("0.1.0", None)
+        assert (manifest.at_work(), manifest.not_begun()) == ((), 0)
+
+    reader = Manifest.read(tmp_path)
+    assert reader is not None
+    with reader:
+        check(reader)
+    for _ in range(2):
+        with Manifest.open(tmp_path) as manifest:
+            check(manifest)
+            manifest.begin_run("0.2.0", "job.yaml", {}, [], 7)
+            assert manifest.not_begun() == 6
+            manifest.end_run("interrupted")
+            manifest.begin_run("0.1.0", "job.yaml", {}, [])
+            manifest.end_run("finished")
 
 
 def test_two_names_that_look_alike_when_printed_are_two_sources(manifest: Manifest) -> None:
-    manifest.note_source("a\udcff", "1", "abc", None)
-    assert manifest.source_facts("a\\udcff", "1") == (None, None)
+    manifest.note_source("a\udcff", "1", "abc", None, "p")
+    assert manifest.source_facts("a\\udcff", "1", "p") == (None, None)
+
+
+# -- how far a job is -----------------------------------------------------------------------------
+def test_what_a_run_has_begun_is_at_work_until_the_run_ends(manifest: Manifest) -> None:
+    folder = manifest.output_dir
+    do(manifest, photo(folder, "done.png"))
+    do_fail(manifest, photo(folder, "failed.png"))
+    manifest.start(photo(folder, "begun.png"), "source")
+    (found,) = manifest.at_work()
+    assert (found.output, found.attempts, found.segments_begun) == ("begun.png", 1, 0)
+    assert manifest.counts() == {"done": 1, "failed": 1, "pending": 1}
+    manifest.end_run("interrupted")
+    assert manifest.at_work() == ()
+    manifest.begin_run("1", "job.yaml", {}, [])
+    assert manifest.at_work() == (), "the new run has not come to it"
+
+
+def test_a_film_is_at_work_while_its_segments_are(manifest: Manifest) -> None:
+    folder = manifest.output_dir
+    film = replace(photo(folder, "a.mp4"), kind="join")
+    manifest.expect(film, "source")
+    for number in range(3):
+        output = f"{PARTS}/{film.id}/{number:06d}.part"
+        part = replace(photo(folder, output), kind="segment")
+        if number < 2:
+            do(manifest, part)
+        else:
+            manifest.start(part, "source")
+    do(manifest, replace(photo(folder, f"{PARTS}/another-film/000000.part"), kind="segment"))
+    (found,) = manifest.at_work()
+    assert found == ItemAtWork("a.mp4", "/in/a.mp4", 0, 2, 1)
+    assert manifest.counts() == {"pending": 1}, "segments are no items"
+    assert manifest.result_of(film) is None
+    do(manifest, film, faces=1)
+    assert manifest.at_work() == ()
+    result = manifest.result_of(film)
+    assert result is not None
+    assert result == manifest.result_at("a.mp4")
+    assert (result.face_count, len(manifest.faces_in(result))) == (1, 1)
+    assert item(manifest, "a.mp4").attempts == 1
+
+
+def test_what_a_stopped_run_did_not_come_to_is_left(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        assert manifest.not_begun() == 0
+        manifest.begin_run("0", "job.yaml", {}, [], 5)
+        do(manifest, photo(tmp_path, "a.png"))
+        do_fail(manifest, photo(tmp_path, "b.png"))
+        assert manifest.not_begun() == 3
+        manifest.end_run("interrupted")
+        assert manifest.not_begun() == 3
+        manifest.begin_run("0", "job.yaml", {}, [], 1)
+        assert manifest.not_begun() == 0, "more is on record than this job names"
+        manifest.end_run("finished")
+        assert manifest.not_begun() == 0
 
 
 def test_the_last_run_is_told_with_its_job_and_models(manifest: Manifest) -> None:

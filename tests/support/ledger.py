@@ -17,7 +17,7 @@ from pathlib import Path
 
 from restore_batch.files import publish_copy
 from restore_batch.jobs.manifest import FOLDER, Manifest
-from restore_batch.jobs.records import FaceRow, Result
+from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import Photo, unit_id
 
 FACE = FaceRow(0, (1.0, 2.0, 3.0, 4.0), ((1.0, 1.0),) * 5, 0.9, True, 0.8, 1.0, "")
@@ -46,12 +46,12 @@ def original(unit: Photo) -> bytes:
     return b"original of " + unit.output.encode("utf-8", "replace")
 
 
-def staged(unit: Photo, faces: int = 0, data: bytes | None = None) -> Result:
+def staged(unit: Photo, faces: int = 0, data: bytes | None = None) -> StagedResult:
     """What a worker does: the file in the staging folder, and its checksum."""
     data = content(unit) if data is None else data
     unit.staged_path.write_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
-    return Result(str(unit.staged_path), len(data), sha256, 4, 3, (FACE,) * faces)
+    return StagedResult(str(unit.staged_path), len(data), sha256, 4, 3, (FACE,) * faces)
 
 
 def do(manifest: Manifest, unit: Photo, faces: int = 0) -> Photo:

@@ -1,3 +1,4 @@
-"""What training minimises: pixel, structure, perceptual, adversarial and identity terms.
+"""What training minimises: single terms, the objectives that weigh them, and the discriminators.
 
-Not here: the networks that judge, which are families, and the loop that asks them."""
+``base`` is what an objective is, ``objectives`` those of the systems. Not here: the fixed networks
+that judge (VGG, ArcFace, dlib's), which are families, and the loop that asks."""

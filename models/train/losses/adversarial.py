@@ -1,4 +1,4 @@
-"""Adversarial objectives on the logits of a discriminator, R1, and feature matching.
+"""Adversarial terms on the logits of a discriminator, R1, and feature matching.
 
 Notation: D(y) are the logits of true pictures, D(x) those of restored ones, sp(t) = log(1 + e^t),
 and E the mean over a batch and all positions of a patch discriminator. A discriminator of several

@@ -15,7 +15,7 @@ from restore_batch.models.families import dlib as dlib_face
 from restore_batch.models.families import identity, vgg
 from restore_batch.models.train.losses.base import Judges, Objective
 from restore_batch.models.weights import cache as weight_cache
-from restore_batch.models.weights.fingerprint import sha256_of
+from restore_batch.models.weights.fingerprint import fingerprint
 from restore_batch.models.weights.store import Store, load_state
 
 
@@ -60,6 +60,6 @@ def _published_state(card: Card, store: Store) -> dict[str, torch.Tensor]:
     here = store.ensure(card)
     for file, path in zip(here.files, here.paths, strict=True):
         # The store's own cache was checked already.
-        if here.where == "folder" and weight_cache.is_published(file, sha256_of(path)) is False:
+        if here.where == "folder" and weight_cache.is_published(file, fingerprint(path)) is False:
             raise WeightsError(f"{path} is not the published {file.filename}; remove it")
     return load_state(here.paths)

@@ -1,4 +1,4 @@
-"""Identity-preserving objective: a restored face must be the same person to ArcFace.
+"""Identity-preserving terms: a restored face must be the same person, to ArcFace or to dlib.
 
 Source: Wang et al. 2021 (GFP-GAN, arXiv:2101.04061), the identity preserving loss; Deng et al.
 2019 (ArcFace). The authors' network sees grey faces of 128 px; this one is the embedder that

@@ -1,4 +1,4 @@
-"""Perceptual objectives: distances between what a network trained on ImageNet sees.
+"""Perceptual terms: distances between what a network trained on ImageNet sees.
 
 ``features`` are what :class:`restore_batch.models.nets.vgg.VGGFeatures` returns: layers by name.
 """

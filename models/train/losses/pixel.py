@@ -1,4 +1,4 @@
-"""Pixel objectives: how far a restored picture is from the true one, in colour and in edges.
+"""Pixel terms: how far a restored picture is from the true one, in colour and in edges.
 
 All take pictures of one shape and of any common range, and average over every element, so that
 a weight means the same for any size and batch. They compute in float32, also under autocast.
@@ -6,12 +6,11 @@ a weight means the same for any size and batch. They compute in float32, also un
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
-PixelLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 CHARBONNIER_EPS = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Terms that ask a judge: what discriminators, VGG and ArcFace say of a batch.
+"""Terms that ask a judge: what discriminators, VGG, ArcFace and dlib's network say of a batch.
 
 Each raises ValueError where its judge is missing.
 """

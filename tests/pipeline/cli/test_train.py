@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -107,7 +108,12 @@ def test_mistakes_are_reported_at_their_lines(recipe: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [1", "not valid YAML"), ("- 1", "expected a recipe"), ("", "expected a recipe")],
+    [
+        ("a: [1", r"not valid YAML"),
+        ("- 1", r":1:1: expected options such as name: and network:, got a list"),
+        ("", r":1:1: the file is empty; expected name: and network:"),
+        (_RECIPE + "name: other\n", r": name: is given twice, first at line 1:1"),
+    ],
 )
 def test_what_is_no_recipe_is_refused(recipe: Path, text: str, message: str) -> None:
     recipe.write_text(text)
@@ -116,7 +122,7 @@ def test_what_is_no_recipe_is_refused(recipe: Path, text: str, message: str) -> 
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JobFileError, match=r"no\.yaml: cannot be read"):
+    with pytest.raises(JobFileError, match=r"no\.yaml: no such file"):
         load_recipe(tmp_path / "no.yaml")
 
 
@@ -124,8 +130,8 @@ def test_overrides_change_the_recipe(recipe: Path) -> None:
     changed = load_recipe(recipe, ["run.steps=9", "schedule.halve_at=[3, 6]"])
     assert changed.run.steps == 9
     assert changed.schedule.halve_at == [3, 6]
-    for wrong in ("run.steps", "=3", "name.deeper=3", "run.steps=[", "run.speed=3"):
-        with pytest.raises(JobFileError):
+    for wrong in ("run.steps", "=3", "name.deeper=3", "run.steps=[", "run.speed=3", "run.steps=0"):
+        with pytest.raises(JobFileError, match=f"^--set {re.escape(wrong)}: "):
             load_recipe(recipe, [wrong])
 
 

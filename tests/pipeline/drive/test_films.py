@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import Result
+from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Join, Segment, Unit
 from restore_batch.pipeline.drive.films import Films, shortened
 from restore_batch.stages.film.work import IndexedFilm, JoinWork
@@ -54,7 +54,7 @@ def done(manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str) -> None
     sha256 = hashlib.sha256(data).hexdigest()
     manifest.commit(
         unit,
-        Result(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
+        StagedResult(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
     )
 
 

@@ -1,4 +1,4 @@
-"""Adversarial objectives, R1 and feature matching against values worked out by hand."""
+"""Adversarial terms, R1 and feature matching against values worked out by hand."""
 
 from __future__ import annotations
 

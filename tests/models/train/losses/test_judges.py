@@ -10,6 +10,7 @@ import torch
 from torchvision.models.vgg import cfgs, make_layers
 
 from restore_batch.errors import WeightsError
+from restore_batch.files import sha256_of
 from restore_batch.models.base import Card
 from restore_batch.models.families import identity, vgg
 from restore_batch.models.train.losses.judges import identity_network, load_judges
@@ -20,7 +21,6 @@ from restore_batch.models.train.losses.objectives import (
     HiFaceGANObjective,
     SRGANObjective,
 )
-from restore_batch.models.weights.fingerprint import sha256_of
 from restore_batch.models.weights.store import Store
 
 

@@ -1,4 +1,4 @@
-"""The identity objective: the embedder's own crop, hand-worked distances, gradients."""
+"""The identity terms: the embedder's own crop, hand-worked distances, gradients."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Pixel objectives against values worked out by hand."""
+"""Pixel terms against values worked out by hand."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from restore_batch.models.train.losses import pixel
 
+PixelTerm = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 X = torch.tensor([[[[0.0, 1.0], [2.0, 4.0]]]])
 Y = torch.tensor([[[[0.0, 0.0], [-1.0, 4.0]]]])
 # X - Y is 0, 1 over 3, 0.
@@ -62,7 +64,7 @@ def test_a_pyramid_of_other_sizes_is_refused(levels: list[torch.Tensor]) -> None
 
 
 @pytest.mark.parametrize("loss", [pixel.l1, pixel.l2, pixel.charbonnier, pixel.gradient])
-def test_pictures_that_only_broadcast_are_refused(loss: pixel.PixelLoss) -> None:
+def test_pictures_that_only_broadcast_are_refused(loss: PixelTerm) -> None:
     with pytest.raises(ValueError, match="one shape"):
         loss(torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8))
     with pytest.raises(ValueError, match="one shape"):
@@ -70,7 +72,7 @@ def test_pictures_that_only_broadcast_are_refused(loss: pixel.PixelLoss) -> None
 
 
 @pytest.mark.parametrize("loss", [pixel.l1, pixel.l2, pixel.charbonnier, pixel.gradient])
-def test_half_precision_is_summed_in_single(loss: pixel.PixelLoss) -> None:
+def test_half_precision_is_summed_in_single(loss: PixelTerm) -> None:
     # 300² overflows float16, and the mean of many small errors vanishes in it.
     x, y = torch.full((1, 1, 64, 64), 300.0), torch.zeros(1, 1, 64, 64)
     value = loss(x.half(), y.half())
@@ -79,7 +81,7 @@ def test_half_precision_is_summed_in_single(loss: pixel.PixelLoss) -> None:
 
 
 @pytest.mark.parametrize("loss", [pixel.l1, pixel.l2, pixel.charbonnier, pixel.gradient])
-def test_following_the_slope_lowers_the_loss(loss: pixel.PixelLoss) -> None:
+def test_following_the_slope_lowers_the_loss(loss: PixelTerm) -> None:
     generator = torch.Generator().manual_seed(0)
     restored = torch.rand(2, 3, 8, 8, generator=generator).requires_grad_()
     target = torch.rand(2, 3, 8, 8, generator=generator)

@@ -1,0 +1,120 @@
+"""``restore-batch status``: short for thousands of items, complete where it is asked to be."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.outputs import PARTS
+from restore_batch.pipeline.cli.status import status
+
+from support.ledger import do, do_fail, photo, scratch_folder
+
+DONE, FAILED, BEGUN, TOTAL = 2500, 321, 3, 4000
+
+
+@pytest.fixture(scope="module")
+def output() -> Iterator[Path]:
+    """The folder of a run that is at its 2,825th of 4,000 items."""
+    with tempfile.TemporaryDirectory(dir=scratch_folder()) as name:
+        folder = Path(name)
+        with Manifest.open(folder) as manifest:
+            manifest._db.execute("PRAGMA synchronous = OFF")
+            manifest.begin_run("0", "job.yaml", {}, [], TOTAL)
+            for number in range(DONE):
+                do(manifest, photo(folder, f"done/{number:04d}.png"), faces=number % 3)
+            for number in range(FAILED):
+                do_fail(manifest, photo(folder, f"failed/{number:04d}.png"))
+            for number in range(BEGUN):
+                manifest.start(photo(folder, f"begun/{number}.png"), "source")
+        yield folder
+
+
+def lines(*arguments: str | Path) -> list[str]:
+    result = CliRunner().invoke(status, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+TOTALS = "2,500 done, 321 failed, 3 at work, 1,176 left; last run is going on or was cut off"
+
+
+def test_by_default_only_what_is_at_work_and_the_first_failures_are_listed(output: Path) -> None:
+    assert lines(output) == [
+        *(f"at work  begun/{number}.png" for number in range(BEGUN)),
+        *(
+            f"failed   failed/{number:04d}.png  failed/{number:04d}.png: not a picture"
+            for number in range(20)
+        ),
+        "… and 301 more that failed: --failed lists them",
+        TOTALS,
+    ]
+
+
+def test_all_lists_every_item(output: Path) -> None:
+    *items, totals = lines(output, "--all")
+    assert totals == TOTALS
+    assert len(items) == DONE + FAILED + BEGUN
+    assert "done     done/0002.png  2 faces" in items
+
+
+def test_failed_lists_every_failure_and_nothing_else(output: Path) -> None:
+    *items, totals = lines(output, "--failed")
+    assert totals == TOTALS
+    assert len(items) == FAILED
+    assert all(item.startswith("failed   failed/") for item in items)
+
+
+def test_json_holds_everything(output: Path) -> None:
+    found = json.loads("\n".join(lines(output, "--json")))
+    assert found["counts"] == {"done": DONE, "failed": FAILED, "pending": BEGUN}
+    assert found["left"] == TOTAL - DONE - FAILED - BEGUN
+    assert [item["output"] for item in found["at_work"]] == [f"begun/{n}.png" for n in range(3)]
+    assert len(found["items"]) == DONE + FAILED + BEGUN
+    assert found["last_run"]["total"] == TOTAL
+    failed = json.loads("\n".join(lines(output, "--json", "--failed")))
+    assert len(failed["items"]) == FAILED
+    assert failed["counts"] == found["counts"]
+
+
+def test_what_an_ended_run_had_begun_is_left(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        manifest.begin_run("0", "job.yaml", {}, [], 4)
+        do(manifest, photo(tmp_path, "a.png"))
+        manifest.start(photo(tmp_path, "b.png"), "source")
+        manifest.end_run("interrupted")
+    assert lines(tmp_path) == ["1 done, 3 left; last run interrupted"]
+
+
+def test_a_film_at_work_is_shown_with_its_segments(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        manifest.begin_run("0", "job.yaml", {}, [], 1)
+        film = replace(photo(tmp_path, "a.mp4"), kind="join")
+        manifest.expect(film, "source")
+        for number in range(2):
+            part = photo(tmp_path, f"{PARTS}/{film.id}/{number:06d}.part")
+            manifest.start(replace(part, kind="segment"), "source")
+    assert lines(tmp_path)[0] == "at work  a.mp4  0 of the 2 segments begun are done"
+
+
+def test_the_original_that_stands_in_for_a_failure_is_named(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        do_fail(manifest, photo(tmp_path, "a.png"), "a.tif")
+    assert lines(tmp_path)[0].endswith("; the original stands in: a.tif")
+
+
+def test_a_comparison_is_told_as_one_with_the_names_of_its_restorers(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with Manifest.open(tmp_path / name) as manifest:
+            manifest.begin_run("0", "job.yaml", {}, [], 2)
+            do_fail(manifest, photo(tmp_path / name, "a.png"))
+    shown = lines(tmp_path)
+    assert [line.split()[1] for line in shown[:2]] == ["one/a.png", "two/a.png"]
+    assert shown[2].startswith("2 failed, 2 left; ")

@@ -1,0 +1,106 @@
+"""Files appear whole, in the place of the older one, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from restore_batch import files
+from restore_batch.files import publish, publish_copy, settle, sha256_of, whole
+
+
+def test_a_checksum_is_that_of_the_content(tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    (tmp_path / "a").write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert sha256_of(tmp_path / "a") == sha256_of(io.BytesIO(data)) == sha256
+    assert settle(tmp_path / "a") == (len(data), sha256)
+
+
+def test_publishing_replaces_the_older_file_and_makes_folders(tmp_path: Path) -> None:
+    for text in ("older", "newer"):
+        (tmp_path / "staged").write_text(text)
+        publish(tmp_path / "staged", tmp_path / "x/y/final")
+        assert (tmp_path / "x/y/final").read_text() == text
+    assert not (tmp_path / "staged").exists()
+
+
+def test_every_folder_made_on_the_way_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be had in a test; that the kernel is asked for it can."""
+    asked: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", asked.append)
+    (tmp_path / "staged").touch()
+    publish(tmp_path / "staged", tmp_path / "x/y/final")
+    assert asked == [tmp_path, tmp_path / "x", tmp_path / "x/y"]
+
+
+def test_a_copy_arrives_whole(tmp_path: Path) -> None:
+    data = os.urandom(2_500_000)
+    publish_copy(io.BytesIO(data), tmp_path / "staged", tmp_path / "sub/final")
+    assert (tmp_path / "sub/final").read_bytes() == data
+    assert not (tmp_path / "staged").exists()
+
+
+def test_a_copy_whose_source_breaks_off_leaves_nothing_and_keeps_the_older_file(
+    tmp_path: Path,
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 0:
+                raise OSError("the disk is gone")
+            return super().read(10)
+
+    (tmp_path / "final").write_text("older")
+    with pytest.raises(OSError, match="the disk is gone"):
+        publish_copy(Broken(b"x" * 100), tmp_path / "staged", tmp_path / "final")
+    assert (tmp_path / "final").read_text() == "older"
+    assert not (tmp_path / "staged").exists()
+
+
+def test_a_file_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:
+    final = tmp_path / "final"
+    final.write_text("older")
+    with whole(final) as path:
+        path.write_text("newer")
+        assert final.read_text() == "older"
+    assert final.read_text() == "newer"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_a_file_whose_writer_fails_is_gone_and_the_older_one_kept(tmp_path: Path) -> None:
+    final = tmp_path / "final"
+    final.write_text("older")
+    with pytest.raises(KeyboardInterrupt), whole(final) as path:
+        path.write_text("half")
+        raise KeyboardInterrupt
+    assert final.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_what_a_killed_writer_left_is_not_part_of_the_next_file(tmp_path: Path) -> None:
+    with whole(tmp_path / "final") as path:
+        left_behind = path
+        path.touch()
+    left_behind.write_text("left by a killed process, and longer")
+    with whole(tmp_path / "final") as path:
+        path.write_text("new")
+    assert (tmp_path / "final").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "final"]
+
+
+def test_what_is_forced_to_the_disk_is_the_file_and_then_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, bool]] = []
+    final = tmp_path / "final"
+    for name in ("sync_file", "sync_folder"):
+        monkeypatch.setattr(files, name, lambda path: asked.append((path, final.exists())))
+    with whole(final, tmp_path / "staged") as path:
+        path.touch()
+    assert asked == [(tmp_path / "staged", False), (tmp_path, True)]
