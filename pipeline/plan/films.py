@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import sha256_of
-from restore_batch.jobs.inputs import VIDEO_SUFFIXES
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
@@ -30,6 +29,7 @@ from restore_batch.stages.film.work import IndexWork, Reading
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import VideoWish, output_suffix, resolve_format
 from restore_batch.stages.video.join import will_drop
+from restore_batch.stages.video.probe import is_video
 from restore_batch.stages.video.types import VideoFacts
 
 _FACTS = TypeAdapter(VideoFacts)
@@ -37,7 +37,7 @@ _FACTS = TypeAdapter(VideoFacts)
 
 def is_film(source: str) -> bool:
     """Whether a source is a film, by its name: headers are not read for this."""
-    return is_numbered(source) or PurePath(source).suffix.lower() in VIDEO_SUFFIXES
+    return is_numbered(source) or is_video(source)
 
 
 def film_facts(source: str, job: Job) -> dict[str, Any]:

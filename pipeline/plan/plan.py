@@ -28,6 +28,7 @@ from restore_batch.pipeline.plan.films import (
 from restore_batch.pipeline.plan.graph import Graph, Group
 from restore_batch.pipeline.plan.keys import keys_of
 from restore_batch.pipeline.plan.made_by import provenance_of
+from restore_batch.pipeline.plan.photos import check_photos, media_suffixes
 from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
 from restore_batch.stages.base import Stage, WorkerContext
 from restore_batch.stages.enlarge.upscale import Upscale
@@ -149,6 +150,7 @@ def make_plan(
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
+    check_photos(loaded)
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
@@ -186,8 +188,9 @@ def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[
 
 def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
     job = loaded.job
+    check_photos(loaded)
     try:
-        sources = discover(job.inputs, job.exclude, job.output)
+        sources = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     except InputsError as error:
         raise JobFileError(
             [_input_problem(loaded, i, text) for i, text in error.problems]

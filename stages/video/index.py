@@ -14,7 +14,6 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.packet_table import NO_TIME, PacketTable, read_packets
 from restore_batch.stages.video.probe import (
-    VIDEO_SUFFIXES,
     examine,
     is_video,
     open_video,
@@ -24,7 +23,7 @@ from restore_batch.stages.video.probe import (
 from restore_batch.stages.video.shown_packets import shown_packets
 from restore_batch.stages.video.types import VideoFacts
 
-__all__ = ["VIDEO_SUFFIXES", "VideoIndex", "index_video", "is_video", "probe_video"]
+__all__ = ["VideoIndex", "index_video", "is_video", "probe_video"]
 
 # Times that only ever rise in decoding order are true if no pictures swap places, and made up if
 # some do. Which it is shows within so many packets.

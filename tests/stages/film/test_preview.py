@@ -7,13 +7,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.jobs.inputs import VIDEO_SUFFIXES
 from restore_batch.jobs.units import Unit
 from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.film.preview import Preview, densest
 from restore_batch.stages.film.work import IndexWork
 from restore_batch.stages.media import Chunk
-from restore_batch.stages.video import index as video_index
 from restore_batch.stages.video.index import VideoIndex, index_video
 
 from support.clips import clip
@@ -53,10 +51,6 @@ def test_a_preview_is_cut_from_the_index_of_the_whole_film(tmp_path: Path) -> No
     assert segment.own_count == 25
     assert (segment.before, segment.after) == (3, 3)
     assert preview.index.whole is None, "the whole index need not travel any further"
-
-
-def test_jobs_and_stages_know_the_same_suffixes_of_films() -> None:
-    assert VIDEO_SUFFIXES == video_index.VIDEO_SUFFIXES
 
 
 def _make_index() -> VideoIndex:

@@ -11,12 +11,8 @@ import numpy as np
 import pytest
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.video.index import (
-    VIDEO_SUFFIXES,
-    index_video,
-    is_video,
-    probe_video,
-)
+from restore_batch.stages.video.index import index_video, is_video, probe_video
+from restore_batch.stages.video.probe import VIDEO_SUFFIXES
 from restore_batch.stages.video.types import ColourTags
 
 from support.clips import clip, decoded
