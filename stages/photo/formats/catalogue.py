@@ -54,7 +54,7 @@ def _plugins() -> Iterable[Format]:
 
 
 def written() -> tuple[WrittenFormat, ...]:
-    """The formats that can be written, where their encoder is installed."""
+    """The formats that can be written where their encoder is installed."""
     return tuple(format for format in formats() if isinstance(format, WrittenFormat))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 
@@ -22,10 +20,10 @@ _BEYOND_PX = 2**31 - 1
 _CARRIED = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "icc": "profile", "dpi": "resolution"}
 
 
-def markdown(formats: Iterable[Format] | None = None) -> str:
-    """A line each; ``formats`` of None: all that the catalogue has."""
+def markdown() -> str:
+    """A line for each format of the catalogue."""
     lines = [f"| {' | '.join(_HEADINGS)} |", "| --- " * len(_HEADINGS) + "|"]
-    for format in catalogue.formats() if formats is None else formats:
+    for format in catalogue.formats():
         lines.append(f"| {' | '.join(_cells(format))} |")
     return "\n".join(lines)
 

@@ -13,6 +13,9 @@ from restore_batch.pipeline.plan.photos import check_photos, job_schema, media_s
 from restore_batch.pipeline.plan.plan import find_items
 from restore_batch.stages.photo.formats import catalogue
 
+WRITTEN = [format.name for format in catalogue.written()]
+DEEP = [format.name for format in catalogue.written() if 16 in format.bit_depths]
+
 
 def _job(**photos: object) -> LoadedJob:
     return LoadedJob(job_from_mapping({"inputs": ["a"], "output": "b", "photos": photos}))
@@ -23,14 +26,15 @@ def _job(**photos: object) -> LoadedJob:
     [
         (
             {"format": "jpg"},
-            "photos.format: expected one of keep, avif, bmp, heif, jpeg, jpeg2000, png, pnm, tiff, "
-            "webp, got 'jpg', did you mean 'jpeg'?",
+            f"photos.format: expected one of keep, {', '.join(WRITTEN)}, got 'jpg', did you mean "
+            "'jpeg'?",
         ),
         ({"format": "png", "quality": 90}, "photos.quality: png is lossless and takes no quality"),
         ({"format": "pnm", "quality": 90}, "photos.quality: pnm is lossless and takes no quality"),
         (
             {"format": "jpeg", "bit_depth": 16},
-            "photos.bit_depth: jpeg cannot hold 16 bits a channel: use jpeg2000, png, pnm or tiff",
+            f"photos.bit_depth: jpeg cannot hold 16 bits a channel: use {', '.join(DEEP[:-1])} or "
+            f"{DEEP[-1]}",
         ),
     ],
 )
