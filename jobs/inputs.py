@@ -2,8 +2,8 @@
 
 The list is the same on every run and machine: natural order (``scan2`` before ``scan10``), each
 file once however many inputs and links lead to it, nothing hidden, nothing of the output folder.
-A file named outright is always taken; folders and patterns give pictures and camera RAW only, so
-that ``.xmp`` and ``Thumbs.db`` are not failures.
+A file named outright is always taken; folders and patterns give files of the suffixes asked for
+only, so that ``.xmp`` and ``Thumbs.db`` are not failures.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,35 +22,8 @@ from restore_batch.jobs.outputs import folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
 
-__all__ = [
-    "MEDIA_SUFFIXES",
-    "PHOTO_SUFFIXES",
-    "RAW_SUFFIXES",
-    "VIDEO_SUFFIXES",
-    "InputsError",
-    "SourceFile",
-    "discover",
-]
+__all__ = ["InputsError", "SourceFile", "discover"]
 
-
-def _suffixes(names: str) -> frozenset[str]:
-    return frozenset(f".{name}" for name in names.split())
-
-
-PHOTO_SUFFIXES = _suffixes(
-    "jpg jpeg jpe jfif png tif tiff webp bmp dib gif jp2 j2k jpx jpf avif heic heif hif ppm pgm "
-    "pbm pnm"
-)
-RAW_SUFFIXES = _suffixes(
-    "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 "
-    "srf srw x3f"
-)
-VIDEO_SUFFIXES = _suffixes(
-    "3g2 3gp 3gpp amv asf avi divx dv f4v flv gxf 264 265 h264 h265 hevc ivf m1v m2p m2t m2ts m2v "
-    "m4v mjpeg mjpg mkv mod mov mp4 mpe mpeg mpg mpv mts mxf nut obu ogm ogv qt rm rmvb tod trp ts "
-    "vob webm wmv wtv xvid y4m"
-)
-MEDIA_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | VIDEO_SUFFIXES
 
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
@@ -97,12 +70,30 @@ class _Found:
     is_link: bool = False
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    suffixes: Collection[str]
+    excluded: Patterns
+    output_real: str | None
+
+    def is_media(self, name: str) -> bool:
+        return PurePath(name).suffix.lower() in self.suffixes
+
+    def is_output(self, real: str) -> bool:
+        """Whether ``real``, a path without links, lies in the folder of the results."""
+        folder = self.output_real
+        return folder is not None and (
+            real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
+        )
+
+
 class _NothingFoundError(Exception):
     """Why one input leads nowhere."""
 
 
 def discover(
     inputs: Iterable[str],
+    suffixes: Collection[str],
     exclude: Iterable[str] = (),
     output: str | os.PathLike[str] | None = None,
 ) -> list[SourceFile]:
@@ -111,20 +102,23 @@ def discover(
     ``relative`` is the path below the folder given, below the fixed part of a pattern
     (``scans`` in ``scans/**/*.tif``), or the name of a file given. When two inputs hold a file
     of the same relative path, all files of these inputs go below the name of their folder.
-    ``exclude`` are patterns as described in the job's schema. Folders inside ``output`` are
-    passed over, inputs inside it refused: originals must never lie where results are written.
+    ``suffixes``, in lower case and with their dot, are those of the files that folders and
+    patterns give. ``exclude`` are patterns as described in the job's schema. Folders inside
+    ``output`` are passed over, inputs inside it refused: originals must never lie where results
+    are written.
 
     Raises InputsError for every input that is missing, unreadable or holds no picture.
     """
-    excluded = Patterns(exclude)
-    output_real = None if output is None else os.path.realpath(output)
+    wanted = _Wanted(
+        suffixes, Patterns(exclude), None if output is None else os.path.realpath(output)
+    )
     problems: list[tuple[int, str]] = []
     batches: list[list[_Found]] = []
     for index, entry in enumerate(inputs):
         try:
-            found = list(_found(entry, excluded, output_real))
+            found = list(_found(entry, wanted))
             if not found:
-                rest = " apart from what is excluded" if excluded else ""
+                rest = " apart from what is excluded" if wanted.excluded else ""
                 raise _NothingFoundError(f"no picture in {entry}{rest}")
             batches.append(found)
         except _NothingFoundError as error:
@@ -193,19 +187,15 @@ def _printable(name: str) -> str:
     return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
 
 
-def _found(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
+def _found(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     if not is_url(entry):
-        return _local(entry, excluded, output_real)
+        return _local(entry, wanted)
     if entry.startswith(("file://", "local://")):
         from fsspec.implementations.local import LocalFileSystem
 
         # The same file by path and by URL is one file.
-        return _local(str(LocalFileSystem._strip_protocol(entry)), excluded, output_real)
-    return _remote(entry, excluded)
-
-
-def _is_picture(name: str) -> bool:
-    return PurePath(name).suffix.lower() in MEDIA_SUFFIXES
+        return _local(str(LocalFileSystem._strip_protocol(entry)), wanted)
+    return _remote(entry, wanted)
 
 
 def _is_visible(name: str) -> bool:
@@ -215,10 +205,10 @@ def _is_visible(name: str) -> bool:
 # --- local files -------------------------------------------------------------------------------
 
 
-def _numbered(entry: str, output_real: str | None) -> Iterator[_Found]:
+def _numbered(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     """One film: the pictures of a folder, named by the pattern of their numbers."""
     folder, real = Path(entry).parent, os.path.realpath(Path(entry).parent)
-    if output_real is not None and _inside(real, output_real):
+    if wanted.is_output(real):
         raise _NothingFoundError(f"{folder} lies inside the output folder")
     try:
         stats = [p.stat() for p in sorted(folder.iterdir()) if _is_visible(p.name)]
@@ -231,10 +221,10 @@ def _numbered(entry: str, output_real: str | None) -> Iterator[_Found]:
         yield _Found(str(folder.parent), (folder.name,), entry, real, size, version)
 
 
-def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[_Found]:
+def _local(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     entry = os.path.abspath(entry)  # noqa: PTH100 - pathlib would keep ".."
     if is_numbered(entry):
-        yield from _numbered(entry, output_real)
+        yield from _numbered(entry, wanted)
         return
     root: str = entry
     pattern: tuple[str, ...] = ()
@@ -243,14 +233,14 @@ def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[
     path, real = Path(root), os.path.realpath(root)
     if not os.path.lexists(root):
         raise _NothingFoundError(f"no such file or folder: {root}")
-    if output_real is not None and _inside(real, output_real):
+    if wanted.is_output(real):
         raise _NothingFoundError(
             f"{root} lies inside the output folder, where results would replace originals"
         )
-    scope = Scope(excluded, pattern)
+    scope = Scope(wanted.excluded, pattern)
     try:
         if path.is_dir():
-            yield from _walk(root, real, scope, output_real)
+            yield from _walk(root, real, scope, wanted)
         elif not path.is_file():
             raise _NothingFoundError(f"{root} is a broken link, or neither a file nor a folder")
         elif scope.takes((path.name,)):
@@ -260,8 +250,8 @@ def _local(entry: str, excluded: Patterns, output_real: str | None) -> Iterator[
         raise _NothingFoundError(f"cannot read {where}: {error.strerror or error}") from None
 
 
-def _walk(root: str, real: str, scope: Scope, output_real: str | None) -> Iterator[_Found]:
-    """All pictures below ``root``; each real folder is entered once, so links cannot circle."""
+def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Found]:
+    """All files wanted below ``root``; each real folder is entered once, so links cannot circle."""
     folders: list[tuple[str, str, tuple[str, ...]]] = [(root, real, ())]
     links: list[tuple[str, str, tuple[str, ...]]] = []
     entered: set[str] = set()
@@ -277,13 +267,13 @@ def _walk(root: str, real: str, scope: Scope, output_real: str | None) -> Iterat
             below, is_link = (*parts, entry.name), entry.is_symlink()
             here = Path(entry.path) if is_link else entry  # Path takes circular links for broken
             target = os.path.realpath(entry.path) if is_link else f"{real}{os.sep}{entry.name}"
-            if output_real is not None and _inside(target, output_real):
+            if wanted.is_output(target):
                 continue
             if here.is_dir():
                 if scope.enters(below):
                     (links if is_link else folders).append((entry.path, target, below))
             elif (
-                _is_picture(entry.name)
+                wanted.is_media(entry.name)
                 # A broken link in an archive is a lost picture: it is listed, and fails by name.
                 and (here.is_file() or (is_link and not Path(entry.path).exists()))
                 and scope.takes(below)
@@ -302,18 +292,14 @@ def _file(
     return _Found(root, parts, source, real, status.st_size, version, is_link)
 
 
-def _inside(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
 # --- URLs --------------------------------------------------------------------------------------
 
 
-def _remote(url: str, excluded: Patterns) -> Iterator[_Found]:
+def _remote(url: str, wanted: _Wanted) -> Iterator[_Found]:
     if "::" in url:
         raise _NothingFoundError(f"{url}: chained URLs are not supported; unpack the archive first")
     try:
-        yield from _listed(url, excluded)
+        yield from _listed(url, wanted)
     except _NothingFoundError:
         raise
     except ImportError as error:
@@ -326,18 +312,18 @@ def _remote(url: str, excluded: Patterns) -> Iterator[_Found]:
         raise _NothingFoundError(f"cannot list {url}: {reason}") from None
 
 
-def _listed(url: str, excluded: Patterns) -> Iterator[_Found]:
+def _listed(url: str, wanted: _Wanted) -> Iterator[_Found]:
     from fsspec.core import url_to_fs
 
     fs, path = url_to_fs(url)
-    scope = Scope(excluded)
+    scope = Scope(wanted.excluded)
     try:
         info = fs.info(path)
     except FileNotFoundError:
         if not has_pattern(path):
             raise _NothingFoundError(f"no such file or folder: {url}") from None
         path, pattern = split_pattern(path)
-        scope = Scope(excluded, pattern)
+        scope = Scope(wanted.excluded, pattern)
         info = {"type": "directory"}
     if info["type"] != "directory":
         folder, _, name = path.rpartition("/")
@@ -347,7 +333,7 @@ def _listed(url: str, excluded: Patterns) -> Iterator[_Found]:
     for name, details in fs.find(path, detail=True).items():
         parts = tuple(name[len(path) :].strip("/").split("/"))
         visible = all(_is_visible(part) for part in parts)
-        if visible and _is_picture(parts[-1]) and scope.takes(parts):
+        if visible and wanted.is_media(parts[-1]) and scope.takes(parts):
             yield _object(fs, path, parts, name, details)
 
 

@@ -213,31 +213,15 @@ class Paste(Section):
 class Photos(Section):
     """How restored photos are written."""
 
-    format: Literal["keep", "png", "jpeg", "tiff", "webp", "avif"] = "keep"
-    """File format of the results; keep: that of the original where it can be written (camera
-    RAW cannot: TIFF)."""
+    format: Text = "keep"
+    """File format of the results by its name, such as png or jpeg; keep: that of the original
+    where it can be written (camera RAW cannot: TIFF)."""
 
     quality: Annotated[int, Field(ge=1, le=100)] | None = None
     """Quality of lossy formats; null: at least that of the original."""
 
     bit_depth: Literal["keep", 8, 16] = "keep"
     """Bits a channel; keep: those of the original where the format holds them."""
-
-    @field_validator("quality")
-    @classmethod
-    def _quality_of_a_lossy_format(cls, value: int | None, info: ValidationInfo) -> int | None:
-        chosen = info.data.get("format")
-        if value is not None and chosen in ("png", "tiff"):
-            raise ValueError(f"{chosen} is lossless and takes no quality")
-        return value
-
-    @field_validator("bit_depth")
-    @classmethod
-    def _depth_fits_the_format(cls, value: int | str, info: ValidationInfo) -> int | str:
-        chosen = info.data.get("format")
-        if value == 16 and chosen in ("jpeg", "webp", "avif"):
-            raise ValueError(f"{chosen} cannot hold 16 bits a channel: use png or tiff")
-        return value
 
 
 class Limits(Section):

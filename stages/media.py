@@ -53,7 +53,7 @@ class Frame:
 class PhotoMeta:
     """What a photo file says beside its pixels, to be written back.
 
-    ``container``: jpeg, png, tiff, webp, bmp, jpeg2000, avif, heif, gif or raw. ``exif``: raw
+    ``container``: name of its format (:mod:`restore_batch.stages.photo.formats`). ``exif``: raw
     EXIF/TIFF block without the ``Exif\\0\\0`` prefix, orientation already reset to 1.
     ``icc``: profile of the *source*; ``bits``: bits a channel of the source.
     """

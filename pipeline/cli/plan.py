@@ -48,9 +48,9 @@ def plan(
 @click.command()
 def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
-    from restore_batch.jobs.source import json_schema
+    from restore_batch.pipeline.plan.photos import job_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps(job_schema(), indent=2))
 
 
 def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:

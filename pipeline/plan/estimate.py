@@ -13,6 +13,7 @@ import numpy as np
 
 from restore_batch.models.base import Card
 from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.stages.photo.formats.catalogue import of_suffix
 
 # TFLOP, counted on the networks: per megapixel of input for upscalers, per face for restorers.
 _TFLOP_PER_MEGAPIXEL: Mapping[str, float] = {
@@ -48,11 +49,6 @@ _CPU_S_A_PICTURE, _CPU_S_A_MEGAPIXEL = 0.15, 0.6
 """Finding faces, pasting, decoding and encoding, on one core."""
 _START_S = {"ray": 12.0, "local": 4.0}
 _PRODUCTS = 5
-_BYTES_A_PIXEL = {
-    "jpeg": 0.6, "webp": 0.4, "avif": 0.3, "jpeg2000": 1.5, "heif": 0.3,
-    "png": 2.2, "tiff": 2.6, "bmp": 3.0,
-}  # fmt: skip
-
 _BYTES_A_FILM_PIXEL = {"ffv1": 1.2, "prores": 0.5}
 """Codecs that predict from frame to frame stay near 0.1 at the default quality."""
 
@@ -92,10 +88,6 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
 
 
 def _output_bytes(item: Item, plan: Plan) -> int:
-    suffix = Path(item.output).suffix.lower().lstrip(".")
-    container = {"jpg": "jpeg", "tif": "tiff", "jp2": "jpeg2000", "heic": "heif"}.get(
-        suffix, suffix
-    )
     wide = 2 if int(item.facts.get("bits", 8)) > 8 and plan.job.photos.bit_depth != 8 else 1
     pixels = item.megapixels * 1e6 * item.frames * plan.job.background.scale**2
     if item.is_film:
@@ -103,7 +95,8 @@ def _output_bytes(item: Item, plan: Plan) -> int:
         wide = 2 if int(item.facts.get("bits", 8)) > 8 else 1
         copied = item.source.size_bytes if plan.job.video.audio == "copy" else 0
         return int(pixels * _BYTES_A_FILM_PIXEL.get(codec, 0.1) * wide) + copied // 4
-    return int(pixels * _BYTES_A_PIXEL.get(container, 2.2) * wide)
+    format = of_suffix(Path(item.output).suffix)  # None where the header could not be read
+    return int(pixels * format.bytes_a_pixel * wide) if format else 0
 
 
 def _free_bytes(folder: Path) -> int:

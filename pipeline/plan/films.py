@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import sha256_of
-from restore_batch.jobs.inputs import VIDEO_SUFFIXES
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
@@ -20,6 +19,7 @@ from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.film.source import probe_film
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import output_suffix, resolve_format
+from restore_batch.stages.video.probe import is_video
 from restore_batch.stages.video.streams.choice import stream_warnings
 from restore_batch.stages.video.types import VideoFacts
 
@@ -28,7 +28,7 @@ _FACTS = TypeAdapter(VideoFacts)
 
 def is_film(source: str) -> bool:
     """Whether a source is a film, by its name: headers are not read for this."""
-    return is_numbered(source) or PurePath(source).suffix.lower() in VIDEO_SUFFIXES
+    return is_numbered(source) or is_video(source)
 
 
 def film_facts(source: str, job: Job) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, chos
 from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
+from restore_batch.pipeline.plan.photos import check_photos, media_suffixes
 from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
@@ -139,6 +140,7 @@ def make_plan(
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
+    check_photos(loaded)
     check_stage_options(loaded)
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
@@ -185,8 +187,9 @@ def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[
 
 def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
     job = loaded.job
+    check_photos(loaded)
     try:
-        sources = discover(job.inputs, job.exclude, job.output)
+        sources = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     except InputsError as error:
         raise JobFileError(
             [_input_problem(loaded, i, text) for i, text in error.problems]

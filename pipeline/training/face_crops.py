@@ -18,6 +18,7 @@ from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Photo
 from restore_batch.pipeline.plan.choose import choose_models
 from restore_batch.pipeline.plan.films import is_film
+from restore_batch.pipeline.plan.photos import media_suffixes
 from restore_batch.pipeline.session import store_for
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.align import Align
@@ -88,7 +89,8 @@ def collect_faces(
         raise UsageError(f"no face detector is at hand; {choice.note}")
     find, align = Detect(choice.ref, min_face_px=least_px / 3), Align(side_px)
     find.open(WorkerContext())
-    sources = [s for s in discover(job.inputs, output=output) if not is_film(s.source)]
+    found = discover(job.inputs, media_suffixes(), output=output)
+    sources = [source for source in found if not is_film(source.source)]
     output.mkdir(parents=True, exist_ok=True)
     crops: list[FaceCrop] = []
     failed: list[tuple[str, str]] = []

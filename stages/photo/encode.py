@@ -11,18 +11,16 @@ from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Pool, Role, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
+from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
 from restore_batch.stages.photo.write import BitDepth, write
 
-_SAYS_NOTHING = frozenset({".bmp", ".dib"})
-"""Containers without metadata: only imagined faces are worth a warning that this is lost."""
-
 
 class Encode(Stage):
-    """Write photos to the staging path of their unit, in the container of its suffix.
+    """Write photos to the staging path of their unit, in the format of its suffix.
 
     In:  chunks with one pasted frame and the metadata that decode found.
-    Out: the artifact: a file on the disk (fsynced) with its size and SHA-256; what the container
+    Out: the artifact: a file on the disk (fsynced) with its size and SHA-256; what the format
     could not hold joins the warnings. A file that could not be finished is removed.
 
     ``faces_by``, ``background_by``: the networks of the job, to be named in the metadata of the
@@ -67,7 +65,7 @@ class Encode(Stage):
         frame = chunk.pasted[0]
         path = chunk.unit.staged_path
         path.parent.mkdir(parents=True, exist_ok=True)
-        meta, noted = self._stamped(chunk, chunk.meta, path.suffix.lower())
+        meta, noted = self._stamped(chunk, chunk.meta, path.suffix)
         try:
             warnings = write(frame, meta, path, quality=self.quality, bit_depth=self.bit_depth)
             size_bytes, sha256 = settle(path)
@@ -82,7 +80,11 @@ class Encode(Stage):
         self, chunk: Chunk, meta: PhotoMeta, suffix: str
     ) -> tuple[PhotoMeta, tuple[str, ...]]:
         made_by = self.provenance
-        if made_by is None or (suffix in _SAYS_NOTHING and not made_by.imagined_by):
+        format = catalogue.of_suffix(suffix)
+        if made_by is None or format is None:
+            return meta, ()
+        if not format.holds_notices and not made_by.imagined_by:
+            # Only imagined faces are worth a warning that their mark is lost.
             return meta, ()
         records = chunk.records[0] if chunk.records else ()
-        return stamped(meta, made_by, records, png=suffix == ".png")
+        return stamped(meta, made_by, records, text_entries=format.text_keys is None)

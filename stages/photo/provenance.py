@@ -80,12 +80,16 @@ def film_comment(made_by: Provenance) -> str:
 
 
 def stamped(
-    meta: PhotoMeta, made_by: Provenance, records: Sequence[FaceRecord], *, png: bool = False
+    meta: PhotoMeta,
+    made_by: Provenance,
+    records: Sequence[FaceRecord],
+    *,
+    text_entries: bool = False,
 ) -> tuple[PhotoMeta, tuple[str, ...]]:
     """``meta`` that says what made the picture, and warnings.
 
     ``records``: the faces of the picture: without a restored one no face model is named, and
-    where no model had a part nothing is said. ``png``: text entries may be added. A packet that
+    where no model had a part nothing is said. ``text_entries``: some may be added. A packet that
     is not well-formed UTF-8 XMP stays as it is, with a warning.
     """
     with_faces = bool(made_by.faces) and any(face.restored for face in records)
@@ -104,7 +108,7 @@ def stamped(
     meta = dataclasses.replace(meta, xmp=xmp)
     if imagined:
         history = f"{made_by.software}: {notice}"
-        text = _with_warning(meta.text, history) if png else meta.text
+        text = _with_warning(meta.text, history) if text_entries else meta.text
         meta = dataclasses.replace(
             meta, exif=_with_history(meta.exif, made_by.software, history), text=text
         )

@@ -1,14 +1,15 @@
-"""What a decoder hands over: samples as stored, before orientation and colour management."""
+"""What a decoder hands over, and what an encoder is given: samples as stored in the file, before
+orientation and colour management or after them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.colour import Space
+from restore_batch.stages.photo.colour import Space, by_rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,27 @@ class Raster:
     alpha_hw: np.ndarray | None = None
     orientation: int | None = None
     warnings: tuple[str, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Finished samples on demand: ``rows(block)`` is (h, W, channels) uint8 or uint16 for ``bits``
+    of 8 or 16, the transparency last."""
+
+    rows: Callable[[slice], np.ndarray]
+    width: int
+    height: int
+    channels: int
+    bits: int
+    has_alpha: bool
+    icc: bytes | None
+
+    def whole(self, *, bgr: bool = False) -> np.ndarray:
+        """(H, W) for one channel, else (H, W, channels); ``bgr``: in OpenCV's order."""
+        dtype = np.uint16 if self.bits == 16 else np.uint8
+        out = np.empty((self.height, self.width, self.channels), dtype)
+        by_rows(self.height, self.width, self.rows, out[..., ::-1] if bgr else out)
+        return out[..., 0] if self.channels == 1 else out
 
 
 def full_range(samples: np.ndarray, bits: int) -> np.ndarray:
@@ -79,9 +101,3 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in {2, 3, 6, 7}:
         array = array[:, ::-1]
     return np.ascontiguousarray(array)
-
-
-def exif_of(info: Mapping) -> bytes | None:
-    """The EXIF block among the facts that a Pillow plugin gathered, without its prefix."""
-    value = info.get("exif")
-    return bytes(value).removeprefix(b"Exif\x00\x00") or None if value else None

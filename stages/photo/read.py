@@ -13,27 +13,24 @@ from typing import BinaryIO
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import colour
-from restore_batch.stages.photo.formats.decoders import DECODERS, HEADERS
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.raster import Header, Raster, upright
-from restore_batch.stages.photo.source import (
-    TITLES,
-    Container,
-    decoding,
-    open_source,
-    size_of,
-    sniff,
-)
+from restore_batch.stages.photo.source import decoding, open_source, size_of
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a photo is, by its header. ``width`` and ``height`` as it will be seen (upright);
-    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file."""
+    """What a photo is, by its header.
 
-    container: Container
+    ``container``: name of its format. ``width`` and ``height`` as it will be seen (upright);
+    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file.
+    """
+
+    container: str
     width: int
     height: int
     bits: int
@@ -54,10 +51,10 @@ def probe(source: str) -> Probe:
     """
     with open_source(source) as file:
         size_bytes = size_of(file)
-        container, header = _header(file, source)
+        format, header = _header(file, source)
     sideways = header.orientation >= 5
     return Probe(
-        container=container,
+        container=format.name,
         width=header.height if sideways else header.width,
         height=header.width if sideways else header.height,
         bits=header.bits,
@@ -68,10 +65,10 @@ def probe(source: str) -> Probe:
     )
 
 
-def _header(file: BinaryIO, source: str) -> tuple[Container, Header]:
-    container = sniff(file, source)
-    with decoding(source, container):
-        return container, HEADERS[container](file, source)
+def _header(file: BinaryIO, source: str) -> tuple[Format, Header]:
+    format = catalogue.of_head(file, source)
+    with decoding(source, format.title):
+        return format, format.header(file, source)
 
 
 def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
@@ -81,22 +78,22 @@ def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[st
     pages, or more than ``max_megapixels`` (refused from the header, before decoding).
     """
     with open_source(source) as file:
-        container, header = _header(file, source)
+        format, header = _header(file, source)
         megapixels = header.width * header.height / 1e6
         if megapixels > max_megapixels:
             raise MediaError(
                 f"{source}: {header.width}x{header.height} is {megapixels:.1f} megapixels, more "
                 f"than limits.max_megapixels ({max_megapixels:g})"
             )
-        with decoding(source, container):
-            raster = DECODERS[container](file, source)
+        with decoding(source, format.title):
+            raster = format.decode(file, source)
             if raster.samples.shape[:2] not in {
                 (header.height, header.width),
                 (header.width, header.height),
             }:
                 found = f"{raster.samples.shape[1]}x{raster.samples.shape[0]}"
                 raise MediaError(
-                    f"{source}: the {TITLES[container]} header says "
+                    f"{source}: the {format.title} header says "
                     f"{header.width}x{header.height}, the data are {found}"
                 )
     return _finished(raster)

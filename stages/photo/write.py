@@ -1,13 +1,12 @@
 """Writing a photo: back to the source's colours, depth and channels, with all it said beside.
 
-What a container cannot hold is left out and said so, never silently. Equal input gives equal
+What a format cannot hold is left out and said so, never silently. Equal input gives equal
 bytes: nothing written depends on the time or the machine's name.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,78 +15,35 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import colour
-from restore_batch.stages.photo.formats.encoders import ENCODERS, Picture, heif_can_write
-from restore_batch.stages.photo.formats.tiff_write import exif_with_resolution
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import packets as metadata
-from restore_batch.stages.photo.source import TITLES, Container, one_line
+from restore_batch.stages.photo.raster import Picture
+from restore_batch.stages.photo.source import one_line
 
 BitDepth = Literal["keep", 8, 16]
-Format = Literal["keep", "png", "jpeg", "tiff", "webp", "avif"]
-
-# The first is the usual one. JPX and bare codestreams (.jpx, .j2k) are read, not written.
-_SUFFIXES: dict[str, tuple[str, ...]] = {
-    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "png": (".png",),
-    "tiff": (".tif", ".tiff"),
-    "webp": (".webp",),
-    "avif": (".avif",),
-    "jpeg2000": (".jp2",),
-    "bmp": (".bmp", ".dib"),
-    "heif": (".heic", ".heif", ".hif"),
-}
 
 
-@dataclass(frozen=True)
-class _Holds:
-    """What a container can keep. ``text``: the keys of text entries, None for any."""
-
-    most_px: int
-    alpha: bool = True
-    deep: bool = False
-    grey: bool = True
-    icc: bool = True
-    exif: bool = True
-    xmp: bool = True
-    iptc: bool = False
-    dpi: bool = False
-    text: frozenset[str] | None = frozenset()
-
-
-_HOLDS: dict[str, _Holds] = {
-    "jpeg": _Holds(65500, alpha=False, iptc=True, dpi=True, text=frozenset({"Comment"})),
-    "png": _Holds(2**31 - 1, deep=True, iptc=True, dpi=True, text=None),
-    "tiff": _Holds(2**32 - 1, deep=True, iptc=True, dpi=True),
-    "webp": _Holds(16383, grey=False),
-    "avif": _Holds(65536),
-    "heif": _Holds(16384, deep=True),
-    "jpeg2000": _Holds(2**31 - 1, deep=True, iptc=True, dpi=True),
-    "bmp": _Holds(2**31 - 1, alpha=False, icc=False, exif=False, xmp=False, dpi=True),
-}
-
-
-def suffix_for(container: str, format: Format, original_suffix: str) -> str:
+def suffix_for(container: str, format: str, original_suffix: str) -> str:
     """The suffix of the output for a source of ``container``, with its dot.
 
-    The original suffix stays where it is one of the output's container ("photo.JPG" keeps it);
-    a JPEG called .png becomes .jpg. GIF is kept as PNG, camera raw as TIFF, HEIF as JPEG where
-    no HEIF encoder is installed.
+    ``format``: name of a format that can be written, or "keep". The original suffix stays where
+    it is one of the output's format ("photo.JPG" keeps it); a JPEG called .png becomes .jpg.
+    Raises UsageError for a format that is not known or not written.
     """
-    target: str = format
-    if format == "keep":
-        target = {"gif": "png", "raw": "tiff"}.get(container, container)
-        if target == "heif" and not heif_can_write():
-            target = "jpeg"
-    known = _SUFFIXES[target]
+    target = catalogue.named(container).kept_as if format == "keep" else format
+    known = catalogue.written_named(target).written_suffixes
     return original_suffix if original_suffix.lower() in known else known[0]
 
 
-def _container_of(path: Path) -> Container:
-    for container, suffixes in _SUFFIXES.items():
-        if path.suffix.lower() in suffixes:
-            return container  # type: ignore[return-value]
-    every = ", ".join(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
-    raise MediaError(f"{path.name}: cannot write {path.suffix or 'no suffix'!r} (known: {every})")
+def _format_of(path: Path) -> WrittenFormat:
+    format = catalogue.of_suffix(path.suffix)
+    if format is None:
+        known = ", ".join(s for known in catalogue.written() for s in known.written_suffixes)
+        written = path.suffix or "no suffix"
+        raise MediaError(f"{path.name}: cannot write {written!r} (known: {known})")
+    return format
 
 
 def write(
@@ -98,62 +54,63 @@ def write(
     quality: int | None = None,
     bit_depth: BitDepth = "keep",
 ) -> tuple[str, ...]:
-    """Encode ``frame`` to ``path``, in the container of its suffix; the folder must exist.
+    """Encode ``frame`` to ``path``, in the format of its suffix; the folder must exist.
 
-    ``quality``: 1 to 100 for lossy containers; None chooses one that loses nothing visible.
-    ``bit_depth``: "keep" is that of the source. Returns warnings: what the container cannot
+    ``quality``: 1 to 100 for lossy formats; None chooses one that loses nothing visible.
+    ``bit_depth``: "keep" is that of the source. Returns warnings: what the format cannot
     hold. Raises MediaError; a partial file may then be left behind.
     """
-    container = _container_of(path)
-    holds = _HOLDS[container]
-    if max(frame.width, frame.height) > holds.most_px:
+    format = _format_of(path)
+    if max(frame.width, frame.height) > format.max_side_px:
         raise MediaError(
-            f"{path.name}: {frame.width}x{frame.height} is too large for {TITLES[container]} "
-            f"(at most {holds.most_px} pixels a side); choose another output.format"
+            f"{path.name}: {frame.width}x{frame.height} is too large for {format.title} "
+            f"(at most {format.max_side_px} pixels a side); choose another photos.format"
         )
     warnings: list[str] = []
-    meta = _fitting(meta, frame, container, warnings)
-    picture = _picture(frame, meta, container, bit_depth, warnings)
+    meta = _fitting(meta, frame, format, warnings)
+    picture = _picture(frame, meta, format, bit_depth, warnings)
     try:
-        warnings += ENCODERS[container](picture, meta, path, quality)
+        warnings += format.encode(picture, meta, path, quality)
     except (MediaError, MemoryError):
         raise
     except Exception as error:  # encoders raise OSError, ValueError, their own …
         raise MediaError(
-            f"{path.name}: cannot be written as {TITLES[container]}: {one_line(error)}"
+            f"{path.name}: cannot be written as {format.title}: {one_line(error)}"
         ) from error
     return tuple(warnings)
 
 
-def _fitting(meta: PhotoMeta, frame: Frame, container: Container, warnings: list[str]) -> PhotoMeta:
-    """The metadata that ``container`` can hold, with the sizes it states set to the frame's."""
-    holds = _HOLDS[container]
+def _fitting(
+    meta: PhotoMeta, frame: Frame, format: WrittenFormat, warnings: list[str]
+) -> PhotoMeta:
+    """The metadata that ``format`` can hold, with the sizes it states set to the frame's."""
+    held, keys = format.carries, format.text_keys
+    exif = meta.exif if "exif" in held else None
+    xmp = meta.xmp if "xmp" in held else None
+    iptc = meta.iptc if "iptc" in held else None
     lost = [
         name
-        for name, value, held in (
-            ("EXIF", meta.exif, holds.exif),
-            ("XMP", meta.xmp, holds.xmp),
-            ("IPTC", meta.iptc, holds.iptc),
+        for name, value, kept in (
+            ("EXIF", meta.exif, exif),
+            ("XMP", meta.xmp, xmp),
+            ("IPTC", meta.iptc, iptc),
         )
-        if value and not held
+        if value and not kept
     ]
-    texts = {k: v for k, v in meta.text.items() if holds.text is None or k in holds.text}
+    texts = {k: v for k, v in meta.text.items() if keys is None or k in keys}
     lost += [f"text entry {key!r}" for key in meta.text if key not in texts]
-    exif = meta.exif if holds.exif else None
-    dpi = meta.dpi
-    if dpi is not None and not holds.dpi:
-        if holds.exif and exif is None:
-            exif = exif_with_resolution(dpi)
+    if meta.dpi is not None and "dpi" not in held:
+        if "exif" in held and exif is None:
+            exif = exif_block.with_resolution(meta.dpi)
         elif exif is None or exif_block.resolution(exif) is None:
             lost.append("resolution")
     if lost:
-        warnings.append(f"{TITLES[container]} cannot hold {', '.join(lost)}: not kept")
-    xmp = meta.xmp if holds.xmp else None
+        warnings.append(f"{format.title} cannot hold {', '.join(lost)}: not kept")
     return dataclasses.replace(
         meta,
         exif=exif_block.sized(exif, frame.width, frame.height) if exif else None,
         xmp=metadata.sized_xmp(xmp, frame.width, frame.height) if xmp else None,
-        iptc=meta.iptc if holds.iptc else None,
+        iptc=iptc,
         text=texts,
     )
 
@@ -161,28 +118,27 @@ def _fitting(meta: PhotoMeta, frame: Frame, container: Container, warnings: list
 def _picture(
     frame: Frame,
     meta: PhotoMeta,
-    container: Container,
+    format: WrittenFormat,
     bit_depth: BitDepth,
     warnings: list[str],
 ) -> Picture:
-    holds = _HOLDS[container]
-    title = TITLES[container]
+    title = format.title
     wanted = (16 if meta.bits > 8 else 8) if bit_depth == "keep" else bit_depth
-    if wanted == 16 and not holds.deep:
+    if wanted == 16 and max(format.bit_depths) == 8:
         asked = meta.bits if bit_depth == "keep" else 16
         warnings.append(f"{title} is written with 8 bits a channel, not {asked}")
         wanted = 8
-    if frame.alpha_hw is not None and not holds.alpha:
+    if frame.alpha_hw is not None and not format.holds_alpha:
         warnings.append(f"{title} cannot hold transparency: flattened over white")
-    grey = frame.grey and holds.grey
-    icc, convert = _profile(meta.icc, grey=grey, container=container)
-    if meta.icc is not None and not holds.icc and not colour.is_srgb(meta.icc):
+    grey = frame.grey and format.holds_grey
+    icc, convert = _profile(meta.icc, grey=grey, format=format)
+    if meta.icc is not None and "icc" not in format.carries and not colour.is_srgb(meta.icc):
         warnings.append(f"{title} cannot hold a colour profile: written as sRGB")
 
     def rows(block: slice) -> np.ndarray:
-        return _rows(frame, block, bits=wanted, grey=grey, keep_alpha=holds.alpha, icc=convert)
+        return _rows(frame, block, bits=wanted, grey=grey, keep_alpha=has_alpha, icc=convert)
 
-    has_alpha = frame.alpha_hw is not None and holds.alpha
+    has_alpha = frame.alpha_hw is not None and format.holds_alpha
     return Picture(
         rows=rows,
         width=frame.width,
@@ -195,15 +151,14 @@ def _picture(
 
 
 def _profile(
-    icc: bytes | None, *, grey: bool, container: Container
+    icc: bytes | None, *, grey: bool, format: WrittenFormat
 ) -> tuple[bytes | None, bytes | None]:
     """The profile to embed, and the one to convert to (None: the pixels stay sRGB)."""
-    if icc is None or not _HOLDS[container].icc:
+    if icc is None or "icc" not in format.carries:
         return None, None
     space = colour.space_of(icc)
     if colour.is_srgb(icc):
-        # A grey picture with an RGB profile breaks the rules of all but these two.
-        allowed = space == ("grey" if grey else "rgb") or (grey and container in {"jpeg", "tiff"})
+        allowed = space == ("grey" if grey else "rgb") or (grey and format.grey_takes_rgb_profile)
         return (icc if allowed else None), None
     if space == ("grey" if grey else "rgb") and colour.is_writable(icc):
         return icc, icc

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import cast
 
 import av
@@ -20,12 +20,22 @@ from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.types import StreamFacts, StreamKind, VideoFacts
 
 __all__ = [
+    "VIDEO_SUFFIXES",
     "Examined",
     "examine",
+    "is_video",
     "open_video",
     "probe_video",
     "video_stream",
 ]
+
+VIDEO_SUFFIXES = frozenset(
+    {".3g2", ".3gp", ".3gpp", ".amv", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".gxf"}
+    | {".264", ".265", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v"}
+    | {".m4v", ".mjpeg", ".mjpg", ".mkv", ".mod", ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mpv"}
+    | {".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".tod", ".trp"}
+    | {".ts", ".vob", ".webm", ".wmv", ".wtv", ".xvid", ".y4m"}
+)
 
 # FFmpeg also "plays" text, subtitles, playlists that name other files, and single pictures.
 _FORMATS = (
@@ -35,6 +45,11 @@ _FORMATS = (
 )
 _KINDS = frozenset({"video", "audio", "subtitle", "attachment", "data"})
 _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
+
+
+def is_video(source: str) -> bool:
+    """Whether the name of ``source`` (path or URL) ends like that of a video."""
+    return PurePath(source).suffix.lower() in VIDEO_SUFFIXES
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from restore_batch.models import registry
 from restore_batch.models.families import codeformer
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import choose_models
+from restore_batch.pipeline.plan.photos import media_suffixes
 
 from support.archive import cli
 from support.data import ROOT
@@ -42,7 +43,9 @@ def test_there_is_an_example_for_every_system() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_restores_the_sample_portraits_to_a_folder_of_its_own(name: str) -> None:
     job = load_job(_example(name)).job
-    assert [found.relative for found in discover(job.inputs, job.exclude, job.output)] == PORTRAITS
+    assert [
+        found.relative for found in discover(job.inputs, media_suffixes(), job.exclude, job.output)
+    ] == PORTRAITS
     assert job.output == ROOT / "restored" / name
 
 

@@ -15,6 +15,17 @@ from restore_batch.jobs.inputs import InputsError, SourceFile, discover
 
 from support.data import photos
 
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".tif", ".webp", ".avif", ".bmp", ".jp2", ".gif", ".heic"}
+    | {".nef", ".cr2", ".mp4"}
+)
+
+
+def files_of(
+    inputs: list[str], exclude: Sequence[str] = (), output: Path | None = None
+) -> list[SourceFile]:
+    return discover(inputs, SUFFIXES, exclude, output)
+
 
 def touch(folder: Path, *names: str) -> Path:
     for name in names:
@@ -32,7 +43,7 @@ def problems(
     *inputs: object, exclude: Sequence[str] = (), output: Path | None = None
 ) -> list[tuple[int, str]]:
     with pytest.raises(InputsError) as caught:
-        discover([str(i) for i in inputs], exclude, output)
+        files_of([str(i) for i in inputs], exclude, output)
     return list(caught.value.problems)
 
 
@@ -42,7 +53,7 @@ def problems(
 def test_a_folder_is_walked_in_natural_order(tmp_path: Path) -> None:
     touch(tmp_path, "scan10.jpg", "scan2.jpg", "Scan1.JPG", "b/1.tif", "a/z.png", "b/11.NEF")
     touch(tmp_path, "b/2.cr2", "é.webp")
-    assert relatives(discover([str(tmp_path)])) == [
+    assert relatives(files_of([str(tmp_path)])) == [
         "a/z.png",
         "b/1.tif",
         "b/2.cr2",
@@ -55,11 +66,11 @@ def test_a_folder_is_walked_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_a_source_tells_size_and_version(tmp_path: Path) -> None:
-    (file,) = discover([str(touch(tmp_path, "a.jpg"))])
+    (file,) = files_of([str(touch(tmp_path, "a.jpg"))])
     assert file.source == str(tmp_path / "a.jpg")
     assert file.size_bytes == 5
     os.utime(tmp_path / "a.jpg", ns=(1, 12345))
-    (touched,) = discover([str(tmp_path)])
+    (touched,) = files_of([str(tmp_path)])
     assert touched.version == "mtime_ns:12345" != file.version
 
 
@@ -67,13 +78,13 @@ def test_sidecars_hidden_files_and_system_folders_are_no_pictures(tmp_path: Path
     touch(tmp_path, "a.jpg", "a.xmp", "a.json", "notes.txt", "Thumbs.db", ".DS_Store", "noext")
     touch(tmp_path, ".hidden.jpg", "._a.jpg", ".cache/b.jpg", "@eaDir/a.jpg/SYNO.jpg")
     touch(tmp_path, "__MACOSX/a.jpg", "$RECYCLE.BIN/c.jpg", "jpg")
-    assert relatives(discover([str(tmp_path)])) == ["a.jpg"]
+    assert relatives(files_of([str(tmp_path)])) == ["a.jpg"]
 
 
 def test_a_file_given_is_taken_whatever_its_name(tmp_path: Path) -> None:
     names = (".hidden.jpg", "raw scan", "a.xyz", "-dash é.jpg", "b[1]*.png", "日本.tif")
     touch(tmp_path, *names)
-    files = discover([str(tmp_path / name) for name in names])
+    files = files_of([str(tmp_path / name) for name in names])
     assert relatives(files) == list(names)
 
 
@@ -81,7 +92,7 @@ def test_the_output_folder_inside_an_input_is_passed_over(tmp_path: Path) -> Non
     touch(tmp_path, "a.jpg", "out/a.jpg", "out/.restore-batch/tmp/b.jpg", "outer/c.jpg")
     (tmp_path / "seen.jpg").symlink_to(tmp_path / "out" / "a.jpg")
     (tmp_path / "again").symlink_to(tmp_path / "out")
-    files = discover([str(tmp_path)], output=tmp_path / "out")
+    files = files_of([str(tmp_path)], output=tmp_path / "out")
     assert relatives(files) == ["a.jpg", "outer/c.jpg"]
 
 
@@ -101,14 +112,14 @@ def test_links_cannot_lead_in_circles_and_no_picture_comes_twice(tmp_path: Path)
     (root / "a-link").symlink_to(root / "z")
     (root / "a-link.jpg").symlink_to(root / "z" / "a.jpg")
     (root / "out").symlink_to(tmp_path / "outside")
-    assert relatives(discover([str(root)])) == ["out/c.jpg", "z/a.jpg", "z/deep/b.jpg"]
+    assert relatives(files_of([str(root)])) == ["out/c.jpg", "z/a.jpg", "z/deep/b.jpg"]
 
 
 def test_a_broken_link_is_listed_so_that_it_fails_by_name(tmp_path: Path) -> None:
     (tmp_path / "lost.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     (tmp_path / "lost-folder").symlink_to("nowhere")
-    files = discover([str(touch(tmp_path, "a.jpg"))])
+    files = files_of([str(touch(tmp_path, "a.jpg"))])
     assert [(f.relative, f.version == "missing") for f in files] == [
         ("a.jpg", False),
         ("circle.jpg", True),
@@ -119,14 +130,14 @@ def test_a_broken_link_is_listed_so_that_it_fails_by_name(tmp_path: Path) -> Non
 def test_pipes_and_the_like_are_no_pictures(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("pipe.jpg")
-    assert relatives(discover([str(touch(tmp_path, "a.jpg"))])) == ["a.jpg"]
+    assert relatives(files_of([str(touch(tmp_path, "a.jpg"))])) == ["a.jpg"]
     ((_, text),) = problems(tmp_path / "pipe.jpg")
     assert "neither a file nor a folder" in text
 
 
 def test_a_name_that_is_not_utf8_can_be_opened_and_shown(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
-    (file,) = discover([str(tmp_path)])
+    (file,) = files_of([str(tmp_path)])
     assert file.relative == "caf%E9.jpg"
     assert Path(file.source).read_bytes() == b"x"
 
@@ -137,16 +148,16 @@ def test_a_name_that_is_not_utf8_can_be_opened_and_shown(tmp_path: Path) -> None
 def test_a_file_reached_by_two_inputs_comes_once(tmp_path: Path) -> None:
     touch(tmp_path, "sub/a.jpg", "b.jpg")
     inputs = [tmp_path / "b.jpg", tmp_path, tmp_path / "sub", tmp_path / "**/*.jpg"]
-    files = discover([*map(str, inputs), f"file://{tmp_path}/sub/../b.jpg"])
+    files = files_of([*map(str, inputs), f"file://{tmp_path}/sub/../b.jpg"])
     assert relatives(files) == ["b.jpg", "sub/a.jpg"]
 
 
 def test_folders_with_the_same_names_in_them_keep_their_own(tmp_path: Path) -> None:
     touch(tmp_path, "1950/scan1.jpg", "1960/scan1.JPG", "1960/scan2.jpg", "rest/x.jpg")
-    files = discover([str(tmp_path / f) for f in ("1950", "1960", "rest")])
+    files = files_of([str(tmp_path / f) for f in ("1950", "1960", "rest")])
     assert relatives(files) == ["1950/scan1.jpg", "1960/scan1.JPG", "1960/scan2.jpg", "x.jpg"]
     touch(tmp_path, "a/scans/1.jpg", "b/scans/1.jpg")
-    files = discover([str(tmp_path / "a/scans"), str(tmp_path / "b/scans")])
+    files = files_of([str(tmp_path / "a/scans"), str(tmp_path / "b/scans")])
     assert relatives(files) == ["a/scans/1.jpg", "b/scans/1.jpg"]
 
 
@@ -166,14 +177,14 @@ def test_patterns_take_pictures_below_their_fixed_part(
     tmp_path: Path, pattern: str, expected: list[str]
 ) -> None:
     touch(tmp_path, "a.TIF", "d.tif", "x/b.tif", "x/e.png", "x/y/c.tif", "d.txt", ".h.tif")
-    assert relatives(discover([f"{tmp_path}/{pattern}"])) == expected
+    assert relatives(files_of([f"{tmp_path}/{pattern}"])) == expected
 
 
 def test_escaped_brackets_are_letters(tmp_path: Path) -> None:
     touch(tmp_path, "box [7]/a.jpg", "box 7/b.jpg")
-    assert relatives(discover([f"{tmp_path}/box [[]7]/*.jpg"])) == ["a.jpg"]
-    assert relatives(discover([f"{tmp_path}/box [[]7]/a.jpg"])) == ["a.jpg"]
-    assert relatives(discover([f"{tmp_path}/box [7]"])) == ["a.jpg"]
+    assert relatives(files_of([f"{tmp_path}/box [[]7]/*.jpg"])) == ["a.jpg"]
+    assert relatives(files_of([f"{tmp_path}/box [[]7]/a.jpg"])) == ["a.jpg"]
+    assert relatives(files_of([f"{tmp_path}/box [7]"])) == ["a.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +204,7 @@ def test_exclusions_match_names_or_paths(
 ) -> None:
     names = {"a_thumb.jpg", "x/b_THUMB.JPG", "x/c.png", "x/y/d.png", "é.jpg", "z.jpg"}
     touch(tmp_path, *names)
-    assert set(relatives(discover([str(tmp_path)], exclude))) == names - gone
+    assert set(relatives(files_of([str(tmp_path)], exclude))) == names - gone
 
 
 def test_every_input_that_leads_nowhere_is_named_at_once(tmp_path: Path) -> None:
@@ -232,14 +243,24 @@ def test_the_list_is_the_same_whatever_order_the_disk_has(tmp_path: Path) -> Non
     orders = []
     for attempt in range(3):
         shuffled = random.Random(attempt).sample(names, len(names))
-        orders.append(relatives(discover([str(touch(tmp_path / str(attempt), *shuffled))])))
+        orders.append(relatives(files_of([str(touch(tmp_path / str(attempt), *shuffled))])))
     assert orders[0] == orders[1] == orders[2]
 
 
 def test_a_hidden_photo_is_not_found_and_a_dashed_one_is() -> None:
-    found = relatives(discover([str(photos() / "odd")]))
+    found = relatives(files_of([str(photos() / "odd")]))
     assert not [name for name in found if name.startswith(".")]
     assert [name for name in found if name.startswith("-")]
+
+
+def test_a_folder_gives_files_of_the_suffixes_asked_for_and_a_name_any_file(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "a.PCX", "b.jpg", "c.txt")
+    assert relatives(discover([str(tmp_path)], {".pcx"})) == ["a.PCX"]
+    assert relatives(discover([str(tmp_path / "c.txt")], {".pcx"})) == ["c.txt"]
+    with pytest.raises(InputsError, match="no picture in"):
+        discover([str(tmp_path)], {".pnm"})
 
 
 # --- URLs --------------------------------------------------------------------------------------
@@ -257,7 +278,7 @@ def bucket() -> Iterator[str]:
 
 
 def test_a_url_is_listed_like_a_folder(bucket: str) -> None:
-    files = discover([bucket], ["*10*"])
+    files = files_of([bucket], ["*10*"])
     assert relatives(files) == ["[1].png", "b2.JPG", "sub/a.tif"]
     assert files[1].size_bytes == 5
     assert files[1].version
@@ -266,15 +287,15 @@ def test_a_url_is_listed_like_a_folder(bucket: str) -> None:
 
 
 def test_objects_and_patterns_of_a_store_are_found(bucket: str) -> None:
-    assert relatives(discover([f"{bucket}/**/*.tif"])) == ["sub/a.tif"]
-    assert relatives(discover([f"{bucket}/*.jpg"])) == ["b2.JPG", "b10.jpg"]
-    assert relatives(discover([f"{bucket}/a.xmp"])) == ["a.xmp"]
-    assert relatives(discover([f"{bucket}/[1].png", f"{bucket}/"]))[0] == "[1].png"
+    assert relatives(files_of([f"{bucket}/**/*.tif"])) == ["sub/a.tif"]
+    assert relatives(files_of([f"{bucket}/*.jpg"])) == ["b2.JPG", "b10.jpg"]
+    assert relatives(files_of([f"{bucket}/a.xmp"])) == ["a.xmp"]
+    assert relatives(files_of([f"{bucket}/[1].png", f"{bucket}/"]))[0] == "[1].png"
 
 
 def test_a_file_url_is_a_local_path(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "s/b.jpg")
-    files = discover([f"file://{tmp_path}", str(tmp_path / "s")])
+    files = files_of([f"file://{tmp_path}", str(tmp_path / "s")])
     assert [f.source for f in files] == [str(tmp_path / "a.jpg"), str(tmp_path / "s/b.jpg")]
 
 

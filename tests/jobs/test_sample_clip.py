@@ -16,6 +16,7 @@ from restore_batch.jobs.source import load_job
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime
 from restore_batch.models.weights.store import Store
+from restore_batch.pipeline.plan.photos import media_suffixes
 
 from support.clips import decoded
 from support.data import ROOT
@@ -33,7 +34,7 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_shipped_job_finds_exactly_the_sample_film() -> None:
     job = load_job(ROOT / "jobs" / "video.yaml").job
-    found = discover(job.inputs, job.exclude, job.output)
+    found = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     assert [file.relative for file in found] == [CLIP.name]
     assert job.output == ROOT / "restored" / "video"
 

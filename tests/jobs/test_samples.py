@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.source import load_job
+from restore_batch.pipeline.plan.photos import media_suffixes
 
 from support.data import ROOT
 
@@ -33,7 +34,9 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_shipped_job_finds_exactly_the_samples() -> None:
     job = load_job(ROOT / "jobs" / "archive.yaml").job
-    assert [f.relative for f in discover(job.inputs, job.exclude, job.output)] == NAMES
+    assert [
+        f.relative for f in discover(job.inputs, media_suffixes(), job.exclude, job.output)
+    ] == NAMES
 
 
 def test_the_archive_stays_small_enough_to_restore_on_a_laptop() -> None:

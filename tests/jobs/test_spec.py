@@ -95,8 +95,6 @@ def test_a_model_is_a_name_unless_it_looks_like_a_file() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"photos": {"format": "jpeg", "bit_depth": 16}}, "jpeg cannot hold 16 bits"),
-        ({"photos": {"format": "png", "quality": 90}}, "png is lossless"),
         ({"engine": {"kind": "local", "address": "auto"}}, "local engine has no address"),
         ({"output": "s3://bucket/out"}, "expected a local folder"),
         ({"output": ""}, "expected a folder"),

@@ -29,11 +29,24 @@ def orientation(exif: bytes) -> int | None:
     return value[0] if value and 1 <= value[0] <= 8 else None
 
 
+def stated_orientation(exif: bytes | None) -> int:
+    """The EXIF orientation, 1 to 8; 1 where the block is absent, damaged or silent."""
+    try:
+        return (exif and orientation(exif)) or 1
+    except tiff_tags.TagError:
+        return 1
+
+
 def resolution(exif: bytes) -> tuple[float, float] | None:
     """Dots an inch as the EXIF block says, or None."""
     file = io.BytesIO(exif)
     layout, at = tiff_tags.layout_of(file)
     return tiff_tags.resolution_of(tiff_tags.directory_at(file, layout, at))
+
+
+def with_resolution(dpi: tuple[float, float]) -> bytes:
+    """A block that says nothing but the resolution, in dots an inch."""
+    return tiff_tags.block(tiff_tags.Tree({}, {}, {}, {}), tiff_tags.resolution_tags(dpi))
 
 
 def upright(exif: bytes) -> bytes:

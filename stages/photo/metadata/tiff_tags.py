@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 ORIENTATION = 274
 EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS = 34665, 34853, 40965, 330
 ICC, XMP, IPTC, PHOTOSHOP = 34675, 700, 33723, 34377
@@ -42,6 +43,7 @@ VALUE_SIZES = {
     17: (8, 8),
     18: (8, 8),
 }
+_INCH = 2
 _MAX_ENTRIES = 4096
 _MAX_PAGES = 10_000
 _MAX_RAW_DIRECTORIES = 8
@@ -341,6 +343,15 @@ def rational(value: float) -> Tag:
     """``value`` to within a millionth, over 1 where it is whole."""
     below = 1 if float(value).is_integer() else 10_000
     return Tag(RATIONAL, 1, struct.pack("<II", min(round(value * below), 2**32 - 1), below))
+
+
+def resolution_tags(dpi: tuple[float, float]) -> Directory:
+    """The tags that say so many dots an inch."""
+    return {
+        X_RESOLUTION: rational(dpi[0]),
+        Y_RESOLUTION: rational(dpi[1]),
+        RESOLUTION_UNIT: short(_INCH),
+    }
 
 
 def resolution_of(directory: Mapping[int, Tag]) -> tuple[float, float] | None:

@@ -111,7 +111,7 @@ def test_restored_faces_are_named_but_not_called_imagined(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("faces", [(), (LEFT_ALONE,)], ids=["no face", "a face left alone"])
 def test_a_face_model_that_did_nothing_is_not_named(faces: tuple[FaceRecord, ...]) -> None:
-    assert stamped(PhotoMeta("png"), PULSE, faces, png=True) == (PhotoMeta("png"), ())
+    assert stamped(PhotoMeta("png"), PULSE, faces, text_entries=True) == (PhotoMeta("png"), ())
     meta, _ = stamped(PhotoMeta("jpeg"), GFPGAN, faces)
     assert b"gfpgan" not in (meta.xmp or b"")
     assert b"background: realesrgan-x4plus" in (meta.xmp or b"")

@@ -12,7 +12,7 @@ import pytest
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.index import index_video
-from restore_batch.stages.video.probe import probe_video
+from restore_batch.stages.video.probe import VIDEO_SUFFIXES, is_video, probe_video
 from restore_batch.stages.video.types import ColourTags
 
 from support.clips import clip, decoded
@@ -221,3 +221,11 @@ def test_the_quick_probe_agrees_with_the_index(name: str, tmp_path: Path) -> Non
     )
     estimated = [warning for warning in quick.warnings if "estimated" in warning]
     assert len(estimated) == (not name.endswith(".mp4"))
+
+
+def test_names_of_videos_are_known_by_their_suffix() -> None:
+    assert is_video("/films/Tape 1.MP4")
+    assert is_video("a.m2ts")
+    assert not is_video("photo.jpg")
+    assert not is_video("mp4")
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in VIDEO_SUFFIXES)

@@ -1,0 +1,64 @@
+"""Photos in a plan: which files may be one, how they are written, what a job may ask of a format.
+
+The formats say it themselves (:mod:`restore_batch.stages.photo.formats`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from restore_batch.errors import JobFileError, Problem
+from restore_batch.jobs.mistakes import did_you_mean
+from restore_batch.jobs.source import LoadedJob, json_schema
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.video.probe import VIDEO_SUFFIXES
+
+_DEEP = 16
+
+
+def media_suffixes() -> frozenset[str]:
+    """Of the files that are taken from a folder: photos and films, in lower case, with a dot."""
+    return catalogue.suffixes() | VIDEO_SUFFIXES
+
+
+def job_schema() -> dict[str, Any]:
+    """JSON Schema of job files with the photo formats that can be asked for."""
+    schema = json_schema()
+    schema["$defs"]["Photos"]["properties"]["format"]["enum"] = _choices()
+    return schema
+
+
+def check_photos(loaded: LoadedJob) -> None:
+    """Raise JobFileError where the section ``photos`` asks for what its format cannot do."""
+    problems = list(_problems(loaded))
+    if problems:
+        raise JobFileError(problems)
+
+
+def _choices() -> list[str]:
+    return ["keep", *(format.name for format in catalogue.written())]
+
+
+def _problems(loaded: LoadedJob) -> Iterator[Problem]:
+    asked = loaded.job.photos
+    if asked.format == "keep":
+        return
+    formats = {format.name: format for format in catalogue.written()}
+    chosen = formats.get(asked.format)
+    if chosen is None:
+        hint = did_you_mean(asked.format, _choices())
+        expected = f"expected one of {', '.join(_choices())}, got {asked.format!r}{hint}"
+        yield loaded.problem("photos.format", expected)
+        return
+    if not chosen.can_write:
+        text = f"there is no encoder of {chosen.title} here: choose another format"
+        yield loaded.problem("photos.format", text)
+    if asked.quality is not None and not chosen.takes_quality:
+        text = f"{chosen.name} is lossless and takes no quality"
+        yield loaded.problem("photos.quality", text)
+    if asked.bit_depth == _DEEP and _DEEP not in chosen.bit_depths:
+        deep = [name for name, format in formats.items() if _DEEP in format.bit_depths]
+        use = f"{', '.join(deep[:-1])} or {deep[-1]}"
+        text = f"{chosen.name} cannot hold {_DEEP} bits a channel: use {use}"
+        yield loaded.problem("photos.bit_depth", text)

@@ -1,0 +1,89 @@
+"""AVIF: 8 bits by Pillow, more by imagecodecs."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import AvifImagePlugin
+
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.formats.iso_media import brands
+from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range
+from restore_batch.stages.photo.source import in_memory
+
+_CONFIGURATION_WITHIN_BYTES = 1 << 20
+
+
+class Avif(WrittenFormat):
+    name = "avif"
+    title = "AVIF"
+    suffixes = (".avif",)
+    max_side_px = 65536
+    holds_alpha = True
+    carries = frozenset({"exif", "xmp", "icc"})
+    takes_quality = True
+    usual_quality = 90
+    bytes_a_pixel = 0.3
+
+    def matches(self, head: bytes, file: BinaryIO) -> bool:
+        return bool(brands(head)[1] & {b"avif", b"avis"})
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        file.seek(0)
+        bits = _bits(file.read(_CONFIGURATION_WITHIN_BYTES))
+        file.seek(0)
+        return pillow.header(AvifImagePlugin.AvifImageFile(file), bits)
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        data = in_memory(file)
+        picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+        bits = _bits(data[:_CONFIGURATION_WITHIN_BYTES])
+        pixels = None
+        if bits > 8:
+            # Pillow rounds AVIF to 8 bits.
+            pixels = full_range(np.asarray(imagecodecs.avif_decode(data)), bits)
+        return pillow.raster(picture, self.name, lossless=False, bits=bits, pixels=pixels)
+
+    def encode(
+        self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
+    ) -> tuple[str, ...]:
+        exif = meta.exif
+        if exif is not None:
+            # The container says how the picture is turned; Pillow rebuilds a block that does too.
+            exif = tiff_tags.block(tiff_tags.tree(io.BytesIO(exif)), _resolution_tags(exif))
+        path.write_bytes(
+            pillow.saved(
+                picture,
+                "AVIF",
+                quality=quality or self.usual_quality,
+                subsampling="4:0:0" if picture.channels == 1 else "4:4:4",
+                icc_profile=picture.icc,
+                exif=exif,
+                xmp=meta.xmp,
+            )
+        )
+        return ()
+
+
+def _bits(start: bytes) -> int:
+    """Bits a channel from the first codec configuration (av1C box) in the start of a file."""
+    at = start.find(b"av1C")
+    flags = start[at + 6] if 0 <= at < len(start) - 6 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def _resolution_tags(exif: bytes) -> tiff_tags.Directory:
+    file = io.BytesIO(exif)
+    main = next(iter(tiff_tags.directories(file)))
+    wanted = (tiff_tags.X_RESOLUTION, tiff_tags.Y_RESOLUTION, tiff_tags.RESOLUTION_UNIT)
+    return {code: main[code] for code in wanted if code in main}
+
+
+FORMAT = Avif()

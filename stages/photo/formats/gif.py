@@ -1,0 +1,32 @@
+"""GIF, by Pillow: only read, because its 256 colours do not hold a restored picture."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO
+
+from PIL import GifImagePlugin
+
+from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.formats.base import Format
+from restore_batch.stages.photo.raster import Header, Raster
+from restore_batch.stages.photo.source import in_memory
+
+
+class Gif(Format):
+    name = "gif"
+    title = "GIF"
+    suffixes = (".gif",)
+    magic = (b"GIF87a", b"GIF89a")
+    kept_as = "png"
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        file.seek(0)
+        return pillow.header(GifImagePlugin.GifImageFile(file))
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        picture = GifImagePlugin.GifImageFile(io.BytesIO(in_memory(file)))
+        return pillow.raster(picture, self.name, lossless=True, from_palette=True)
+
+
+FORMAT = Gif()

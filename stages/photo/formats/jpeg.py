@@ -1,0 +1,133 @@
+"""JPEG: baseline and progressive by Pillow, 12-bit and lossless by imagecodecs.
+
+Written at quality 95 or the source's own where that was higher, with full colour resolution.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+from PIL import JpegImagePlugin
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import jpeg_segments, tiff_tags
+from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
+from restore_batch.stages.photo.source import in_memory
+
+
+class Jpeg(WrittenFormat):
+    name = "jpeg"
+    title = "JPEG"
+    suffixes = (".jpg", ".jpeg", ".jpe", ".jfif")
+    magic = (b"\xff\xd8\xff",)
+    max_side_px = 65500
+    grey_takes_rgb_profile = True
+    carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    text_keys = frozenset({"Comment"})
+    takes_quality = True
+    usual_quality = 95
+    bytes_a_pixel = 0.6
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        head = jpeg_segments.head(file)
+        return Header(
+            head.width,
+            head.height,
+            head.bits,
+            head.components,
+            pages=head.pictures,
+            orientation=exif_block.stated_orientation(head.exif),
+        )
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        data = in_memory(file)
+        head = jpeg_segments.head(io.BytesIO(data))
+        if not jpeg_segments.is_complete(data, head):
+            raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
+        if head.bits == 8:
+            plain = jpeg_segments.only_pixels(data, head)
+            pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
+        else:
+            pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
+        warnings: tuple[str, ...] = ()
+        if head.pictures > 1:
+            warnings = (f"only the first of the {head.pictures} pictures in the file is kept",)
+        meta = PhotoMeta(
+            container=self.name,
+            bits=head.bits,
+            exif=head.exif,
+            xmp=head.xmp,
+            iptc=head.iptc,
+            icc=head.icc,
+            dpi=head.dpi,
+            text={"Comment": head.comment} if head.comment else {},
+            quality_hint={
+                "lossless": False,
+                "jpeg_quality": jpeg_segments.estimated_quality(head.tables),
+                "progressive": head.progressive,
+            },
+        )
+        if pixels.ndim == 3 and pixels.shape[2] == 4:
+            return Raster(pixels, "cmyk", meta, warnings=warnings)
+        samples, space, _ = split_alpha(pixels)
+        return Raster(samples, space, meta, warnings=warnings)
+
+    def encode(
+        self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
+    ) -> tuple[str, ...]:
+        import cv2
+
+        hint = meta.quality_hint.get("jpeg_quality")
+        estimated = hint if isinstance(hint, int) else 0
+        # OpenCV and not Pillow, whose buffer for optimised tables is too short for grainy
+        # pictures.
+        written, data = cv2.imencode(
+            ".jpg",
+            picture.whole(bgr=True),
+            [
+                *(cv2.IMWRITE_JPEG_QUALITY, quality or max(self.usual_quality, estimated)),
+                *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+                *(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+                *(cv2.IMWRITE_JPEG_PROGRESSIVE, int(bool(meta.quality_hint.get("progressive")))),
+            ],
+        )
+        if not written:
+            raise MediaError(f"{path.name}: cannot be written as JPEG")
+        exif, warnings = _short_enough(meta.exif)
+        path.write_bytes(
+            jpeg_segments.with_metadata(
+                data.tobytes(),
+                exif=exif,
+                xmp=meta.xmp,
+                iptc=meta.iptc,
+                icc=picture.icc,
+                comment=meta.text.get("Comment"),
+                dpi=meta.dpi,
+            )
+        )
+        return warnings
+
+
+def _short_enough(exif: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
+    """An EXIF block that fits into a JPEG segment: without its maker note, or none at all."""
+    if exif is None or len(exif) <= jpeg_segments.EXIF_MAX:
+        return exif, ()
+    described = tiff_tags.tree(io.BytesIO(exif))
+    rest = {code: tag for code, tag in described.exif.items() if code != tiff_tags.MAKER_NOTE}
+    shorter = tiff_tags.block(
+        tiff_tags.Tree(described.main, rest, described.gps, described.interop)
+    )
+    if len(shorter) <= jpeg_segments.EXIF_MAX:
+        return shorter, ("its EXIF block is too long for JPEG: the maker note is not kept",)
+    return None, ("its EXIF block is too long for JPEG: not kept",)
+
+
+FORMAT = Jpeg()

@@ -1,0 +1,97 @@
+"""JPEG 2000, by imagecodecs: JP2 files are read and written; JPX files and bare codestreams only
+read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import jp2_boxes
+from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
+from restore_batch.stages.photo.source import in_memory, size_of
+
+
+class Jpeg2000(WrittenFormat):
+    name = "jpeg2000"
+    title = "JPEG 2000"
+    suffixes = (".jp2", ".j2k", ".jpx", ".jpf")
+    read_only_suffixes = frozenset({".j2k", ".jpx", ".jpf"})
+    magic = (b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+    max_side_px = 2**31 - 1
+    bit_depths = (8, 16)
+    holds_alpha = True
+    carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    takes_quality = True
+    bytes_a_pixel = 1.5
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        head = jp2_boxes.head(file, size_of(file))
+        has_alpha = head.alpha_channel is not None
+        return Header(
+            head.width,
+            head.height,
+            head.bits,
+            head.components - has_alpha,
+            has_alpha,
+            orientation=exif_block.stated_orientation(head.exif),
+        )
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        data = in_memory(file)
+        head = jp2_boxes.head(io.BytesIO(data), len(data))
+        # Given the whole file the decoder would apply the profile, and round to its own depth.
+        coded = data[head.codestream_at :] if head.icc else data
+        pixels = np.asarray(imagecodecs.jpeg2k_decode(coded))
+        if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+            raise MediaError(f"{source}: JPEG 2000 with {pixels.dtype} samples; expected unsigned")
+        pixels = full_range(pixels, head.bits)
+        meta = PhotoMeta(
+            container=self.name,
+            bits=head.bits,
+            exif=head.exif,
+            xmp=head.xmp,
+            iptc=head.iptc,
+            icc=head.icc,
+            dpi=head.dpi,
+            quality_hint={"lossless": head.reversible},
+        )
+        if head.is_cmyk and pixels.ndim == 3 and pixels.shape[2] >= 4:
+            return Raster(pixels[..., :4], "cmyk", meta)
+        samples, space, alpha = split_alpha(pixels)
+        return Raster(samples, space, meta, alpha)
+
+    def encode(
+        self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
+    ) -> tuple[str, ...]:
+        """Reversible unless a quality is asked for, which then is 25 to 55 dB."""
+        options: dict[str, Any] = {"level": 0, "reversible": True}
+        if quality is not None:
+            options = {"level": 25 + 0.3 * quality, "reversible": False}
+        codestream = bytes(imagecodecs.jpeg2k_encode(picture.whole(), codecformat="j2k", **options))
+        path.write_bytes(
+            jp2_boxes.with_metadata(
+                codestream,
+                width=picture.width,
+                height=picture.height,
+                channels=picture.channels,
+                bits=picture.bits,
+                has_alpha=picture.has_alpha,
+                exif=meta.exif,
+                xmp=meta.xmp,
+                iptc=meta.iptc,
+                icc=picture.icc,
+                dpi=meta.dpi,
+            )
+        )
+        return ()
+
+
+FORMAT = Jpeg2000()

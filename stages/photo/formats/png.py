@@ -1,0 +1,93 @@
+"""PNG, by imagecodecs; everything beside the pixels by our own reader of its chunks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import png_chunks
+from restore_batch.stages.photo.raster import (
+    Header,
+    Picture,
+    Raster,
+    grey_if_neutral,
+    split_alpha,
+)
+from restore_batch.stages.photo.source import in_memory
+
+_PALETTE = 3
+_LEVEL = 6
+
+
+class Png(WrittenFormat):
+    name = "png"
+    title = "PNG"
+    suffixes = (".png",)
+    magic = (png_chunks.SIGNATURE,)
+    max_side_px = 2**31 - 1
+    bit_depths = (8, 16)
+    holds_alpha = True
+    carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    text_keys = None
+    bytes_a_pixel = 2.2
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        head = png_chunks.head(png_chunks.header_chunks(file))
+        return Header(
+            head.width,
+            head.height,
+            8 if head.colour == _PALETTE else head.bits,
+            head.channels,
+            head.has_alpha,
+            head.frames,
+            exif_block.stated_orientation(head.exif),
+        )
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        data = in_memory(file)
+        head = png_chunks.head(png_chunks.chunks(data))
+        pixels = np.asarray(imagecodecs.png_decode(png_chunks.only_pixels(png_chunks.chunks(data))))
+        samples, space, alpha = split_alpha(pixels)
+        if head.colour == _PALETTE:
+            samples, space = grey_if_neutral(samples)
+        meta = PhotoMeta(
+            container=self.name,
+            bits=8 if head.colour == _PALETTE else head.bits,
+            exif=head.exif,
+            xmp=head.xmp,
+            iptc=head.iptc,
+            icc=head.icc,
+            dpi=head.dpi,
+            text=head.text,
+            quality_hint={"lossless": True, "png_colour": head.colour_chunks},
+        )
+        return Raster(samples, space, meta, alpha, warnings=pillow.first_of(head.frames))
+
+    def encode(
+        self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
+    ) -> tuple[str, ...]:
+        data = bytes(imagecodecs.png_encode(picture.whole(), level=_LEVEL))
+        chunks = meta.quality_hint.get("png_colour")
+        path.write_bytes(
+            png_chunks.with_metadata(
+                data,
+                exif=meta.exif,
+                xmp=meta.xmp,
+                iptc=meta.iptc,
+                icc=picture.icc,
+                dpi=meta.dpi,
+                text=meta.text,
+                colour_chunks=chunks if isinstance(chunks, dict) else {},
+            )
+        )
+        return ()
+
+
+FORMAT = Png()

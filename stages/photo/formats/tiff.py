@@ -1,0 +1,42 @@
+"""TIFF: read and written lossless, strip by strip, by the modules beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.formats import tiff_read, tiff_write
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.raster import Header, Picture, Raster
+
+
+class Tiff(WrittenFormat):
+    name = "tiff"
+    title = "TIFF"
+    suffixes = (".tif", ".tiff")
+    magic = tiff_tags.MAGIC
+    # Most camera raws are TIFFs.
+    general = True
+    max_side_px = 2**32 - 1
+    bit_depths = (8, 16)
+    holds_alpha = True
+    grey_takes_rgb_profile = True
+    carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    bytes_a_pixel = 2.6
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        return tiff_read.header(file)
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        return tiff_read.decode(file, source)
+
+    def encode(
+        self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
+    ) -> tuple[str, ...]:
+        tiff_write.write(path, picture, meta)
+        return ()
+
+
+FORMAT = Tiff()
