@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,20 +17,6 @@ from restore_batch.pipeline.cli import model_facts, model_table
 
 if TYPE_CHECKING:
     from restore_batch.models.weights.store import Store
-
-
-def _shown(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a known error as its one line, and end with its exit status."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except RestoreBatchError as error:
-            click.echo(f"Error: {error}", err=True)
-            raise click.exceptions.Exit(error.exit_code) from None
-
-    return run
 
 
 _folder = click.option(
@@ -59,7 +44,6 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, one object a model.")
 @click.option("--markdown", is_flag=True, help="As in README.md: nothing of this machine.")
 @_folder
-@_shown
 def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: Path | None) -> None:
     """List every model: licence, where its weights are, and how fast it was measured here."""
     shown = model_table.cards(task)
@@ -81,7 +65,6 @@ def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: P
 @_accept
 @click.option("--mirror", "mirrors", multiple=True, help="Folder or address asked first.")
 @_folder
-@_shown
 def pull(
     names: Sequence[str],
     all_free: bool,
@@ -125,7 +108,6 @@ def _say(card: Card, error: RestoreBatchError) -> None:
 @models.command()
 @click.argument("names", nargs=-1)
 @_folder
-@_shown
 def verify(names: Sequence[str], weights_dir: Path | None) -> None:
     """Read weight files whole and compare checksums: of NAMES, or of all that are here.
 
@@ -146,7 +128,6 @@ def verify(names: Sequence[str], weights_dir: Path | None) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="The model it is, where the file does not say so itself.")
 @_folder
-@_shown
 def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
     """Copy the checkpoint at PATH, a published file you already have, into the cache."""
     added = _store(weights_dir).add(path, name)
@@ -173,7 +154,6 @@ def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
 @click.option("--option", "given", multiple=True, metavar="KEY=VALUE", help="An option of NAMES.")
 @_accept
 @_folder
-@_shown
 def measure(
     names: Sequence[str],
     device: str,
@@ -227,7 +207,6 @@ def _key_values(given: Sequence[str]) -> dict[str, Any]:
 @models.command()
 @click.argument("name")
 @_folder
-@_shown
 def describe(name: str, weights_dir: Path | None) -> None:
     """Say all that is known about the model NAME."""
     card = registry.card(name)

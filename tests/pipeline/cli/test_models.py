@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
 from restore_batch.models import registry
 from restore_batch.models.base import Card, WeightFile
-from restore_batch.pipeline.cli.models import models
 
 from support import toy_model
+from support.command_line import Called, call
 from support.web import Page, Site, site
 
 
@@ -49,8 +48,8 @@ def cards(web: Site, body: bytes, tmp_path: Path) -> Iterator[list[Card]]:
         yield made
 
 
-def _run(*args: str | Path) -> Result:
-    return CliRunner().invoke(models, [str(arg) for arg in args], catch_exceptions=False)
+def _run(*args: str | Path) -> Called:
+    return call("models", *args)
 
 
 def test_the_list_names_every_model_and_where_its_weights_are(
