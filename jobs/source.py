@@ -3,18 +3,19 @@
 Every mistake is found in one go and reported where it stands, as an editor or a terminal can
 jump to it: ``jobs/archive.yaml:6:3: restore.strenght: unknown option, did you mean 'strength'?``
 The positions outlive loading: what only the planner can know (an unknown model, a missing input)
-is reported the same way, through :meth:`LoadedJob.problem`.
+is reported the same way, through :meth:`LoadedJob.problem`. What it can know of a job that is
+refused anyway is asked at once, so that nobody corrects a file twice.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -28,6 +29,9 @@ from restore_batch.jobs.spec import Job
 __all__ = ["LoadedJob", "job_from_mapping", "json_schema", "load_job"]
 
 Overrides = Mapping[str, object] | Sequence[str]
+FurtherCheck = Callable[[Job], Iterable[Mistake]]
+"""What else is wrong with a job that has mistakes; it is given the job with the defaults in their
+place."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +56,21 @@ class LoadedJob:
         where = _place(path, at_key, self.name, self._root, self._overrides)
         return Problem(where, f"{_shown(path)}: {message}" if path else message)
 
-    def check(self, path: str, model: type[BaseModel], values: Mapping[str, Any]) -> list[Problem]:
-        """Validate ``values``, written under ``path``, as a ``model``: empty when they fit.
-
-        For options whose schema is known only once a model is chosen:
-        ``loaded.check("restore.options", family.options, loaded.job.restore.options)``.
-        """
-        try:
-            model.model_validate(dict(values))
-        except ValidationError as error:
-            found = mistakes(error, model, path)
-            return [self.problem(m.path, m.message, at_key=m.at_key) for m in found]
-        return []
+    def placed(self, found: Iterable[Mistake]) -> list[Problem]:
+        """Mistakes found after loading, where they stand."""
+        return [self.problem(m.path, m.message, at_key=m.at_key) for m in found]
 
 
-def load_job(path: str | os.PathLike[str], overrides: Overrides = ()) -> LoadedJob:
+def load_job(
+    path: str | os.PathLike[str],
+    overrides: Overrides = (),
+    further: FurtherCheck = lambda job: (),
+) -> LoadedJob:
     """Read and validate a job file.
 
     ``overrides`` change it first: ``["restore.strength=0.7"]`` with values in YAML, as after
     ``--set``, or ``{"restore.strength": 0.7}``. Paths in overrides, too, are relative to the
-    job file's folder.
+    job file's folder. ``further`` is asked when the job is refused.
 
     Raises JobFileError with every mistake found, in the order of the file, overrides last.
     """
@@ -82,19 +81,20 @@ def load_job(path: str | os.PathLike[str], overrides: Overrides = ()) -> LoadedJ
     if problems:
         # Which of two values is meant is not known, so nothing more can be said of them.
         raise JobFileError(problems)
-    return _validated(data, overrides, Path(name).parent, name, root)
+    return _validated(data, overrides, Path(name).parent, name, root, further)
 
 
 def job_from_mapping(
     mapping: Mapping[str, Any],
     base_dir: str | os.PathLike[str] = ".",
     overrides: Overrides = (),
+    further: FurtherCheck = lambda job: (),
 ) -> Job:
     """The job that ``mapping`` describes, with paths relative to ``base_dir``.
 
     Raises JobFileError like :func:`load_job`, with ``job`` for the place.
     """
-    return _validated(_copied(mapping), overrides, Path(base_dir), "job", None).job
+    return _validated(_copied(mapping), overrides, Path(base_dir), "job", None, further).job
 
 
 def json_schema() -> dict[str, Any]:
@@ -118,7 +118,12 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _validated(
-    data: dict[Any, Any], overrides: Overrides, base_dir: Path, name: str, root: Node | None
+    data: dict[Any, Any],
+    overrides: Overrides,
+    base_dir: Path,
+    name: str,
+    root: Node | None,
+    further: FurtherCheck,
 ) -> LoadedJob:
     origins: dict[str, str] = {}
     problems: list[Problem] = []
@@ -127,18 +132,61 @@ def _validated(
             origins[path] = where
         else:
             problems.append(Problem(where, conflict))
-    job = None
+    job, found = _job(data, base_dir)
+    if job is not None and not problems:
+        return LoadedJob(job, name, root, origins)
+    rest = job or _without_mistakes(data, found, base_dir)
+    if rest is not None:
+        known = {mistake.path for mistake in found}
+        found += [mistake for mistake in further(rest) if mistake.path not in known]
+    found.sort(key=lambda m: _order(m, root, origins))
+    problems[:0] = [
+        Problem(_place(m.path, m.at_key, name, root, origins), f"{_shown(m.path)}: {m.message}")
+        for m in found
+    ]
+    raise JobFileError(problems)
+
+
+def _job(data: Mapping[Any, Any], base_dir: Path) -> tuple[Job | None, list[Mistake]]:
+    """The job that ``data`` describes, or what is wrong with it."""
     try:
-        job = Job.model_validate(data, context={"base_dir": base_dir.absolute()})
+        return Job.model_validate(data, context={"base_dir": base_dir.absolute()}), []
     except ValidationError as error:
-        found = sorted(mistakes(error, Job), key=lambda m: _order(m, root, origins))
-        problems[:0] = [
-            Problem(_place(m.path, m.at_key, name, root, origins), f"{_shown(m.path)}: {m.message}")
-            for m in found
+        return None, mistakes(error, Job)
+
+
+def _without_mistakes(
+    data: Mapping[Any, Any], found: Sequence[Mistake], base_dir: Path
+) -> Job | None:
+    """The job with defaults in place of what is wrong, to look at the rest of it; None where what
+    is left makes no job either."""
+    wrong = {mistake.path for mistake in found}
+    sections = {path.partition(".")[0] for path in wrong}
+    for left_out in (wrong, sections):
+        # What a job must have and this one has not is of no interest to the rest.
+        job, _ = _job({"inputs": ["."], "output": "."} | _without(data, left_out), base_dir)
+        if job is not None:
+            return job
+    return None
+
+
+def _without(value: Any, wrong: Collection[str], path: str = "") -> Any:
+    """A copy of ``value`` that lacks what stands at the dotted paths ``wrong``."""
+    if not any(below.startswith(path) for below in wrong):
+        return value  # nothing to leave out, and what is not looked into may be a circle
+    if isinstance(value, Mapping):
+        return {
+            key: _without(below, wrong, f"{path}{key}.")
+            for key, below in value.items()
+            if f"{path}{key}" not in wrong
+        }
+    if isinstance(value, list):
+        return [
+            _without(below, wrong, f"{path}{number}.")
+            for number, below in enumerate(value)
+            if f"{path}{number}" not in wrong
         ]
-    if problems or job is None:
-        raise JobFileError(problems)
-    return LoadedJob(job, name, root, origins)
+    return value
 
 
 # --- overrides ---------------------------------------------------------------------------------

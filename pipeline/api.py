@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from restore_batch.errors import MediaError, RestoreBatchError, UsageError
-from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
+from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Unit
 from restore_batch.models import registry
@@ -20,8 +20,9 @@ from restore_batch.models.base import Restorer, Runtime
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.plan.choose import model_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_stages
-from restore_batch.pipeline.session import RunOptions, plan_job, run_job, store_for
+from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ def load_network(
 
 def _load(job: JobLike, overrides: Mapping[str, object] | Sequence[str]) -> LoadedJob:
     if isinstance(job, str | Path):
-        return load_job(job, overrides)
+        return read_job(job, overrides)
     if isinstance(job, Job):
         if overrides:
             raise RestoreBatchError("overrides change job files and mappings; use model_copy")
         return LoadedJob(job)
-    return LoadedJob(job_from_mapping(job, overrides=overrides))
+    return LoadedJob(job_from_mapping(job, overrides=overrides, further=model_mistakes))

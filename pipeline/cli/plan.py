@@ -24,12 +24,11 @@ def plan(
     job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool, measure: bool
 ) -> None:
     """Show what a run of JOB would do: files, models, workers, disk, rough time."""
-    from restore_batch.jobs.source import load_job
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
-    from restore_batch.pipeline.session import plan_job
+    from restore_batch.pipeline.session import plan_job, read_job
 
-    made = plan_job(load_job(job, overrides))
+    made = plan_job(read_job(job, overrides))
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:
