@@ -164,28 +164,31 @@ def measure(
 ) -> None:
     """Measure how fast NAMES, or all models whose weights are here, are on this machine.
 
-    `models list` shows the result: seconds a face of 512 px, or a megapixel of input.
+    In a worker such as a job has by default. `models list` shows the result, seconds a face of
+    512 px or a megapixel of input, and `plan` foretells times by it.
     """
     from restore_batch.jobs.spec import Engine, Job
+    from restore_batch.models.running.threads import limit_threads
     from restore_batch.pipeline.plan.resources import share_out, this_machine
 
     engine = Engine.model_validate({"device": device, "precision": precision})
-    runtime = share_out(Job.model_construct(engine=engine), this_machine()).runtime
+    share = share_out(Job.model_construct(engine=engine), this_machine())
+    runtime = share.runtime
     options = _key_values(given)
     store = _store(weights_dir, download=False, accept_licences=accepted)
     cards = [registry.card(name) for name in names]
     failed = 0
-    for card in cards or [card for card in model_table.cards() if store.locate(card)]:
+    for card in cards or [card for card in model_table.cards() if _runs_here(store, card)]:
         try:
             model = registry.build(store.ref(card, options), runtime, store.folder)
+            limit_threads(share.threads)
             measured = speed.measure(model, card, runtime)
         except RestoreBatchError as error:
             _say(card, error)
             failed += 1
             continue
-        where = speed.device_name(runtime.device)
-        speed.record(store.folder, card, where, measured)
-        click.echo(f"{card.name}: {measured} ({where}, {measured.precision})")
+        speed.record(store.folder, card, measured)
+        click.echo(f"{card.name}: {measured} ({measured.where})")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -219,6 +222,10 @@ def _store(folder: Path | None, **settings: Any) -> Store:
     from restore_batch.models.weights.store import Store
 
     return Store(folder, **settings)
+
+
+def _runs_here(store: Store, card: Card) -> bool:
+    return card.task != "features" and store.locate(card) is not None
 
 
 def _can_fetch(store: Store, card: Card) -> bool:

@@ -79,6 +79,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "device": plan.share.runtime.device, "threads": plan.share.threads,
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
         "free_bytes": figures.free_bytes, "seconds": figures.seconds,
+        "timing": dict(figures.timing),
         "notes": list(plan.notes),
     }  # fmt: skip
 
@@ -116,6 +117,17 @@ def _print_files(plan: Plan, show_all: bool) -> None:
             out.print(escape(shown(f"note: {item.source.relative}: {note}")))
 
 
+def _known_by(figures: Estimate) -> str:
+    """Whether the time is measured or counted, and of which networks it is which."""
+    by_source: dict[str, list[str]] = {}
+    for name, source in sorted(figures.timing.items()):
+        by_source.setdefault(source, []).append(name)
+    if not by_source:
+        return ""
+    said = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in sorted(by_source))
+    return f" ({said})"
+
+
 def _print(plan: Plan, figures: Estimate, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -146,7 +158,9 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
               f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
     for note in plan.notes:
         out.print(escape(f"note: {note}"))
-    time_text = "unknown" if figures.seconds is None else f"about {duration(figures.seconds)}"
+    time_text = "unknown"
+    if figures.seconds is not None:
+        time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"
     out.print(
         f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
