@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Mistake", "did_you_mean", "mistakes"]
+__all__ = ["Mistake", "did_you_mean", "misfits", "mistakes"]
 
 _Schema = Mapping[str, Any]
 _Location = tuple[str | int, ...]
@@ -56,6 +56,18 @@ def mistakes(error: ValidationError, model: type[BaseModel], prefix: str = "") -
         found.setdefault(location, mistake)
     # A list is only said to be too short when none of its entries is to blame.
     return [m for at, m in found.items() if not any(at == o[: len(at)] != o for o in found)]
+
+
+def misfits(values: Mapping[str, Any], model: type[BaseModel], prefix: str) -> list[Mistake]:
+    """All mistakes in ``values``, written under ``prefix``, as a ``model``: empty when they fit.
+
+    For options whose schema is known only once a model is chosen.
+    """
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        return mistakes(error, model, prefix)
+    return []
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

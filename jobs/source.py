@@ -2,22 +2,23 @@
 
 The positions of :mod:`restore_batch.jobs.yaml_options` outlive loading: what only the planner can
 know (an unknown model, a missing input) is reported the same way, through
-:meth:`LoadedJob.problem`.
+:meth:`LoadedJob.problem`. What it can know of a job that is refused anyway is asked at once, so
+that nobody corrects a file twice.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from restore_batch.errors import Problem
+from restore_batch.jobs.mistakes import Mistake
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.yaml_options import (
+    Further,
     Overrides,
     Places,
     Wording,
@@ -28,6 +29,9 @@ from restore_batch.jobs.yaml_options import (
 __all__ = ["LoadedJob", "job_from_mapping", "json_schema", "load_job"]
 
 _WORDING = Wording("a job file", "inputs: and output:", "restore.strength=0.7")
+FurtherCheck = Callable[[Job], Iterable[Mistake]]
+"""What else is wrong with a job that has mistakes; it is given the job with the defaults in their
+place."""
 
 
 @dataclass(frozen=True)
@@ -51,42 +55,39 @@ class LoadedJob:
         """
         return self._places.problem(path, message, at_key=at_key)
 
-    def check(self, path: str, model: type[BaseModel], values: Mapping[str, Any]) -> list[Problem]:
-        """Validate ``values``, written under ``path``, as a ``model``: empty when they fit.
-
-        For options whose schema is known only once a model is chosen:
-        ``loaded.check("restore.options", family.options, loaded.job.restore.options)``.
-        """
-        try:
-            model.model_validate(dict(values))
-        except ValidationError as error:
-            return self._places.problems(error, model, path)
-        return []
+    def placed(self, found: Iterable[Mistake]) -> list[Problem]:
+        """Mistakes found after loading, where they stand."""
+        return [self.problem(m.path, m.message, at_key=m.at_key) for m in found]
 
 
-def load_job(path: str | os.PathLike[str], overrides: Overrides = ()) -> LoadedJob:
+def load_job(
+    path: str | os.PathLike[str],
+    overrides: Overrides = (),
+    further: FurtherCheck = lambda job: (),
+) -> LoadedJob:
     """Read and validate a job file.
 
     ``overrides`` change it first: ``["restore.strength=0.7"]`` with values in YAML, as after
     ``--set``, or ``{"restore.strength": 0.7}``. Paths in overrides, too, are relative to the
-    job file's folder.
+    job file's folder. ``further`` is asked when the job is refused.
 
     Raises JobFileError with every mistake found, in the order of the file, overrides last.
     """
-    return LoadedJob(*options_from_file(path, Job, overrides, _WORDING))
+    return LoadedJob(*options_from_file(path, Job, overrides, _WORDING, _further(further)))
 
 
 def job_from_mapping(
     mapping: Mapping[str, Any],
     base_dir: str | os.PathLike[str] = ".",
     overrides: Overrides = (),
+    further: FurtherCheck = lambda job: (),
 ) -> Job:
     """The job that ``mapping`` describes, with paths relative to ``base_dir``.
 
     Raises JobFileError like :func:`load_job`, with ``job`` for the place.
     """
     job, _ = options_from_mapping(
-        mapping, Job, overrides, _WORDING, name="job", base_dir=Path(base_dir)
+        mapping, Job, overrides, _WORDING, _further(further), name="job", base_dir=Path(base_dir)
     )
     return job
 
@@ -109,3 +110,7 @@ def _unwrapped(value: Any) -> Any:
             for k, v in value.items()
         }
     return [_unwrapped(v) for v in value] if isinstance(value, list) else value
+
+
+def _further(check: FurtherCheck) -> Further[Job]:
+    return Further(check, {"inputs": ["."], "output": "."})

@@ -8,10 +8,10 @@ where it stands, as an editor or a terminal can jump to it:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
@@ -23,7 +23,14 @@ from ruamel.yaml.reader import ReaderError
 from restore_batch.errors import JobFileError, Problem
 from restore_batch.jobs.mistakes import Mistake, mistakes
 
-__all__ = ["Overrides", "Places", "Wording", "options_from_file", "options_from_mapping"]
+__all__ = [
+    "Further",
+    "Overrides",
+    "Places",
+    "Wording",
+    "options_from_file",
+    "options_from_mapping",
+]
 
 Overrides = Mapping[str, object] | Sequence[str]
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -81,8 +88,24 @@ class Places:
         return self.overrides[max(related, key=len)] if related else None
 
 
+@dataclass(frozen=True)
+class Further(Generic[Schema]):
+    """What is asked of options that are refused, so that all mistakes are found at once.
+
+    ``check`` is given the options with the defaults in place of what is wrong, and ``needed`` in
+    place of what must be given and is not.
+    """
+
+    check: Callable[[Schema], Iterable[Mistake]] = lambda options: ()
+    needed: Mapping[str, Any] = field(default_factory=dict)
+
+
 def options_from_file(
-    path: str | os.PathLike[str], schema: type[Schema], overrides: Overrides, wording: Wording
+    path: str | os.PathLike[str],
+    schema: type[Schema],
+    overrides: Overrides,
+    wording: Wording,
+    further: Further[Schema] | None = None,
 ) -> tuple[Schema, Places]:
     """The options in a YAML file, and where they stand.
 
@@ -98,7 +121,8 @@ def options_from_file(
     if problems:
         # Which of two values is meant is not known, so nothing more can be said of them.
         raise JobFileError(problems)
-    return _validated(data, schema, overrides, Path(name).parent, Places(name, root), wording)
+    places = Places(name, root)
+    return _validated(data, schema, overrides, Path(name).parent, places, wording, further)
 
 
 def options_from_mapping(
@@ -106,13 +130,14 @@ def options_from_mapping(
     schema: type[Schema],
     overrides: Overrides,
     wording: Wording,
+    further: Further[Schema] | None = None,
     *,
     name: str,
     base_dir: Path,
 ) -> tuple[Schema, Places]:
     """The options in a mapping, which is left as it is; like :func:`options_from_file`, with
     ``name`` for the place."""
-    return _validated(_copied(mapping), schema, overrides, base_dir, Places(name), wording)
+    return _validated(_copied(mapping), schema, overrides, base_dir, Places(name), wording, further)
 
 
 def _validated(
@@ -122,6 +147,7 @@ def _validated(
     base_dir: Path,
     written: Places,
     wording: Wording,
+    further: Further[Schema] | None,
 ) -> tuple[Schema, Places]:
     origins: dict[str, str] = {}
     problems: list[Problem] = []
@@ -131,15 +157,64 @@ def _validated(
         else:
             problems.append(Problem(where, conflict))
     places = Places(written.name, written.root, origins)
-    options = None
+    options, found = _fitted(data, schema, base_dir)
+    if options is not None and not problems:
+        return options, places
+    if further is not None:
+        rest = options or _without_mistakes(data, found, schema, base_dir, further.needed)
+        known = {mistake.path for mistake in found}
+        more = further.check(rest) if rest is not None else ()
+        found += [mistake for mistake in more if mistake.path not in known]
+    found.sort(key=places.order)
+    problems[:0] = [places.problem(m.path, m.message, at_key=m.at_key) for m in found]
+    raise JobFileError(problems)
+
+
+def _fitted(
+    data: Mapping[Any, Any], schema: type[Schema], base_dir: Path
+) -> tuple[Schema | None, list[Mistake]]:
+    """The options that ``data`` describes, or what is wrong with it."""
     try:
-        options = schema.model_validate(data, context={"base_dir": base_dir.absolute()})
+        return schema.model_validate(data, context={"base_dir": base_dir.absolute()}), []
     except ValidationError as error:
-        found = sorted(mistakes(error, schema), key=places.order)
-        problems[:0] = [places.problem(m.path, m.message, at_key=m.at_key) for m in found]
-    if problems or options is None:
-        raise JobFileError(problems)
-    return options, places
+        return None, mistakes(error, schema)
+
+
+def _without_mistakes(
+    data: Mapping[Any, Any],
+    found: Sequence[Mistake],
+    schema: type[Schema],
+    base_dir: Path,
+    needed: Mapping[str, Any],
+) -> Schema | None:
+    """The options with defaults in place of what is wrong, to look at the rest of them; None where
+    what is left fits no schema either."""
+    wrong = {mistake.path for mistake in found}
+    sections = {path.partition(".")[0] for path in wrong}
+    for left_out in (wrong, sections):
+        options, _ = _fitted({**needed, **_without(data, left_out)}, schema, base_dir)
+        if options is not None:
+            return options
+    return None
+
+
+def _without(value: Any, wrong: Collection[str], path: str = "") -> Any:
+    """A copy of ``value`` that lacks what stands at the dotted paths ``wrong``."""
+    if not any(below.startswith(path) for below in wrong):
+        return value  # nothing to leave out, and what is not looked into may be a circle
+    if isinstance(value, Mapping):
+        return {
+            key: _without(below, wrong, f"{path}{key}.")
+            for key, below in value.items()
+            if f"{path}{key}" not in wrong
+        }
+    if isinstance(value, list):
+        return [
+            _without(below, wrong, f"{path}{number}.")
+            for number, below in enumerate(value)
+            if f"{path}{number}" not in wrong
+        ]
+    return value
 
 
 # --- overrides ---------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Task = Literal["restore", "upscale", "detect", "parse", "identity", "features"]
+Per = Literal["face", "megapixel"]
 StateDict = Mapping[str, "torch.Tensor"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -68,6 +69,11 @@ class Card:
     square input (None: any size); ``scale`` the output's size over the input's. ``imagines``:
     what comes out is not the person in the picture; such a restorer's options have
     ``accept_imagined_faces`` and ``paste_back``, which a job must both set.
+
+    ``tflop``: what the network computes, in 10^12 operations of which a multiplication and an
+    addition are two, for one face or one megapixel of its input (:attr:`per`); None where it was
+    not counted, and times are then not guessed. ``rank``: where it stands among the networks of
+    its task when ``auto`` takes one, the smallest first; None: ``auto`` never takes it.
     """
 
     name: str
@@ -82,6 +88,14 @@ class Card:
     scale: int = 1
     limits: str = ""
     imagines: bool = False
+    tflop: float | None = None
+    rank: int | None = None
+
+    @property
+    def per(self) -> Per:
+        """What cost and speed are counted by: a face where the input is an aligned face, else a
+        megapixel of input."""
+        return "face" if self.task in ("restore", "parse", "identity") else "megapixel"
 
 
 @dataclass(frozen=True)

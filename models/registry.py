@@ -76,6 +76,12 @@ def cards(task: Task | None = None) -> tuple[Card, ...]:
     )
 
 
+def ranked(task: Task) -> tuple[Card, ...]:
+    """The networks of ``task`` that may be taken without being named, the first choice first."""
+    ranks = [(card.rank, card) for card in cards(task) if card.rank is not None]
+    return tuple(card for _, card in sorted(ranks, key=lambda pair: pair[0]))
+
+
 def card(name: str) -> Card:
     """The card ``name``; a family's name means its first card.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from restore_batch.errors import MediaError, RestoreBatchError, UsageError
-from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
+from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Photo
 from restore_batch.models import registry
@@ -19,8 +19,9 @@ from restore_batch.models.base import Restorer, Runtime
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, frame_stages
-from restore_batch.pipeline.session import RunOptions, plan_job, run_job, store_for
+from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ def load_network(
 
 def _load(job: JobLike, overrides: Mapping[str, object] | Sequence[str]) -> LoadedJob:
     if isinstance(job, str | Path):
-        return load_job(job, overrides)
+        return read_job(job, overrides)
     if isinstance(job, Job):
         if overrides:
             raise RestoreBatchError("overrides change job files and mappings; use model_copy")
         return LoadedJob(job)
-    return LoadedJob(job_from_mapping(job, overrides=overrides))
+    return LoadedJob(job_from_mapping(job, overrides=overrides, further=planned_mistakes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import output_folders
-from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.source import LoadedJob, Overrides, load_job
 from restore_batch.jobs.spec import Job
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.compare.comparison import (
@@ -21,6 +22,7 @@ from restore_batch.pipeline.compare.comparison import (
 )
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
 from restore_batch.pipeline.plan.headers import probe_key
+from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 
 Progress = Callable[..., None]
@@ -33,6 +35,12 @@ class RunOptions:
 
     verify: bool = False
     retry: bool = False
+
+
+def read_job(path: str | os.PathLike[str], overrides: Overrides = ()) -> LoadedJob:
+    """A job file as :func:`restore_batch.jobs.source.load_job` reads it. Raises JobFileError with
+    the mistakes of the schema and those in models' names and options at once."""
+    return load_job(path, overrides, planned_mistakes)
 
 
 def store_for(job: Job, progress: Any = None) -> Store:

@@ -67,6 +67,7 @@ CARD = Card(
         "connect_list": ("32", "64", "128", "256"),
     },
     input_px=FACE_PX,
+    tflop=0.81,
     limits=(
         "May change identity, the more the lower the fidelity. "
         "Needs the extra restore-batch[community]: pip install spandrel_extra_arches."

@@ -55,6 +55,8 @@ CARDS = (
         ),
         architecture={"widths": [64, 128, 192], "blocks": [2, 2, 4]},
         input_px=FACE_PX,
+        tflop=0.0069,
+        rank=40,
         limits=(
             "works at 256 px: finer detail passes through, none is made; very blurred faces stay"
             " soft; knows frontal faces of 555 adults of our time: no children, no profiles. On 24"

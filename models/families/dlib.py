@@ -94,6 +94,7 @@ CARD = Card(
             ),
         ),
     ),
+    tflop=0.00054,
     limits="cosines of different people are high too (0.9): a judge of training, not of jobs",
 )
 

@@ -65,6 +65,8 @@ def _card(
     size_bytes: int | None,
     arch: Arch = "clean",
     channel_multiplier: int = 2,
+    tflop: float = 0.27,
+    rank: int | None = None,
 ) -> Card:
     files = (
         WeightFile(url.rpartition("/")[2], (f"{_RELEASES}/{url}",), sha256, size_bytes)
@@ -90,6 +92,8 @@ def _card(
             "sft_half": True,
         },
         input_px=512,
+        tflop=tflop,
+        rank=rank,
         limits="May change identity where the face is strongly degraded.",
     )
 
@@ -101,6 +105,7 @@ CARDS = (
         "GFP-GAN 1.4: more detail and better identity than 1.3",
         "e2cd4703ab14f4d01fd1383a8a8b266f9a5833dacee8e6a79d3bf21a1b6be5ad",
         348632874,
+        rank=10,
     ),
     _card(
         "1.3",
@@ -108,6 +113,7 @@ CARDS = (
         "GFP-GAN 1.3: more natural than 1.2, better on very low quality",
         "c953a88f2727c85c3d9ae72e2bd4846bbaf59fe6972ad94130e23e7017524a70",
         348632874,
+        rank=20,
     ),
     _card(
         "1.2",
@@ -115,6 +121,7 @@ CARDS = (
         "GFP-GAN 1.2: sharper, keeps colours, some find it made up",
         "29e25ee90c170f4231163f4c83df6b59c968b73f3ce00cb884015ae005db083c",
         None,
+        rank=30,
     ),
     _card(
         "1.0",
@@ -124,6 +131,7 @@ CARDS = (
         None,
         arch="original",
         channel_multiplier=1,
+        tflop=0.083,
     ),
 )
 

@@ -43,7 +43,10 @@ _FIRST_KEY = "encoder.0.0.conv_first.weight"
 _DECODER_KEY = "decoder.0.upsample_conv.weight"
 
 
-def _card(name: str, family: str, title: str, filename: str, in_size: int, out_size: int) -> Card:
+def _card(
+    name: str, family: str, title: str, filename: str, in_size: int, out_size: int, tflop: float
+) -> Card:
+    """``tflop`` is for one pass, whatever the task."""
     faces = family == "glean"
     return Card(
         name=name,
@@ -64,6 +67,7 @@ def _card(name: str, family: str, title: str, filename: str, in_size: int, out_s
         },
         input_px=FACE_PX if faces else in_size,
         scale=1 if faces else out_size // in_size,
+        tflop=tflop if faces else tflop / (in_size**2 / 1e6),
         limits=(
             f"Keeps no more of a face than {in_size} px; the rest is the generator's."
             if faces
@@ -80,6 +84,7 @@ FACE_CARDS = (
         "glean_in128out1024_4x2_300k_ffhq_celebahq_20210812-acbcb04f.pth",
         128,
         1024,
+        1.1,
     ),
     _card(
         "glean-ffhq-x16",
@@ -88,6 +93,7 @@ FACE_CARDS = (
         "glean_ffhq_16x_20210527-61a3afad.pth",
         64,
         1024,
+        0.70,
     ),
 )
 CATEGORY_CARDS = (
@@ -98,6 +104,7 @@ CATEGORY_CARDS = (
         "glean_cat_8x_20210614-d3ac8683.pth",
         32,
         256,
+        0.335,
     ),
     _card(
         "glean-cat-x16",
@@ -106,6 +113,7 @@ CATEGORY_CARDS = (
         "glean_cat_16x_20210527-68912543.pth",
         16,
         256,
+        0.321,
     ),
 )
 

@@ -54,7 +54,7 @@ class HiFaceGANOptions(CropOptions):
     to before it enters the network; leave it at 512 for all others."""
 
 
-def _card(name: str, net: str, title: str) -> Card:
+def _card(name: str, net: str, title: str, tflop: float) -> Card:
     # Published on file-sharing sites only, every task's checkpoint under this one file name.
     return Card(
         name=name,
@@ -66,13 +66,14 @@ def _card(name: str, net: str, title: str) -> Card:
         sources=((WeightFile("latest_net_G.pth"),),),
         architecture={"netG": net},
         input_px=FACE_PX,
+        tflop=tflop,
         limits="At its best, its authors say, on the synthetic degradations it was trained on.",
     )
 
 
 CARDS = (
-    _card("hifacegan", "hifacegan", "HiFaceGAN"),
-    _card("hifacegan-lipspade", "lipspade", "HiFaceGAN, variant with a plain LIP encoder"),
+    _card("hifacegan", "hifacegan", "HiFaceGAN", 1.4),
+    _card("hifacegan-lipspade", "lipspade", "HiFaceGAN, variant with a plain LIP encoder", 1.19),
 )
 
 

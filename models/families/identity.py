@@ -40,8 +40,8 @@ between the two is a hundredth of a degree."""
 _CROPS_A_BATCH = 64
 
 
-class Embedder:
-    """Unit vectors of aligned crops."""
+class ArcFaceEmbedder:
+    """An :class:`~restore_batch.models.base.Embedder`: unit vectors of aligned crops."""
 
     def __init__(self, network: torch.nn.Module, runtime: Runtime) -> None:
         import torch
@@ -116,9 +116,9 @@ def network(
     return loaded(net, state, f"ArcFace {kind}-{layers}")
 
 
-def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> Embedder:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> ArcFaceEmbedder:
     """The embedder, on the worker's device and in its precision."""
-    return Embedder(network(state, **card.architecture), runtime)
+    return ArcFaceEmbedder(network(state, **card.architecture), runtime)
 
 
 _LAYERS_OF_BLOCKS = {24: 50, 49: 100, 50: 152}
@@ -152,6 +152,8 @@ CARD = Card(
     ),
     sources=((released("v0.1.0/recognition_arcface_ir_se50.pth"),),),
     architecture={"num_layers": 50, "mode": "ir_se"},
+    tflop=0.0126,
+    rank=10,
     limits="weak on faces below 30 px and on heavy damage: calibrate thresholds on such",
 )
 

@@ -40,9 +40,10 @@ _BISENET_CLASSES = (
 _NOT_FACE = frozenset({"background", "hat", "necklace", "neck", "clothes"})
 
 
-class Parser:
-    """Masks of aligned crops. ``classes`` names the network's channels; ``mean`` and ``std``
-    normalise RGB in [0, 1]."""
+class FaceParser:
+    """A :class:`~restore_batch.models.base.Parser`.
+
+    ``classes`` names the network's channels; ``mean`` and ``std`` normalise RGB in [0, 1]."""
 
     def __init__(
         self,
@@ -128,8 +129,8 @@ def _build(
     card: Card,
     options: object,
     runtime: Runtime,
-) -> Parser:
-    return Parser(network(state, **card.architecture), runtime, classes, mean, std)
+) -> FaceParser:
+    return FaceParser(network(state, **card.architecture), runtime, classes, mean, std)
 
 
 def recognise_parsenet(state: StateDict) -> dict[str, Any] | None:
@@ -192,6 +193,8 @@ parsenet = Family(
             ),
             architecture={"in_size": FACE_PX, "out_size": FACE_PX, "parsing_ch": 19},
             input_px=FACE_PX,
+            tflop=0.469,
+            rank=10,
         ),
     ),
     network=parsenet_network,
@@ -222,6 +225,8 @@ bisenet = Family(
             sources=((released("v0.2.0/parsing_bisenet.pth"),),),
             architecture={"num_class": 19},
             input_px=FACE_PX,
+            tflop=0.0275,
+            rank=20,
         ),
     ),
     network=bisenet_network,

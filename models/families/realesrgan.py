@@ -63,6 +63,8 @@ def _card(
     limits: str,
     *sources: tuple[WeightFile, ...],
     arch: Arch,
+    tflop: float,
+    rank: int | None = None,
     scale: int = 4,
     **architecture: Any,
 ) -> Card:
@@ -79,6 +81,8 @@ def _card(
         architecture={"arch": arch} | own | channels | architecture,
         scale=scale,
         limits=limits,
+        tflop=tflop,
+        rank=rank,
     )
 
 
@@ -105,6 +109,8 @@ CARDS = (
             ),
         ),
         arch="rrdb",
+        tflop=35.9,
+        rank=20,
         num_block=23,
         num_grow_ch=32,
     ),
@@ -121,6 +127,9 @@ CARDS = (
         ),
         arch="rrdb",
         scale=2,
+        tflop=8.97,
+        # Before the fourfold network where twice is enough: half the work for the same size.
+        rank=10,
         num_block=23,
         num_grow_ch=32,
     ),
@@ -143,6 +152,7 @@ CARDS = (
             ),
         ),
         arch="rrdb",
+        tflop=11.4,
         num_block=6,
         num_grow_ch=32,
     ),
@@ -163,6 +173,7 @@ CARDS = (
             ),
         ),
         arch="srvgg",
+        tflop=2.42,
         num_conv=32,
         act_type="prelu",
     ),
@@ -185,6 +196,7 @@ CARDS = (
             ),
         ),
         arch="srvgg",
+        tflop=1.24,
         num_conv=16,
         act_type="prelu",
     ),

@@ -54,6 +54,7 @@ CARD = Card(
         "resolution": 512,
     },
     input_px=512,
+    tflop=0.683,
     limits="May change identity where the face is strongly degraded.",
 )
 

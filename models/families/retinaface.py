@@ -31,8 +31,8 @@ _MAX_CANDIDATES = 5000
 _PIXELS_A_BATCH = 16_000_000  # on a GPU: about 3 GB of activations in ResNet-50
 
 
-class Detector:
-    """Finds faces with a RetinaFace network."""
+class RetinaFaceDetector:
+    """A :class:`~restore_batch.models.base.Detector`: finds faces with a RetinaFace network."""
 
     smallest_px = 20.0
     default_score = 0.8
@@ -168,9 +168,9 @@ def network(
     return loaded(net, state, f"RetinaFace {variant}")
 
 
-def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> Detector:
+def build(state: StateDict, card: Card, options: object, runtime: Runtime) -> RetinaFaceDetector:
     """The detector, on the worker's device and in its precision."""
-    return Detector(network(state, **card.architecture), runtime)
+    return RetinaFaceDetector(network(state, **card.architecture), runtime)
 
 
 def recognise(state: StateDict) -> dict[str, Any] | None:
@@ -218,6 +218,8 @@ CARDS = (
             (released("v0.1.0/detection_mobilenet0.25_Final.pth"),),
         ),
         architecture={"network_name": "mobile0.25"},
+        tflop=0.0048,
+        rank=20,
         limits="faces from 16 px of its input",
     ),
     Card(
@@ -237,6 +239,8 @@ CARDS = (
             ),
         ),
         architecture={"network_name": "resnet50"},
+        tflop=0.216,
+        rank=10,
         limits="faces from 16 px of its input; some 25 times slower than MobileNet 0.25",
     ),
 )

@@ -53,11 +53,12 @@ def _mmagic_card(name: str, title: str, filename: str) -> Card:
         sources=((WeightFile(filename, urls=(address,)),),),
         architecture={"network": "msrresnet", "upscale_factor": 4},
         scale=4,
+        tflop=5.07,
         limits="Trained on clean pictures: keeps noise, scratches and JPEG blocks.",
     )
 
 
-def _generator_card(scale: int, sha256: str, size_bytes: int) -> Card:
+def _generator_card(scale: int, tflop: float, sha256: str, size_bytes: int) -> Card:
     filename = f"netG_epoch_{scale}_100.pth"
     commit = "b0323c6ca4ca920f7daa41ba05f44bd220557cd9"
     address = f"https://raw.githubusercontent.com/leftthomas/SRGAN/{commit}/epochs/{filename}"
@@ -71,6 +72,7 @@ def _generator_card(scale: int, sha256: str, size_bytes: int) -> Card:
         sources=((WeightFile(filename, (address,), sha256=sha256, size_bytes=size_bytes),),),
         architecture={"network": "generator", "scale_factor": scale, "trunk_end": "prelu"},
         scale=scale,
+        tflop=tflop,
         limits="Small network trained on clean pictures; contrast and colour shift a little.",
     )
 
@@ -86,9 +88,15 @@ CARDS = (
         "MSRResNet of mmagic, 4 times (lowest error, softer)",
         "msrresnet_x4c64b16_1x16_300k_div2k_20200521-61556be5.pth",
     ),
-    _generator_card(2, "a7ddfb8d2109ea7360ca7a6913c3acbb7128deef16c2868476e2bb1e2cf9ec3b", 2361404),
-    _generator_card(4, "f4c381640826a48d2440583e4920c6bb4041804f4e285c3c6d585f03961fe87c", 2952717),
-    _generator_card(8, "91bc47a807f09ebb9c40a69ff2fd3b598e7e618d91f506b71a9c3ec2cbb94355", 3544030),
+    _generator_card(
+        2, 1.26, "a7ddfb8d2109ea7360ca7a6913c3acbb7128deef16c2868476e2bb1e2cf9ec3b", 2361404
+    ),
+    _generator_card(
+        4, 2.81, "f4c381640826a48d2440583e4920c6bb4041804f4e285c3c6d585f03961fe87c", 2952717
+    ),
+    _generator_card(
+        8, 9.03, "91bc47a807f09ebb9c40a69ff2fd3b598e7e618d91f506b71a9c3ec2cbb94355", 3544030
+    ),
 )
 
 

@@ -30,7 +30,7 @@ _LICENCE = Licence(
 )
 
 
-def _card(depth: int, sha256: str, size_bytes: int) -> Card:
+def _card(depth: int, sha256: str, size_bytes: int, tflop: float) -> Card:
     # torchvision names a file after the first digits of its checksum.
     filename = f"vgg{depth}-{sha256[:8]}.pth"
     return Card(
@@ -51,13 +51,14 @@ def _card(depth: int, sha256: str, size_bytes: int) -> Card:
             ),
         ),
         architecture={"depth": depth},
+        tflop=tflop,
         limits="Only for training: it restores nothing.",
     )
 
 
 CARDS = (
-    _card(19, "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 574673361),
-    _card(16, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553433881),
+    _card(19, "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44", 574673361, 0.778),
+    _card(16, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0", 553433881, 0.612),
 )
 
 

@@ -106,16 +106,22 @@ def _codecs() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     from restore_batch.models import registry
+    from restore_batch.models.base import Task
     from restore_batch.models.weights.store import Store
+    from restore_batch.pipeline.plan.choose import Role, best_first
 
     store = Store(download=False)
-    for task in ("detect", "restore", "upscale"):
+    roles: dict[Task, Role] = {
+        "detect": "detect",
+        "restore": "restore",
+        "upscale": "background",
+    }
+    for task, role in roles.items():
         here = [card.name for card in registry.cards(task) if store.locate(card)]
         if here:
             yield Check(f"weights to {task}", "ok", ", ".join(here))
         else:
-            best = registry.cards(task)[0].name
-            advice = f"`restore-batch models pull {best}` brings one"
+            advice = f"`restore-batch models pull {best_first(role)[0].name}` brings one"
             yield Check(f"weights to {task}", "warning", "none here", advice)
 
 

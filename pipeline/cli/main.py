@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from restore_batch import __version__
-from restore_batch.errors import RestoreBatchError
+from restore_batch.errors import JobFileError, RestoreBatchError
 
 _COMMANDS = {
     "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
@@ -64,20 +65,27 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Entry point: every error a user can meet is one line (or one a mistake), no traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: every error a user can meet is one line (or one a mistake), no traceback.
+
+    ``arguments``: instead of those that the process was given. Always ends with SystemExit.
+    """
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        # Without its standalone mode, click returns the code of an Exit that a command raised.
+        sys.exit(cli(arguments, standalone_mode=False))
     except click.ClickException as error:
-        click.echo(f"restore-batch: {error.format_message()}", err=True)
+        message = error.format_message()
+        # A group that is called alone answers with its help.
+        name = "" if message.startswith("Usage:") else "restore-batch: "
+        click.echo(f"{name}{message}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except RestoreBatchError as error:
+        # Mistakes in a job file begin with their place, where an editor looks for it.
+        name = "" if isinstance(error, JobFileError) else "restore-batch: "
         for line in str(error).splitlines():
-            click.echo(line if error.exit_code == 2 else f"restore-batch: {line}", err=True)
+            click.echo(f"{name}{line}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing is wrong.

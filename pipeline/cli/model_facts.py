@@ -26,6 +26,8 @@ def facts(card: Card, availability: str) -> Iterator[tuple[str, str]]:
     yield "what", card.title
     yield "paper", card.paper
     yield "size", size(card) + (" (side in pixels)" if card.input_px else "")
+    if card.tflop is not None:
+        yield "cost", f"{card.tflop:g} TFLOP a {card.per}"
     if card.limits:
         yield "limits", card.limits
     yield "licence", licence.title

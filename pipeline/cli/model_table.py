@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
 from restore_batch.models import registry
 from restore_batch.models.base import Card, Task, WeightFile
-from restore_batch.models.speed import Speed
+from restore_batch.models.speed import Speeds
 
 if TYPE_CHECKING:
     from restore_batch.models.weights.store import Store
-
-Speeds = Mapping[str, Mapping[str, Speed]]
-"""Model → device → speed, on this machine."""
 
 _OUTPUTS: Mapping[Task, str] = {
     "detect": "faces",
@@ -46,10 +44,9 @@ def record(card: Card, store: Store, speeds: Speeds) -> dict[str, Any]:
         "source": source(card),
         "weights": store.availability(card),
         "here": here is not None,
-        "speed": {
-            device: {"seconds": speed.seconds, "per": speed.per, "date": speed.date}
-            for device, speed in speeds.get(card.name, {}).items()
-        },
+        "tflop": card.tflop,
+        "rank": card.rank,
+        "speed": [asdict(speed) for speed in speeds.get(card.name, ())],
     }
 
 
@@ -76,7 +73,7 @@ def show(shown: Sequence[Card], store: Store, speeds: Speeds) -> None:
             licence,
             source(card),
             "–" if here is None else str(here),
-            "; ".join(f"{speed} ({device})" for device, speed in speeds.get(card.name, {}).items()),
+            "; ".join(f"{speed} ({speed.where})" for speed in speeds.get(card.name, ())),
         )
     # In a pipe or a log there is no screen to fit, and a cut line cannot be searched.
     Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -18,20 +17,6 @@ from restore_batch.pipeline.cli import model_facts, model_table
 
 if TYPE_CHECKING:
     from restore_batch.models.weights.store import Store
-
-
-def _shown(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a known error as its one line, and end with its exit status."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except RestoreBatchError as error:
-            click.echo(f"Error: {error}", err=True)
-            raise click.exceptions.Exit(error.exit_code) from None
-
-    return run
 
 
 _folder = click.option(
@@ -59,7 +44,6 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, one object a model.")
 @click.option("--markdown", is_flag=True, help="As in README.md: nothing of this machine.")
 @_folder
-@_shown
 def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: Path | None) -> None:
     """List every model: licence, where its weights are, and how fast it was measured here."""
     shown = model_table.cards(task)
@@ -81,7 +65,6 @@ def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: P
 @_accept
 @click.option("--mirror", "mirrors", multiple=True, help="Folder or address asked first.")
 @_folder
-@_shown
 def pull(
     names: Sequence[str],
     all_free: bool,
@@ -125,7 +108,6 @@ def _say(card: Card, error: RestoreBatchError) -> None:
 @models.command()
 @click.argument("names", nargs=-1)
 @_folder
-@_shown
 def verify(names: Sequence[str], weights_dir: Path | None) -> None:
     """Read weight files whole and compare checksums: of NAMES, or of all that are here.
 
@@ -146,7 +128,6 @@ def verify(names: Sequence[str], weights_dir: Path | None) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="The model it is, where the file does not say so itself.")
 @_folder
-@_shown
 def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
     """Copy the checkpoint at PATH, a published file you already have, into the cache."""
     added = _store(weights_dir).add(path, name)
@@ -173,7 +154,6 @@ def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
 @click.option("--option", "given", multiple=True, metavar="KEY=VALUE", help="An option of NAMES.")
 @_accept
 @_folder
-@_shown
 def measure(
     names: Sequence[str],
     device: str,
@@ -184,28 +164,31 @@ def measure(
 ) -> None:
     """Measure how fast NAMES, or all models whose weights are here, are on this machine.
 
-    `models list` shows the result: seconds a face of 512 px, or a megapixel of input.
+    In a worker such as a job has by default. `models list` shows the result, seconds a face of
+    512 px or a megapixel of input, and `plan` foretells times by it.
     """
     from restore_batch.jobs.spec import Engine, Job
+    from restore_batch.models.running.threads import limit_threads
     from restore_batch.pipeline.plan.resources import share_out, this_machine
 
     engine = Engine.model_validate({"device": device, "precision": precision})
-    runtime = share_out(Job.model_construct(engine=engine), this_machine()).runtime
+    share = share_out(Job.model_construct(engine=engine), this_machine())
+    runtime = share.runtime
     options = _key_values(given)
     store = _store(weights_dir, download=False, accept_licences=accepted)
     cards = [registry.card(name) for name in names]
     failed = 0
-    for card in cards or [card for card in model_table.cards() if store.locate(card)]:
+    for card in cards or [card for card in model_table.cards() if _runs_here(store, card)]:
         try:
             model = registry.build(store.ref(card, options), runtime, store.folder)
+            limit_threads(share.threads)
             measured = speed.measure(model, card, runtime)
         except RestoreBatchError as error:
             _say(card, error)
             failed += 1
             continue
-        where = speed.device_name(runtime.device)
-        speed.record(store.folder, card, where, measured)
-        click.echo(f"{card.name}: {measured} ({where}, {measured.precision})")
+        speed.record(store.folder, card, measured)
+        click.echo(f"{card.name}: {measured} ({measured.where})")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -227,7 +210,6 @@ def _key_values(given: Sequence[str]) -> dict[str, Any]:
 @models.command()
 @click.argument("name")
 @_folder
-@_shown
 def describe(name: str, weights_dir: Path | None) -> None:
     """Say all that is known about the model NAME."""
     card = registry.card(name)
@@ -240,6 +222,10 @@ def _store(folder: Path | None, **settings: Any) -> Store:
     from restore_batch.models.weights.store import Store
 
     return Store(folder, **settings)
+
+
+def _runs_here(store: Store, card: Card) -> bool:
+    return card.task != "features" and store.locate(card) is not None
 
 
 def _can_fetch(store: Store, card: Card) -> bool:

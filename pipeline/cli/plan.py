@@ -24,12 +24,11 @@ def plan(
     job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool, measure: bool
 ) -> None:
     """Show what a run of JOB would do: files, models, workers, disk, rough time."""
-    from restore_batch.jobs.source import load_job
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
-    from restore_batch.pipeline.session import plan_job
+    from restore_batch.pipeline.session import plan_job, read_job
 
-    made = plan_job(load_job(job, overrides))
+    made = plan_job(read_job(job, overrides))
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:
@@ -79,6 +78,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "device": plan.share.runtime.device, "threads": plan.share.threads,
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
         "free_bytes": figures.free_bytes, "seconds": figures.seconds,
+        "timing": dict(figures.timing),
         "notes": list(plan.notes),
     }  # fmt: skip
 
@@ -116,6 +116,17 @@ def _print_files(plan: Plan, show_all: bool) -> None:
             out.print(escape(shown(f"note: {item.source.relative}: {note}")))
 
 
+def _known_by(figures: Estimate) -> str:
+    """Whether the time is measured or counted, and of which networks it is which."""
+    by_source: dict[str, list[str]] = {}
+    for name, source in sorted(figures.timing.items()):
+        by_source.setdefault(source, []).append(name)
+    if not by_source:
+        return ""
+    said = "; ".join(f"{source}: {', '.join(by_source[source])}" for source in sorted(by_source))
+    return f" ({said})"
+
+
 def _print(plan: Plan, figures: Estimate, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -146,7 +157,9 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
               f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
     for note in plan.notes:
         out.print(escape(f"note: {note}"))
-    time_text = "unknown" if figures.seconds is None else f"about {duration(figures.seconds)}"
+    time_text = "unknown"
+    if figures.seconds is not None:
+        time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"
     out.print(
         f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"

@@ -65,26 +65,25 @@ def retry(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> N
 
 
 def _of_preview(job: str, overrides: tuple[str, ...], preview: str) -> tuple[str, ...]:
-    from restore_batch.jobs.source import load_job
+    from restore_batch.pipeline.session import read_job
 
     try:
         seconds = float(preview.strip().removesuffix("s"))
     except ValueError:
         raise UsageError(f"--preview: expected seconds such as 3s, got {preview!r}") from None
-    output = load_job(job, overrides).job.output / "preview"
+    output = read_job(job, overrides).job.output / "preview"
     return (*overrides, f"video.preview_s={seconds}", f"output={output}")
 
 
 def _run(
     job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
 ) -> None:
-    from restore_batch.jobs.source import load_job
     from restore_batch.pipeline.cli.progress import shown, watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
-    from restore_batch.pipeline.session import RunOptions, open_run
+    from restore_batch.pipeline.session import RunOptions, open_run, read_job
 
     watcher = watcher_for(quiet=quiet or as_json)
-    loaded = load_job(job, overrides)
+    loaded = read_job(job, overrides)
     options = RunOptions(verify, again)
     with open_run(loaded, watcher, options, watcher.download) as current:
 

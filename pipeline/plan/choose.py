@@ -8,11 +8,12 @@ command that brings it. A model that is named is downloaded when that is allowed
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from restore_batch.errors import JobFileError, Problem, RestoreBatchError, UsageError
+from restore_batch.errors import JobFileError, RestoreBatchError, UsageError
+from restore_batch.jobs.mistakes import Mistake, misfits
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.models import registry
@@ -20,13 +21,6 @@ from restore_batch.models.base import Card, ModelRef, Task
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import Role
 
-_BEST: Mapping[Role, tuple[str, ...]] = {
-    "detect": ("retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn"),
-    "restore": ("gfpgan-1.4", "gfpgan-1.3", "gfpgan-1.2", "compact-1", "realesrgan-x4plus"),
-    "background": ("realesrgan-x4plus",),
-    "parse": ("parsenet", "bisenet"),
-    "identity": ("arcface-ir-se50",),
-}
 _TASKS: Mapping[Role, tuple[Task, ...]] = {
     "detect": ("detect",),
     "restore": ("restore", "upscale"),
@@ -34,6 +28,10 @@ _TASKS: Mapping[Role, tuple[Task, ...]] = {
     "parse": ("parse",),
     "identity": ("identity",),
 }
+"""A role's tasks; those of the first are taken before those of the second."""
+_LARGEST_FACTOR = 4.0
+"""By which upscalers that are taken unasked enlarge at most: a face in a restorer's place, and
+pictures of a larger scale, the rest of which is resampled."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,20 @@ class Choice:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What a job says of one role: at the option ``path`` the model, and the model's options."""
+
+    role: Role
+    path: str
+    asked: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def options_path(self) -> str:
+        return self.path.replace(".model", ".options")
+
+
 def choose_models(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role, Choice]:
     """Choose the models of a job; with ``fetch``, bring their weights here too.
 
@@ -59,27 +71,58 @@ def choose_models(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role,
         raise JobFileError(
             [loaded.problem("restore.compare", "only run() and plan() make comparisons")]
         )
-    problems: list[Problem] = []
+    found: list[Mistake] = []
     choices: dict[Role, Choice] = {}
-    for role, (path, asked, options) in _asked(job).items():
-        card, choice = _card_or_none(asked), None
+    for wish in _wishes(job):
+        card, choice = _card_or_none(wish.asked), None
         try:
-            choice = _choose(role, asked, job, store, fetch)
+            choice = _choose(wish.role, wish.asked, job, store, fetch)
             card = choice.card
         except RestoreBatchError as error:
-            problems.append(loaded.problem(path, str(error)))
-        if card is not None:
-            # Where the options stand is known here: mistakes in them are reported there.
-            where = path.replace(".model", ".options")
-            problems += _without_consent(loaded, where, card, options)
-            if options:
-                problems += loaded.check(where, registry.family_of(card).options, options)
+            found.append(Mistake(wish.path, str(error)))
+        found += _option_mistakes(wish, card)
         if choice is not None:
-            ref = choice.ref and replace(choice.ref, options=dict(options))
-            choices[role] = replace(choice, ref=ref)
-    if problems:
-        raise JobFileError(problems)
+            ref = choice.ref and replace(choice.ref, options=dict(wish.options))
+            choices[wish.role] = replace(choice, ref=ref)
+    if found:
+        raise JobFileError(loaded.placed(found))
     return choices
+
+
+def model_mistakes(job: Job) -> Iterator[Mistake]:
+    """What is wrong with the names and options of a job's models, whatever weights are here."""
+    for wish in _wishes(job):
+        if not _is_name(wish.asked):
+            continue
+        try:
+            _named(wish.role, wish.asked)
+        except RestoreBatchError as error:
+            yield Mistake(wish.path, str(error))
+        yield from _option_mistakes(wish, _card_or_none(wish.asked))
+
+
+def _wishes(job: Job) -> Iterator[_Wish]:
+    """What a job says of each role; of the restorers that it compares, of each."""
+    parse = {"auto": "auto", "parse": "required", "feather": "none"}[job.paste.mask]
+    identity = "auto" if job.restore.min_identity is None else "required"
+    faces = job.restore.model != "none"
+    yield _Wish("detect", "detect.model", job.detect.model if faces else "none")
+    for number, system in enumerate(job.restore.compare):
+        path = f"restore.compare.{number}.model"
+        yield _Wish("restore", path, system.model, system.options)
+    if not job.restore.compare:
+        yield _Wish("restore", "restore.model", job.restore.model, job.restore.options)
+    if job.background.scale == 1:
+        yield _Wish("background", "background.model", "none")
+    else:
+        background = job.background
+        yield _Wish("background", "background.model", background.model, background.options)
+    yield _Wish("parse", "paste.mask", parse if faces else "none")
+    yield _Wish("identity", "restore.min_identity", identity if faces else "none")
+
+
+def _is_name(asked: str) -> bool:
+    return asked not in ("auto", "none", "required") and not Path(asked).is_absolute()
 
 
 def _card_or_none(asked: str) -> Card | None:
@@ -90,9 +133,27 @@ def _card_or_none(asked: str) -> Card | None:
         return None
 
 
-def _without_consent(
-    loaded: LoadedJob, where: str, card: Card, options: Mapping[str, Any]
-) -> Iterator[Problem]:
+def _named(role: Role, asked: str) -> Card:
+    """The card of that name. Raises UsageError where there is none or it is of no use here."""
+    card = registry.card(asked)
+    if card.task not in _TASKS[role]:
+        raise UsageError(
+            f"{card.name} is {registry.TASK_NOUNS[card.task]}, expected"
+            f" {registry.TASK_NOUNS[_TASKS[role][0]]}"
+        )
+    return card
+
+
+def _option_mistakes(wish: _Wish, card: Card | None) -> Iterator[Mistake]:
+    """What is wrong with the options of ``card``, where they stand."""
+    if card is None:
+        return
+    yield from _without_consent(wish, card)
+    if wish.options:
+        yield from misfits(wish.options, registry.family_of(card).options, wish.options_path)
+
+
+def _without_consent(wish: _Wish, card: Card) -> Iterator[Mistake]:
     """What a job must say before invented faces may take the place of people in pictures."""
     if not card.imagines:
         return
@@ -101,28 +162,9 @@ def _without_consent(
         ("paste_back", "it keeps them out of pictures unless told to paste them in"),
     ):
         # Anything but true or false is the schema's to complain about.
-        if options.get(option, False) is False:
+        if wish.options.get(option, False) is False:
             message = f"{card.name} invents faces: {why}; if you want that, set this to true"
-            yield loaded.problem(f"{where}.{option}", message)
-
-
-def _asked(job: Job) -> dict[Role, tuple[str, str, Mapping[str, Any]]]:
-    """For each role: the option that decides it, what it says, and the model's options."""
-    parse = {"auto": "auto", "parse": "required", "feather": "none"}[job.paste.mask]
-    identity = "auto" if job.restore.min_identity is None else "required"
-    faces = job.restore.model != "none"
-    leave = job.background.scale == 1
-    return {
-        "detect": ("detect.model", job.detect.model if faces else "none", {}),
-        "restore": ("restore.model", job.restore.model, job.restore.options),
-        "background": (
-            "background.model",
-            "none" if leave else job.background.model,
-            {} if leave else job.background.options,
-        ),
-        "parse": ("paste.mask", parse if faces else "none", {}),
-        "identity": ("restore.min_identity", identity if faces else "none", {}),
-    }
+            yield Mistake(f"{wish.options_path}.{option}", message)
 
 
 def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choice:
@@ -134,44 +176,51 @@ def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choi
     if role in ("restore", "background") and Path(asked).is_absolute():
         ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
         return Choice(role, asked, ref.card, ref, f"file {asked}")
-    card = _first_here(role, store) if asked == "required" else registry.card(asked)
-    if card.task not in _TASKS[role]:
-        raise UsageError(
-            f"{card.name} is {registry.TASK_NOUNS[card.task]}, expected"
-            f" {registry.TASK_NOUNS[_TASKS[role][0]]}"
-        )
+    card = _first_here(role, store) if asked == "required" else _named(role, asked)
     availability = store.availability(card)
     if not fetch and store.locate(card) is None:
         return Choice(role, asked, card, None, availability)
     return Choice(role, asked, card, store.ref(card, {}), availability)
 
 
+def best_first(role: Role, factor: float = _LARGEST_FACTOR) -> tuple[Card, ...]:
+    """The models that ``auto`` takes for a role, by their ranks, the best first.
+
+    ``factor``: how many times an upscaler must enlarge; those that enlarge less are left out.
+    """
+    fitting = min(factor, _LARGEST_FACTOR)
+    return tuple(
+        card
+        for task in _TASKS[role]
+        for card in registry.ranked(task)
+        if task != "upscale" or card.scale >= fitting
+    )
+
+
 def _first_here(role: Role, store: Store) -> Card:
     """The best model of a role that is here, else the best there is (to be fetched)."""
-    cards = [registry.card(name) for name in _BEST[role]]
+    cards = best_first(role)
     return next((card for card in cards if store.locate(card)), cards[0])
 
 
 def _auto(role: Role, job: Job, store: Store) -> Choice:
-    best = [registry.card(name) for name in _BEST[role]]
-    if role == "background" and job.background.scale <= 2:
-        # Half the work of the fourfold network for the same size of result.
-        best.insert(0, registry.card("realesrgan-x2plus"))
-    for card in best:
+    cards = best_first(role, job.background.scale) if role == "background" else best_first(role)
+    best = cards[0]
+    for card in cards:
         if store.locate(card) is None:
             continue
         ref = store.ref(card, {})
-        return Choice(role, "auto", card, ref, store.availability(card), _fallback(role, card))
-    return Choice(role, "auto", None, note=_absent(role, best[0]))
+        note = _fallback(role, card, best)
+        return Choice(role, "auto", card, ref, store.availability(card), note)
+    return Choice(role, "auto", None, note=_absent(role, best))
 
 
-def _fallback(role: Role, card: Card) -> str:
-    wanted = _BEST[role][0]
-    if role != "restore" or registry.family_of(card) is registry.family_of(registry.card(wanted)):
+def _fallback(role: Role, card: Card, best: Card) -> str:
+    if role != "restore" or card.family == best.family:
         return ""
     return (
-        f"faces are restored with {card.name}, which invents nothing;"
-        f" `restore-batch models pull {wanted}` brings GFP-GAN, for faces of little detail"
+        f"faces are restored with {card.name} ({card.title});"
+        f" `restore-batch models pull {best.name}` brings {best.title}"
     )
 
 

@@ -1,66 +1,48 @@
-"""What a run will take, roughly: time from a measured speed, disk from the pictures' sizes."""
+"""What a run will take, roughly: disk from the pictures' sizes, time from the networks' speeds.
+
+How fast a network is on this machine :mod:`restore_batch.models.speed` says; here is only how
+much each has to do.
+"""
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from restore_batch.models.base import Card
+from restore_batch.models import speed
+from restore_batch.models.speed import Source
+from restore_batch.models.weights.cache import default_folder
+from restore_batch.pipeline.plan.choose import Role
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.photo.formats.catalogue import of_suffix
 
-# TFLOP, counted on the networks: per megapixel of input for upscalers, per face for restorers.
-_TFLOP_PER_MEGAPIXEL: Mapping[str, float] = {
-    "realesrgan-x4plus": 35.9,
-    "realesrgan-x4plus-anime": 9.6,
-    "realesrgan-x2plus": 9.0,
-    "realesr-general-x4v3": 2.42,
-    "realesr-animevideov3": 1.24,
-    "srgan-mmagic-x4": 5.1,
-    "msrresnet-x4": 5.1,
-    "srgan-generator-x2": 1.26,
-    "srgan-generator-x4": 2.81,
-    "srgan-generator-x8": 9.03,
-}
-_TFLOP_PER_FACE: Mapping[str, float] = {
-    "compact": 0.007,
-    "gfpgan": 0.27,
-    "restoreformer": 0.68,
-    "codeformer": 0.81,
-    "glean": 1.1,
-    "hifacegan": 1.4,
-    "pulse": 60.0,
-}
-"""By family; a search of PULSE has 100 steps."""
 _FACE_MEGAPIXELS = 0.0092
 """Of a face, when an upscaler restores it."""
 _FACES_A_PHOTO = 2.0
 """A frame of a film has one, all in all."""
-_GPU_FLOPS = 40e12
-_SHARE_OF_PEAK = 0.8
-"""What convolutions reach of the speed of a plain matrix product."""
-_CPU_S_A_PICTURE, _CPU_S_A_MEGAPIXEL = 0.15, 0.6
-"""Finding faces, pasting, decoding and encoding, on one core."""
+_SEEN_MEGAPIXELS = 1.2
+"""What a detector looks at for a megapixel of the picture: its levels and tiles."""
+_LEAST_FINDING_S_A_MEGAPIXEL = 0.3
+"""Of one core: small detectors spend their time on pyramids and candidates, not in networks."""
+_CPU_S_A_PICTURE, _CPU_S_A_MEGAPIXEL = 0.15, 0.3
+"""Decoding, pasting and encoding, on one core."""
 _START_S = {"ray": 12.0, "local": 4.0}
-_PRODUCTS = 5
 _BYTES_A_FILM_PIXEL = {"ffv1": 1.2, "prores": 0.5}
 """Codecs that predict from frame to frame stay near 0.1 at the default quality."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """``seconds`` is None where a network's cost is not known."""
+    """``seconds`` is None where a network's cost is not known. ``timing``: for each network, and
+    for "films" where some of their frames were restored, how its share of the time is known."""
 
     megapixels: float
     disk_bytes: int
     free_bytes: int
     seconds: float | None
+    timing: Mapping[str, Source]
 
 
 def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
@@ -71,19 +53,22 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
     """
     films = [item for item in plan.items if item.is_film and item.facts]
     guessed = [item for item in plan.items if not (measure and item in films)]
-    seconds = _seconds(plan, guessed) if guessed else 0.0
+    timing: dict[str, Source] = {}
+    seconds = _seconds(plan, guessed, timing) if guessed else 0.0
     if measure and films:
-        from restore_batch.pipeline.plan.calibrate import film_seconds
+        from restore_batch.pipeline.plan.calibrate import film_speed
 
-        measured = film_seconds(plan, films)
+        timing["films"] = "measured"
+        measured = film_speed(plan, films).seconds * _megapixels(films) / plan.groups[-1].workers
         seconds = None if seconds is None else seconds + measured
     if seconds is not None and plan.items:
         seconds += _START_S[plan.job.engine.kind]
     return Estimate(
-        sum(item.megapixels * item.frames for item in plan.items),
+        _megapixels(plan.items),
         sum(_output_bytes(item, plan) for item in plan.items),
         _free_bytes(plan.output_dir),
         seconds,
+        timing,
     )
 
 
@@ -105,43 +90,45 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _seconds(plan: Plan, items: Sequence[Item]) -> float | None:
-    pictures = sum(item.frames for item in items)
-    megapixels = sum(item.megapixels * item.frames for item in items)
-    faces = sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items)
-    tflop = 0.0
-    background, restorer = plan.choices["background"].card, plan.choices["restore"].card
-    if background is not None:
-        cost = _TFLOP_PER_MEGAPIXEL.get(background.name)
-        if cost is None:
-            return None
-        tflop += cost * megapixels
-    if restorer is not None and plan.choices["detect"].card is not None:
-        cost = _face_tflop(restorer)
-        if cost is None:
-            return None
-        tflop += cost * faces
+def _megapixels(items: Sequence[Item]) -> float:
+    return sum(item.megapixels * item.frames for item in items)
+
+
+def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> float | None:
+    """What ``items`` take all workers together; notes in ``timing`` how that is known."""
     share = plan.share
-    on_gpu = share.runtime.device != "cpu"
-    flops = _GPU_FLOPS * share.workers if on_gpu else _measured_flops() * _SHARE_OF_PEAK
-    cpu_s = _CPU_S_A_PICTURE * pictures + _CPU_S_A_MEGAPIXEL * megapixels
-    return tflop * 1e12 / flops + cpu_s / (share.workers * share.threads)
+    speeds = speed.read(Path(plan.job.weights.dir or default_folder()))
+    spent_s = 0.0  # of one worker
+    for role, amount in _work(plan, items).items():
+        card = plan.choices[role].card
+        if card is None:
+            continue
+        pace = speed.pace(card, share.runtime, share.threads, speeds)
+        if pace is None:
+            return None
+        timing[card.name] = pace.source
+        in_megapixels = role == "restore" and card.per == "megapixel"
+        spent = pace.seconds * amount * (_FACE_MEGAPIXELS if in_megapixels else 1.0)
+        if role == "detect":
+            least = _LEAST_FINDING_S_A_MEGAPIXEL * _megapixels(items) / share.threads
+            spent = max(spent, least)
+        spent_s += spent
+    pictures = sum(item.frames for item in items)
+    core_s = _CPU_S_A_PICTURE * pictures + _CPU_S_A_MEGAPIXEL * _megapixels(items)
+    return (spent_s + core_s / share.threads) / share.workers
 
 
-def _face_tflop(restorer: Card) -> float | None:
-    if restorer.task == "restore":
-        return _TFLOP_PER_FACE.get(restorer.family)
-    cost = _TFLOP_PER_MEGAPIXEL.get(restorer.name)
-    return None if cost is None else cost * _FACE_MEGAPIXELS
-
-
-def _measured_flops() -> float:
-    """Speed of a float32 matrix product on all cores: a fifth of a second well spent."""
-    side = 1536
-    a = np.ones((side, side), np.float32)
-    fastest = math.inf
-    for _ in range(_PRODUCTS):  # the best of some: other programs are at work too
-        began = time.perf_counter()
-        a @ a
-        fastest = min(fastest, time.perf_counter() - began)
-    return 2 * side**3 / fastest
+def _work(plan: Plan, items: Sequence[Item]) -> dict[Role, float]:
+    """Faces or megapixels for the network of each role."""
+    megapixels = _megapixels(items)
+    work: dict[Role, float] = {"background": megapixels}
+    if plan.choices["detect"].card is not None:
+        faces = sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items)
+        work |= {
+            "detect": megapixels * _SEEN_MEGAPIXELS,
+            "restore": faces,
+            "parse": faces,
+            # The face before and the face after.
+            "identity": 2 * faces,
+        }
+    return work

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from restore_batch.errors import JobFileError, Problem
-from restore_batch.jobs.mistakes import did_you_mean
-from restore_batch.jobs.source import LoadedJob, json_schema
+from restore_batch.jobs.mistakes import Mistake, did_you_mean
+from restore_batch.jobs.source import json_schema
+from restore_batch.jobs.spec import Job
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.video.probe import VIDEO_SUFFIXES
 
@@ -29,19 +29,13 @@ def job_schema() -> dict[str, Any]:
     return schema
 
 
-def check_photos(loaded: LoadedJob) -> None:
-    """Raise JobFileError where the section ``photos`` asks for what its format cannot do."""
-    problems = list(_problems(loaded))
-    if problems:
-        raise JobFileError(problems)
-
-
 def _choices() -> list[str]:
     return ["keep", *(format.name for format in catalogue.written())]
 
 
-def _problems(loaded: LoadedJob) -> Iterator[Problem]:
-    asked = loaded.job.photos
+def photo_mistakes(job: Job) -> Iterator[Mistake]:
+    """Where the section ``photos`` asks for what its format cannot do."""
+    asked = job.photos
     if asked.format == "keep":
         return
     formats = {format.name: format for format in catalogue.written()}
@@ -49,16 +43,16 @@ def _problems(loaded: LoadedJob) -> Iterator[Problem]:
     if chosen is None:
         hint = did_you_mean(asked.format, _choices())
         expected = f"expected one of {', '.join(_choices())}, got {asked.format!r}{hint}"
-        yield loaded.problem("photos.format", expected)
+        yield Mistake("photos.format", expected)
         return
     if not chosen.can_write:
         text = f"there is no encoder of {chosen.title} here: choose another format"
-        yield loaded.problem("photos.format", text)
+        yield Mistake("photos.format", text)
     if asked.quality is not None and not chosen.takes_quality:
         text = f"{chosen.name} is lossless and takes no quality"
-        yield loaded.problem("photos.quality", text)
+        yield Mistake("photos.quality", text)
     if asked.bit_depth == _DEEP and _DEEP not in chosen.bit_depths:
         deep = [name for name, format in formats.items() if _DEEP in format.bit_depths]
         use = f"{', '.join(deep[:-1])} or {deep[-1]}"
         text = f"{chosen.name} cannot hold {_DEEP} bits a channel: use {use}"
-        yield loaded.problem("photos.bit_depth", text)
+        yield Mistake("photos.bit_depth", text)

@@ -20,11 +20,11 @@ from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, chos
 from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
-from restore_batch.pipeline.plan.photos import check_photos, media_suffixes
+from restore_batch.pipeline.plan.mistakes import check_job
+from restore_batch.pipeline.plan.photos import media_suffixes
 from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
-    check_stage_options,
     item_kinds,
     keys_of,
     make_stages,
@@ -140,8 +140,7 @@ def make_plan(
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
-    check_photos(loaded)
-    check_stage_options(loaded)
+    check_job(loaded)
     choices = choose_models(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
@@ -171,7 +170,7 @@ def make_plan(
 def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
     """The stages of a job that work on pictures, with their weights brought here; for use without
     files."""
-    check_stage_options(loaded)
+    check_job(loaded)
     refs = model_refs(choose_models(loaded, store, fetch=True))
     return tuple(
         each.stage
@@ -187,7 +186,7 @@ def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[
 
 def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
     job = loaded.job
-    check_photos(loaded)
+    check_job(loaded)
     try:
         sources = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     except InputsError as error:

@@ -6,12 +6,11 @@ declares. What it was given is written down as it is given: a key cannot forget 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from restore_batch.errors import JobFileError, Problem
-from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.mistakes import Mistake, misfits
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit, digest
 from restore_batch.models.base import ModelRef
@@ -77,20 +76,16 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
     return MadeStage(made, always, with_faces)
 
 
-def check_stage_options(loaded: LoadedJob) -> None:
-    """Raise JobFileError for what the job's ``stages`` section says wrongly, at its place."""
+def stage_mistakes(job: Job) -> Iterator[Mistake]:
+    """What the section ``stages`` says wrongly."""
     known = {stage.name: stage.options for stage in stage_classes() if stage.options is not None}
-    problems: list[Problem] = []
-    for name, values in loaded.job.stages.items():
-        options = known.get(name)
+    for name, values in job.stages.items():
+        path, options = f"stages.{name}", known.get(name)
         if options is None:
             names = ", ".join(sorted(known)) or "none is installed"
-            text = f"no stage of that name takes options; known: {names}"
-            problems.append(loaded.problem(f"stages.{name}", text, at_key=True))
+            yield Mistake(path, f"no stage of that name takes options; known: {names}", at_key=True)
         else:
-            problems += loaded.check(f"stages.{name}", options, values)
-    if problems:
-        raise JobFileError(problems)
+            yield from misfits(values, options, path)
 
 
 def keys_of(made: Sequence[MadeStage], precision: str) -> Keys:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from restore_batch.errors import JobFileError
+from restore_batch.jobs.mistakes import Mistake, misfits
 from restore_batch.jobs.source import LoadedJob, job_from_mapping, json_schema, load_job
 from restore_batch.jobs.spec import Job
 
@@ -220,12 +221,57 @@ def test_problems_found_later_point_into_the_file(write: Write) -> None:
     assert loaded.problem("restore.strength", "unwritten").where == "job.yaml:4:3"
     assert loaded.problem("paste.mask", "unwritten").where == "job.yaml:1:1"
     assert loaded.problem("background.model", "no").where == "--set background.model=what"
-    found = loaded.check("restore.options", _Options, loaded.job.restore.options)
+    found = loaded.placed(misfits(loaded.job.restore.options, _Options, "restore.options"))
     assert [str(p) for p in found] == [
         "job.yaml:7:12: restore.options.steps: expected a whole number of at least 1, got 0",
         "job.yaml:6:5: restore.options.stebs: unknown option, did you mean 'steps'?",
     ]
-    assert loaded.check("restore.options", _Options, {"steps": 3}) == []
+    assert misfits({"steps": 3}, _Options, "restore.options") == []
+
+
+def test_what_else_is_wrong_is_asked_of_the_job_without_its_mistakes(write: Write) -> None:
+    seen: list[Job] = []
+
+    def further(job: Job) -> list[Mistake]:
+        seen.append(job)
+        return [Mistake("restore.model", "no"), Mistake("restore.strength", "known already")]
+
+    path = write(
+        "inputs: [scans, 5]\n"
+        "restore:\n"
+        "  model: gfpgna\n"
+        "  strength: high\n"
+        "  compare: [{model: glean, optoins: {}}, gfpgan]\n"
+        "detect: {max_faces: 2}\n"
+        "enigne: local\n"
+    )
+    with pytest.raises(JobFileError) as caught:
+        load_job(path, further=further)
+    assert [str(problem).split(": ")[:2] for problem in caught.value.problems] == [
+        ["job.yaml:1:1", "output"],
+        ["job.yaml:1:17", "inputs.1"],
+        ["job.yaml:3:10", "restore.model"],
+        ["job.yaml:4:13", "restore.strength"],
+        ["job.yaml:5:28", "restore.compare.0.optoins"],
+        ["job.yaml:7:1", "enigne"],
+    ]
+    (job,) = seen
+    assert job.restore.strength == 1.0
+    assert job.detect.max_faces == 2
+
+
+def test_a_job_without_mistakes_is_asked_nothing_more(write: Write) -> None:
+    def further(job: Job) -> list[Mistake]:
+        raise AssertionError("the planner finds the rest")
+
+    assert load_job(write(GOOD), further=further).job.background.scale == 2
+
+
+def test_a_circle_of_aliases_beside_a_mistake_ends(write: Write) -> None:
+    text = GOOD + "restore: {strength: 2, options: &o {a: *o}}\n"
+    with pytest.raises(JobFileError) as caught:
+        load_job(write(text), further=lambda job: ())
+    assert "restore.strength" in str(caught.value)
 
 
 def test_problems_of_a_job_without_a_file_have_a_place_too() -> None:

@@ -1,4 +1,4 @@
-"""Measured speeds: kept by machine and device, shown as a user would say them."""
+"""Speeds: kept by machine and device, said as a user would, and what is foretold by them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from restore_batch.errors import UsageError
 from restore_batch.models import speed
 from restore_batch.models.base import Card, Face, Runtime
-from restore_batch.models.speed import Speed
+from restore_batch.models.speed import Pace, Speed
 
 from support import toy_model
 
 CPU = Runtime()
+SPEED = Speed(2.0, "face", "cpu", 4, "float32", "2026-01-01")
 
 
 def _card(**changes: Any) -> Card:
@@ -61,27 +63,48 @@ def test_a_detector_is_measured_on_a_whole_picture() -> None:
     assert speed.measure(model, _card(task="detect"), CPU).per == "megapixel"
 
 
-def test_speeds_are_kept_by_model_and_device(tmp_path: Path) -> None:
-    first, second = (Speed(s, "face", "float32", "2026-01-01") for s in (2.0, 0.03))
+def test_a_network_that_only_training_uses_is_not_measured() -> None:
+    with pytest.raises(UsageError, match="only training uses it"):
+        speed.measure(_Seen([]), _card(task="features"), CPU)
+
+
+def test_a_speed_says_where_and_in_which_precision_it_was_measured() -> None:
+    measured = speed.timed(lambda: None, 1, "face", Runtime("cpu", "bfloat16"))
+    assert measured.where == f"cpu, {torch.get_num_threads()} threads, bfloat16"
+    assert replace(SPEED, device="A100", threads=8).where == "A100, float32"
+
+
+# --- the record --------------------------------------------------------------------------------
+
+
+def test_speeds_are_kept_by_model_device_threads_and_precision(tmp_path: Path) -> None:
     card = _card()
-    speed.record(tmp_path, card, "cpu, 2 threads", first)
-    speed.record(tmp_path, card, "a GPU", first)
-    speed.record(tmp_path, card, "a GPU", second)
-    assert speed.read(tmp_path) == {card.name: {"cpu, 2 threads": first, "a GPU": second}}
+    others = [
+        replace(SPEED, threads=2), replace(SPEED, precision="bfloat16"),
+        replace(SPEED, device="a GPU"),
+    ]  # fmt: skip
+    for one in (SPEED, *others, replace(SPEED, seconds=0.03)):
+        speed.record(tmp_path, card, one)
+    assert speed.read(tmp_path) == {card.name: (*others, replace(SPEED, seconds=0.03))}
 
 
 def test_another_machines_speeds_are_kept_and_not_shown(tmp_path: Path) -> None:
     path = tmp_path / "speed.json"
-    path.write_text(json.dumps({"elsewhere": {"toy-x2": {"cpu": {"seconds": 1.0}}}}))
+    path.write_text(json.dumps({"elsewhere": {"toy-x2": [{"seconds": 1.0}]}}))
     assert speed.read(tmp_path) == {}
-    speed.record(tmp_path, _card(), "cpu", Speed(1.0, "face", "float32", "2026-01-01"))
+    speed.record(tmp_path, _card(), SPEED)
     assert json.loads(path.read_text()).keys() == {"elsewhere", platform.node()}
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({platform.node(): {"a": [1]}})])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", *(json.dumps({platform.node(): mine}) for mine in ([1], {"toy-x2": [{}, 1]}))],
+)
 def test_a_note_that_cannot_be_read_counts_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "speed.json").write_text(content)
     assert speed.read(tmp_path) == {}
+    speed.record(tmp_path, _card(), SPEED)
+    assert speed.read(tmp_path) == {"toy-x2": (SPEED,)}
 
 
 @pytest.mark.parametrize(
@@ -89,4 +112,48 @@ def test_a_note_that_cannot_be_read_counts_as_none(tmp_path: Path, content: str)
     [(0.0123, "0.012 s a face"), (2.96, "3.0 s a face"), (222.4, "222 s a face")],
 )
 def test_a_speed_is_said_in_as_many_digits_as_mean_something(seconds: float, text: str) -> None:
-    assert str(Speed(seconds, "face", "float32", "2026-01-01")) == text
+    assert str(replace(SPEED, seconds=seconds)) == text
+
+
+# --- foretelling -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def steady_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "core_flops", lambda: 1e11)
+
+
+def _pace(card: Card, *recorded: Speed, runtime: Runtime = CPU, threads: int = 4) -> Any:
+    return speed.pace(card, runtime, threads, {card.name: recorded})
+
+
+def test_what_was_measured_is_taken_before_what_is_counted(steady_core: None) -> None:
+    card = _card(task="restore", tflop=0.32)
+    assert _pace(card) == Pace(pytest.approx(1.0), "counted")
+    assert _pace(card, SPEED) == Pace(2.0, "measured")
+
+
+def test_a_measure_of_another_precision_device_or_unit_is_not_taken(steady_core: None) -> None:
+    card = _card(task="restore", tflop=0.32)
+    for other in ({"precision": "bfloat16"}, {"device": "A100"}, {"per": "megapixel"}):
+        assert _pace(card, replace(SPEED, **other)).source == "counted"
+    assert _pace(card, SPEED, runtime=Runtime("cpu", "bfloat16")).source == "counted"
+
+
+def test_the_measure_of_the_nearest_number_of_threads_is_shared_out(steady_core: None) -> None:
+    card = _card(task="restore", tflop=0.32)
+    eight = replace(SPEED, threads=8, seconds=1.0)
+    assert _pace(card, SPEED, eight, threads=4).seconds == 2.0
+    assert _pace(card, SPEED, eight, threads=7).seconds == pytest.approx(8 / 7)
+    assert _pace(card, SPEED, eight, threads=1).seconds == 8.0
+    assert _pace(card, threads=1).seconds == pytest.approx(4 * _pace(card, threads=4).seconds)
+
+
+def test_what_was_neither_measured_nor_counted_is_not_guessed() -> None:
+    card = _card(task="restore", tflop=None)
+    assert _pace(card) is None
+    assert _pace(card, SPEED).source == "measured"
+
+
+def test_a_core_computes_some_thousand_million_operations_a_second() -> None:
+    assert 1e8 < speed.core_flops() < 1e13

@@ -10,14 +10,19 @@ import torch
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import NoOptions, Runtime
 from restore_batch.models.families import identity
-from restore_batch.models.families.identity import ARCFACE_TEMPLATE_112, FAMILY, Embedder, to_input
+from restore_batch.models.families.identity import (
+    ARCFACE_TEMPLATE_112,
+    FAMILY,
+    ArcFaceEmbedder,
+    to_input,
+)
 from restore_batch.stages.geometry import TEMPLATE_512, template
 
 from support import data
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Embedder:
+def embedder() -> ArcFaceEmbedder:
     torch.manual_seed(0)
     state = FAMILY.network(None).state_dict()
     return FAMILY.build(state, FAMILY.cards[0], NoOptions(), Runtime())
@@ -50,7 +55,9 @@ def test_landmarks_land_where_arcface_expects_them(face_px: int) -> None:
         assert np.abs(centre - (x, y)).max() < 0.25
 
 
-def test_vectors_have_unit_length_and_do_not_depend_on_their_company(embedder: Embedder) -> None:
+def test_vectors_have_unit_length_and_do_not_depend_on_their_company(
+    embedder: ArcFaceEmbedder,
+) -> None:
     rng = np.random.default_rng(0)
     crops = [rng.integers(0, 256, (512, 512, 3), dtype=np.uint8) for _ in range(3)]
     vectors = embedder(crops)
@@ -60,11 +67,11 @@ def test_vectors_have_unit_length_and_do_not_depend_on_their_company(embedder: E
     assert np.array_equal(vectors[1:2], embedder(crops[1:2]))
 
 
-def test_no_crops_give_no_vectors(embedder: Embedder) -> None:
+def test_no_crops_give_no_vectors(embedder: ArcFaceEmbedder) -> None:
     assert embedder([]).shape == (0, 512)
 
 
-def test_a_crop_that_is_not_square_is_refused(embedder: Embedder) -> None:
+def test_a_crop_that_is_not_square_is_refused(embedder: ArcFaceEmbedder) -> None:
     with pytest.raises(ValueError, match="square"):
         embedder([np.zeros((112, 96, 3), np.uint8)])
 

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import NoOptions, Runtime
-from restore_batch.models.families.mtcnn import FAMILY, Detector
+from restore_batch.models.families.mtcnn import FAMILY, MTCNNDetector
 from restore_batch.models.running.batching import equal_size_batches
 from restore_batch.models.weights.joblib_arrays import read_arrays
 
@@ -52,7 +52,7 @@ def facenet_state() -> dict[str, torch.Tensor]:
     }
 
 
-def detector() -> Detector:
+def detector() -> MTCNNDetector:
     return FAMILY.build(keras_state(), FAMILY.cards[0], NoOptions(), Runtime())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import Family, NoOptions, Runtime
-from restore_batch.models.families.parsing import FAMILIES, Parser, bisenet, parsenet
+from restore_batch.models.families.parsing import FAMILIES, FaceParser, bisenet, parsenet
 
 from support.parity import Case, case, scaled
 
@@ -101,7 +101,7 @@ def test_a_mask_has_skin_features_and_hair_but_no_neck_hat_or_clothes() -> None:
     from restore_batch.models.families import parsing
 
     classes = parsing._PARSENET_CLASSES
-    parser = Parser(Painted(), Runtime(), classes, (0.5,) * 3, (0.5,) * 3)
+    parser = FaceParser(Painted(), Runtime(), classes, (0.5,) * 3, (0.5,) * 3)
     crop = np.zeros((512, 512, 3), np.uint8)
     crop[..., 0] = np.arange(512) // 27
     (mask,) = parser([crop])
@@ -127,7 +127,7 @@ def test_a_batch_gives_what_single_crops_give(family: Family) -> None:
 
 
 def test_crops_of_another_size_or_depth_are_refused() -> None:
-    parser = Parser(Painted(), Runtime(), ("background",) * 19, (0.5,) * 3, (0.5,) * 3)
+    parser = FaceParser(Painted(), Runtime(), ("background",) * 19, (0.5,) * 3, (0.5,) * 3)
     with pytest.raises(ValueError, match="512"):
         parser([np.zeros((256, 256, 3), np.uint8)])
     with pytest.raises(ValueError, match="uint8"):

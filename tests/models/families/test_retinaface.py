@@ -105,7 +105,7 @@ def test_an_unknown_variant_is_refused() -> None:
         FAMILY.network(None, network_name="vgg")
 
 
-def random_detector() -> retinaface.Detector:
+def random_detector() -> retinaface.RetinaFaceDetector:
     torch.manual_seed(0)
     return FAMILY.build(
         FAMILY.network(None, **FAMILY.tiny or {}).state_dict(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ import pytest
 from PIL import Image
 
 import restore_batch as rb
-from restore_batch.models import registry
-from restore_batch.pipeline.plan import estimate as module
+from restore_batch.models import registry, speed
+from restore_batch.models.speed import Speed
 from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.plan import Plan
 
+from support import toy_model
 from support.clips import clip
+from support.command_line import call
 
 
 @pytest.fixture(autouse=True)
 def steady_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_measured_flops", lambda: 1e11)
+    monkeypatch.setattr(speed, "core_flops", lambda: 1e11)
 
 
 def planned(folder: Path, **sections: Any) -> Plan:
@@ -29,7 +32,7 @@ def planned(folder: Path, **sections: Any) -> Plan:
             "inputs": [str(folder)], "output": str(folder.parent / "out"),
             "engine": {"kind": "local", "workers": 1, "threads": 1},
             "background": {"model": "none", "scale": 1}, "detect": {"model": "mtcnn"},
-            "weights": {"download": False},
+            "weights": {"download": False, "dir": str(folder.parent / "weights")},
         }
         | sections
     )  # fmt: skip
@@ -75,10 +78,65 @@ def test_dear_restorers_cost_more_than_cheap_ones(film: Path) -> None:
 def test_what_an_unknown_network_takes_is_not_guessed(film: Path) -> None:
     plan = planned(film)
     for role, name in (("restore", "compact-1"), ("background", "realesrgan-x4plus")):
-        card = replace(registry.card(name), name="own", family="own")
+        card = replace(registry.card(name), name="own", tflop=None)
         choice = replace(plan.choices[role], card=card)  # type: ignore[index]
         made = replace(plan, choices={**plan.choices, role: choice})  # type: ignore[dict-item]
         assert estimate(made).seconds is None
+
+
+def test_the_detector_and_the_parser_cost_too(film: Path) -> None:
+    plan = planned(film, restore={"model": "compact-1"}, paste={"mask": "feather"})
+    plain = seconds(plan)
+    # 50 frames of 3072 pixels, 1.2 of each seen, and 50 faces, at 0.8 x 0.1 TFLOPS.
+    finding = 50 * 0.003072 * (1.2 * 0.216 / 0.08 - 0.3)
+    for role, name, more in (
+        ("detect", "retinaface-resnet50", finding),
+        ("parse", "parsenet", 50 * 0.469 / 0.08),
+    ):
+        choice = replace(plan.choices[role], card=registry.card(name))  # type: ignore[index]
+        made = replace(plan, choices={**plan.choices, role: choice})  # type: ignore[dict-item]
+        assert seconds(made) - plain == pytest.approx(more, rel=0.01)
+
+
+def test_a_restorer_of_another_package_is_estimated_by_its_card(film: Path, tmp_path: Path) -> None:
+    (card,) = toy_model.BOX.cards
+    family = replace(toy_model.BOX, cards=(replace(card, tflop=0.8, rank=1),))
+    plan = planned(film, restore={"model": "none"})
+    with toy_model.installed(tmp_path, family):
+        # The licence is not accepted in this job, so that the choice is made by hand.
+        restore = replace(plan.choices["restore"], card=registry.card("toybox-16"))
+        detect = replace(plan.choices["detect"], card=registry.card("mtcnn"))
+        made = replace(plan, choices={**plan.choices, "restore": restore, "detect": detect})
+        # 50 faces of 0.8 TFLOP at 0.8 x 0.1 TFLOPS.
+        assert seconds(made) - seconds(plan) == pytest.approx(500, rel=0.05)
+
+
+def test_a_measured_speed_is_used_and_said(film: Path, tmp_path: Path) -> None:
+    plan = planned(film, restore={"model": "compact-1"}, paste={"mask": "feather"})
+    counted = estimate(plan)
+    assert counted.timing == {"compact-1": "counted", "mtcnn": "counted"}
+    measured = Speed(2.0, "face", "cpu", 1, "float32", "2026-01-01")
+    (tmp_path / "weights").mkdir()
+    speed.record(tmp_path / "weights", registry.card("compact-1"), measured)
+    found = estimate(plan)
+    assert found.timing == {"compact-1": "measured", "mtcnn": "counted"}
+    assert found.seconds is not None
+    assert counted.seconds is not None
+    assert found.seconds - counted.seconds == pytest.approx(50 * (2.0 - 0.0069 / 0.08), rel=0.01)
+
+
+def test_plan_says_how_its_time_is_known(film: Path, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "inputs: [in]\noutput: out\nengine: {kind: local}\n"
+        "background: {scale: 1}\ndetect: {model: mtcnn}\nrestore: {model: compact-1}\n"
+        "paste: {mask: feather}\nweights: {download: false, dir: weights}\n"
+    )
+    assert "(counted: compact-1, mtcnn)" in call("plan", path).stdout
+    shown = json.loads(call("plan", path, "--json").stdout)
+    assert shown["timing"] == {"compact-1": "counted", "mtcnn": "counted"}
+    measured = call("plan", path, "--measure")
+    assert "(measured: films)" in measured.stdout, measured.stderr
 
 
 def test_workers_share_the_work(film: Path) -> None:
