@@ -126,7 +126,8 @@ def _weights() -> Iterator[Check]:
 
 
 def _ray() -> Iterator[Check]:
-    from restore_batch.pipeline.engine.opening import Engine, open_backend
+    from restore_batch.pipeline.engine.opening import open_backend
+    from restore_batch.pipeline.plan.resources import Engine
     from restore_batch.stages.base import WorkerContext
 
     backend = open_backend(Engine("ray", None, 1, 128 << 20), WorkerContext())

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Literal
 
 from restore_batch.pipeline.engine.backend import Backend
+from restore_batch.pipeline.plan.resources import Engine
 from restore_batch.stages.base import WorkerContext
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where the work runs. ``store_bytes``: size of a private Ray's object store."""
-
-    kind: Literal["ray", "local"]
-    address: str | None
-    cpus: float
-    store_bytes: int
 
 
 def open_backend(engine: Engine, context: WorkerContext) -> Backend:

@@ -17,9 +17,9 @@ from itertools import count
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Segment
 from restore_batch.models.speed import Speed, timed
-from restore_batch.pipeline.engine.worker import GroupWorker
 from restore_batch.pipeline.plan.films import index_stage
 from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.stages.chain import OpenedStages
 from restore_batch.stages.film.index import MOST_BYTES
 from restore_batch.stages.film.source import index_film
 from restore_batch.stages.film.work import SegmentWork
@@ -39,11 +39,11 @@ def film_speed(plan: Plan, items: Sequence[Item]) -> Speed:
     with tempfile.TemporaryDirectory() as folder:
         unit = _sample(plan, longest, folder)
         group = next(group for group in plan.groups if Segment in group.kinds)
-        worker = GroupWorker(group, plan.context)
+        opened = OpenedStages(group.stages, plan.context)
         attempts = count(1)
 
         def restore() -> None:
-            (reply,) = worker.process([Chunk(replace(unit, attempt=next(attempts)))])
+            (reply,) = opened.process([Chunk(replace(unit, attempt=next(attempts)))])
             if isinstance(reply, Failure):
                 raise MediaError(reply.message)
 
@@ -51,7 +51,7 @@ def film_speed(plan: Plan, items: Sequence[Item]) -> Speed:
         try:
             return timed(restore, megapixels, "megapixel", plan.share.runtime)
         finally:
-            worker.close()
+            opened.close()
 
 
 def _sample(plan: Plan, item: Item, folder: str) -> Segment[SegmentWork]:

@@ -1,4 +1,4 @@
-"""What a schema cannot know to be wrong with a job: formats, models and stages that are not there."""
+"""What a schema cannot know to be wrong: formats, models and stages that are not there."""
 
 from __future__ import annotations
 

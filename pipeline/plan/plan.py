@@ -15,14 +15,13 @@ from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
-from restore_batch.pipeline.engine.opening import Engine
 from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, chosen_refs, model_refs
 from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.mistakes import check_job
 from restore_batch.pipeline.plan.photos import media_suffixes
-from restore_batch.pipeline.plan.resources import Share, share_out, this_machine
+from restore_batch.pipeline.plan.resources import Engine, Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
     item_kinds,

@@ -7,6 +7,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -39,6 +40,16 @@ class Share:
     threads: int
     store_bytes: int
     budget_bytes: int
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where the work runs. ``store_bytes``: size of a private Ray's object store."""
+
+    kind: Literal["ray", "local"]
+    address: str | None
+    cpus: float
+    store_bytes: int
 
 
 def this_machine() -> Machine:

@@ -12,7 +12,7 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
-from restore_batch.stages.enlarge.tiling import SMALLEST_TILE_PX
+from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
@@ -98,8 +98,8 @@ class Upscale(Stage):
         self, upscaler: Upscaler, frames: Sequence[Frame], warnings: list[str]
     ) -> list[Frame]:
         """Frames of one shape, as many at once as fit, in smaller tiles when memory runs out."""
-        from restore_batch.stages.enlarge import memory
-        from restore_batch.stages.enlarge.tiled import upscale_in_tiles
+        from restore_batch.stages.enlarge.tiles import memory
+        from restore_batch.stages.enlarge.tiles.network import upscale_in_tiles
 
         first = frames[0]
         size_wh = output_size(first.width, first.height, self.scale)
@@ -140,7 +140,7 @@ class Upscale(Stage):
     def _frames_at_once(self, upscaler: Upscaler, frame: Frame, tile_px: int) -> int:
         if not self._device.startswith("cuda"):
             return 1  # nothing to gain, and the result must not depend on the batch
-        from restore_batch.stages.enlarge import memory
+        from restore_batch.stages.enlarge.tiles import memory
 
         pixels = min(tile_px, frame.width) * min(tile_px, frame.height)
         fits = memory.budget_bytes(self._device) // max(1, upscaler.bytes_per_pixel() * pixels)

@@ -133,7 +133,7 @@ class Restore(Stage):
         self, crops: Sequence[np.ndarray], native: Sequence[float]
     ) -> list[np.ndarray] | None:
         """The restored faces, or None when memory ran out."""
-        from restore_batch.stages.enlarge import memory
+        from restore_batch.stages.enlarge.tiles import memory
 
         assert self.run_faces is not None
         try:

@@ -11,8 +11,9 @@ import pytest
 from restore_batch.errors import WeightsError
 from restore_batch.pipeline.engine.backend import Backend, Done, Failed
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
-from restore_batch.pipeline.engine.opening import Engine, open_backend
+from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
+from restore_batch.pipeline.plan.resources import Engine
 from restore_batch.stages.base import Stage, WorkerContext
 
 from support.toys import Broken, Load, Work, unit

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.models.base import Upscaler
-from restore_batch.stages.enlarge import memory
+from restore_batch.stages.enlarge.tiles import memory
 from restore_batch.stages.enlarge.upscale import Upscale, enlarge_plainly, output_size
 from restore_batch.stages.media import Chunk, Failure, Frame
 

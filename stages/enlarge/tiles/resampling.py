@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from restore_batch.stages.enlarge.tiling import TiledAxis
+from restore_batch.stages.enlarge.tiles.axis import TiledAxis
 
 LOBES = 3
 

@@ -7,7 +7,7 @@ import math
 import psutil
 import torch
 
-from restore_batch.stages.enlarge.tiling import SMALLEST_TILE_PX
+from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 
 CPU_BUDGET_BYTES = 2 << 30
 LARGEST_CPU_TILE_PX = 512

@@ -11,9 +11,9 @@ from PIL import Image
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import Upscaler
-from restore_batch.stages.enlarge.resampling import LineResampler, lanczos_taps
-from restore_batch.stages.enlarge.tiled import upscale_in_tiles
-from restore_batch.stages.enlarge.tiling import ALIGN_PX, SMALLEST_TILE_PX, TiledAxis
+from restore_batch.stages.enlarge.tiles.axis import ALIGN_PX, SMALLEST_TILE_PX, TiledAxis
+from restore_batch.stages.enlarge.tiles.network import upscale_in_tiles
+from restore_batch.stages.enlarge.tiles.resampling import LineResampler, lanczos_taps
 
 from support.pixels import Repeat, packaged_upscaler, picture, smooth_picture
 

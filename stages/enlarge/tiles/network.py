@@ -9,8 +9,8 @@ import torch
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import Upscaler
-from restore_batch.stages.enlarge.resampling import LineResampler, SeamBlender
-from restore_batch.stages.enlarge.tiling import TiledAxis
+from restore_batch.stages.enlarge.tiles.axis import TiledAxis
+from restore_batch.stages.enlarge.tiles.resampling import LineResampler, SeamBlender
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness, ITU-R BT.601 section 2.5.1."""
