@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from restore_batch.errors import Problem
+from restore_batch.jobs.mistakes import mistakes
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.yaml_options import (
     Overrides,
@@ -60,7 +61,8 @@ class LoadedJob:
         try:
             model.model_validate(dict(values))
         except ValidationError as error:
-            return self._places.problems(error, model, path)
+            found = mistakes(error, model, path)
+            return [self.problem(m.path, m.message, at_key=m.at_key) for m in found]
         return []
 
 
