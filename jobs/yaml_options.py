@@ -65,15 +65,6 @@ class Places:
         text = f"{_shown(path)}: {message}" if path else message
         return Problem(self.of(path, at_key=at_key), text)
 
-    def problems(
-        self, error: ValidationError, schema: type[BaseModel], prefix: str = ""
-    ) -> list[Problem]:
-        """What a validator found, each at its place, in the order of ``error``."""
-        return [
-            self.problem(m.path, m.message, at_key=m.at_key)
-            for m in mistakes(error, schema, prefix)
-        ]
-
     def order(self, mistake: Mistake) -> tuple[bool, int, int, str]:
         """Sorts mistakes as the file has them, those of overrides last."""
         overridden = self._override(mistake.path) is not None

@@ -23,8 +23,8 @@ from restore_batch.models.train.checkpoint import Checkpoints
 from restore_batch.models.train.crew import Crew
 from restore_batch.models.train.curves import Curve
 from restore_batch.models.train.data.loading import Streams, batches
-from restore_batch.models.train.losses.base import Judges, Losses, Sample
-from restore_batch.models.train.losses.objectives import OBJECTIVES
+from restore_batch.models.train.losses.base import Judges, Losses, Objective, Sample
+from restore_batch.models.train.losses.objectives import objective_of
 from restore_batch.models.train.losses.verdicts import MAIN
 from restore_batch.models.train.recipe import Adam, Recipe, Schedule
 from restore_batch.models.train.trainees import Trainee, trainee
@@ -33,13 +33,22 @@ from restore_batch.models.train.validate import Validator
 Watch = Callable[[int, dict[str, float]], None]
 
 
+def unaided(objective: Objective, side_px: int) -> Judges:
+    """The judges of an objective that asks no fixed network: its discriminators."""
+    return Judges(objective.discriminators(side_px))
+
+
 class Trainer:
     """One run of one recipe; ``run`` goes on from the newest checkpoint where told to."""
 
     def __init__(
-        self, recipe: Recipe, judges: Judges | None = None, crew: Crew | None = None
+        self,
+        recipe: Recipe,
+        judges: Callable[[Objective, int], Judges] = unaided,
+        crew: Crew | None = None,
     ) -> None:
-        """``judges``: the fixed networks and discriminators the objective asks, where it asks any.
+        """``judges``: makes what an objective asks, for pictures of so many pixels a side. It is
+        called with the recipe's seed set: discriminators begin with random weights.
         ``crew``: the processes that share the work; all must have access to the recipe's folders.
 
         Raises UsageError for folders without faces and WeightsError for weights that do not fit.
@@ -52,9 +61,8 @@ class Trainer:
         self.trainee: Trainee = trainee(recipe.network)
         channels_last(self.trainee.to(self.device).train())
         self.average = {key: value.clone() for key, value in self.trainee.state_dict().items()}
-        self.objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
-        self.judges = judges or Judges(self.objective.discriminators(recipe.data[0].side_px))
-        self.judges.to(self.device)
+        self.objective = objective_of(recipe.objective)
+        self.judges = judges(self.objective, recipe.data[0].side_px).to(self.device)
         self.optimiser = adam([(self.trainee, recipe.optimiser)])
         rivals = self.judges.discriminators
         self.rival_optimiser = (

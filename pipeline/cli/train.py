@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,10 @@ def train(recipe: str, resume: bool, overrides: tuple[str, ...], quiet: bool) ->
 def _check(name: str, recipe: Recipe, resume: bool) -> None:
     """What only the objective and the output folder can say."""
     from restore_batch.models.train.checkpoint import Checkpoints
-    from restore_batch.models.train.losses.objectives import OBJECTIVES
+    from restore_batch.models.train.losses.objectives import objective_of
 
     try:
-        OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+        objective_of(recipe.objective)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: objective.weights: {error}") from None
     if Checkpoints(recipe).there() and not resume:
@@ -66,12 +67,10 @@ def _check(name: str, recipe: Recipe, resume: bool) -> None:
 
 def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
     from restore_batch.models.train.losses.judges import load_judges
-    from restore_batch.models.train.losses.objectives import OBJECTIVES
     from restore_batch.models.train.trainer import Trainer
     from restore_batch.models.weights.store import Store
 
-    objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
-    trainer = Trainer(recipe, load_judges(objective, recipe.data[0].side_px, Store()))
+    trainer = Trainer(recipe, partial(load_judges, store=Store()))
     if resume and trainer.resume() and not quiet:
         click.echo(f"goes on after step {trainer.step}")
 

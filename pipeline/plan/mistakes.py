@@ -8,9 +8,11 @@ from restore_batch.errors import JobFileError
 from restore_batch.jobs.mistakes import Mistake
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
-from restore_batch.pipeline.plan.choose import model_mistakes
+from restore_batch.models.weights.store import Store
+from restore_batch.pipeline.plan.choose import Choice, choose_models, model_mistakes
 from restore_batch.pipeline.plan.photos import photo_mistakes
 from restore_batch.pipeline.plan.stages import stage_mistakes
+from restore_batch.stages.base import Role
 
 
 def planned_mistakes(job: Job) -> Iterator[Mistake]:
@@ -20,8 +22,21 @@ def planned_mistakes(job: Job) -> Iterator[Mistake]:
     yield from model_mistakes(job)
 
 
-def check_job(loaded: LoadedJob) -> None:
-    """Raise JobFileError with every such mistake, each at its place."""
-    problems = loaded.placed(planned_mistakes(loaded.job))
+def checked_choices(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role, Choice]:
+    """The models of a job in which nothing else is wrong either; with ``fetch`` their weights are
+    brought here. Raises JobFileError with every mistake at its place."""
+    problems = loaded.placed([*photo_mistakes(loaded.job), *stage_mistakes(loaded.job)])
+    try:
+        choices = choose_models(loaded, store, fetch=fetch and not problems)
+    except JobFileError as error:
+        problems += error.problems
+    if problems:
+        raise JobFileError(problems)
+    return choices
+
+
+def check_photos(loaded: LoadedJob) -> None:
+    """Raise JobFileError where the names of results could not be told."""
+    problems = loaded.placed(photo_mistakes(loaded.job))
     if problems:
         raise JobFileError(problems)

@@ -15,11 +15,11 @@ from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
-from restore_batch.pipeline.plan.choose import Choice, Role, choose_models, chosen_refs, model_refs
+from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
 from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
-from restore_batch.pipeline.plan.mistakes import check_job
+from restore_batch.pipeline.plan.mistakes import check_photos, checked_choices
 from restore_batch.pipeline.plan.photos import media_suffixes
 from restore_batch.pipeline.plan.resources import Engine, Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
@@ -139,8 +139,7 @@ def make_plan(
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
-    check_job(loaded)
-    choices = choose_models(loaded, store, fetch=fetch)
+    choices = checked_choices(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
     found = find_items(loaded, probed) if items is None else tuple(items)
     if job.video.preview_s is not None:
@@ -169,8 +168,7 @@ def make_plan(
 def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
     """The stages of a job that work on pictures, with their weights brought here; for use without
     files."""
-    check_job(loaded)
-    refs = model_refs(choose_models(loaded, store, fetch=True))
+    refs = model_refs(checked_choices(loaded, store, fetch=True))
     return tuple(
         each.stage
         for each in make_stages(loaded.job, refs)
@@ -185,7 +183,7 @@ def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[
 
 def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
     job = loaded.job
-    check_job(loaded)
+    check_photos(loaded)
     try:
         sources = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     except InputsError as error:

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +55,13 @@ def _work(plan: dict[str, Any]) -> None:
     """What each process does."""
     from restore_batch.models.train.crew import Crew, mean_over_processes
     from restore_batch.models.train.losses.judges import load_judges
-    from restore_batch.models.train.losses.objectives import OBJECTIVES
     from restore_batch.models.train.trainer import Trainer
     from restore_batch.models.weights.store import Store
 
     place = get_context()
     crew = Crew(place.get_world_rank(), place.get_world_size(), prepare_model, mean_over_processes)
     recipe = Recipe.model_validate(plan["recipe"])
-    objective = OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
-    trainer = Trainer(recipe, load_judges(objective, recipe.data[0].side_px, Store()), crew)
+    trainer = Trainer(recipe, partial(load_judges, store=Store()), crew)
     if plan["resume"]:
         trainer.resume()
 

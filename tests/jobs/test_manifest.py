@@ -33,7 +33,7 @@ from restore_batch.jobs.database import SCHEMA_VERSION
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
-from restore_batch.jobs.units import Join
+from restore_batch.jobs.units import Join, Segment
 
 from support.ledger import content, do, do_fail, original, photo, scratch_folder, staged
 
@@ -562,16 +562,16 @@ def test_what_a_run_has_begun_is_at_work_until_the_run_ends(manifest: Manifest) 
 
 def test_a_film_is_at_work_while_its_segments_are(manifest: Manifest) -> None:
     folder = manifest.output_dir
-    film = replace(photo(folder, "a.mp4"), kind="join")
+    film = Join(**vars(photo(folder, "a.mp4")))
     manifest.expect(film, "source")
     for number in range(3):
         output = f"{PARTS}/{film.id}/{number:06d}.part"
-        part = replace(photo(folder, output), kind="segment")
+        part = Segment(**vars(photo(folder, output)), work=None)
         if number < 2:
             do(manifest, part)
         else:
             manifest.start(part, "source")
-    do(manifest, replace(photo(folder, f"{PARTS}/another-film/000000.part"), kind="segment"))
+    do(manifest, Segment(**vars(photo(folder, f"{PARTS}/another-film/000000.part")), work=None))
     (found,) = manifest.at_work()
     assert found == ItemAtWork("a.mp4", "/in/a.mp4", 0, 2, 1)
     assert manifest.counts() == {"pending": 1}, "segments are no items"

@@ -62,6 +62,7 @@ from restore_batch.models.train.losses.verdicts import (
     perceptual_term,
     telling_apart,
 )
+from restore_batch.models.train.recipe import ObjectiveChoice
 
 
 @dataclass(frozen=True)
@@ -355,3 +356,11 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "glean": GLEANObjective,
 }
 """What a recipe names."""
+
+
+def objective_of(choice: ObjectiveChoice) -> Objective:
+    """The objective that a recipe chooses, with its weights.
+
+    Raises TypeError for a weight that it does not have, ValueError for one that it cannot take.
+    """
+    return OBJECTIVES[choice.name](**choice.weights)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from restore_batch.models.train.losses.objectives import OBJECTIVES
+from restore_batch.models.train.losses.objectives import objective_of
 from restore_batch.models.train.recipe import Recipe
 
 from support.data import ROOT
@@ -26,7 +26,7 @@ def test_a_shipped_recipe_is_valid_and_names_an_objective_that_takes_its_weights
     path: Path,
 ) -> None:
     recipe = Recipe.model_validate(YAML(typ="safe").load(path), context={"base_dir": path.parent})
-    OBJECTIVES[recipe.objective.name](**recipe.objective.weights)
+    objective_of(recipe.objective)
     assert recipe.output.is_relative_to(ROOT)
 
 

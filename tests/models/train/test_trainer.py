@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from restore_batch.errors import UsageError
 from restore_batch.models.families import gfpgan
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.losses.base import Judges
+from restore_batch.models.train.losses.judges import load_judges
 from restore_batch.models.train.recipe import Recipe, Schedule
 from restore_batch.models.train.trainer import Trainer, rate
+from restore_batch.models.weights.store import Store
 
 from support import training
 
@@ -279,12 +282,25 @@ def test_discriminators_of_parts_of_a_face_learn_in_their_own_way(
     }
     recipe = training.recipe(tmp_path / "run", faces, **settings)
     rivals = nn.ModuleDict({name: nn.Linear(2, 1) for name in ("main", "mouth")})
-    trainer = Trainer(recipe, Judges(rivals))
+    trainer = Trainer(recipe, lambda *_: Judges(rivals))
     assert trainer.rival_optimiser is not None
     groups = trainer.rival_optimiser.param_groups
     assert [group["lr"] for group in groups] == [3e-4, 7e-4]
     assert [group["betas"] for group in groups] == [(0.0, 0.9), (0.0, 0.8)]
     assert groups[1]["params"][0] is rivals["mouth"].weight
+
+
+def test_discriminators_begin_with_weights_that_the_seed_decides(
+    tmp_path: Path, faces: Path
+) -> None:
+    recipe = training.recipe(tmp_path / "run", faces, **_ADVERSARIAL)
+    judges = partial(load_judges, store=Store(tmp_path / "weights", download=False))
+    states = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        states.append(Trainer(recipe, judges).judges.discriminators.state_dict())
+    assert states[0]
+    assert _same(*states)
 
 
 def test_gradients_are_clipped_to_the_length_given(tmp_path: Path, faces: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.units import Join, Segment
 from restore_batch.pipeline.cli.status import status
 
 from support.ledger import do, do_fail, photo, scratch_folder
@@ -96,11 +96,11 @@ def test_what_an_ended_run_had_begun_is_left(tmp_path: Path) -> None:
 def test_a_film_at_work_is_shown_with_its_segments(tmp_path: Path) -> None:
     with Manifest.open(tmp_path) as manifest:
         manifest.begin_run("0", "job.yaml", {}, [], 1)
-        film = replace(photo(tmp_path, "a.mp4"), kind="join")
+        film = Join(**vars(photo(tmp_path, "a.mp4")))
         manifest.expect(film, "source")
         for number in range(2):
             part = photo(tmp_path, f"{PARTS}/{film.id}/{number:06d}.part")
-            manifest.start(replace(part, kind="segment"), "source")
+            manifest.start(Segment(**vars(part), work=None), "source")
     assert lines(tmp_path)[0] == "at work  a.mp4  0 of the 2 segments begun are done"
 
 

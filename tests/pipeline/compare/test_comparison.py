@@ -155,8 +155,8 @@ def test_each_restorer_has_its_own_plan_and_folder_on_the_same_items(
     assert [p.output_dir for p in plan.systems.values()] == [tmp_path / "out" / n for n in PAIR]
     assert all(p.items == plan.items for p in plan.systems.values())
     assert plan.sheets == ("a.jpg",)
-    assert len({p.face_key for p in plan.systems.values()}) == 2
-    assert len({p.base_key for p in plan.systems.values()}) == 1
+    assert len({p.keys.face for p in plan.systems.values()}) == 2
+    assert len({p.keys.photo for p in plan.systems.values()}) == 1
 
 
 def test_a_comparison_and_a_plain_job_agree_on_what_a_result_depends_on(
@@ -166,7 +166,7 @@ def test_a_comparison_and_a_plain_job_agree_on_what_a_result_depends_on(
     plain = rb.plan(write(tmp_path, f"  model: {PAIR[0]}\n", weights_dir))
     assert isinstance(plan, ComparisonPlan)
     assert isinstance(plain, Plan)
-    assert plan.systems[PAIR[0]].face_key == plain.face_key
+    assert plan.systems[PAIR[0]].keys.face == plain.keys.face
 
 
 def test_films_are_planned_with_what_restores_them_and_alone_in_a_preview(
@@ -178,7 +178,7 @@ def test_films_are_planned_with_what_restores_them_and_alone_in_a_preview(
     assert isinstance(plan, ComparisonPlan)
     assert plan.sheets == ("a.jpg", "b.jpg")
     for one in plan.systems.values():
-        assert {"index", "film", "join"} <= {stage.name for stage in one.graph.stages}
+        assert {"index", "segment", "join"} <= {s.name for g in one.groups for s in g.stages}
     preview = rb.plan(path, overrides=["video.preview_s=1"])
     assert isinstance(preview, ComparisonPlan)
     assert preview.sheets == ("b.jpg",)

@@ -9,7 +9,7 @@ import pytest
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
-from restore_batch.pipeline.plan.mistakes import check_job
+from restore_batch.pipeline.plan.mistakes import check_photos
 from restore_batch.pipeline.plan.photos import job_schema, media_suffixes
 from restore_batch.pipeline.plan.plan import find_items
 from restore_batch.stages.photo.formats import catalogue
@@ -41,7 +41,7 @@ def _job(**photos: object) -> LoadedJob:
 )
 def test_what_a_format_cannot_do_is_refused(photos: dict[str, object], expected: str) -> None:
     with pytest.raises(JobFileError) as caught:
-        check_job(_job(**photos))
+        check_photos(_job(**photos))
     assert str(caught.value) == f"job: {expected}"
 
 
@@ -56,7 +56,7 @@ def test_what_a_format_cannot_do_is_refused(photos: dict[str, object], expected:
     ],
 )
 def test_what_a_format_can_do_is_allowed(photos: dict[str, object]) -> None:
-    check_job(_job(**photos))
+    check_photos(_job(**photos))
 
 
 def test_both_mistakes_are_told_at_their_places_before_any_input_is_looked_at(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,10 +83,7 @@ def test_a_part_that_lacks_frames_is_refused(tmp_path: Path) -> None:
     source, work = _work(tmp_path)
     path, segment = work.parts[0]
     longer = FrameRange(0, 0, (*segment.pts, 99), (*segment.durations, 1), 0, 0, None)
-    broken = JoinWork(
-        work.facts, work.format, ((path, longer), *work.parts[1:]), "copy",
-        folder=work.folder,
-    )  # fmt: skip
+    broken = replace(work, parts=((path, longer), *work.parts[1:]))
     with pytest.raises(MediaError, match="holds 2 frames, expected 3"):
         write_frames(source, broken, tmp_path / "staged.json")
     assert not Path(work.folder).exists()
