@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.units import Join
 from restore_batch.stages.base import Stage, WorkerContext
 from restore_batch.stages.chain import OpenedStages, Reply
 from restore_batch.stages.media import Chunk, Failure
@@ -189,3 +190,57 @@ def test_a_stage_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
     with pytest.raises(MediaError, match="b cannot be closed"):
         opened.close()
     assert log[3:] == ["close c", "close b", "close a"]
+
+
+# -- workers that are given the same stages -------------------------------------------------------
+class Holder(Stage):
+    """Works only with what it loaded itself."""
+
+    name = "holder"
+
+    def __init__(self) -> None:
+        self.loaded: object | None = None
+
+    def open(self, worker: WorkerContext) -> None:
+        self.loaded = object()
+
+    def close(self) -> None:
+        self.loaded = None
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        if self.loaded is None:
+            raise RuntimeError("it is closed")
+        return list(batch)
+
+
+def test_workers_with_the_same_stages_have_networks_of_their_own() -> None:
+    """As threads have: what one loads or closes is not what another one works with."""
+    stage = Holder()
+    one, other = (OpenedStages((stage,), WorkerContext()) for _ in range(2))
+    loaded = [opened.stages[0].loaded for opened in (one, other)]  # type: ignore[attr-defined]
+    assert loaded[0] is not loaded[1]
+    assert stage.loaded is None, "the stage that was given is only a description"
+    one.close()
+    (reply,) = other.process(chunks("a"))
+    assert isinstance(reply, Chunk)
+    other.close()
+
+
+def test_a_stage_finds_the_opened_stages_of_frames_that_come_before_it() -> None:
+    class Needy(Mark):
+        of_frames = False
+        seen: tuple[Stage, ...] = ()
+
+        def open(self, worker: WorkerContext) -> None:
+            Needy.seen = worker.frame_stages
+
+    first, files, second = Mark("first"), Mark("files"), Mark("second")
+    files.of_frames = False  # type: ignore[misc]
+    opened = chain(first, files, second, Needy("needy"))
+    assert Needy.seen == (opened.stages[0], opened.stages[2])
+
+
+def test_units_of_another_kind_pass_a_stage_by() -> None:
+    join: Join[None] = Join(id="j", source="j", output="j")
+    replies = chain(Mark("a")).process([Chunk(join), *chunks("photo")])
+    assert told(replies) == [(), ("a",)]
