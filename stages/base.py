@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -34,6 +34,23 @@ class Resources:
 
     cpus: float = 1.0
     gpus: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage takes, roughly, for estimates.
+
+    Seconds of one core: ``picture_s`` for a picture, ``megapixel_s`` for a megapixel of it, and
+    at least ``least_megapixel_s`` with its networks, where these are small. How much its networks
+    work on, by the parameters that they are: ``faces`` for a face of a picture, ``megapixels`` for
+    a megapixel of it.
+    """
+
+    picture_s: float = 0.0
+    megapixel_s: float = 0.0
+    least_megapixel_s: float = 0.0
+    faces: Mapping[str, float] = field(default_factory=dict)
+    megapixels: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,11 +89,13 @@ class Stage(ABC):
     pool: ClassVar[Pool | None] = None
     """Where it works; None: with the stage that follows it."""
     needs: ClassVar[Resources] = Resources()
+    cost: ClassVar[Cost] = Cost()
     takes: ClassVar[Mapping[str, str]] = {}
     """Its constructor's parameters, and the job's options that they are: ``{"scale":
     "background.scale"}``."""
     networks: ClassVar[Mapping[str, Role]] = {}
-    """Its constructor's parameters that are networks (ModelRef or None), by their role."""
+    """Its constructor's parameters that are networks (ModelRef or None), by their role: those it
+    runs, and those whose work it names in what it writes."""
     options: ClassVar[type[BaseModel] | None] = None
     """For a stage without a section in the job's schema: its constructor's other parameters. It
     runs where the job names it under ``stages``, with what is said there."""

@@ -197,11 +197,8 @@ class Comparison:
         sheets = Sheets(self._plan.items, self._plan.sheets, self._plan.systems, manifest)
         try:
             for outcome in sheets.make(lambda: self._drained, verify=self._verify):
-                summary.sheets += outcome.kind == "drawn"
-                summary.sheets_unchanged += outcome.kind == "unchanged"
-                summary.without_faces += outcome.kind == "faceless"
-                if outcome.kind == "failed":
-                    summary.sheets_failed += 1
+                setattr(summary, outcome.counted_as, getattr(summary, outcome.counted_as) + 1)
+                if outcome.error:
                     source = outcome.item.source.source
                     summary.failed.append((source, SHEET_STAGE, outcome.error))
         except KeyboardInterrupt:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -54,8 +54,8 @@ class SheetOutcome:
     """What became of one item's sheet; ``error`` says why it could not be drawn."""
 
     item: Item
-    kind: str
-    """``drawn``, ``unchanged``, ``failed``, or ``faceless``: a picture without faces."""
+    counted_as: Literal["sheets", "sheets_unchanged", "sheets_failed", "without_faces"]
+    """The count of a comparison's summary that it belongs to."""
     error: str = ""
 
 
@@ -155,12 +155,12 @@ class Sheets:
         """What is known of a sheet without drawing it; when it must be drawn, None, and it is
         registered."""
         if not (sheet.faces or sheet.moments):
-            return SheetOutcome(item, "faceless")
+            return SheetOutcome(item, "without_faces")
         state = self._manifest.state_of(sheet.unit, verify=verify)
         if state == "done":
-            return SheetOutcome(item, "unchanged")
+            return SheetOutcome(item, "sheets_unchanged")
         if state == "failed":
-            return SheetOutcome(item, "failed", self._manifest.error_of(sheet.unit.output))
+            return SheetOutcome(item, "sheets_failed", self._manifest.error_of(sheet.unit.output))
         return None
 
     def _commit(self, drawing: Drawing) -> SheetOutcome:
@@ -170,8 +170,8 @@ class Sheets:
             self._manifest.commit(unit, future.result())
         except (OSError, RestoreBatchError) as error:
             self._manifest.fail(unit, SHEET_STAGE, type(error).__name__, str(error))
-            return SheetOutcome(item, "failed", str(error))
-        return SheetOutcome(item, "drawn")
+            return SheetOutcome(item, "sheets_failed", str(error))
+        return SheetOutcome(item, "sheets")
 
 
 SHEET_STAGE = "contact sheet"

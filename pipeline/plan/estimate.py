@@ -1,33 +1,30 @@
 """What a run will take, roughly: disk from the pictures' sizes, time from the networks' speeds.
 
-How fast a network is on this machine :mod:`restore_batch.models.speed` says; here is only how
-much each has to do.
+How fast a network is on this machine :mod:`restore_batch.models.speed` says, and how much it has to
+do the stage that runs it.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from restore_batch.jobs.units import Segment
 from restore_batch.models import speed
+from restore_batch.models.base import Card
 from restore_batch.models.speed import Source
 from restore_batch.models.weights.cache import default_folder
-from restore_batch.pipeline.plan.choose import Role
 from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.stages import FILMS, PHOTOS
+from restore_batch.stages.base import Stage
 from restore_batch.stages.photo.formats.catalogue import of_suffix
 
 _FACE_MEGAPIXELS = 0.0092
 """Of a face, when an upscaler restores it."""
 _FACES_A_PHOTO = 2.0
 """A frame of a film has one, all in all."""
-_SEEN_MEGAPIXELS = 1.2
-"""What a detector looks at for a megapixel of the picture: its levels and tiles."""
-_LEAST_FINDING_S_A_MEGAPIXEL = 0.3
-"""Of one core: small detectors spend their time on pyramids and candidates, not in networks."""
-_CPU_S_A_PICTURE, _CPU_S_A_MEGAPIXEL = 0.15, 0.3
-"""Decoding, pasting and encoding, on one core."""
 _START_S = {"ray": 12.0, "local": 4.0}
 _BYTES_A_FILM_PIXEL = {"ffv1": 1.2, "prores": 0.5}
 """Codecs that predict from frame to frame stay near 0.1 at the default quality."""
@@ -59,7 +56,7 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         from restore_batch.pipeline.plan.calibrate import film_speed
 
         timing["films"] = "measured"
-        measured = film_speed(plan, films).seconds * _megapixels(films) / plan.groups[-1].workers
+        measured = film_speed(plan, films).seconds * _megapixels(films) / _film_workers(plan)
         seconds = None if seconds is None else seconds + measured
     if seconds is not None and plan.items:
         seconds += _START_S[plan.job.engine.kind]
@@ -84,6 +81,10 @@ def _output_bytes(item: Item, plan: Plan) -> int:
     return int(pixels * format.bytes_a_pixel * wide) if format else 0
 
 
+def _film_workers(plan: Plan) -> int:
+    return next(group.workers for group in plan.groups if Segment in group.kinds)
+
+
 def _free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
@@ -94,41 +95,58 @@ def _megapixels(items: Sequence[Item]) -> float:
     return sum(item.megapixels * item.frames for item in items)
 
 
+@dataclass(frozen=True)
+class _Amount:
+    """How much there is of some items."""
+
+    pictures: int
+    megapixels: float
+    faces: float
+
+
+def _amount(items: Sequence[Item]) -> _Amount:
+    return _Amount(
+        sum(item.frames for item in items),
+        _megapixels(items),
+        sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items),
+    )
+
+
 def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> float | None:
     """What ``items`` take all workers together; notes in ``timing`` how that is known."""
     share = plan.share
     speeds = speed.read(Path(plan.job.weights.dir or default_folder()))
     spent_s = 0.0  # of one worker
-    for role, amount in _work(plan, items).items():
+    for stage in {stage.name: stage for group in plan.groups for stage in group.stages}.values():
+        amount = _amount([item for item in items if _works_on(stage, item)])
+        cost = stage.cost
+        core_s = cost.picture_s * amount.pictures + cost.megapixel_s * amount.megapixels
+        in_networks_s = 0.0
+        for card, faces, megapixels in _network_work(stage, plan, amount):
+            pace = speed.pace(card, share.runtime, share.threads, speeds)
+            if pace is None:
+                return None
+            timing[card.name] = pace.source
+            if card.per == "face":
+                in_networks_s += pace.seconds * faces
+            else:
+                in_networks_s += pace.seconds * (megapixels + faces * _FACE_MEGAPIXELS)
+        least_s = cost.least_megapixel_s * amount.megapixels / share.threads
+        spent_s += max(in_networks_s, least_s) + core_s / share.threads
+    return spent_s / share.workers
+
+
+def _works_on(stage: Stage, item: Item) -> bool:
+    kinds = FILMS if item.is_film else PHOTOS
+    return stage.of_frames or bool(stage.kinds & kinds)
+
+
+def _network_work(stage: Stage, plan: Plan, amount: _Amount) -> Iterator[tuple[Card, float, float]]:
+    """(card, faces, megapixels) that each network of a stage works on."""
+    finds_faces = plan.choices["detect"].card is not None
+    for parameter, role in stage.networks.items():
         card = plan.choices[role].card
-        if card is None:
-            continue
-        pace = speed.pace(card, share.runtime, share.threads, speeds)
-        if pace is None:
-            return None
-        timing[card.name] = pace.source
-        in_megapixels = role == "restore" and card.per == "megapixel"
-        spent = pace.seconds * amount * (_FACE_MEGAPIXELS if in_megapixels else 1.0)
-        if role == "detect":
-            least = _LEAST_FINDING_S_A_MEGAPIXEL * _megapixels(items) / share.threads
-            spent = max(spent, least)
-        spent_s += spent
-    pictures = sum(item.frames for item in items)
-    core_s = _CPU_S_A_PICTURE * pictures + _CPU_S_A_MEGAPIXEL * _megapixels(items)
-    return (spent_s + core_s / share.threads) / share.workers
-
-
-def _work(plan: Plan, items: Sequence[Item]) -> dict[Role, float]:
-    """Faces or megapixels for the network of each role."""
-    megapixels = _megapixels(items)
-    work: dict[Role, float] = {"background": megapixels}
-    if plan.choices["detect"].card is not None:
-        faces = sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items)
-        work |= {
-            "detect": megapixels * _SEEN_MEGAPIXELS,
-            "restore": faces,
-            "parse": faces,
-            # The face before and the face after.
-            "identity": 2 * faces,
-        }
-    return work
+        faces = stage.cost.faces.get(parameter, 0.0) * amount.faces * finds_faces
+        megapixels = stage.cost.megapixels.get(parameter, 0.0) * amount.megapixels
+        if card is not None and (faces or megapixels):
+            yield card, faces, megapixels

@@ -11,7 +11,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 from restore_batch.stages.media import Chunk, Failure, Frame
 
@@ -43,6 +43,7 @@ class Upscale(Stage):
     after = "restore"
     pool: ClassVar[Pool] = "pictures"
     needs = Resources(gpus=0.5)
+    cost = Cost(megapixels={"model": 1.0})
     reads = frozenset({"frames"})
     writes = frozenset({"upscaled"})
     takes: ClassVar[Mapping[str, str]] = {

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 
 from restore_batch.models.base import Detector, Face, ModelRef
-from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.pyramid import PyramidTile, plan_pyramid, render_tiles
 from restore_batch.stages.geometry import (
     DegenerateFaceError,
@@ -51,6 +51,9 @@ class Detect(Stage):
     after = "decode"
     pool: ClassVar[Pool] = "faces"
     needs = Resources(gpus=0.2)
+    # A detector looks at levels and tiles: more than the picture. Small ones spend their time on
+    # these and on candidates.
+    cost = Cost(least_megapixel_s=0.3, megapixels={"model": 1.2})
     reads = frozenset({"frames"})
     writes = frozenset({"faces"})
     takes: ClassVar[Mapping[str, str]] = {

@@ -12,7 +12,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
-from restore_batch.stages.base import Pool, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.upscale import output_size
 from restore_batch.stages.faces import masks
 from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
@@ -68,6 +68,8 @@ class Paste(Stage):
     name = "paste"
     after = "upscale"
     pool: ClassVar[Pool] = "pictures"
+    # Identity is of the face before and the face after.
+    cost = Cost(picture_s=0.06, megapixel_s=0.05, faces={"parser": 1.0, "identity": 2.0})
     reads = frozenset({"frames", "faces", "alignments", "crops", "restored", "upscaled"})
     writes = frozenset({"pasted", "records"})
     of_faces = True

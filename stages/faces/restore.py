@@ -10,7 +10,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef, Restorer
-from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.masks import luma
 from restore_batch.stages.geometry import scale_of
 from restore_batch.stages.media import Alignment, Chunk, Failure
@@ -44,6 +44,7 @@ class Restore(Stage):
     after = "align"
     pool: ClassVar[Pool] = "faces"
     needs = Resources(gpus=0.5)
+    cost = Cost(faces={"model": 1.0})
     reads = frozenset({"frames", "crops", "alignments"})
     writes = frozenset({"restored"})
     of_faces = True

@@ -24,7 +24,7 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Segment, Unit
 from restore_batch.models.base import ModelRef
 from restore_batch.models.running.threads import limit_threads
-from restore_batch.stages.base import Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.chain import run_stages
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
 from restore_batch.stages.film.batch import Batch
@@ -56,6 +56,7 @@ class RestoreSegment(Stage):
     name: ClassVar[str] = "segment"
     after: ClassVar[str] = "preview"
     needs: ClassVar[Resources] = Resources(gpus=0.5)
+    cost: ClassVar[Cost] = Cost(picture_s=0.09, megapixel_s=0.25)
     writes: ClassVar[frozenset[str]] = frozenset({"artifact", "records"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Segment})
     of_frames: ClassVar[bool] = False

@@ -9,7 +9,7 @@ from typing import ClassVar
 from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Pool, Role, Stage
+from restore_batch.stages.base import Cost, Pool, Role, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
@@ -34,6 +34,7 @@ class Encode(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
+    cost: ClassVar[Cost] = Cost(picture_s=0.06, megapixel_s=0.15)
     takes: ClassVar[Mapping[str, str]] = {
         "quality": "photos.quality",
         "bit_depth": "photos.bit_depth",

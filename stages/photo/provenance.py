@@ -229,7 +229,7 @@ def _with_tags(exif: bytes, tags: Mapping[int, tiff_tags.Tag]) -> bytes:
     for code, tag in tags.items():
         offset = values_at + len(values)
         field = struct.pack(layout.order + "I", offset) if len(tag.data) > 4 else tag.data
-        head = struct.pack(layout.order + "HHI", code, tag.kind, tag.count)
+        head = struct.pack(layout.order + "HHI", code, tag.field_type, tag.count)
         rows[code] = head + field.ljust(4, b"\x00")
         if len(tag.data) > 4:
             values += tag.data + b"\x00" * (len(tag.data) % 2)

@@ -76,11 +76,11 @@ def _patched(exif: bytes, values: Mapping[int, int]) -> bytes:
         if (
             entry.code not in values
             or entry.count != 1
-            or entry.kind not in {tiff_tags.SHORT, tiff_tags.LONG}
+            or entry.field_type not in {tiff_tags.SHORT, tiff_tags.LONG}
         ):
             continue
         value = values[entry.code]
-        kind = entry.kind if value < 65536 else tiff_tags.LONG
+        kind = entry.field_type if value < 65536 else tiff_tags.LONG
         struct.pack_into(layout.order + "H", out, entry.at + 2, kind)
         field = struct.pack(layout.order + ("H" if kind == tiff_tags.SHORT else "I"), value)
         out[entry.at + 8 : entry.at + 12] = field.ljust(4, b"\x00")
@@ -128,7 +128,7 @@ def _points_beyond(file: BinaryIO, layout: tiff_tags.Layout, at: int, limit: int
         if end > limit:
             return True
         for entry in entries:
-            size = tiff_tags.VALUE_SIZES.get(entry.kind, (1, 1))[0] * entry.count
+            size = tiff_tags.VALUE_SIZES.get(entry.field_type, (1, 1))[0] * entry.count
             if entry.value_at + size > limit:
                 return True
             if entry.code in {tiff_tags.EXIF_IFD, tiff_tags.GPS_IFD, tiff_tags.INTEROP_IFD}:

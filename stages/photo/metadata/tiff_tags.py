@@ -55,20 +55,20 @@ class TagError(ValueError):
 
 @dataclass(frozen=True)
 class Tag:
-    """One value: ``data`` are ``count`` values of TIFF type ``kind``, little-endian."""
+    """One value: ``data`` are ``count`` values of TIFF type ``field_type``, little-endian."""
 
-    kind: int
+    field_type: int
     count: int
     data: bytes
 
     def integers(self) -> tuple[int, ...]:
         """The values of a BYTE, SHORT, LONG or LONG8 tag; empty for other types."""
-        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(self.kind)
+        code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(self.field_type)
         return struct.unpack(f"<{self.count}{code}", self.data) if code else ()
 
     def number(self) -> float | None:
         """The first value of an integer or rational tag."""
-        if self.kind == RATIONAL and self.count:
+        if self.field_type == RATIONAL and self.count:
             above, below = struct.unpack_from("<II", self.data)
             return above / below if below else None
         values = self.integers()
@@ -95,7 +95,7 @@ class Layout:
 @dataclass(frozen=True)
 class Entry:
     code: int
-    kind: int
+    field_type: int
     count: int
     at: int
     """Position of the entry itself."""
@@ -162,9 +162,9 @@ def directory_at(
     left = _MAX_VALUE_BYTES
     for entry in entries_of(file, layout, at)[0]:
         unwanted = entry.code in _NEVER_READ or (only is not None and entry.code not in only)
-        if unwanted or entry.kind not in VALUE_SIZES:
+        if unwanted or entry.field_type not in VALUE_SIZES:
             continue
-        size, word = VALUE_SIZES[entry.kind]
+        size, word = VALUE_SIZES[entry.field_type]
         if size * entry.count > left:
             continue
         try:
@@ -173,7 +173,7 @@ def directory_at(
             continue  # one value that points nowhere must not cost the others
         left -= len(data)
         found[entry.code] = Tag(
-            entry.kind, entry.count, data if layout.order == "<" else _swapped(data, word)
+            entry.field_type, entry.count, data if layout.order == "<" else _swapped(data, word)
         )
     return found
 
@@ -286,7 +286,7 @@ def serialise(directory: Mapping[int, Tag], at: int, *, big: bool = False) -> by
     values = bytearray()
     for number in sorted(directory):
         tag = directory[number]
-        table += struct.pack("<HH" + code, number, tag.kind, tag.count)
+        table += struct.pack("<HH" + code, number, tag.field_type, tag.count)
         if len(tag.data) <= word:
             table += tag.data.ljust(word, b"\x00")
             continue

@@ -81,7 +81,7 @@ def stream_warnings(
     """
     notes = []
     for stream in facts.streams:
-        unwanted = stream.kind == "audio" and audio == "drop"
+        unwanted = (stream.kind, audio) == ("audio", "drop")
         if stream.index != facts.video_stream and not unwanted and not _made_anew(stream, facts):
             becomes = stream_fate(stream.kind, stream.codec, container, audio)
             notes.append(fate_note(stream, becomes, container))
