@@ -128,11 +128,6 @@ def unpacked(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
 
 
-def legible(text: str) -> str:
-    """``text`` for reading only: what is no Unicode becomes a visible escape."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 @contextlib.contextmanager
 def _checked(path: Path, database: sqlite3.Connection) -> Iterator[None]:
     database.row_factory = sqlite3.Row

@@ -23,7 +23,6 @@ from restore_batch.files import publish, sha256_of
 from restore_batch.jobs.database import (
     connect,
     connect_reading,
-    legible,
     packed,
     take_lock,
     transaction,
@@ -33,6 +32,7 @@ from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.outputs import FOLDER, PARTS
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
+from restore_batch.text import legible
 
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
 State = Literal["pending", "staged", "done", "failed"]

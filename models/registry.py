@@ -8,20 +8,17 @@ imports no torch; :func:`build` is where weights and code meet.
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 import warnings
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import ValidationError
 
 from restore_batch.errors import UsageError, WeightsError
 from restore_batch.models.base import Card, Family, ModelRef, Options, Runtime, StateDict, Task
+from restore_batch.plugins import modules_in, offered
 
 ENTRY_POINTS = "restore_batch.models"
 # It recognises what nobody else does, so it is asked last.
@@ -32,7 +29,7 @@ LAST_RESORT = "community"
 def families() -> tuple[Family, ...]:
     """Every family, this package's by name, then other packages'; the last resort at the end."""
     found: list[Family] = []
-    for family in [*_own(), *_plugins()]:
+    for family in [*_own(), *offered(ENTRY_POINTS, _is_family, "Family")]:
         taken = {other.name for other in found} | {c.name for o in found for c in o.cards}
         clash = taken & {family.name, *(card.name for card in family.cards)}
         if clash:
@@ -42,31 +39,16 @@ def families() -> tuple[Family, ...]:
     return tuple(sorted(found, key=lambda family: family.name == LAST_RESORT))
 
 
+def _is_family(value: object) -> TypeGuard[Family]:
+    return isinstance(value, Family)
+
+
 def _own() -> Iterable[Family]:
-    package = importlib.import_module("restore_batch.models.families")
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    for name in names:
-        yield from _declared(importlib.import_module(f"{package.__name__}.{name}"))
-
-
-def _declared(module: ModuleType) -> Iterable[Family]:
-    single = vars(module).get("FAMILY")
-    if isinstance(single, Family):
-        yield single
-    yield from vars(module).get("FAMILIES", ())
-
-
-def _plugins() -> Iterable[Family]:
-    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda p: p.name):
-        try:
-            loaded = point.load()
-            offered = (loaded,) if isinstance(loaded, Family) else tuple(loaded)
-            if not all(isinstance(family, Family) for family in offered):
-                raise TypeError("is not a Family")
-        except Exception as error:  # someone else's package must not take this one down
-            warnings.warn(f"model plug-in {point.value!r} left out: {error}", stacklevel=2)
-            continue
-        yield from offered
+    for module in modules_in("restore_batch.models.families"):
+        single = vars(module).get("FAMILY")
+        if isinstance(single, Family):
+            yield single
+        yield from vars(module).get("FAMILIES", ())
 
 
 def cards(task: Task | None = None) -> tuple[Card, ...]:

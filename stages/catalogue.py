@@ -7,14 +7,13 @@ says it follows; of several that follow one stage, those come first that have le
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import metadata
+from typing import TypeGuard
 
+from restore_batch.plugins import modules_in, offered
 from restore_batch.stages.base import Stage
 
 FOLDERS = ("photo", "faces", "enlarge", "film")
@@ -25,7 +24,7 @@ ENTRY_POINTS = "restore_batch.stages"
 def stage_classes() -> tuple[type[Stage], ...]:
     """All stages, in their order."""
     found: dict[str, type[Stage]] = {}
-    for stage in [*_own(), *_plugins()]:
+    for stage in [*_own(), *offered(ENTRY_POINTS, _is_stage, "Stage")]:
         if found.setdefault(stage.name, stage) is not stage:
             warnings.warn(f"stage {stage.name!r} is there twice; kept the first", stacklevel=2)
     return tuple(in_order(found.values()))
@@ -51,28 +50,13 @@ def in_order(stages: Iterable[type[Stage]]) -> list[type[Stage]]:
     return order
 
 
+def _is_stage(value: object) -> TypeGuard[type[Stage]]:
+    return inspect.isclass(value) and issubclass(value, Stage)
+
+
 def _own() -> Iterator[type[Stage]]:
     for folder in FOLDERS:
-        package = importlib.import_module(f"restore_batch.stages.{folder}")
-        for found in pkgutil.iter_modules(package.__path__):
-            if not found.ispkg:
-                yield from _declared(f"{package.__name__}.{found.name}")
-
-
-def _declared(name: str) -> Iterator[type[Stage]]:
-    for value in vars(importlib.import_module(name)).values():
-        if inspect.isclass(value) and issubclass(value, Stage) and value.__module__ == name:
-            yield value
-
-
-def _plugins() -> Iterator[type[Stage]]:
-    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda p: p.name):
-        try:
-            loaded = point.load()
-            offered = (loaded,) if inspect.isclass(loaded) else tuple(loaded)
-            if not all(issubclass(stage, Stage) for stage in offered):
-                raise TypeError("is not a Stage")
-        except Exception as error:  # someone else's package must not take this one down
-            warnings.warn(f"stage plug-in {point.value!r} left out: {error}", stacklevel=2)
-            continue
-        yield from offered
+        for module in modules_in(f"restore_batch.stages.{folder}"):
+            for value in vars(module).values():
+                if _is_stage(value) and value.__module__ == module.__name__:
+                    yield value

@@ -32,8 +32,8 @@ ARCFACE_TEMPLATE_112 = np.array(
 )
 """The landmarks of ArcFace's training crops, in the order of the restorers' template."""
 
-_SCALE_512 = 0.29209
-_SHIFT_PX = np.array([-18.9165, -17.8714])
+ARCFACE_SCALE = 0.29209
+ARCFACE_SHIFT_PX = np.array([-18.9165, -17.8714])
 """Least-squares scale and shift from the restorers' 512 px template to ArcFace's; the angle
 between the two is a hundredth of a degree."""
 
@@ -75,8 +75,8 @@ def to_input(crop: np.ndarray) -> np.ndarray:
     side_px = crop.shape[0]
     if crop.shape != (side_px, side_px, 3) or crop.dtype != np.uint8:
         raise ValueError(f"expected a square rgb_hwc uint8 crop, got {crop.shape} {crop.dtype}")
-    scale = _SCALE_512 * 512 / side_px
-    shift = _SHIFT_PX
+    scale = ARCFACE_SCALE * 512 / side_px
+    shift = ARCFACE_SHIFT_PX
     if scale < 1:
         # Reduced by area first, so that fine detail does not alias.
         size = max(round(side_px * scale), 1)

@@ -97,23 +97,23 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from restore_batch.pipeline.cli.progress import shown
     from restore_batch.pipeline.plan.films import film_notes
+    from restore_batch.text import legible
 
     out = Console(soft_wrap=True, highlight=False)
     files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
     limit = len(plan.items) if show_all else _ITEMS_SHOWN
     for item in plan.items[:limit]:
         size = _size(item)
-        files.add_row(escape(shown(item.source.relative)), size, escape(shown(item.output)))
+        files.add_row(escape(legible(item.source.relative)), size, escape(legible(item.output)))
     out.print(files)
     if len(plan.items) > limit:
         out.print(f"… and {len(plan.items) - limit} more (--all lists them)")
     for item in plan.items:
         if item.error:
-            out.print(escape(shown(f"will fail: {item.error}")))
+            out.print(escape(legible(f"will fail: {item.error}")))
         for note in film_notes(item.facts, plan.job, item.source.source) if item.is_film else ():
-            out.print(escape(shown(f"note: {item.source.relative}: {note}")))
+            out.print(escape(legible(f"note: {item.source.relative}: {note}")))
 
 
 def _known_by(figures: Estimate) -> str:
@@ -132,7 +132,8 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from restore_batch.pipeline.cli.progress import duration, shown
+    from restore_batch.pipeline.cli.progress import duration
+    from restore_batch.text import legible
 
     out = Console(soft_wrap=True, highlight=False)
     if title:
@@ -163,7 +164,7 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     out.print(
         f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
-        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {shown(str(plan.output_dir))}"
+        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {legible(str(plan.output_dir))}"
     )
     if figures.disk_bytes > figures.free_bytes:
         out.print("[bold red]not enough disk space[/]")

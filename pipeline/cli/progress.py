@@ -17,6 +17,7 @@ from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.drive.run import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.text import legible
 
 _AT_WORK_SHOWN = 4
 _FAILURES_SHOWN = 50
@@ -30,11 +31,6 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def shown(path: str) -> str:
-    """A path as text for a terminal: names that are not UTF-8 must not end the program."""
-    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class Quiet:
@@ -96,7 +92,7 @@ class Plain(Quiet):
 
     def say(self, text: str) -> None:
         """One line, whatever is in it."""
-        self.out.print(escape(shown(text)))
+        self.out.print(escape(legible(text)))
 
     def finish(self, summary: Summary, job: str) -> None:
         for source, text in summary.warned:
@@ -184,7 +180,7 @@ class LiveView(Plain):
         now = time.monotonic()
         table = Table.grid(padding=(0, 2))
         for source, since in sorted(self._at_work.values(), key=lambda w: w[1])[:_AT_WORK_SHOWN]:
-            table.add_row("  ", Text(shown(source)[-60:]), duration(now - since))
+            table.add_row("  ", Text(legible(source)[-60:]), duration(now - since))
         parts.append(table)
         if total := sum(summary.busy.values()):
             shares = sorted(summary.busy.items(), key=lambda entry: -entry[1])
@@ -205,7 +201,7 @@ def watcher_for(*, quiet: bool) -> Quiet | Plain | LiveView:
 
 def _line(outcome: Outcome) -> str:
     if not isinstance(outcome, Done):
-        return f"failed: {shown(outcome.unit.source)} (why is said at the end)"
+        return f"failed: {legible(outcome.unit.source)} (why is said at the end)"
     chunk = outcome.chunk
     faces = sum(len(records) for records in chunk.records)
     plural = "face" if faces == 1 else "faces"
@@ -217,7 +213,7 @@ def _line(outcome: Outcome) -> str:
 
 
 def _named(source: str, message: str) -> str:
-    return shown(message if source in message else f"{source}: {message}")
+    return legible(message if source in message else f"{source}: {message}")
 
 
 def _closing(summary: Summary, job: str) -> str:

@@ -78,9 +78,10 @@ def _of_preview(job: str, overrides: tuple[str, ...], preview: str) -> tuple[str
 def _run(
     job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
 ) -> None:
-    from restore_batch.pipeline.cli.progress import shown, watcher_for
+    from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run, read_job
+    from restore_batch.text import legible
 
     watcher = watcher_for(quiet=quiet or as_json)
     loaded = read_job(job, overrides)
@@ -98,7 +99,7 @@ def _run(
     else:
         watcher.finish(summary, job)
         if isinstance(summary, ComparisonSummary) and not quiet:
-            click.echo(shown(summary.closing()))
+            click.echo(legible(summary.closing()))
     _exit(summary)
 
 

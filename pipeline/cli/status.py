@@ -120,7 +120,7 @@ def _print(state: str, item: ItemStatus) -> None:
 
 
 def _print_line(state: str, output: str, detail: str) -> None:
-    from restore_batch.jobs.database import legible
+    from restore_batch.text import legible
 
     click.echo(legible(f"{state:8} {output}  {detail}".rstrip()))
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from restore_batch.models.families.dlib import SCALE_512, SHIFT_PX
-from restore_batch.models.families.identity import _SCALE_512, _SHIFT_PX, INPUT_PX
+from restore_batch.models.families.identity import ARCFACE_SCALE, ARCFACE_SHIFT_PX, INPUT_PX
 from restore_batch.models.nets.dlib_resnet import INPUT_PX as DLIB_PX
 from restore_batch.models.nets.face_chip import chip
 from restore_batch.models.train.losses.pixel import check_pair
@@ -24,8 +24,8 @@ def arcface_input(faces: torch.Tensor) -> torch.Tensor:
     The same warp as :func:`restore_batch.models.families.identity.to_input`: reduced without
     aliasing, then placed to the sub-pixel. The range is kept. Raises ValueError unless square RGB.
     """
-    shift_x, shift_y = (float(shift) for shift in _SHIFT_PX)
-    return chip(faces, _SCALE_512, (shift_x, shift_y), INPUT_PX)
+    shift_x, shift_y = (float(shift) for shift in ARCFACE_SHIFT_PX)
+    return chip(faces, ARCFACE_SCALE, (shift_x, shift_y), INPUT_PX)
 
 
 def identity(restored: torch.Tensor, target: torch.Tensor, network: nn.Module) -> torch.Tensor:

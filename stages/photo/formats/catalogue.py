@@ -6,15 +6,13 @@ the group ``restore_batch.formats`` (each names a Format). Importing this import
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import warnings
 from collections.abc import Iterable
 from functools import cache
-from importlib import metadata
-from typing import BinaryIO
+from typing import BinaryIO, TypeGuard
 
 from restore_batch.errors import MediaError, UsageError
+from restore_batch.plugins import modules_in, offered
 from restore_batch.stages.photo.formats.base import HEAD_BYTES, Format, WrittenFormat
 
 ENTRY_POINTS = "restore_batch.formats"
@@ -24,7 +22,7 @@ ENTRY_POINTS = "restore_batch.formats"
 def formats() -> tuple[Format, ...]:
     """Every format, this package's by name, then other packages'."""
     found: dict[str, Format] = {}
-    for format in [*_own(), *_plugins()]:
+    for format in [*_own(), *offered(ENTRY_POINTS, _is_format, "Format")]:
         if format.name in found:
             text = f"photo format {format.name!r} is registered twice; kept the first"
             warnings.warn(text, stacklevel=2)
@@ -32,25 +30,15 @@ def formats() -> tuple[Format, ...]:
     return tuple(found.values())
 
 
+def _is_format(value: object) -> TypeGuard[Format]:
+    return isinstance(value, Format)
+
+
 def _own() -> Iterable[Format]:
-    package = importlib.import_module("restore_batch.stages.photo.formats")
-    for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
-        declared = vars(importlib.import_module(f"{package.__name__}.{name}")).get("FORMAT")
+    for module in modules_in("restore_batch.stages.photo.formats"):
+        declared = vars(module).get("FORMAT")
         if isinstance(declared, Format):
             yield declared
-
-
-def _plugins() -> Iterable[Format]:
-    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda p: p.name):
-        try:
-            offered = point.load()
-            if not isinstance(offered, Format):
-                raise TypeError("is not a Format")
-        except Exception as error:  # someone else's package must not take this one down
-            text = f"photo format plug-in {point.value!r} left out: {error}"
-            warnings.warn(text, stacklevel=2)
-            continue
-        yield offered
 
 
 def written() -> tuple[WrittenFormat, ...]:
