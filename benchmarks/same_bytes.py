@@ -1,6 +1,7 @@
 """Whether two versions of the package give the same bytes: checksums, and their difference.
 
     python benchmarks/same_bytes.py record before.txt          # with one version installed
+    python -m pip install --no-deps --target other CHECKOUT    # the other, whole, in a folder
     PYTHONPATH=other python benchmarks/same_bytes.py record after.txt
     python benchmarks/same_bytes.py compare before.txt after.txt
 

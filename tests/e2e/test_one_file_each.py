@@ -1,15 +1,13 @@
 """A restorer, a photo format and a stage are one file each: dropped into the tree, they work.
 
-The tree is a copy, and nothing else of it is touched.
+The files are the examples of CONTRIBUTING.md. The tree is a copy, and nothing else of it is
+touched.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,131 +20,15 @@ import torch
 from support.clips import decoded
 from support.data import ROOT
 from support.films_e2e import frames_with_faces
+from support.tree import examples, python, tree_with
 
-RESTORER = '''
-"""A restorer that gives the negative of a face."""
-
-from restore_batch.models.base import Card, Family, Licence, WeightFile
-
-
-class Negative:
-    face_px = 512
-
-    def __call__(self, crops):
-        return [255 - crop for crop in crops]
-
-
-def _recognise(state):
-    return {} if "negative.weight" in state else None
-
-
-FAMILY = Family(
-    name="negative",
-    task="restore",
-    cards=(
-        Card(
-            name="negative-1", family="negative", task="restore", title="Negative of a face",
-            paper="Nobody 2000", licence=Licence("free", "Free", commercial=True),
-            sources=((WeightFile("negative.pt"),),), input_px=512, tflop=0.001,
-        ),
-    ),
-    network=lambda state: __import__("torch").nn.Identity(),
-    build=lambda state, card, options, runtime: Negative(),
-    recognise=_recognise,
-)
-'''
-
-FORMAT = '''
-"""Rows of RGB behind a magic word and the size."""
-
-import numpy as np
-
-from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.formats.base import WrittenFormat
-from restore_batch.stages.photo.raster import Header, Raster
-
-
-class Rows(WrittenFormat):
-    name = "rows"
-    title = "Rows"
-    suffixes = (".rows",)
-    magic = (b"ROWS",)
-    max_side_px = 65535
-    bytes_a_pixel = 3.0
-
-    def header(self, file, source):
-        file.seek(4)
-        width, height = np.frombuffer(file.read(8), "<u4").tolist()
-        return Header(width, height, 8, 3)
-
-    def decode(self, file, source):
-        header = self.header(file, source)
-        samples = np.frombuffer(file.read(), np.uint8)
-        return Raster(
-            samples.reshape(header.height, header.width, 3), "rgb", PhotoMeta(self.name)
-        )
-
-    def encode(self, picture, meta, path, quality):
-        size = np.array([picture.width, picture.height], "<u4").tobytes()
-        path.write_bytes(b"ROWS" + size + picture.whole().tobytes())
-        return ()
-
-
-FORMAT = Rows()
-'''
-
-STAGE = '''
-"""Takes light away before faces are looked for."""
-
-from dataclasses import replace
-
-from pydantic import BaseModel
-
-from restore_batch.stages.base import Stage
-
-
-class Options(BaseModel):
-    light: float = 1.0
-
-
-class Dim(Stage):
-    name = "dim"
-    after = "decode"
-    reads = frozenset({"frames"})
-    writes = frozenset({"frames"})
-    options = Options
-
-    def __init__(self, light):
-        self.light = light
-
-    def __call__(self, batch):
-        return self.each(batch, self._dim)
-
-    def _dim(self, chunk):
-        frames = [
-            replace(frame, rgb_hwc=(frame.rgb_hwc * self.light).astype(frame.rgb_hwc.dtype))
-            for frame in chunk.frames
-        ]
-        return replace(chunk, frames=tuple(frames))
-'''
 FRAMES = 4
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package in a folder of its own, with three files more."""
-    package = tmp_path_factory.mktemp("tree") / "restore_batch"
-    shutil.copytree(ROOT / "restore_batch", package)
-    for name in ("jobs", "models", "stages", "pipeline"):
-        shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("samples"))
-    for path, text in (
-        ("models/families/negative.py", RESTORER),
-        ("stages/photo/formats/rows.py", FORMAT),
-        ("stages/faces/dim.py", STAGE),
-    ):
-        assert not (package / path).exists()
-        (package / path).write_text(text)
-    return package.parent
+    return tree_with(tmp_path_factory.mktemp("tree"), examples())
 
 
 @pytest.fixture(scope="module")
@@ -180,19 +62,12 @@ def read_rows(path: Path) -> np.ndarray:
 def command(tree: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line of that tree."""
     code = "from restore_batch.pipeline.cli.main import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return python(tree, folder, code, *arguments)
 
 
 def run(tree: Path, folder: Path, inputs: Path, **sections: Any) -> dict[str, Any]:
     """What ``run --json`` of that tree says about a job over the photo and the film."""
-    torch.save({"negative.weight": torch.zeros(1)}, folder / "negative.pt")
+    torch.save({"negative.weight": -torch.eye(3)[..., None, None]}, folder / "negative.pt")
     job = {
         "inputs": [str(inputs)],
         "output": "out",
