@@ -30,7 +30,8 @@ def offered(group: str, is_one: Callable[[object], TypeGuard[Kind]], noun: str) 
     for point in sorted(metadata.entry_points(group=group), key=lambda p: p.name):
         try:
             loaded = point.load()
-            found = (loaded,) if is_one(loaded) else tuple(loaded)
+            several = isinstance(loaded, tuple | list) and not is_one(loaded)
+            found = tuple(loaded) if several else (loaded,)
             if not all(map(is_one, found)):
                 raise TypeError(f"is not a {noun}")
         except Exception as error:

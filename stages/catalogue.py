@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TypeGuard
 
+from restore_batch.jobs.units import Photo
 from restore_batch.plugins import modules_in, offered
 from restore_batch.stages.base import Stage
 
@@ -42,7 +43,7 @@ def in_order(stages: Iterable[type[Stage]]) -> list[type[Stage]]:
         return [stage for run in behind for stage in run]
 
     # A photo's stages work on the frames of films too, so they must come before a film's own.
-    order = sorted(runs(""), key=lambda stage: not stage.of_frames and stage.pool == "films")
+    order = sorted(runs(""), key=lambda stage: Photo not in stage.kinds)
     if followers:
         raise ValueError(
             f"no stage is called {' or '.join(sorted(followers))}, which others follow"

@@ -114,7 +114,8 @@ def _print_summary(standing: _Standing) -> None:
 
 
 def _print(state: str, item: ItemStatus) -> None:
-    detail = f"{item.faces} faces" if state == "done" else item.error
+    faces = "1 face" if item.faces == 1 else f"{item.faces} faces"
+    detail = faces if state == "done" else item.error
     stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
     _print_line(state, item.output, f"{detail}{stand_in}")
 
