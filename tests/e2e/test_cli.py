@@ -203,7 +203,7 @@ def test_plan_shows_files_models_pools_and_cost_and_writes_nothing(job: Path) ->
     plain = json.loads(cli("plan", job, "--json").stdout)
     assert len(plain["items"]) == 4
     assert plain["stages"][0] == "decode"
-    assert ["decode", "upscale"] in plain["edges"]
+    assert [pool["stages"].partition("+")[0] for pool in plain["groups"]] == ["decode", "detect"]
 
 
 def test_the_schema_is_json_with_a_description_for_every_option() -> None:

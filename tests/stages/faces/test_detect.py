@@ -272,9 +272,14 @@ def test_a_broken_chunk_fails_alone() -> None:
     assert len(first.faces[0]) == len(last.faces[0]) == 1
 
 
-@pytest.mark.parametrize(
-    "options", [{"min_face_px": 0}, {"min_score": 1.5}, {"max_faces": 0}, {"detector": None}]
-)
+def test_without_a_detector_no_frame_has_a_face() -> None:
+    frame = Frame(discs((300, 300), (150, 150, 90)))
+    (reply,) = Detect()([Chunk(unit("u"), frames=(frame, frame))])
+    assert isinstance(reply, Chunk)
+    assert reply.faces == ((), ())
+
+
+@pytest.mark.parametrize("options", [{"min_face_px": 0}, {"min_score": 1.5}, {"max_faces": 0}])
 def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Detect(None, **{"detector": DiscDetector(), **options})  # type: ignore[arg-type]

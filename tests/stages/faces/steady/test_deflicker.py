@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Segment
 from restore_batch.stages.faces.steady.deflicker import (
     DEFLICKER_FRAMES,
     Deflicker,
@@ -201,7 +201,7 @@ def test_chunks_come_back_in_order_with_the_crops_of_their_tracks() -> None:
     frames = film([source()] * 6, [sharp()] * 6, 6.0)
     lost = 3  # its faces could not be restored
     detected = [(face(similarity()), face(similarity(), at=(180, 100))) for _ in frames]
-    unit = Unit("u", "segment", "film.mp4", "film.mp4", "staging", "base", "face")
+    unit = Segment(id="u", source="film.mp4", output="film.mp4", work=None)
     chunks = [
         Chunk(unit)
         if t == lost

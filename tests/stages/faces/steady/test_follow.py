@@ -29,7 +29,8 @@ from restore_batch.stages.faces.steady.tremor import damp_tremor
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
 
-from support import data, steadiness
+import steadiness
+from support import data
 from support.moving_faces import face, shown, similarity, texture
 
 
