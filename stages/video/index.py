@@ -179,7 +179,8 @@ def _repaired(pts: np.ndarray, dts: np.ndarray, step: int) -> np.ndarray:
     """Strictly rising times for frames in order of presentation whose own are missing or wrong.
 
     Own times are kept where most are known and in order; else decoding times are handed out in
-    order from the first frame's time on, as players do with AVI; else frames come every ``step``.
+    order from the first frame's time on, as players do with AVI; else frames come every ``step``,
+    so that the first time that is known holds.
     """
     known = pts != NO_TIME
     places = np.arange(len(pts))
@@ -192,6 +193,8 @@ def _repaired(pts: np.ndarray, dts: np.ndarray, step: int) -> np.ndarray:
         times = np.sort(dts) + (pts[0] - dts.min() if known[0] else 0)
     else:
         times = places * step
+        if np.any(known):  # the sound beside it counts from the same zero
+            times = times + (pts - times)[known][0]
     return np.maximum.accumulate(times - places) + places
 
 
