@@ -89,7 +89,11 @@ def _first_frame(container: InputContainer, stream: av.VideoStream) -> av.VideoF
 
 def _rotation(frame: av.VideoFrame) -> tuple[int, tuple[str, ...]]:
     """The clockwise turn that the display matrix asks for, and what it asks for besides."""
-    sides = cast(Iterable[SideData], frame.side_data)
+    try:
+        sides = tuple(cast(Iterable[SideData], frame.side_data))
+    except ValueError:
+        # PyAV shows none of it where one kind is newer than its list, as Exif of JPEG and TIFF is.
+        return -frame.rotation % 360, ()
     data = next((bytes(side) for side in sides if side.type is Type.DISPLAYMATRIX), None)
     if data is None:
         return 0, ()
