@@ -39,6 +39,8 @@ __all__ = ["JoinReport", "Part", "join"]
 
 # Their clocks start anywhere; a player subtracts the start, and so does the result.
 _FREE_CLOCKS = frozenset({"mpegts", "mpeg"})
+# What is heard or read before the picture begins must not lie before zero either.
+_TIMED = frozenset({"audio", "subtitle"})
 _ISO = frozenset({"mp4", "mov"})
 _FINEST_CLOCK_HZ = 1_000_000
 
@@ -189,9 +191,9 @@ def _origin_s(film: FilmParts, facts: VideoFacts, old: InputContainer | None) ->
     begins = [
         stream.start_time * stream.time_base
         for stream in old.streams
-        if stream.type == "audio" and stream.start_time is not None and stream.time_base
+        if stream.type in _TIMED and stream.start_time is not None and stream.time_base
     ]
-    return math.floor(min(begin, *begins) / film.time_base_s) * film.time_base_s
+    return math.floor(min([begin, *begins]) / film.time_base_s) * film.time_base_s
 
 
 def _options(

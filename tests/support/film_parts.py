@@ -16,6 +16,8 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.video.format import VideoWish, resolve_format
 from restore_batch.stages.video.index import index_video
 from restore_batch.stages.video.join import JoinReport, Part, join
+from restore_batch.stages.video.read import FrameRangeReader
+from restore_batch.stages.video.segments import cut_segments
 from restore_batch.stages.video.types import ColourTags, VideoFacts, VideoFormat
 from restore_batch.stages.video.write import PartWriter
 
@@ -82,14 +84,16 @@ class CutFilm:
 
 
 def in_parts(source: Path, folder: Path, count: int = 1, wish: VideoWish | None = None) -> CutFilm:
-    """Cut a clip of numbered pictures into ``count`` parts of about the same length."""
+    """Cut a clip into ``count`` parts of about the same length, as restored without networks."""
     index = index_video(str(source))
     wish = wish or VideoWish()
     format, _ = resolve_format(wish, index.facts, 1, source.name)
     if wish.preset is None and format.codec in QUICK:
         wish = replace(wish, preset=QUICK[format.codec])
         format, _ = resolve_format(wish, index.facts, 1, source.name)
-    pictures = [picture for _, picture in decoded(source)]
+    (whole,) = cut_segments(index, 3600.0, 1 << 40, 0)
+    reader = FrameRangeReader(str(source), index.facts, whole, deinterlace="never")
+    pictures = [seen.frame.rgb_hwc for seen in reader]
     pts = tuple(int(time) for time in index.pts)
     durations = tuple(int(time) for time in index.durations)
     assert len(pictures) == len(pts)
