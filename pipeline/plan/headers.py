@@ -11,7 +11,7 @@ from restore_batch.pipeline.plan.films import is_film
 from restore_batch.stages.photo.read import Probe
 from restore_batch.stages.video.types import ColourTags, StreamFacts, VideoFacts
 
-VERSION = 1
+VERSION = 2
 """Raised when the same file gives another header with the same fields."""
 
 

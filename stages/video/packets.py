@@ -134,6 +134,7 @@ def read_packets(container: InputContainer, stream: av.VideoStream, source: str)
     except OSError as error:
         raise MediaError(f"{source}: cannot be read any more: {error.strerror or error}") from error
     promised_s = _promised_s(container, stream)
+    missing_s = promised_s - ends.measured_s()
     if cut and shown:
         shown[-1] = starts[-1] = False  # a piece of a picture, at the end of a file that was cut
     if starts and all(starts) and not roles.trusts_keyframe_flags:
@@ -146,8 +147,8 @@ def read_packets(container: InputContainer, stream: av.VideoStream, source: str)
         durations=np.array(durations, np.int64),
         shown=np.array(shown, np.bool_),
         starts=np.array(starts, np.bool_),
-        promised_s=promised_s,
-        cut_off=cut or missing or promised_s - ends.measured_s() > _TOLERANCE_S,
+        promised_s=promised_s if missing_s <= _TOLERANCE_S else promised_s - ends.late_s(),
+        cut_off=cut or missing or missing_s > _TOLERANCE_S,
     )
 
 
@@ -179,9 +180,16 @@ class _Ends:
 
     def measured_s(self) -> float:
         """From the start of the file's clock, or of its first packet, whichever is longer ago."""
-        starts = [f * t for f, t in zip(self._first, self._tick_s, strict=True) if f is not None]
         ends = [last * t for last, t in zip(self._last, self._tick_s, strict=True)]
-        return max(ends, default=0.0) - min(starts, default=0.0) if starts else 0.0
+        return max(ends, default=0.0) - min(self._start_s(), 0.0)
+
+    def late_s(self) -> float:
+        """How long after the start of the file's clock its first packet comes; 0 if before it."""
+        return max(self._start_s(), 0.0)
+
+    def _start_s(self) -> float:
+        starts = [f * t for f, t in zip(self._first, self._tick_s, strict=True) if f is not None]
+        return min(starts, default=0.0)
 
 
 # -- what the decoder says of them ---

@@ -17,6 +17,7 @@ from av.stream import Disposition
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.first_picture import first_picture
+from restore_batch.stages.video.length import film_length
 from restore_batch.stages.video.types import StreamFacts, StreamKind, VideoFacts
 
 __all__ = [
@@ -140,14 +141,29 @@ def probe_video(source: str) -> VideoFacts:
     """What a local video file is, by its header and first picture: fast, however long it is.
 
     ``frame_count`` and ``duration_s`` are what the header promises; where it has no count of
-    frames, they are estimated and a warning says so. Raises MediaError, one line that names the
-    file, for what is not a video, holds none, or has no picture that can be decoded.
+    frames, they are counted in a small file and else estimated, and a warning says so. Raises
+    MediaError, one line that names the file, for what is not a video, holds none, or has no
+    picture that can be decoded.
     """
     found = examine(source)
+    facts = found.facts
     if found.counted:
-        return found.facts
+        return facts
+    with open_video(source) as container:
+        stream = video_stream(container, source)
+        size_bytes = Path(source).stat().st_size
+        length = film_length(container, stream, source, size_bytes, facts.mean_fps)
+    if length is not None:
+        facts = replace(
+            facts,
+            frame_count=length.frames,
+            duration_s=length.duration_s,
+            mean_fps=length.frames / length.duration_s,
+        )
+    if length is not None and length.counted:
+        return facts
     estimate = "the number of frames is estimated from the duration"
-    return replace(found.facts, warnings=(*found.facts.warnings, estimate))
+    return replace(facts, warnings=(*facts.warnings, estimate))
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ def examine(source: str) -> Examined:
         stream = video_stream(container, source)
         warnings = _oddities(container, stream)
         duration_s = _header_duration_s(container, stream)
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        fps = _frames_a_second(stream)
         # Of the demuxers that fill this in, only this one counts pictures and not clock ticks.
         frames = stream.frames if _is_mov(container) else 0
         picture = first_picture(container, stream, source)
@@ -198,6 +214,14 @@ def _header_duration_s(container: InputContainer, stream: av.VideoStream) -> flo
     if stream.duration is not None and stream.duration > 0 and stream.time_base:
         return float(stream.duration * stream.time_base)
     return max(container.duration or 0, 0) / av.time_base
+
+
+def _frames_a_second(stream: av.VideoStream) -> float:
+    """The mean rate by the header; 25 if nothing is known."""
+    mean, guessed = stream.average_rate, stream.guessed_rate
+    if mean and guessed and mean * (stream.time_base or 0) == 1:
+        mean = guessed  # DV and GXF count ticks, of which a frame lasts many
+    return float(mean or guessed or 25)
 
 
 def _oddities(container: InputContainer, stream: av.VideoStream) -> list[str]:

@@ -212,15 +212,14 @@ def test_of_two_films_in_one_file_the_first_is_taken_and_said(tmp_path: Path) ->
 def test_the_quick_probe_agrees_with_the_index(name: str, tmp_path: Path) -> None:
     path = clip(tmp_path / name, **{**KINDS[name], "frames": 50})
     quick, full = probe_video(str(path)), index_video(str(path)).facts
-    assert abs(quick.frame_count - full.frame_count) <= 2
-    assert quick.duration_s == pytest.approx(full.duration_s, abs=0.1)
+    assert quick.frame_count == full.frame_count
+    assert quick.duration_s == pytest.approx(full.duration_s, abs=0.001)
+    assert quick.warnings == full.warnings
     assert (quick.codec, quick.time_base_s, quick.streams) == (
         full.codec,
         full.time_base_s,
         full.streams,
     )
-    estimated = [warning for warning in quick.warnings if "estimated" in warning]
-    assert len(estimated) == (not name.endswith(".mp4"))
 
 
 def test_names_of_videos_are_known_by_their_suffix() -> None:
