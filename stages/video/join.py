@@ -19,6 +19,7 @@ from av.container import InputContainer, OutputContainer
 from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.stages.media import Artifact
+from restore_batch.stages.video.headers.early_blocks import early_begin_ticks, with_early_times
 from restore_batch.stages.video.headers.matroska import DISPLAY_ROOM, set_display
 from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
 from restore_batch.stages.video.parts import FilmParts, Part, check_parts
@@ -186,8 +187,12 @@ def _origin_s(film: FilmParts, facts: VideoFacts, old: InputContainer | None) ->
     begins before it, which no container could say.
     """
     begin = _begin_s(film)
-    if old is None or facts.container not in _FREE_CLOCKS:
+    if old is None:
         return min(begin, Fraction(0))
+    if facts.container not in _FREE_CLOCKS:
+        early = early_begin_ticks(old).items()
+        begins = [Fraction(ticks) * (old.streams[index].time_base or 0) for index, ticks in early]
+        return math.floor(min([begin, Fraction(0), *begins]) / film.time_base_s) * film.time_base_s
     begins = [
         stream.start_time * stream.time_base
         for stream in old.streams
@@ -235,7 +240,8 @@ def _beside(
         return
     time_s = 0.0
     try:
-        for packet in old.demux([old.streams[index] for index in carriers]):
+        wanted = old.demux([old.streams[index] for index in carriers])
+        for packet in with_early_times(old, wanted):
             if packet.dts is not None:
                 time_s = float(packet.dts * packet.time_base)
             if span_s is not None and not span_s[0] <= time_s < span_s[1]:

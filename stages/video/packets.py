@@ -22,6 +22,7 @@ import numpy as np
 from av.container import InputContainer
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.video.headers.early_blocks import with_early_times
 from restore_batch.stages.video.random_access import PacketRoles
 from restore_batch.stages.video.types import FrameRange, UntimedRange
 
@@ -71,7 +72,8 @@ def packets_of(
     stumbles = 0
     while stumbles < _MAX_STUMBLES:
         try:
-            for packet in container.demux(*([] if stream is None else [stream])):
+            wanted = container.demux(*([] if stream is None else [stream]))
+            for packet in with_early_times(container, wanted):
                 if packet.size:
                     stumbles = 0
                     yield packet

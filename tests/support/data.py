@@ -29,3 +29,7 @@ def weights() -> Path:
 
 def faces() -> Path:
     return folder("RESTORE_BATCH_FACES", "faces")
+
+
+def field() -> Path:
+    return folder("RESTORE_BATCH_FIELD", "field")

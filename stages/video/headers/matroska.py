@@ -26,7 +26,14 @@ from typing import BinaryIO
 import av
 from av.container import InputContainer
 
-__all__ = ["CODEC_IDS", "DISPLAY_ROOM", "primed_audio", "set_display"]
+__all__ = [
+    "CODEC_IDS",
+    "DISPLAY_ROOM",
+    "LONGEST_HEADER",
+    "primed_audio",
+    "read_element_header",
+    "set_display",
+]
 
 DISPLAY_ROOM = " " * 40
 """To be put behind the title of the picture's track before the file is written."""
@@ -45,7 +52,7 @@ _CRC, _VOID, _NAME, _VIDEO = 0xBF, 0xEC, 0x536E, 0xE0
 _WIDTH, _HEIGHT = 0xB0, 0xBA
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT, _DISPLAY_UNIT = 0x54B0, 0x54BA, 0x54B2
 _PIXELS, _ASPECT_RATIO = 0, 3
-_LONGEST_HEADER = 12
+LONGEST_HEADER = 12
 
 
 # -- display size ---
@@ -133,7 +140,7 @@ def _find_tracks(file: BinaryIO) -> tuple[int, int]:
     at, end = 0, file.seek(0, 2)
     while at < end:
         file.seek(at)
-        identifier, header, size = _read_header(file.read(_LONGEST_HEADER))
+        identifier, header, size = read_element_header(file.read(LONGEST_HEADER))
         if identifier == _TRACKS:
             return at + header, size
         # The segment is entered, everything else is passed over.
@@ -194,13 +201,13 @@ def _encoded(identifier: int, content: bytes) -> bytes:
 def _elements(data: bytes) -> Iterator[_Element]:
     at = 0
     while at < len(data):
-        identifier, header, size = _read_header(data[at : at + _LONGEST_HEADER])
+        identifier, header, size = read_element_header(data[at : at + LONGEST_HEADER])
         start = at + header
         yield _Element(identifier, data[at:start], data[start : start + size])
         at = start + size
 
 
-def _read_header(data: bytes) -> tuple[int, int, int]:
+def read_element_header(data: bytes) -> tuple[int, int, int]:
     """(identifier, length of identifier and size, size) of the element that begins here."""
     # The number of leading zero bits says how many bytes follow the first.
     long = 9 - data[0].bit_length()
