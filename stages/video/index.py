@@ -15,8 +15,10 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.video.packets import (
     NO_TIME,
     PacketTable,
+    clock,
     presentation_order,
     read_packets,
+    refuse_restart,
 )
 from restore_batch.stages.video.probe import (
     examine,
@@ -28,7 +30,6 @@ from restore_batch.stages.video.types import VideoFacts
 # Times that only ever rise in decoding order are true if no pictures swap places, and made up if
 # some do. Which it is shows within so many packets.
 _PROBED_PACKETS = 250
-_RESTART_S = 0.5
 # Share of wrong times up to which the others are believed: made-up ones are wrong by the third.
 _FEW = 0.05
 
@@ -73,7 +74,7 @@ def index_video(source: str) -> VideoIndex:
         stream = video_stream(container, source)
         table = read_packets(container, stream, source)
         reorders = stream.codec_context.reorder_depth > 0
-    _refuse_restart(table, float(facts.time_base_s), source)
+    refuse_restart(table, source)
     warnings = list(facts.warnings)
     step = max(1, round(1 / (facts.mean_fps * facts.time_base_s)))
     shown, doubt = _trusted(table, reorders, source, facts.container)
@@ -111,22 +112,6 @@ def index_video(source: str) -> VideoIndex:
         keyframes=_keyframes(order, table.starts),
         packets=None if np.array_equal(pts, table.pts[order]) else order,
     )
-
-
-def _refuse_restart(table: PacketTable, tick_s: float, source: str) -> None:
-    """Raise MediaError where decoding times fall back: several recordings in one file.
-
-    Sound and subtitles start again with the picture, so that nothing could be put back in order.
-    """
-    dts = table.dts[table.dts != NO_TIME]
-    falls = np.flatnonzero(np.diff(dts) * tick_s < -_RESTART_S)
-    if len(falls):
-        at_s = (dts[falls[0]] - dts[0]) * tick_s
-        raise MediaError(
-            f"{source}: its clock starts again after {_clock(at_s)} (several recordings in one "
-            "file); expected timestamps that go on; rewrite them first, as in "
-            "ffmpeg -i FILE -map 0 -c copy NEW.mkv"
-        )
 
 
 def _trusted(
@@ -213,10 +198,5 @@ def _keyframes(order: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _cut_off(duration_s: float, promised_s: float) -> str:
-    promise = f" of {_clock(promised_s)}" if promised_s > duration_s else ""
-    return f"it is cut off: {_clock(duration_s)}{promise} can be read, the rest is missing"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(seconds, 0.0), 60)
-    return f"{int(minutes // 60)}:{int(minutes % 60):02}:{rest:06.3f}"
+    promise = f" of {clock(promised_s)}" if promised_s > duration_s else ""
+    return f"it is cut off: {clock(duration_s)}{promise} can be read, the rest is missing"

@@ -15,7 +15,13 @@ import av.error
 import numpy as np
 from av.container import InputContainer
 
-from restore_batch.stages.video.packets import NO_TIME, numbered_packets, packets_of, read_packets
+from restore_batch.stages.video.packets import (
+    NO_TIME,
+    numbered_packets,
+    packets_of,
+    read_packets,
+    refuse_restart,
+)
 
 __all__ = ["COUNTED_BYTES", "Length", "film_length"]
 
@@ -51,7 +57,8 @@ def film_length(
     """The length of the film in a freshly opened ``container``; None where its header is the best
     that is known.
 
-    ``fps``: frames a second, as far as the header tells. Raises MediaError when the disk fails.
+    ``fps``: frames a second, as far as the header tells. Raises MediaError when the disk fails,
+    and for a clock that is seen to start again.
     """
     if size_bytes <= COUNTED_BYTES:
         return _counted(container, stream, source, fps)
@@ -66,6 +73,7 @@ def _counted(
     container: InputContainer, stream: av.VideoStream, source: str, fps: float
 ) -> Length | None:
     table = read_packets(container, stream, source)
+    refuse_restart(table, source)
     frames = int(np.count_nonzero(table.shown))
     if not frames:
         return None

@@ -29,11 +29,13 @@ from restore_batch.stages.video.types import FrameRange, UntimedRange
 __all__ = [
     "NO_TIME",
     "PacketTable",
+    "clock",
     "numbered_packets",
     "packets_of",
     "presentation_order",
     "range_packets",
     "read_packets",
+    "refuse_restart",
 ]
 
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -42,6 +44,11 @@ NO_TIME = int(np.iinfo(np.int64).min)
 # Formats whose header promises a duration; of the others FFmpeg only knows what it finds.
 _PROMISING = ("mov", "matroska", "flv", "asf", "mxf", "nut", "rm", "wtv")
 _TOLERANCE_S = 0.5
+_RESTART_S = 0.5
+# The clock of MPEG streams; going past its end is no restart.
+_WRAPPED = frozenset({"mpegts", "mpeg"})
+_CLOCK_TICKS = 1 << 33
+_LONGEST_GAP_S = 60
 # A demuxer may report damage and go on behind it; after this many reports in a row it will not.
 _MAX_STUMBLES = 100
 _FIRST_STEP_BACK_S = 1
@@ -98,6 +105,7 @@ class PacketTable:
     (P,) int64, 0 where unknown. ``shown``: (P,) bool, the packet gives a frame to show, as far as
     its headers tell. ``starts``: (P,) bool, decoding can begin at it. ``promised_s``: duration
     that the file's header promises, 0 if none. ``cut_off``: the file holds less than that.
+    ``tick_s``: unit of the times. ``wraps``: the clock has 33 bits, and begins again behind them.
     """
 
     pts: np.ndarray
@@ -107,6 +115,8 @@ class PacketTable:
     starts: np.ndarray
     promised_s: float
     cut_off: bool
+    tick_s: float
+    wraps: bool
 
 
 def read_packets(container: InputContainer, stream: av.VideoStream, source: str) -> PacketTable:
@@ -151,7 +161,36 @@ def read_packets(container: InputContainer, stream: av.VideoStream, source: str)
         starts=np.array(starts, np.bool_),
         promised_s=promised_s if missing_s <= _TOLERANCE_S else promised_s - ends.late_s(),
         cut_off=cut or missing or missing_s > _TOLERANCE_S,
+        tick_s=float(stream.time_base or 0),
+        wraps=container.format.name in _WRAPPED,
     )
+
+
+def refuse_restart(table: PacketTable, source: str) -> None:
+    """Raise MediaError where decoding times fall back: several recordings in one file.
+
+    Sound and subtitles start again with the picture, so that nothing could be put back in order.
+    """
+    dts = table.dts[table.dts != NO_TIME]
+    steps_s = np.diff(dts) * table.tick_s
+    fell = steps_s < -_RESTART_S
+    if table.wraps:
+        # FFmpeg takes a time before the file's first for one behind the end of the clock.
+        fell |= (dts[:-1] < _CLOCK_TICKS) & (dts[1:] >= _CLOCK_TICKS) & (steps_s > _LONGEST_GAP_S)
+    falls = np.flatnonzero(fell)
+    if len(falls):
+        at_s = float(dts[falls[0]] - dts[0]) * table.tick_s
+        raise MediaError(
+            f"{source}: its clock starts again after {clock(at_s)} (several recordings in one "
+            "file); expected timestamps that go on; rewrite them first, as in "
+            "ffmpeg -fflags +genpts -i FILE -map 0 -c copy NEW.mkv"
+        )
+
+
+def clock(seconds: float) -> str:
+    """A length of time as a player shows it, 1:23:45.678."""
+    minutes, rest = divmod(max(seconds, 0.0), 60)
+    return f"{int(minutes // 60)}:{int(minutes % 60):02}:{rest:06.3f}"
 
 
 def _promised_s(container: InputContainer, stream: av.VideoStream) -> float:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.video.index import (
-    index_video,
-)
+from restore_batch.stages.video.index import index_video
+from restore_batch.stages.video.probe import probe_video
 
 from support import data, ffprobe
 from support.clips import clip, frame_number
@@ -160,14 +161,48 @@ def test_two_pictures_of_one_time_are_told_apart(tmp_path: Path) -> None:
     assert index.packets.tolist() == list(range(30))
 
 
-def test_a_film_whose_clock_starts_again_is_refused_with_a_remedy(tmp_path: Path) -> None:
-    once = clip(tmp_path / "once.ts", frames=50, b_frames=2)
-    twice = tmp_path / "twice.ts"
-    twice.write_bytes(once.read_bytes() * 2)
-    with pytest.raises(
-        MediaError, match=r"twice\.ts: its clock starts again after 0:00:0\d.*-c copy"
-    ):
-        index_video(str(twice))
+# Names of films, how they are made.
+JOINED: dict[str, dict[str, Any]] = {
+    "film.ts": {"b_frames": 2},
+    "film.m2ts": {"b_frames": 2, "audio": ["mp2"]},
+    "film.mpg": {"codec": "mpeg1video", "b_frames": 2},
+    "film.vob": {"codec": "mpeg2video", "audio": ["ac3"]},
+}
+AN_HOUR = 25 * 3600
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (AN_HOUR, 0), (AN_HOUR, AN_HOUR - 25)])
+@pytest.mark.parametrize("name", JOINED)
+def test_a_film_whose_clock_falls_back_is_refused_with_the_command_that_repairs_it(
+    name: str, before: int, after: int, tmp_path: Path
+) -> None:
+    twice = tmp_path / name
+    for begin in (before, after):
+        pts = range(begin, begin + 50)
+        part = clip(tmp_path / f"part{twice.suffix}", **JOINED[name], frames=50, pts=pts)
+        with twice.open("ab") as file:
+            file.write(part.read_bytes())
+    for read in (index_video, probe_video):
+        with pytest.raises(MediaError, match=r": its clock starts again after 0:00:01") as caught:
+            read(str(twice))
+    command = str(caught.value).partition(", as in ffmpeg ")[2]
+    repaired = tmp_path / "new.mkv"
+    names = {"FILE": str(twice), "NEW.mkv": str(repaired)}
+    words = [names.get(word, word) for word in command.split()]
+    tool = [ffprobe.program("ffmpeg"), "-v", "error"]
+    subprocess.run([*tool, *words], check=True, stdin=subprocess.DEVNULL)
+    assert checked_index(repaired).count == 100
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_clock_that_goes_past_its_end_does_not_start_again(name: str, tmp_path: Path) -> None:
+    ends_s = Fraction(1 << 33, 90000)
+    begin = round(ends_s * 25) - 20
+    film = clip(tmp_path / name, **JOINED[name], frames=50, pts=range(begin, begin + 50))
+    index = checked_index(film)
+    assert index.count == 50
+    assert index.facts.duration_s == pytest.approx(2.0, abs=0.05)
+    assert index.facts.warnings == ()
 
 
 # -- keyframes ---------------------------------------------------------------------------------
