@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.photo.formats.catalogue import of_head
 from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.length import film_length
 from restore_batch.stages.video.types import StreamFacts, StreamKind, VideoFacts
@@ -68,6 +69,8 @@ def open_video(source: str) -> Iterator[InputContainer]:
         raise MediaError(f"{source}: cannot be opened: {error.strerror or error}") from error
     if not head:
         raise MediaError(f"{source}: the file is empty (0 bytes); copy it again")
+    if head[4:8] == b"ftyp" and not _has_movie_box(source):
+        _refuse_picture(source)  # which FFmpeg would take for a film of one frame
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
         # Absolute, because FFmpeg takes "a:b.mp4" for a protocol named a.
@@ -75,9 +78,23 @@ def open_video(source: str) -> Iterator[InputContainer]:
             str(Path(source).absolute()), options=options, metadata_errors="replace"
         )
     except av.error.FFmpegError as error:
+        _refuse_picture(source)
         raise MediaError(_unreadable(source, head, error)) from error
     with container:
         yield container
+
+
+def _refuse_picture(source: str) -> None:
+    """Raise MediaError, a line that says what it is, for a photo under the name of a film."""
+    with Path(source).open("rb") as file:
+        try:
+            photo = of_head(file, source)
+        except MediaError:
+            return
+    raise MediaError(
+        f"{source}: not a video but a picture ({photo.title}); expected a film; "
+        f"rename it to {PurePath(source).stem}{photo.suffixes[0]} to have it restored as a photo"
+    )
 
 
 def _unreadable(source: str, head: bytes, error: av.error.FFmpegError) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.index import index_video
@@ -42,12 +43,22 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path: Path) -> None:
     noise = tmp_path / "noise.mp4"
     noise.write_bytes(np.random.default_rng(1).bytes(20000))
     assert "not a video" in _refused(noise)
-    picture = tmp_path / "picture.avi"
-    av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "picture.png")
-    (tmp_path / "picture.png").rename(picture)
-    assert "not a video" in _refused(picture)
     assert "No such file" in _refused(tmp_path / "absent.mp4")
     assert "directory" in _refused(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts"])
+@pytest.mark.parametrize(
+    "kind", ["jpeg", "png", "tiff", "gif", "bmp", "webp", "ppm", "jpeg2000", "avif"]
+)
+def test_a_picture_under_the_name_of_a_film_is_called_a_picture(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.new("RGB", (64, 48), (200, 30, 40)).save(path, format=kind)
+    message = _refused(path)
+    assert "not a video but a picture (" in message
+    assert "rename it to a." in message
 
 
 def test_a_file_of_sound_alone_is_refused(tmp_path: Path) -> None:
