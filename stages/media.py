@@ -55,7 +55,11 @@ class PhotoMeta:
 
     ``container``: name of its format (:mod:`restore_batch.stages.photo.formats`). ``exif``: raw
     EXIF/TIFF block without the ``Exif\\0\\0`` prefix, orientation already reset to 1.
-    ``icc``: profile of the *source*; ``bits``: bits a channel of the source.
+    ``icc``: profile of the *source*; ``bits``: bits a channel of the source. ``icc_made``: the
+    profile was made from what the container or EXIF say; other formats than the source's are then
+    written with ``icc_elsewhere``, None being sRGB. ``stored``: (H, W, 1 or 3) uint8 or uint16, the
+    source's samples in ``icc``, upright, where they had to be converted to sRGB;
+    ``outside_srgb``: the share of its pixels with colours that sRGB has not.
     """
 
     container: str
@@ -64,9 +68,13 @@ class PhotoMeta:
     xmp: bytes | None = None
     iptc: bytes | None = None
     icc: bytes | None = None
+    icc_made: bool = False
+    icc_elsewhere: bytes | None = None
     dpi: tuple[float, float] | None = None
     text: Mapping[str, str] = field(default_factory=dict)
     quality_hint: Mapping[str, object] = field(default_factory=dict)
+    stored: np.ndarray | None = field(default=None, compare=False, repr=False)
+    outside_srgb: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

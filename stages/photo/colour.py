@@ -1,7 +1,8 @@
 """Colour between a photo's own profile and sRGB, which the networks work in.
 
 A profiled 8-bit photo becomes 16-bit sRGB on its way in, so that the way back to its own profile
-finds the same 8-bit values again. Colours outside sRGB move to its edge.
+finds the same 8-bit values again. Colours outside sRGB move to its edge for the networks; what no
+network changed takes its stored values again (:func:`restored_to_profile`).
 
 Source: ICC.1:2022 (profile header, section 7.2); relative colorimetric intent by Little CMS.
 """
@@ -16,6 +17,8 @@ from typing import Literal
 import imagecodecs
 import numpy as np
 from PIL import ImageCms
+
+from restore_batch.stages.photo import icc as icc_numbers
 
 Space = Literal["grey", "rgb", "cmyk", "lab"]
 
@@ -134,28 +137,35 @@ def is_writable(icc: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=64)
+def has_srgb_tones(icc: bytes) -> bool:
+    """Whether an RGB profile moves no grey by more than 1/255 from sRGB."""
+    ramp = np.repeat(_test_colours("grey"), 3, axis=2)
+    moved = _transform(ramp, (icc, "rgb"), (srgb_profile(), "rgb"))
+    return bool(np.abs(moved.astype(np.int32) - ramp).max() <= 257)
+
+
 @dataclass(frozen=True)
 class Managed:
-    """A picture in sRGB. ``icc``: the profile to write with it, None for no profile."""
+    """A picture in sRGB. ``icc``: the profile to write with it, None for no profile. ``stored``:
+    the samples in that profile, where ``rgb_hwc`` was converted from them; ``outside_srgb``: the
+    share of their pixels with colours that sRGB has not."""
 
     rgb_hwc: np.ndarray
     icc: bytes | None
+    stored: np.ndarray | None = None
+    outside_srgb: float = 0.0
     warnings: tuple[str, ...] = ()
 
 
 def to_srgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
     """(H, W, C) uint8 or uint16 samples of ``space`` to sRGB (H, W, 3).
 
-    Unprofiled and sRGB pictures come back as they are; others as uint16. A profile that cannot
-    be used costs a warning, not the photo.
+    ``icc`` is None or a profile with no :func:`problem`. Unprofiled and sRGB pictures come back as
+    they are; others as uint16.
     """
     if space == "lab":
         return Managed(_from_lab(samples), srgb_profile())
-    problem = _problem(icc, space) if icc is not None else None
-    if problem is not None:
-        fallback = to_srgb(samples, space, None)
-        meant = "plain CMYK" if space == "cmyk" else "sRGB"
-        return Managed(fallback.rgb_hwc, fallback.icc, (f"{problem}: read as {meant}",))
     if space == "cmyk":
         rgb = _naive_cmyk(samples) if icc is None else _convert(samples, icc, "cmyk")
         return Managed(rgb, srgb_profile())
@@ -165,18 +175,23 @@ def to_srgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
 def _grey_or_rgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
     if icc is None or is_srgb(icc):
         return Managed(_three_channels(samples), icc)
-    profile_space = space_of(icc) or space
-    given = samples if _CHANNELS[profile_space] == samples.shape[2] else _three_channels(samples)
-    rgb = _convert(given, icc, profile_space)
-    if space == "grey":
-        # Rounding leaves neutral colours off by one in 65535.
-        rgb[...] = rgb[..., 1:2]
+    if space == "grey" and space_of(icc) == "rgb":
+        if has_srgb_tones(icc):
+            return Managed(_three_channels(samples), icc)
+        return Managed(_decoded(_three_channels(samples), icc, neutral=True), None)
+    rgb = _decoded(samples, icc, neutral=space == "grey")
     if not is_writable(icc):
         warning = "its colour profile can be read but not written: the output is sRGB"
-        return Managed(rgb, srgb_profile(), (warning,))
-    if profile_space != space:
-        return Managed(rgb, None)
-    return Managed(rgb, icc, _clipped(given, rgb, icc, space))
+        return Managed(rgb, srgb_profile(), warnings=(warning,))
+    return Managed(rgb, icc, samples, _share_outside(samples, rgb, icc))
+
+
+def _decoded(samples: np.ndarray, icc: bytes, *, neutral: bool) -> np.ndarray:
+    rgb = _convert(samples, icc, space_of(icc) or "rgb")
+    if neutral:
+        # Rounding leaves neutral colours off by one in 65535.
+        rgb[...] = rgb[..., 1:2]
+    return rgb
 
 
 def from_srgb(rgb_hwc: np.ndarray, icc: bytes) -> np.ndarray:
@@ -186,7 +201,36 @@ def from_srgb(rgb_hwc: np.ndarray, icc: bytes) -> np.ndarray:
     return _transform(rgb_hwc, (srgb_profile(), "rgb"), (icc, space))
 
 
-def _problem(icc: bytes, space: Space) -> str | None:
+def between(samples: np.ndarray, icc: bytes, other: bytes) -> np.ndarray:
+    """(H, W, C) samples of one profile to those of another of the same kind, uint16."""
+    space = space_of(icc)
+    assert space is not None
+    return (
+        samples if other == icc else _transform(full_depth(samples), (icc, space), (other, space))
+    )
+
+
+def restored_to_profile(rgb_hwc: np.ndarray, stored: np.ndarray, icc: bytes) -> np.ndarray:
+    """Finished uint16 sRGB (H, W, 3) to the profile in which its source was ``stored``.
+
+    Pixels that are still what the source's samples become in sRGB are those samples again. Others
+    are the samples plus the change: what sRGB could not hold stays, so that no edge shows where
+    a change fades out. (H, W, 1 or 3), the dtype of ``stored`` or uint16.
+    """
+    before = _decoded(stored, icc, neutral=stored.shape[2] == 1)
+    changed = (rgb_hwc != before).any(axis=2)
+    if not changed.any():
+        return stored
+    samples = full_depth(stored).copy()
+    after, was = (
+        from_srgb(each[changed][None], icc)[0].astype(np.int32) for each in (rgb_hwc, before)
+    )
+    samples[changed] = np.clip(samples[changed] + (after - was), 0, 65535)
+    return samples
+
+
+def problem(icc: bytes, space: Space) -> str | None:
+    """Why a profile cannot be used for a picture of ``space``, in words, or None."""
     found = space_of(icc)
     if found is None:
         return "its colour profile is damaged or of an unknown kind"
@@ -239,12 +283,39 @@ def _from_lab(samples: np.ndarray) -> np.ndarray:
     return by_rows(height, width, step, np.empty((height, width, 3), np.uint16))
 
 
-def _clipped(samples: np.ndarray, rgb: np.ndarray, icc: bytes, space: Space) -> tuple[str, ...]:
-    """A warning when many colours do not survive the way to sRGB and back."""
+def lab_under_d50(samples: np.ndarray, white_xyz: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint16 Lab in ICC's encoding of a picture under another white, to the Lab that its
+    colours have when the eye is adapted to D50."""
+    to_d50 = icc_numbers.adaptation(white_xyz).astype(np.float32)
+    d50 = np.array(icc_numbers.D50, np.float32)
+
+    def step(rows: slice) -> np.ndarray:
+        lab = samples[rows].astype(np.float32)
+        light, a, b = lab[..., 0] * (100 / 65535), lab[..., 1] / 257 - 128, lab[..., 2] / 257 - 128
+        root = (light + 16) / 116
+        roots = np.stack([root + a / 500, root, root - b / 200], axis=-1)
+        xyz = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * (3 * (6 / 29) ** 2))
+        xyz = (xyz * white_xyz.astype(np.float32)) @ to_d50.T / d50
+        cubic = np.cbrt(xyz)
+        x, y, z = np.moveaxis(
+            np.where(xyz > (6 / 29) ** 3, cubic, xyz / (3 * (6 / 29) ** 2) + 4 / 29), -1, 0
+        )
+        out = np.stack(
+            [
+                (116 * y - 16) * 655.35,
+                (500 * (x - y) + 128) * 257,
+                (200 * (y - z) + 128) * 257,
+            ],
+            axis=-1,
+        )
+        return np.clip(np.rint(out), 0, 65535).astype(np.uint16)
+
+    return by_rows(samples.shape[0], samples.shape[1], step, np.empty_like(samples))
+
+
+def _share_outside(samples: np.ndarray, rgb: np.ndarray, icc: bytes) -> float:
+    """The share of pixels whose colours do not survive the way to sRGB and back."""
     skip = max(int((samples.shape[0] * samples.shape[1] / 65536) ** 0.5), 1)
     there = full_depth(samples[::skip, ::skip]).astype(np.int32)
-    back = _transform(rgb[::skip, ::skip], (srgb_profile(), "rgb"), (icc, space))
-    lost = float((np.abs(back - there).max(axis=2) > 4 * 257).mean())
-    if lost < 0.001:
-        return ()
-    return (f"{lost:.1%} of its pixels have colours outside sRGB, which move to its edge",)
+    back = _transform(rgb[::skip, ::skip], (srgb_profile(), "rgb"), (icc, space_of(icc) or "rgb"))
+    return float((np.abs(back - there).max(axis=2) > 4 * 257).mean())

@@ -4,11 +4,12 @@ orientation and colour management or after them."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.colour import Space, by_rows
 
 
@@ -32,7 +33,8 @@ class Raster:
 
     ``samples``: (H, W, C) uint8 or uint16 over the full range, C by ``space``; Lab in ICC's
     16-bit encoding. ``alpha_hw``: (H, W) of the same dtype. ``orientation``: None where EXIF
-    and XMP decide, 1 where the decoder has applied it. ``meta``: as found, unchecked.
+    and XMP decide, 1 where the decoder has applied it. ``meta``: as found, unchecked. ``stated``:
+    what the container says of the colours, where there is no profile.
     """
 
     samples: np.ndarray
@@ -41,6 +43,12 @@ class Raster:
     alpha_hw: np.ndarray | None = None
     orientation: int | None = None
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    stated: Stated = Stated()  # noqa: RUF009 - frozen
+
+    def cropped(self, rows: slice, columns: slice) -> Raster:
+        """Only these rows and columns, as stored."""
+        alpha = None if self.alpha_hw is None else self.alpha_hw[rows, columns]
+        return replace(self, samples=self.samples[rows, columns], alpha_hw=alpha)
 
 
 @dataclass(frozen=True)

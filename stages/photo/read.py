@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame, PhotoMeta
-from restore_batch.stages.photo import colour
+from restore_batch.stages.photo import colorimetry, colour
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.metadata import exif as exif_block
@@ -75,7 +75,8 @@ def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[st
     """Decode a local path or fsspec URL: upright sRGB, what to write back, and warnings.
 
     Raises MediaError, one line that names the file: not a picture, damaged, cut off, several
-    pages, or more than ``max_megapixels`` (refused from the header, before decoding).
+    pages, of high dynamic range, or more than ``max_megapixels`` (refused from the header, before
+    decoding).
     """
     with open_source(source) as file:
         format, header = _header(file, source)
@@ -96,12 +97,16 @@ def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[st
                     f"{source}: the {format.title} header says "
                     f"{header.width}x{header.height}, the data are {found}"
                 )
-    return _finished(raster)
+    try:
+        return _finished(raster)
+    except colour.ColourError as error:
+        raise MediaError(f"{source}: {error}") from error
 
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     meta, orientation, warnings = _upright_meta(raster)
-    managed = colour.to_srgb(raster.samples, raster.space, meta.icc)
+    meaning = colorimetry.meaning(meta.icc, raster.stated, meta.exif, raster.space, meta.bits)
+    managed = colour.to_srgb(raster.samples, raster.space, meaning.icc)
     alpha = raster.alpha_hw
     if alpha is not None and managed.rgb_hwc.dtype != alpha.dtype:
         alpha = colour.full_depth(alpha)
@@ -110,8 +115,15 @@ def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
         alpha_hw=None if alpha is None else upright(alpha, orientation),
         grey=raster.space == "grey",
     )
-    meta = dataclasses.replace(meta, icc=managed.icc)
-    return frame, meta, (*raster.warnings, *warnings, *managed.warnings)
+    meta = dataclasses.replace(
+        meta,
+        icc=managed.icc,
+        icc_made=meaning.made,
+        icc_elsewhere=meaning.elsewhere,
+        stored=None if managed.stored is None else upright(managed.stored, orientation),
+        outside_srgb=managed.outside_srgb,
+    )
+    return frame, meta, (*raster.warnings, *warnings, *meaning.warnings, *managed.warnings)
 
 
 def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:

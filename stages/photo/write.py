@@ -24,6 +24,9 @@ from restore_batch.stages.photo.source import one_line
 
 BitDepth = Literal["keep", 8, 16]
 
+_WORTH_SAYING = 0.001
+"""Share of pixels."""
+
 
 def suffix_for(container: str, format: str, original_suffix: str) -> str:
     """The suffix of the output for a source of ``container``, with its dot.
@@ -69,6 +72,8 @@ def write(
     warnings: list[str] = []
     meta = _fitting(meta, frame, format, warnings)
     picture = _picture(frame, meta, format, bit_depth, warnings)
+    if meta.exif is not None and meta.icc is not None and picture.icc is None:
+        meta = dataclasses.replace(meta, exif=exif_block.as_srgb(meta.exif))
     try:
         warnings += format.encode(picture, meta, path, quality)
     except (MediaError, MemoryError):
@@ -131,14 +136,26 @@ def _picture(
     if frame.alpha_hw is not None and not format.holds_alpha:
         warnings.append(f"{title} cannot hold transparency: flattened over white")
     grey = frame.grey and format.holds_grey
-    icc, convert = _profile(meta.icc, grey=grey, format=format)
-    if meta.icc is not None and "icc" not in format.carries and not colour.is_srgb(meta.icc):
-        warnings.append(f"{title} cannot hold a colour profile: written as sRGB")
+    has_alpha = frame.alpha_hw is not None and format.holds_alpha
+    icc, convert = _profile(meta, grey=grey, format=format, warnings=warnings)
+    flattened = frame.alpha_hw is not None and not has_alpha
+    stored = None if convert is None or flattened else _stored(meta, frame)
+    if stored is None and meta.outside_srgb >= _WORTH_SAYING:
+        warnings.append(
+            f"{meta.outside_srgb:.1%} of its pixels have colours outside sRGB, which move to its "
+            "edge"
+        )
 
     def rows(block: slice) -> np.ndarray:
-        return _rows(frame, block, bits=wanted, grey=grey, keep_alpha=has_alpha, icc=convert)
+        samples, alpha = _colours(frame, block, grey=grey, keep_alpha=has_alpha, icc=convert)
+        if convert is not None and stored is not None and meta.icc is not None:
+            samples = colour.restored_to_profile(samples, stored[block], meta.icc)
+            samples = colour.between(samples, meta.icc, convert)
+        elif convert is not None:
+            samples = colour.from_srgb(samples, convert)
+        depth = colour.full_depth if wanted == 16 else colour.to_8_bits
+        return depth(samples) if alpha is None else _beside(depth(samples), depth(alpha))
 
-    has_alpha = frame.alpha_hw is not None and format.holds_alpha
     return Picture(
         rows=rows,
         width=frame.width,
@@ -150,40 +167,57 @@ def _picture(
     )
 
 
+def _stored(meta: PhotoMeta, frame: Frame) -> np.ndarray | None:
+    """The source's samples where they are those of the frame, which no stage enlarged."""
+    stored = meta.stored
+    same_size = stored is not None and stored.shape[:2] == (frame.height, frame.width)
+    return stored if same_size else None
+
+
 def _profile(
-    icc: bytes | None, *, grey: bool, format: WrittenFormat
+    meta: PhotoMeta, *, grey: bool, format: WrittenFormat, warnings: list[str]
 ) -> tuple[bytes | None, bytes | None]:
     """The profile to embed, and the one to convert to (None: the pixels stay sRGB)."""
-    if icc is None or "icc" not in format.carries:
+    elsewhere = meta.icc_made and meta.container != format.name
+    icc = meta.icc_elsewhere if elsewhere else meta.icc
+    if icc is None:
         return None, None
-    space = colour.space_of(icc)
-    if colour.is_srgb(icc):
-        allowed = space == ("grey" if grey else "rgb") or (grey and format.grey_takes_rgb_profile)
-        return (icc if allowed else None), None
-    if space == ("grey" if grey else "rgb") and colour.is_writable(icc):
+    title = format.title
+    if "icc" not in format.carries:
+        if not colour.is_srgb(icc):
+            warnings.append(f"{title} cannot hold a colour profile: written as sRGB")
+        return None, None
+    space, needed = colour.space_of(icc), "grey" if grey else "rgb"
+    has_tones = grey and space == "rgb" and colour.has_srgb_tones(icc)
+    if space == needed and not colour.is_srgb(icc):
         return icc, icc
+    if space == needed or (has_tones and format.grey_takes_rgb_profile):
+        return icc, None
+    if has_tones:
+        warnings.append(
+            f"{title} cannot hold an RGB profile beside grey: left out, the tones are sRGB's"
+        )
     return None, None
 
 
-def _rows(
-    frame: Frame, block: slice, *, bits: int, grey: bool, keep_alpha: bool, icc: bytes | None
-) -> np.ndarray:
-    """(h, W, C) finished samples of some rows."""
+def _colours(
+    frame: Frame, block: slice, *, grey: bool, keep_alpha: bool, icc: bytes | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(h, W, C) sRGB of some rows, and their transparency; three channels of uint16 where they
+    are to be converted to ``icc``."""
     samples = frame.rgb_hwc[block]
     alpha = None if frame.alpha_hw is None else frame.alpha_hw[block]
     if alpha is not None and not keep_alpha:
         samples, alpha = _over_white(samples, alpha), None
     if frame.grey:
         samples = _luma(samples)
-    if icc is not None:
-        rgb = np.repeat(samples, 3, axis=2) if frame.grey else samples
-        samples = colour.from_srgb(colour.full_depth(rgb), icc)
-    elif not grey and samples.shape[2] == 1:
+    if samples.shape[2] == 1 and (icc is not None or not grey):
         samples = np.repeat(samples, 3, axis=2)
-    depth = colour.full_depth if bits == 16 else colour.to_8_bits
-    if alpha is None:
-        return depth(samples)
-    return np.concatenate([depth(samples), depth(alpha)[..., None]], axis=2)
+    return samples if icc is None else colour.full_depth(samples), alpha
+
+
+def _beside(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    return np.concatenate([samples, alpha[..., None]], axis=2)
 
 
 def _over_white(samples: np.ndarray, alpha: np.ndarray) -> np.ndarray:

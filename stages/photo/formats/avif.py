@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import BinaryIO
@@ -11,9 +12,9 @@ import numpy as np
 from PIL import AvifImagePlugin
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.colorimetry import Stated
+from restore_batch.stages.photo.formats import iso_media, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
-from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range
 from restore_batch.stages.photo.source import in_memory
@@ -33,23 +34,37 @@ class Avif(WrittenFormat):
     bytes_a_pixel = 0.3
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
-        return bool(brands(head)[1] & {b"avif", b"avis"})
+        return bool(iso_media.brands(head)[1] & {b"avif", b"avis"})
 
     def header(self, file: BinaryIO, source: str) -> Header:
         file.seek(0)
-        bits = _bits(file.read(_CONFIGURATION_WITHIN_BYTES))
+        start = file.read(_CONFIGURATION_WITHIN_BYTES)
         file.seek(0)
-        return pillow.header(AvifImagePlugin.AvifImageFile(file), bits)
+        header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start))
+        clap = iso_media.item_properties(start).get(b"clap", b"")
+        clean = iso_media.aperture(clap, header.width, header.height)
+        if clean is None:
+            return header
+        rows, columns = clean
+        width, height = columns.stop - columns.start, rows.stop - rows.start
+        return dataclasses.replace(header, width=width, height=height)
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-        bits = _bits(data[:_CONFIGURATION_WITHIN_BYTES])
+        start = data[:_CONFIGURATION_WITHIN_BYTES]
+        bits = _bits(start)
         pixels = None
         if bits > 8:
             # Pillow rounds AVIF to 8 bits.
             pixels = full_range(np.asarray(imagecodecs.avif_decode(data)), bits)
-        return pillow.raster(picture, self.name, lossless=False, bits=bits, pixels=pixels)
+        raster = pillow.raster(picture, self.name, lossless=False, bits=bits, pixels=pixels)
+        stated = iso_media.item_properties(start)
+        raster = dataclasses.replace(
+            raster, stated=Stated(cicp=iso_media.cicp_of(stated.get(b"nclx", b"")))
+        )
+        clean = iso_media.aperture(stated.get(b"clap", b""), *picture.size)
+        return raster if clean is None else raster.cropped(*clean)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

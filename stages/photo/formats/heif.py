@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.formats.pillow import exif_of, given
@@ -68,7 +70,8 @@ class Heif(WrittenFormat):
             quality_hint={"lossless": False},
         )
         warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
-        return Raster(samples, space, meta, alpha, orientation=1, warnings=warnings)
+        stated = Stated(cicp=_cicp(picture.info.get("nclx_profile")))
+        return Raster(samples, space, meta, alpha, 1, warnings, stated)
 
     def _opened(self, file: BinaryIO, source: str) -> Any:
         try:
@@ -106,6 +109,11 @@ class Heif(WrittenFormat):
         path.write_bytes(buffer.getvalue())
         rounded = picture.bits == 16 > meta.bits
         return ("HEIF holds 10 bits here: rounded from 16",) if rounded else ()
+
+
+def _cicp(nclx: Mapping[str, int] | None) -> tuple[int, int] | None:
+    """Primaries and transfer by the numbers of ITU-T H.273."""
+    return (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None
 
 
 @functools.cache

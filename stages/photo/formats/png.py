@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
@@ -68,26 +71,47 @@ class Png(WrittenFormat):
             text=head.text,
             quality_hint={"lossless": True, "png_colour": head.colour_chunks},
         )
-        return Raster(samples, space, meta, alpha, warnings=pillow.first_of(head.frames))
+        warnings = pillow.first_of(head.frames)
+        stated = _stated(head.colour_chunks)
+        return Raster(samples, space, meta, alpha, warnings=warnings, stated=stated)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
     ) -> tuple[str, ...]:
         data = bytes(imagecodecs.png_encode(picture.whole(), level=_LEVEL))
-        chunks = meta.quality_hint.get("png_colour")
+        found = meta.quality_hint.get("png_colour")
+        # They hold where the samples are still in the space that they say.
+        hold = picture.icc == meta.icc and (meta.icc is None or meta.icc_made)
+        chunks = found if hold and isinstance(found, dict) else {}
         path.write_bytes(
             png_chunks.with_metadata(
                 data,
                 exif=meta.exif,
                 xmp=meta.xmp,
                 iptc=meta.iptc,
-                icc=picture.icc,
+                icc=None if chunks else picture.icc,
                 dpi=meta.dpi,
                 text=meta.text,
-                colour_chunks=chunks if isinstance(chunks, dict) else {},
+                colour_chunks=chunks,
             )
         )
         return ()
+
+
+def _stated(chunks: Mapping[str, bytes]) -> Stated:
+    """What the chunks say of colours; the first of cICP, sRGB, gAMA and cHRM counts."""
+    cicp, gamma, places = (chunks.get(name, b"") for name in ("cICP", "gAMA", "cHRM"))
+    return Stated(
+        cicp=(cicp[0], cicp[1]) if len(cicp) == 4 else None,
+        narrow=len(cicp) == 4 and cicp[3] == 0,
+        srgb="sRGB" in chunks,
+        gamma=int.from_bytes(gamma, "big") / 100_000 if len(gamma) == 4 else None,
+        chromaticities=(
+            tuple(value / 100_000 for value in struct.unpack(">8i", places))
+            if len(places) == 32
+            else None
+        ),
+    )
 
 
 FORMAT = Png()

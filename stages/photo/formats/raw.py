@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.metadata import tiff_tags
@@ -61,7 +62,9 @@ class Raw(Format):
             quality_hint={"lossless": True},
         )
         warning = "developed from sensor data with the camera's white balance: keep the original"
-        return Raster(pixels, "rgb", meta, orientation=1, warnings=(warning,))
+        # Whatever EXIF says: that is of the JPEG that the camera would have made.
+        stated = Stated(srgb=True)
+        return Raster(pixels, "rgb", meta, orientation=1, warnings=(warning,), stated=stated)
 
     def _opened(self, file: BinaryIO, source: str) -> Any:
         try:

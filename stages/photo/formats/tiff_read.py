@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
 from collections.abc import Mapping
 from typing import BinaryIO
 
 import numpy as np
-from PIL import TiffImagePlugin
+from PIL import ImageFile, TiffImagePlugin
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.colour import Space, by_rows
+from restore_batch.stages.photo import icc
+from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
@@ -27,6 +29,7 @@ from restore_batch.stages.photo.raster import Header, Raster, full_range
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
+_WHITE_POINT, _SAME_WHITE = 318, 0.002
 _PHOTOSHOP_LAYERS = 37724
 _READ_AHEAD_BYTES = 16 << 20
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -186,8 +189,20 @@ def _by_tifffile(file: BinaryIO, index: int, source: str) -> np.ndarray:
 
 
 def _by_libtiff(file: BinaryIO) -> np.ndarray:
-    picture = TiffImagePlugin.TiffImageFile(io.BytesIO(_all_of(file)))
+    picture = _LibtiffFile(io.BytesIO(_all_of(file)))
     return np.asarray(picture.convert("RGB"))
+
+
+class _LibtiffFile(TiffImagePlugin.TiffImageFile):
+    """Uncompressed YCbCr by libtiff too: Pillow's own reader knows no smaller chroma."""
+
+    def _setup(self) -> None:
+        super()._setup()
+        if self._compression == "raw":
+            self._mode = "RGB"
+            self.use_load_libtiff = True
+            arguments = ("RGBX", False, self.tag_v2.offset)
+            self.tile = [ImageFile._Tile("libtiff", (0, 0, *self._tile_size), 0, arguments)]
 
 
 def _all_of(file: BinaryIO) -> bytes:
@@ -204,11 +219,25 @@ def _colours(
         entries = (table if table.max(initial=0) < 256 else table >> 8).astype(np.uint8)
         return entries[np.minimum(samples[..., 0], len(entries) - 1)], "rgb"
     if photometric in {_CIELAB, _ICCLAB}:
-        return _icc_lab(samples, signed=photometric == _CIELAB), "lab"
+        lab = _icc_lab(samples, signed=photometric == _CIELAB)
+        white = _white_point(page) if photometric == _CIELAB else None
+        return (lab if white is None else lab_under_d50(lab, white)), "lab"
     samples = full_range(samples, bits)
     if photometric == _WHITE_IS_ZERO:
         samples = np.iinfo(samples.dtype).max - samples
     return samples, {1: "grey", 3: "rgb", 4: "cmyk"}[_COLOURS[photometric]]  # type: ignore[return-value]
+
+
+def _white_point(page: Directory) -> np.ndarray | None:
+    """XYZ of the white that Lab values refer to; None for D50, or where nothing is said."""
+    tag = page.get(_WHITE_POINT)
+    if tag is None or tag.field_type != tiff_tags.RATIONAL or tag.count != 2:
+        return None
+    above_x, below_x, above_y, below_y = struct.unpack("<4I", tag.data)
+    if not (below_x and below_y and above_y):
+        return None
+    white = icc.white_xyz(above_x / below_x, above_y / below_y)
+    return None if np.abs(white - icc.D50).max() < _SAME_WHITE else white
 
 
 def _icc_lab(samples: np.ndarray, *, signed: bool) -> np.ndarray:

@@ -17,6 +17,7 @@ from restore_batch.stages.photo.metadata import tiff_tags
 
 _PIXEL_X, _PIXEL_Y = 40962, 40963
 _IMAGE_WIDTH, _IMAGE_LENGTH = 256, 257
+_COLOUR_SPACE = 40961
 _THUMBNAIL_AT, _THUMBNAIL_SIZE = 513, 514
 
 
@@ -58,6 +59,11 @@ def sized(exif: bytes, width: int, height: int) -> bytes:
     """``exif`` with the pixel dimensions it states set to those of the output."""
     sizes = {_PIXEL_X: width, _PIXEL_Y: height, _IMAGE_WIDTH: width, _IMAGE_LENGTH: height}
     return _patched(exif, sizes)
+
+
+def as_srgb(exif: bytes) -> bytes:
+    """``exif`` with the colour space that it states, if it does, set to sRGB."""
+    return _patched(exif, {_COLOUR_SPACE: 1})
 
 
 def _patched(exif: bytes, values: Mapping[int, int]) -> bytes:

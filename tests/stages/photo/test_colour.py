@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from restore_batch.stages.media import Frame
 from restore_batch.stages.photo import colour
 from restore_batch.stages.photo.read import read
 from restore_batch.stages.photo.write import write
@@ -129,11 +130,15 @@ def test_a_broken_profile_costs_a_warning_and_is_not_kept(icc: bytes, tmp_path: 
     assert np.array_equal(frame.rgb_hwc, _rgb())
 
 
-def test_colours_beyond_srgb_are_announced(tmp_path: Path) -> None:
+def test_colours_that_move_to_the_edge_of_srgb_are_announced(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png", icc_profile=_profile("wide rgb"))
-    (warning,) = read(str(tmp_path / "a.png"), 1)[2]
-    assert "outside sRGB" in warning
+    frame, meta, warnings = read(str(tmp_path / "a.png"), 1)
+    assert warnings == ()
+    assert write(frame, meta, tmp_path / "b.tif") == ()
+    larger = Frame(np.repeat(frame.rgb_hwc, 2, axis=1))
+    for picture, name in ((larger, "b.tif"), (frame, "b.bmp")):
+        assert "outside sRGB" in write(picture, meta, tmp_path / name)[-1]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
