@@ -59,12 +59,10 @@ def aperture(clap: bytes, width: int, height: int) -> tuple[slice, slice] | None
     )
     # The offset is that of the aperture's centre from the picture's.
     left, top = right + (width - across) / 2, below + (height - down) / 2
-    first, last = (round(top), round(left)), (round(top + down), round(left + across))
-    if min(first) < 0 or last[0] > height or last[1] > width:
-        return None
-    if first[0] >= last[0] or first[1] >= last[1]:
-        return None
-    return slice(first[0], last[0]), slice(first[1], last[1])
+    rows = slice(round(top), round(top) + round(down))
+    columns = slice(round(left), round(left) + round(across))
+    inside = 0 <= rows.start < rows.stop <= height and 0 <= columns.start < columns.stop <= width
+    return (rows, columns) if inside else None
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

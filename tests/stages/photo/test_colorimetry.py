@@ -18,8 +18,9 @@ from restore_batch.stages.photo.colorimetry import Stated, meaning
 from restore_batch.stages.photo.metadata import png_chunks, tiff_tags
 from restore_batch.stages.photo.read import read
 from restore_batch.stages.photo.write import write
-from tests.support import data
-from tests.support.photo_files import file, photo, refused
+
+from support import data
+from support.photo_files import file, photo, refused
 
 P3, SRGB, PQ, HLG = 12, 13, 16, 18
 _TO_XYZ = {
