@@ -47,7 +47,6 @@ class IndexFilm(Stage):
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({FilmIndex})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
-    version: ClassVar[int] = 2
     takes: ClassVar[Mapping[str, str]] = {
         "max_megapixels": "limits.max_megapixels",
         "scale": "background.scale",

@@ -15,7 +15,8 @@ class Decode(Stage):
     """Read photos by the ``source`` of their unit.
 
     In:  chunks that hold nothing but their unit.
-    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it, and warnings.
+    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
+    samples too, where they had to be converted), and warnings.
     A photo of more than ``max_megapixels`` is refused from its header.
     """
 
