@@ -119,7 +119,7 @@ def _without_profile(stated: Stated, exif: bytes | None, space: Space, bits: int
         return Meaning(None)
     curve, warnings = icc.SRGB_CURVE, list[str]()
     chromaticities: tuple[float, ...] = _SRGB
-    if stated.cicp is not None:
+    if stated.cicp is not None and stated.cicp != (_UNSPECIFIED, _UNSPECIFIED):
         primaries, transfer = stated.cicp
         if primaries not in _PRIMARIES or transfer not in _CURVES:
             warnings.append(

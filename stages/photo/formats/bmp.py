@@ -1,18 +1,27 @@
-"""BMP, by Pillow."""
+"""BMP, by Pillow; what its header says of colours by ourselves.
+
+Source: Microsoft, [MS-WMF] 2.2.2.4 and 2.2.2.5 (BitmapV4Header and BitmapV5Header).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import struct
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import BmpImagePlugin
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.raster import Header, Picture, Raster
 from restore_batch.stages.photo.source import in_memory
+
+_HEADER_AT, _V4_BYTES, _V5_BYTES = 14, 108, 124
+_CALIBRATED, _EMBEDDED = 0, int.from_bytes(b"MBED", "big")
 
 
 class Bmp(WrittenFormat):
@@ -29,14 +38,40 @@ class Bmp(WrittenFormat):
         return pillow.header(BmpImagePlugin.BmpImageFile(file))
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        picture = BmpImagePlugin.BmpImageFile(io.BytesIO(in_memory(file)))
-        return pillow.raster(picture, self.name, lossless=True)
+        data = in_memory(file)
+        picture = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
+        raster = pillow.raster(picture, self.name, lossless=True)
+        meta = dataclasses.replace(raster.meta, icc=_embedded_profile(data))
+        return dataclasses.replace(raster, meta=meta, stated=_stated(data))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
     ) -> tuple[str, ...]:
         path.write_bytes(pillow.saved(picture, "BMP", dpi=meta.dpi))
         return ()
+
+
+def _embedded_profile(data: bytes) -> bytes | None:
+    size, space = struct.unpack_from("<I52xI", data, _HEADER_AT)
+    if size < _V5_BYTES or space != _EMBEDDED:
+        return None
+    at, length = struct.unpack_from("<II", data, _HEADER_AT + 112)
+    return data[_HEADER_AT + at : _HEADER_AT + at + length] or None
+
+
+def _stated(data: bytes) -> Stated:
+    """Primaries and gamma of a calibrated picture; many programs leave them empty."""
+    size, space = struct.unpack_from("<I52xI", data, _HEADER_AT)
+    if size < _V4_BYTES or space != _CALIBRATED:
+        return Stated()
+    ends = [value / (1 << 30) for value in struct.unpack_from("<9I", data, _HEADER_AT + 60)]
+    gammas = [value / (1 << 16) for value in struct.unpack_from("<3I", data, _HEADER_AT + 96)]
+    xyz = [ends[0:3], ends[3:6], ends[6:9]]
+    xyz = [[sum(axis) for axis in zip(*xyz, strict=True)], *xyz]
+    if not all(sum(colour) for colour in xyz) or not gammas[1]:
+        return Stated()
+    places = tuple(colour[axis] / sum(colour) for colour in xyz for axis in (0, 1))
+    return Stated(gamma=1 / gammas[1], chromaticities=places)
 
 
 FORMAT = Bmp()

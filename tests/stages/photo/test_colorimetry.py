@@ -251,6 +251,52 @@ def test_a_grey_png_of_another_gamma_has_the_right_tones_everywhere(tmp_path: Pa
         assert suffix == ".webp" or np.asarray(Image.open(output)).ndim == 2
 
 
+# -- a BMP says it --------------------------------------------------------------------------------
+def bmp(samples: np.ndarray, space: int, *, profile: bytes = b"", calibrated: bytes = b"") -> bytes:
+    """A BMP with a header of version 5."""
+    height, width = samples.shape[:2]
+    rows = samples[::-1, :, ::-1].reshape(height, -1)
+    pixels = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    header += bytes(16) + struct.pack("<I", space) + calibrated.ljust(48, b"\0")
+    header += struct.pack("<IIII", 4, 124 + len(pixels), len(profile), 0)
+    size = 14 + len(header) + len(pixels) + len(profile)
+    start = struct.pack("<2sIHHI", b"BM", size, 0, 0, 14 + len(header))
+    return start + header + pixels + profile
+
+
+def test_the_profile_of_a_bmp_is_applied(tmp_path: Path) -> None:
+    adobe = bytes(imagecodecs.cms_profile("adobergb"))
+    data = bmp(muted(), int.from_bytes(b"MBED", "big"), profile=adobe)
+    source = file(tmp_path, "a.bmp", data)
+    expected = in_srgb((muted() / 255) ** (563 / 256), "adobe")
+    frame, meta, _ = read(source, 1)
+    assert np.abs(frame.rgb_hwc / 257 - expected).max() < 0.7
+    assert "cannot hold a colour profile" in write(frame, meta, tmp_path / "b.bmp")[0]
+    assert np.abs(frame_of(str(tmp_path / "b.bmp")) - expected).max() < 1
+    assert write(frame, meta, tmp_path / "b.png") == ()
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), muted())
+
+
+def test_a_bmp_says_primaries_and_gamma(tmp_path: Path) -> None:
+    xyz = np.array(_TO_XYZ["adobe"]).T.ravel()
+    calibrated = struct.pack(
+        "<9I3I", *(round(v * (1 << 30)) for v in xyz), *[round(2.2 * 65536)] * 3
+    )
+    source = file(tmp_path, "a.bmp", bmp(muted(), 0, calibrated=calibrated))
+    expected = in_srgb((muted() / 255) ** 2.2, "adobe")
+    assert np.abs(frame_of(source) - expected).max() < 1
+
+
+@pytest.mark.parametrize(
+    "space", [0, int.from_bytes(b"sRGB", "big"), int.from_bytes(b"Win ", "big")]
+)
+def test_a_bmp_that_says_nothing_is_srgb(space: int, tmp_path: Path) -> None:
+    frame, meta, _ = read(file(tmp_path, "a.bmp", bmp(muted(), space)), 1)
+    assert np.array_equal(frame.rgb_hwc, muted())
+    assert meta.icc is None
+
+
 # -- EXIF says it ---------------------------------------------------------------------------------
 def exif(space: int, index: bytes = b"") -> bytes:
     interop = {1: tiff_tags.raw(index + b"\0", 2)} if index else {}
