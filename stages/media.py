@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,10 +16,12 @@ __all__ = [
     "Alignment",
     "Artifact",
     "Chunk",
+    "Extra",
     "Face",
     "FaceRecord",
     "Failure",
     "Frame",
+    "Holds",
     "PhotoMeta",
 ]
 
@@ -49,6 +51,30 @@ class Frame:
         return self.rgb_hwc.nbytes + (0 if self.alpha_hw is None else self.alpha_hw.nbytes)
 
 
+Holds = Literal["always", "upright", "size"]
+"""Until what happens to the picture an extra stays true: nothing, being turned or mirrored, or that
+and being given another size."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Something in a photo file beside its picture that no other field of PhotoMeta tells.
+
+    ``what`` names it in a message. ``left_out``: why a result cannot have it; "" where it is passed
+    on as it is, and then ``kind`` and ``payload`` are what a file holds that stores extras of the
+    type ``stored_as`` (a JPEG segment, a PNG chunk, a Photoshop resource). ``text_key``: the text
+    entry of PhotoMeta that says the same, for formats which do not store this type.
+    """
+
+    what: str
+    left_out: str = ""
+    stored_as: str = ""
+    kind: bytes = b""
+    payload: bytes = b""
+    holds: Holds = "always"
+    text_key: str = ""
+
+
 @dataclass(frozen=True)
 class PhotoMeta:
     """What a photo file says beside its pixels, to be written back.
@@ -59,7 +85,8 @@ class PhotoMeta:
     profile was made from what the container or EXIF say; other formats than the source's are then
     written with ``icc_elsewhere``, None being sRGB. ``stored``: (H, W, 1 or 3) uint8 or uint16, the
     source's samples in ``icc``, upright, where they had to be converted to sRGB;
-    ``outside_srgb``: the share of its pixels with colours that sRGB has not.
+    ``outside_srgb``: the share of its pixels with colours that sRGB has not. ``extras``: all else
+    that is in the file; ``size``: (width, height) of the source, upright, or None.
     """
 
     container: str
@@ -75,6 +102,8 @@ class PhotoMeta:
     quality_hint: Mapping[str, object] = field(default_factory=dict)
     stored: np.ndarray | None = field(default=None, compare=False, repr=False)
     outside_srgb: float = 0.0
+    extras: tuple[Extra, ...] = ()
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)

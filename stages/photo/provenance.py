@@ -42,6 +42,7 @@ _HISTORY: Final = re.compile(r"<\w+:History[\s>/]")
 _SOURCE_TYPE: Final = re.compile(
     r"(\w+:DigitalSourceType(?:\s*=\s*|\s*>\s*|\s+\w+:resource\s*=\s*)[\"']?)([^\"'<>]*)"
 )
+_WARNING: Final = "Warning"
 _SOFTWARE, _IMAGE_HISTORY = 305, 0x9213
 
 
@@ -108,10 +109,12 @@ def stamped(
     meta = dataclasses.replace(meta, xmp=xmp)
     if imagined:
         history = f"{made_by.software}: {notice}"
-        text = _with_warning(meta.text, history) if text_entries else meta.text
-        meta = dataclasses.replace(
-            meta, exif=_with_history(meta.exif, made_by.software, history), text=text
-        )
+        exif = _with_history(meta.exif, made_by.software, history)
+        meta = dataclasses.replace(meta, exif=exif)
+        if text_entries:
+            extras = tuple(extra for extra in meta.extras if extra.text_key != _WARNING)
+            text = _with_warning(meta.text, history)
+            meta = dataclasses.replace(meta, text=text, extras=extras)
     return meta, warnings
 
 
@@ -241,5 +244,5 @@ def _with_tags(exif: bytes, tags: Mapping[int, tiff_tags.Tag]) -> bytes:
 
 
 def _with_warning(text: Mapping[str, str], warning: str) -> dict[str, str]:
-    before = text.get("Warning")
-    return {**text, "Warning": f"{before}\n{warning}" if before else warning}
+    before = text.get(_WARNING)
+    return {**text, _WARNING: f"{before}\n{warning}" if before else warning}

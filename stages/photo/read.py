@@ -16,8 +16,8 @@ from restore_batch.stages.photo import colorimetry, colour
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import extras, tiff_tags
 from restore_batch.stages.photo.metadata import packets as metadata
-from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.raster import Header, Raster, upright
 from restore_batch.stages.photo.source import decoding, open_source, size_of
 
@@ -105,6 +105,8 @@ def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[st
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     meta, orientation, warnings = _upright_meta(raster)
+    thumbnail = exif_block.has_thumbnail(raster.meta.exif)
+    meta, not_kept = extras.settled(meta, turned=orientation != 1, thumbnail=thumbnail)
     meaning = colorimetry.meaning(meta.icc, raster.stated, meta.exif, raster.space, meta.bits)
     managed = colour.to_srgb(raster.samples, raster.space, meaning.icc)
     alpha = raster.alpha_hw
@@ -117,13 +119,15 @@ def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     )
     meta = dataclasses.replace(
         meta,
+        size=(frame.width, frame.height),
         icc=managed.icc,
         icc_made=meaning.made,
         icc_elsewhere=meaning.elsewhere,
         stored=None if managed.stored is None else upright(managed.stored, orientation),
         outside_srgb=managed.outside_srgb,
     )
-    return frame, meta, (*raster.warnings, *warnings, *meaning.warnings, *managed.warnings)
+    said = (*raster.warnings, *warnings, *not_kept, *meaning.warnings, *managed.warnings)
+    return frame, meta, said
 
 
 def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:

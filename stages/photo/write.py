@@ -18,6 +18,7 @@ from restore_batch.stages.photo import colour
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import extras
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.raster import Picture
 from restore_batch.stages.photo.source import one_line
@@ -111,12 +112,16 @@ def _fitting(
             lost.append("resolution")
     if lost:
         warnings.append(f"{format.title} cannot hold {', '.join(lost)}: not kept")
+    size = frame.width, frame.height
+    kept, not_kept = extras.fitting(meta, size, format.stores_extras, format.title)
+    warnings += not_kept
     return dataclasses.replace(
         meta,
         exif=exif_block.sized(exif, frame.width, frame.height) if exif else None,
         xmp=metadata.sized_xmp(xmp, frame.width, frame.height) if xmp else None,
         iptc=iptc,
         text=texts,
+        extras=kept,
     )
 
 

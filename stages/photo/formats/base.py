@@ -85,6 +85,9 @@ class WrittenFormat(Format):
     text_keys: ClassVar[frozenset[str] | None] = frozenset()
     """Keys of the text entries it carries; None: any."""
 
+    stores_extras: ClassVar[frozenset[str]] = frozenset()
+    """Types of extras (``Extra.stored_as``) that it stores as they are."""
+
     takes_quality: ClassVar[bool] = False
     usual_quality: ClassVar[int | None] = None
     """1 to 100, where the job asks for none and the source was not better; None: lossless."""

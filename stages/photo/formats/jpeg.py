@@ -18,7 +18,12 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
-from restore_batch.stages.photo.metadata import jpeg_segments, tiff_tags
+from restore_batch.stages.photo.metadata import (
+    jpeg_extras,
+    jpeg_segments,
+    photoshop,
+    tiff_tags,
+)
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
@@ -32,6 +37,7 @@ class Jpeg(WrittenFormat):
     grey_takes_rgb_profile = True
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
     text_keys = frozenset({"Comment"})
+    stores_extras = frozenset({jpeg_extras.STORED_AS, photoshop.STORED_AS})
     takes_quality = True
     usual_quality = 95
     bytes_a_pixel = 0.6
@@ -57,9 +63,6 @@ class Jpeg(WrittenFormat):
             pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
         else:
             pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
-        warnings: tuple[str, ...] = ()
-        if head.pictures > 1:
-            warnings = (f"only the first of the {head.pictures} pictures in the file is kept",)
         meta = PhotoMeta(
             container=self.name,
             bits=head.bits,
@@ -74,11 +77,12 @@ class Jpeg(WrittenFormat):
                 "jpeg_quality": jpeg_segments.estimated_quality(head.tables),
                 "progressive": head.progressive,
             },
+            extras=jpeg_extras.extras(data, head),
         )
         if pixels.ndim == 3 and pixels.shape[2] == 4:
-            return Raster(pixels, "cmyk", meta, warnings=warnings)
+            return Raster(pixels, "cmyk", meta)
         samples, space, _ = split_alpha(pixels)
-        return Raster(samples, space, meta, warnings=warnings)
+        return Raster(samples, space, meta)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
@@ -111,6 +115,7 @@ class Jpeg(WrittenFormat):
                 icc=picture.icc,
                 comment=meta.text.get("Comment"),
                 dpi=meta.dpi,
+                extras=meta.extras,
             )
         )
         return warnings

@@ -15,7 +15,7 @@ from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
-from restore_batch.stages.photo.metadata import png_chunks
+from restore_batch.stages.photo.metadata import photoshop, png_chunks, png_extras
 from restore_batch.stages.photo.raster import (
     Header,
     Picture,
@@ -39,6 +39,7 @@ class Png(WrittenFormat):
     holds_alpha = True
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
     text_keys = None
+    stores_extras = frozenset({png_extras.STORED_AS, photoshop.STORED_AS})
     bytes_a_pixel = 2.2
 
     def header(self, file: BinaryIO, source: str) -> Header:
@@ -70,6 +71,7 @@ class Png(WrittenFormat):
             dpi=head.dpi,
             text=head.text,
             quality_hint={"lossless": True, "png_colour": head.colour_chunks},
+            extras=png_extras.extras(data, head),
         )
         warnings = pillow.first_of(head.frames)
         stated = _stated(head.colour_chunks)
@@ -83,6 +85,8 @@ class Png(WrittenFormat):
         # They hold where the samples are still in the space that they say.
         hold = picture.icc == meta.icc and (meta.icc is None or meta.icc_made)
         chunks = found if hold and isinstance(found, dict) else {}
+        colours = picture.channels - picture.has_alpha
+        extras = [png_extras.fitted(extra, colours, picture.bits) for extra in meta.extras]
         path.write_bytes(
             png_chunks.with_metadata(
                 data,
@@ -93,6 +97,7 @@ class Png(WrittenFormat):
                 dpi=meta.dpi,
                 text=meta.text,
                 colour_chunks=chunks,
+                extras=extras,
             )
         )
         return ()

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats import tiff_read, tiff_write
 from restore_batch.stages.photo.formats.base import WrittenFormat
-from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.metadata import photoshop, tiff_tags
 from restore_batch.stages.photo.raster import Header, Picture, Raster
 
 
@@ -24,6 +24,7 @@ class Tiff(WrittenFormat):
     holds_alpha = True
     grey_takes_rgb_profile = True
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    stores_extras = frozenset({photoshop.STORED_AS})
     bytes_a_pixel = 2.6
 
     def header(self, file: BinaryIO, source: str) -> Header:

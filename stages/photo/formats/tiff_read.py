@@ -18,19 +18,20 @@ import numpy as np
 from PIL import ImageFile, TiffImagePlugin
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo import icc
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
-from restore_batch.stages.photo.metadata import packets as metadata
-from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
+from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
+_KINDS = frozenset({_SUBFILE, _OLD_SUBFILE})
 _WHITE_POINT, _SAME_WHITE = 318, 0.002
-_PHOTOSHOP_LAYERS = 37724
+_PHOTOSHOP_LAYERS, _PRINT_MATCHING = 37724, 50341
 _READ_AHEAD_BYTES = 16 << 20
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 
@@ -65,8 +66,7 @@ def _is_page(directory: Directory) -> bool:
 
 def _main_page(file: BinaryIO) -> tuple[int, Directory, int]:
     """Index in the chain and tags of the first page, and how many pages there are."""
-    kinds = frozenset({_SUBFILE, _OLD_SUBFILE})
-    every = list(tiff_tags.directories(file, kinds))
+    every = list(tiff_tags.directories(file, _KINDS))
     if not every:
         raise tiff_tags.TagError("no page in the file")
     pages = [index for index, kind in enumerate(every) if _is_page(kind)] or [0]
@@ -276,7 +276,7 @@ def _bytes(page: Mapping[int, tiff_tags.Tag], code: int) -> bytes | None:
 def _iptc(page: Directory) -> bytes | None:
     records = _bytes(page, tiff_tags.IPTC)
     if records is None and tiff_tags.PHOTOSHOP in page:
-        return metadata.iptc_of_resources(page[tiff_tags.PHOTOSHOP].data)
+        return photoshop.iptc_of(page[tiff_tags.PHOTOSHOP].data)
     # Written as 32-bit words by some programs: swapped back where the start is not the mark.
     if records and records[:1] != b"\x1c" and records[3:4] == b"\x1c":
         records = np.frombuffer(records[: len(records) // 4 * 4], "u4").byteswap().tobytes()
@@ -302,4 +302,18 @@ def _meta(file: BinaryIO, page: Directory, bits: int, compression: int) -> Photo
         icc=_bytes(page, tiff_tags.ICC),
         dpi=dpi,
         quality_hint=hint,
+        extras=_extras(file, page),
     )
+
+
+def _extras(file: BinaryIO, page: Directory) -> tuple[Extra, ...]:
+    found = photoshop.extras_of(_bytes(page, tiff_tags.PHOTOSHOP) or b"")
+    if tiff_tags.CREDENTIALS in page:
+        found += (left_out(promises.CREDENTIALS),)
+    if _PRINT_MATCHING in _codes(file):
+        found += (Extra("print settings (PrintIM)", left_out="they fit the picture as it was"),)
+    smaller = sum(not _is_page(each) for each in tiff_tags.directories(file, _KINDS))
+    if smaller or tiff_tags.SUB_IFDS in page:
+        what = f"{smaller or len(page[tiff_tags.SUB_IFDS].integers())} smaller pictures or masks"
+        found += (Extra(what, left_out="they show the picture as it was"),)
+    return found

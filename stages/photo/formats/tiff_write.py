@@ -18,7 +18,7 @@ import imagecodecs
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.metadata import photoshop, tiff_tags
 from restore_batch.stages.photo.metadata.tiff_tags import Directory, long, raw, short
 from restore_batch.stages.photo.raster import Picture
 
@@ -97,6 +97,8 @@ def _beside(meta: PhotoMeta, icc: bytes | None) -> Directory:
         tags[tiff_tags.XMP] = raw(meta.xmp, tiff_tags.BYTE)
     if meta.iptc:
         tags[tiff_tags.IPTC] = raw(meta.iptc)
+    if resources := photoshop.section(None, meta.extras):
+        tags[tiff_tags.PHOTOSHOP] = raw(resources, tiff_tags.BYTE)
     if icc:
         tags[tiff_tags.ICC] = raw(icc)
     return tags

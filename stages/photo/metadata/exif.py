@@ -38,6 +38,17 @@ def stated_orientation(exif: bytes | None) -> int:
         return 1
 
 
+def has_thumbnail(exif: bytes | None) -> bool:
+    """Whether a second directory follows the main one; False where the block is damaged."""
+    try:
+        file = io.BytesIO(exif or b"")
+        layout, at = tiff_tags.layout_of(file)
+        _, link_at = tiff_tags.entries_of(file, layout, at)
+        return any(tiff_tags.exactly(file, link_at, 4))
+    except tiff_tags.TagError:
+        return False
+
+
 def resolution(exif: bytes) -> tuple[float, float] | None:
     """Dots an inch as the EXIF block says, or None."""
     file = io.BytesIO(exif)

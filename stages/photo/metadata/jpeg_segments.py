@@ -10,18 +10,22 @@ import hashlib
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata import photoshop
 
 _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
 _PHOTOSHOP = b"Photoshop 3.0\x00"
 _ICC = b"ICC_PROFILE\x00"
-_APP0, _APP1, _APP2, _APP13, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xFE
+_OLD_PHOTOSHOP = b"Adobe_Photoshop2.5:"
+_ADOBE = b"Adobe"
+_APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
+STORED_AS = "jpeg"
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -47,6 +51,12 @@ class JpegHead:
     iptc: bytes | None = None
     icc: bytes | None = None
     comment: str | None = None
+    resources: bytes = b""
+    """Photoshop image resources, the IPTC records among them."""
+
+    others: list[tuple[int, bytes]] = field(default_factory=list)
+    """Marker and payload of application segments that nothing here reads, and of comments."""
+
     dpi: tuple[float, float] | None = None
     pictures: int = 1
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
@@ -84,7 +94,7 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
     found = JpegHead()
     icc: dict[int, bytes] = {}
     extended: dict[bytes, dict[int, bytes]] = {}
-    resources = bytearray()
+    comments: list[str] = []
     for marker, payload in _segments(file):
         if marker in _FRAMES and len(payload) >= 6:
             found.bits, found.height, found.width, found.components = struct.unpack(
@@ -98,10 +108,12 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
             if unit in {1, 2} and across and down:
                 scale = 2.54 if unit == 2 else 1.0
                 found.dpi = across * scale, down * scale
-        elif marker == _APP1 and payload.startswith(_EXIF):
-            found.exif = found.exif or payload[len(_EXIF) :]
-        elif marker == _APP1 and payload.startswith(_XMP):
-            found.xmp = found.xmp or payload[len(_XMP) :]
+            if len(payload) > 14 and payload[12] and payload[13]:
+                found.others.append((marker, payload))
+        elif marker == _APP1 and payload.startswith(_EXIF) and found.exif is None:
+            found.exif = payload[len(_EXIF) :]
+        elif marker == _APP1 and payload.startswith(_XMP) and found.xmp is None:
+            found.xmp = payload[len(_XMP) :]
         elif marker == _APP1 and payload.startswith(_EXTENDED_XMP):
             start = len(_EXTENDED_XMP)
             at = int.from_bytes(payload[start + 36 : start + 40], "big")
@@ -111,14 +123,25 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
         elif marker == _APP2 and payload[:4] == b"MPF\x00":
             found.pictures = _picture_count(payload[4:])
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
-            resources += payload[len(_PHOTOSHOP) :]
-        elif marker == _COMMENT and found.comment is None:
-            found.comment = _text(payload)
+            found.resources += payload[len(_PHOTOSHOP) :]
+        elif marker == _APP13 and payload.startswith(_OLD_PHOTOSHOP):
+            found.resources += payload[len(_OLD_PHOTOSHOP) :]
+        elif marker == _COMMENT:
+            comments.append(_text(payload))
+            found.others.append((marker, payload))
+        elif _APP0 <= marker <= _APP0 + 15 and not (
+            marker == _APP14 and payload.startswith(_ADOBE)
+        ):
+            found.others.append((marker, payload))
     if not found.width or not found.components:
         raise JpegError("no picture size before the data")
     found.icc = b"".join(icc[number] for number in sorted(icc)) or None
-    found.iptc = metadata.iptc_of_resources(bytes(resources))
-    found.xmp = _with_extension(found.xmp, extended)
+    found.iptc = photoshop.iptc_of(found.resources)
+    found.comment = "\n".join(comments) or None
+    whole = _with_extension(found.xmp, extended)
+    if extended and whole == found.xmp:
+        found.others.append((_APP1, _EXTENDED_XMP))
+    found.xmp = whole
     found.data_at = file.tell()
     return found
 
@@ -144,10 +167,12 @@ def _picture_count(mpf: bytes) -> int:
 
 def _text(data: bytes) -> str:
     data = data.rstrip(b"\x00")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
 
 
 def estimated_quality(tables: dict[int, tuple[int, ...]]) -> int | None:
@@ -177,6 +202,34 @@ def is_complete(data: bytes, found: JpegHead) -> bool:
     return data.find(bytes((0xFF, _EOI)), found.data_at) >= 0
 
 
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+
+
+def end_of(data: bytes, at: int) -> int | None:
+    """Where the picture ends whose first scan's data start at ``at``; None where it is cut off."""
+    return _walk(data, at)[0]
+
+
+def between_scans(data: bytes, at: int) -> list[tuple[int, bytes]]:
+    """Comments and application segments behind the start of the first scan."""
+    return _walk(data, at)[1]
+
+
+def _walk(data: bytes, at: int) -> tuple[int | None, list[tuple[int, bytes]]]:
+    found: list[tuple[int, bytes]] = []
+    while mark := _MARKER.search(data, at):
+        marker, at = mark[1][0], mark.end()
+        if marker == _EOI:
+            return at, found
+        size = int.from_bytes(data[at : at + 2], "big")
+        if size < 2 or at + size > len(data):
+            break
+        if marker == _COMMENT or _APP0 <= marker <= _APP0 + 15:
+            found.append((marker, data[at + 2 : at + size]))
+        at += size
+    return None, found
+
+
 def only_pixels(data: bytes, found: JpegHead) -> bytes:
     """``data`` without what other readers might stumble over: EXIF, profiles, comments."""
     dropped = {_APP1, _APP2, _APP13, _COMMENT}
@@ -193,28 +246,30 @@ def with_metadata(
     icc: bytes | None,
     comment: str | None,
     dpi: tuple[float, float] | None,
+    extras: Sequence[Extra] = (),
 ) -> bytes:
     """``jpeg``, as an encoder wrote it, with these segments and this resolution.
 
-    ``exif`` is at most EXIF_MAX long.
+    ``exif`` is at most EXIF_MAX long. ``extras``: segments and Photoshop resources.
     """
     parts = [_jfif(dpi)]
     if exif:
         parts.append(_segment(_APP1, _EXIF + exif))
     if xmp:
         parts += _xmp_segments(xmp)
-    if iptc:
-        resources = metadata.resources_of_iptc(iptc)
-        step = SEGMENT_MAX - len(_PHOTOSHOP)
-        for at in range(0, len(resources), step):
-            parts.append(_segment(_APP13, _PHOTOSHOP + resources[at : at + step]))
+    resources = photoshop.section(iptc, extras)
+    step = SEGMENT_MAX - len(_PHOTOSHOP)
+    for at in range(0, len(resources), step):
+        parts.append(_segment(_APP13, _PHOTOSHOP + resources[at : at + step]))
     if icc:
         step = SEGMENT_MAX - len(_ICC) - 2
         pieces = [icc[at : at + step] for at in range(0, len(icc), step)]
         for number, piece in enumerate(pieces, start=1):
             place = bytes((number, len(pieces)))
             parts.append(_segment(_APP2, _ICC + place + piece))
-    if comment:
+    kept = [extra for extra in extras if extra.stored_as == STORED_AS]
+    parts += [_segment(extra.kind[0], extra.payload) for extra in kept]
+    if comment and not any(extra.text_key for extra in kept):
         parts.append(_segment(_COMMENT, comment.encode()[:SEGMENT_MAX]))
     at = 2
     if jpeg[2:4] == bytes((0xFF, _APP0)):
@@ -234,7 +289,10 @@ def _segment(marker: int, payload: bytes) -> bytes:
 
 _RDF_INNER = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
 _RDF_END = re.compile(rb"</rdf:RDF\s*>")
-_HAS_EXTENSION = re.compile(rb"\s*xmpNote:HasExtendedXMP\s*=\s*([\"'])([0-9A-Fa-f]{32})\1")
+_HAS_EXTENSION = re.compile(
+    rb"\s*xmpNote:HasExtendedXMP\s*=\s*[\"']([0-9A-Fa-f]{32})[\"']"
+    rb"|\s*<xmpNote:HasExtendedXMP>\s*([0-9A-Fa-f]{32})\s*</xmpNote:HasExtendedXMP>"
+)
 
 
 def _with_extension(xmp: bytes | None, extended: dict[bytes, dict[int, bytes]]) -> bytes | None:
@@ -242,7 +300,8 @@ def _with_extension(xmp: bytes | None, extended: dict[bytes, dict[int, bytes]]) 
     link = _HAS_EXTENSION.search(xmp) if xmp else None
     if xmp is None or link is None:
         return xmp
-    parts = extended.get(link[2].upper()) or extended.get(link[2].lower()) or {}
+    guid = link[1] or link[2]
+    parts = extended.get(guid.upper()) or extended.get(guid.lower()) or {}
     inner = _RDF_INNER.search(b"".join(parts[at] for at in sorted(parts)))
     end = _RDF_END.search(xmp)
     if inner is None or end is None:

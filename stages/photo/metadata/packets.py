@@ -1,14 +1,13 @@
-"""What a photo says beside its pixels, apart from EXIF: XMP packets, IPTC records, resolution.
+"""What a photo says beside its pixels, apart from EXIF and IPTC: XMP packets and resolution.
 
 XMP is changed by its text, not rebuilt: an archive's packet keeps its order and its padding.
 
-Source: XMP specification part 3 (storage in files), IPTC-IIM 4.2, Photoshop image resources.
+Source: XMP specification part 3 (storage in files).
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from typing import Final
 
 _ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|\s*>\s*))([1-8])(?=\s*[\"'<])")
@@ -22,7 +21,6 @@ _SIZES: Final = tuple(
     )
     for axis, dimension, length in ((0, b"X", b"Width"), (1, b"Y", b"Length"))
 )
-_IPTC_RESOURCE = 0x0404
 
 
 def xmp_orientation(xmp: bytes) -> int | None:
@@ -41,26 +39,6 @@ def sized_xmp(xmp: bytes, width: int, height: int) -> bytes:
     for axis, pattern in _SIZES:
         xmp = pattern.sub(rb"\g<1>%d" % (width, height)[axis], xmp)
     return xmp
-
-
-def iptc_of_resources(resources: bytes) -> bytes | None:
-    """The IPTC records among Photoshop image resources (``8BIM`` blocks), or None."""
-    at = 0
-    while resources[at : at + 4] == b"8BIM" and at + 12 <= len(resources):
-        number = int.from_bytes(resources[at + 4 : at + 6], "big")
-        name_size = resources[at + 6] + 1
-        at += 6 + name_size + name_size % 2
-        size = int.from_bytes(resources[at : at + 4], "big")
-        if number == _IPTC_RESOURCE:
-            return resources[at + 4 : at + 4 + size] or None
-        at += 4 + size + size % 2
-    return None
-
-
-def resources_of_iptc(iptc: bytes) -> bytes:
-    """IPTC records as a Photoshop image resource, the form JPEG and PNG files carry them in."""
-    head = b"8BIM" + struct.pack(">HH", _IPTC_RESOURCE, 0) + struct.pack(">I", len(iptc))
-    return head + iptc + b"\x00" * (len(iptc) % 2)
 
 
 def whole_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.metadata import photoshop
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEY = "XML:com.adobe.xmp"
 _RAW_PROFILE = "Raw profile type "
+STORED_AS = "png"
 # How viewers must interpret the samples where there is no ICC profile: kept as they are.
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
+_OF_PIXELS = frozenset({b"IDAT", b"IEND", b"fcTL", b"fdAT", b"iDOT"})
 _TEXT_MAX = 64 << 20
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
@@ -47,6 +51,14 @@ class PngHead:
     dpi: tuple[float, float] | None = None
     text: dict[str, str] = field(default_factory=dict)
     colour_chunks: dict[str, bytes] = field(default_factory=dict)
+    resources: bytes = b""
+    """Photoshop image resources, the IPTC records among them."""
+
+    texts: list[tuple[str, bytes, bytes]] = field(default_factory=list)
+    """Key, name and payload of the chunks that ``text`` comes from."""
+
+    others: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Name and payload of chunks that nothing here reads."""
 
     @property
     def has_alpha(self) -> bool:
@@ -97,7 +109,7 @@ def header_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             file.seek(size + 4, 1)
 
 
-def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:
+def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:  # noqa: PLR0912 - one branch a chunk
     """What the chunks say. Raises PngError on a wrong header."""
     result: PngHead | None = None
     for name, payload in found:
@@ -109,18 +121,23 @@ def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:
             result.transparent = True
         elif name == b"acTL" and len(payload) >= 4:
             result.frames = max(int.from_bytes(payload[:4], "big"), 1)
-        elif name == b"eXIf":
+        elif name == b"eXIf" and result.exif is None:
             result.exif = payload.removeprefix(b"Exif\x00\x00")
         elif name == b"iCCP":
             _, _, rest = payload.partition(b"\x00")
             result.icc = _inflate(rest[1:]) or rest
-        elif name == b"pHYs" and len(payload) == 9 and payload[8] == 1:
+        elif name == b"pHYs" and len(payload) == 9:
             across, down = struct.unpack(">II", payload[:8])
-            result.dpi = across * 0.0254, down * 0.0254
+            if payload[8] == 1:
+                result.dpi = across * 0.0254, down * 0.0254
+            elif across != down:
+                result.others.append((name, payload))
         elif name in {b"tEXt", b"zTXt", b"iTXt"}:
             _take_text(result, name, payload)
         elif name in _COLOUR:
             result.colour_chunks[name.decode()] = payload
+        elif name not in _OF_PIXELS:
+            result.others.append((name, payload))
     if result is None:
         raise PngError("no header")
     return result
@@ -154,30 +171,39 @@ def _take_text(result: PngHead, name: bytes, payload: bytes) -> None:
         compressed = rest[:1] == b"\x01"
         body = rest[2:].split(b"\x00", 2)[-1]
         body = _inflate(body) if compressed else body
-        if key == _XMP_KEY:
+        if key == _XMP_KEY and result.xmp is None:
             result.xmp = body
             return
         value = body.decode("utf-8", "replace")
     if key.startswith(_RAW_PROFILE):
-        _take_raw_profile(result, key.removeprefix(_RAW_PROFILE), value)
-    elif key in result.text:
-        result.text[key] += "\n" + value
-    else:
-        result.text[key] = value
+        if not _take_raw_profile(result, key.removeprefix(_RAW_PROFILE), value):
+            result.others.append((name, payload))
+        return
+    result.texts.append((key, name, payload))
+    result.text[key] = f"{result.text[key]}\n{value}" if key in result.text else value
 
 
-def _take_raw_profile(result: PngHead, kind: str, value: str) -> None:
-    """A profile in ImageMagick's way: name, size and hexadecimal digits as text."""
+def _take_raw_profile(result: PngHead, kind: str, value: str) -> bool:
+    """A profile in ImageMagick's way: name, size and hexadecimal digits as text. Whether it could
+    be read and is the first of its kind."""
     try:
         body = bytes.fromhex("".join(value.split()[2:]))
     except ValueError:
-        return
-    if kind == "iptc":
-        result.iptc = metadata.iptc_of_resources(body) or (body if body[:1] == b"\x1c" else None)
+        return False
+    if kind in {"iptc", "8bim"}:
+        if body[:1] == b"\x1c" and result.iptc is None:
+            result.iptc = body
+        elif body[:4] == b"8BIM" and not result.resources:
+            result.resources, result.iptc = body, photoshop.iptc_of(body)
+        else:
+            return False
     elif kind in {"exif", "APP1"} and body[:6] == b"Exif\x00\x00" and result.exif is None:
         result.exif = body[6:]
     elif kind == "xmp" and result.xmp is None:
         result.xmp = body
+    else:
+        return False
+    return True
 
 
 def only_pixels(found: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -202,8 +228,10 @@ def with_metadata(
     dpi: tuple[float, float] | None,
     text: Mapping[str, str],
     colour_chunks: Mapping[str, bytes],
+    extras: Sequence[Extra] = (),
 ) -> bytes:
-    """``png`` with these chunks between its header and its pixels."""
+    """``png`` with these chunks between its header and its pixels. ``extras``: chunks, which stand
+    for the text entries they are of, and Photoshop resources."""
     added = []
     if icc:
         added.append(chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(icc, 9)))
@@ -216,9 +244,13 @@ def with_metadata(
         added.append(chunk(b"eXIf", exif))
     if xmp:
         added.append(chunk(b"iTXt", _XMP_KEY.encode() + b"\x00" * 5 + xmp))
-    if iptc:
-        added.append(_raw_profile("iptc", metadata.resources_of_iptc(iptc)))
-    added += [_text_chunk(key, value) for key, value in text.items()]
+    if resources := photoshop.section(iptc, extras):
+        added.append(_raw_profile("iptc", resources))
+    kept = [extra for extra in extras if extra.stored_as == STORED_AS]
+    kept = [extra for extra in kept if not (dpi and extra.kind == b"pHYs")]
+    verbatim = {extra.text_key for extra in kept if extra.text_key}
+    added += [chunk(extra.kind, extra.payload) for extra in kept]
+    added += [_text_chunk(key, text[key]) for key in text if key not in verbatim]
     after_header = len(SIGNATURE) + 25
     return b"".join((png[:after_header], *added, png[after_header:]))
 

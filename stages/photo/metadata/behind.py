@@ -1,0 +1,127 @@
+"""What lies behind the end of a picture in its file: films, further pictures, makers' trailers.
+
+Source: Motion Photo format 1.0; CIPA DC-007 (multi-picture format); ExifTool's Samsung.pm for the
+trailer of Samsung phones (blocks listed by a table between ``SEFH`` and ``SEFT``).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+
+from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata import jpeg_segments, promises
+from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
+
+_JPEG = b"\xff\xd8\xff"
+_BLANK = b"\x00\xff \r\n\t"
+_GAIN_MAP_MARKS = (b"hdr-gain-map", b"hdrgainmap", b"urn:iso:std:iso:ts:21496")
+_DEPTH_MARKS = (b"depth", b"disparity")
+_PICTURE = "further picture"
+_NO_PIECE = "bytes behind the end of the picture"
+_MAX_BOXES = 100_000
+
+
+def extras_behind(data: bytes, at: int, items: tuple[str, ...] = ()) -> tuple[Extra, ...]:
+    """What lies in ``data`` from ``at`` on; nothing for padding.
+
+    ``items``: what the picture's XMP calls the things behind it, in order.
+    """
+    samsung_at, samsung = _samsung(data, at)
+    found: list[Extra] = []
+    while at < samsung_at:
+        end, extra = _next(data, at, samsung_at)
+        if extra is not None:
+            found.append(extra)
+        at = end
+    named = [index for index, extra in enumerate(found) if not extra.what.endswith(_NO_PIECE)]
+    if len(named) == len(items):
+        for index, item in zip(named, items, strict=True):
+            kind, what = promises.kind_of_item(item), found[index].what
+            if what.startswith(_PICTURE) and kind in {promises.GAIN_MAP, promises.DEPTH_MAP}:
+                found[index] = left_out(kind, what.removeprefix(_PICTURE))
+    return (*found, *samsung)
+
+
+def _next(data: bytes, at: int, end: int) -> tuple[int, Extra | None]:
+    """Where the thing at ``at`` ends, and what it is."""
+    if data.startswith(_JPEG, at):
+        stop = min(_end_of_jpeg(data, at, end), end)
+        return stop, _picture(data[at:stop])
+    if data[at + 4 : at + 8] == b"ftyp":
+        stop = _end_of_boxes(data, at, end)
+        return stop, left_out(promises.FILM, in_bytes(stop - at))
+    places = [data.find(_JPEG, at + 1, end), data.find(b"ftyp", at + 5, end) - 4]
+    stop = min((place for place in places if place > at), default=end)
+    if not data[at:stop].strip(_BLANK):
+        return stop, None
+    return stop, unknown(f"{stop - at:,} {_NO_PIECE}")
+
+
+def _end_of_jpeg(data: bytes, at: int, end: int) -> int:
+    try:
+        head = jpeg_segments.head(io.BytesIO(data[at:end]))
+    except (jpeg_segments.JpegError, struct.error):
+        return end
+    return jpeg_segments.end_of(data, at + head.data_at) or end
+
+
+def _end_of_boxes(data: bytes, at: int, end: int) -> int:
+    """The end of the boxes of an ISO media file that starts at ``at``."""
+    for _ in range(_MAX_BOXES):
+        if at + 8 > end or not data[at + 4 : at + 8].isalnum():
+            return at
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8 or at + size > end:
+            return end
+        at += size
+    return end
+
+
+def _picture(data: bytes) -> Extra:
+    head = data[: 1 << 18].lower()
+    if any(mark in head for mark in _GAIN_MAP_MARKS):
+        return left_out(promises.GAIN_MAP, in_bytes(len(data)))
+    if any(mark in head for mark in _DEPTH_MARKS):
+        return left_out(promises.DEPTH_MAP, in_bytes(len(data)))
+    what = _PICTURE + in_bytes(len(data))
+    return Extra(what, left_out="a result holds the first picture alone")
+
+
+def _samsung(data: bytes, at: int) -> tuple[int, tuple[Extra, ...]]:
+    """Where Samsung's trailer starts (or the file ends), and what it holds."""
+    end = len(data.rstrip(b"\x00")) if data.endswith(b"\x00") else len(data)
+    if end - at < 20 or data[end - 4 : end] != b"SEFT":
+        return len(data), ()
+    table = end - 8 - int.from_bytes(data[end - 8 : end - 4], "little")
+    if table < at or data[table : table + 4] != b"SEFH":
+        return len(data), ()
+    start, found = table, []
+    for offset, size in _entries(data, table, end):
+        place = table - offset
+        if not at <= place <= place + size <= table or size < 8:
+            continue
+        start = min(start, place)
+        name_size = int.from_bytes(data[place + 4 : place + 8], "little")
+        name = data[place + 8 : place + 8 + min(name_size, 64)].decode("ascii", "replace")
+        found.append(_of_samsung(name, size - 8 - name_size))
+    return start, tuple(found)
+
+
+def _entries(data: bytes, table: int, end: int) -> Iterator[tuple[int, int]]:
+    count = int.from_bytes(data[table + 8 : table + 12], "little")
+    for row in range(table + 12, min(table + 12 + 12 * count, end - 8), 12):
+        _, _, offset, size = struct.unpack_from("<HHII", data, row)
+        yield offset, size
+
+
+def _of_samsung(name: str, size: int) -> Extra:
+    detail = f" {name!r}{in_bytes(max(size, 0))}"
+    if name == "MotionPhoto_Data":
+        return left_out(promises.FILM, detail)
+    if "depth" in name.lower():
+        return left_out(promises.DEPTH_MAP, detail)
+    return unknown(f"Samsung trailer{detail}")

@@ -1,0 +1,108 @@
+"""What becomes of all that a file holds beside its picture: passed on, or left out and said.
+
+Readers list everything they find (:class:`Extra`). What stays true is passed on as it is; what
+would be untrue of the result is left out, and so is what the packet of XMP promises of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from restore_batch.stages.media import Extra, PhotoMeta
+from restore_batch.stages.photo.metadata import promises
+
+_WHY = {
+    promises.GAIN_MAP: "it fits only the picture as it was",
+    promises.FILM: "a result holds the picture alone",
+    promises.DEPTH_MAP: "a result holds the picture alone",
+    promises.CREDENTIALS: "they would be invalid for the result",
+    promises.THUMBNAIL: "it shows the picture as it was",
+    promises.OTHER_PICTURES: "a result holds the first picture alone",
+}
+_UNKNOWN = "it is unknown whether it would still be true"
+
+
+def left_out(kind: str, detail: str = "") -> Extra:
+    """Something of a kind that :mod:`promises` names and that results never have."""
+    return Extra(f"{kind}{detail}", left_out=_WHY[kind])
+
+
+def unknown(what: str) -> Extra:
+    """Something that this program does not know, and so leaves out."""
+    return Extra(what, left_out=_UNKNOWN)
+
+
+def in_bytes(size: int) -> str:
+    """A size as the end of an extra's name."""
+    return f" ({size:,} bytes)"
+
+
+def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMeta, tuple[str, ...]]:
+    """``meta`` as it will be true of a result, and a warning for each thing left out.
+
+    ``turned``: the pixels are turned or mirrored; ``thumbnail``: EXIF held one. The packet of XMP
+    no longer promises what results do not have.
+    """
+    gone = [extra for extra in meta.extras if extra.left_out]
+    kept = [extra for extra in meta.extras if not extra.left_out]
+    if turned:
+        gone += [_untrue(extra, "turned upright") for extra in kept if extra.holds != "always"]
+        kept = [extra for extra in kept if extra.holds == "always"]
+    if thumbnail:
+        gone.append(left_out(promises.THUMBNAIL, " in the EXIF block"))
+    xmp = meta.xmp
+    if xmp is not None:
+        credentials = any(extra.what.startswith(promises.CREDENTIALS) for extra in gone)
+        try:
+            xmp, kinds = promises.without_promises(xmp, credentials=credentials)
+        except ValueError:
+            kinds = ()
+            if promises.items_of(xmp) or any(extra.left_out for extra in gone):
+                why = "it is damaged and stays as it is"
+                gone.append(Extra("what its XMP says of things left out", left_out=why))
+        for kind in kinds:
+            if not any(extra.what.startswith(kind) for extra in gone):
+                gone.append(left_out(kind, ", as its XMP says"))
+    meta = dataclasses.replace(meta, xmp=xmp, extras=tuple(kept))
+    return meta, warnings_of(gone)
+
+
+def fitting(
+    meta: PhotoMeta, size: tuple[int, int], stored: Collection[str], title: str
+) -> tuple[tuple[Extra, ...], tuple[str, ...]]:
+    """The extras that a result of that size has, and warnings for the others.
+
+    ``stored``: types of extras (``Extra.stored_as``) that its format, ``title``, stores.
+    """
+    kept, gone, lost = [], [], []
+    for extra in meta.extras:
+        if extra.stored_as not in stored:
+            if not extra.text_key:
+                lost.append(extra.what)
+        elif extra.holds == "size" and meta.size not in {None, size}:
+            gone.append(_untrue(extra, "given another size"))
+        else:
+            kept.append(extra)
+    warnings = warnings_of(gone)
+    if lost:
+        warnings += (f"{title} cannot hold {', '.join(_counted(lost))}: not kept",)
+    return tuple(kept), warnings
+
+
+def warnings_of(gone: Iterable[Extra]) -> tuple[str, ...]:
+    """One line for each reason why extras are left out."""
+    reasons: dict[str, list[str]] = {}
+    for extra in gone:
+        reasons.setdefault(extra.left_out, []).append(extra.what)
+    return tuple(f"not kept: {', '.join(_counted(names))}: {why}" for why, names in reasons.items())
+
+
+def _untrue(extra: Extra, happened: str) -> Extra:
+    why = f"the picture was {happened}"
+    return dataclasses.replace(extra, left_out=why)
+
+
+def _counted(names: Iterable[str]) -> list[str]:
+    return [f"{count} x {name}" if count > 1 else name for name, count in Counter(names).items()]
