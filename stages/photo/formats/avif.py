@@ -15,7 +15,7 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import iso_media, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
-from restore_batch.stages.photo.metadata import tiff_tags
+from restore_batch.stages.photo.metadata import iso_extras, tiff_tags
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range
 from restore_batch.stages.photo.source import in_memory
 
@@ -58,7 +58,10 @@ class Avif(WrittenFormat):
         if bits > 8:
             # Pillow rounds AVIF to 8 bits.
             pixels = full_range(np.asarray(imagecodecs.avif_decode(data)), bits)
-        raster = pillow.raster(picture, self.name, lossless=False, bits=bits, pixels=pixels)
+        extras = iso_extras.extras(data)
+        raster = pillow.raster(
+            picture, self.name, lossless=False, bits=bits, pixels=pixels, extras=extras
+        )
         stated = iso_media.item_properties(start)
         raster = dataclasses.replace(
             raster, stated=Stated(cicp=iso_media.cicp_of(stated.get(b"nclx", b"")))

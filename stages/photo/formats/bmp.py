@@ -17,10 +17,11 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata.behind import extras_behind
 from restore_batch.stages.photo.raster import Header, Picture, Raster
 from restore_batch.stages.photo.source import in_memory
 
-_HEADER_AT, _V4_BYTES, _V5_BYTES = 14, 108, 124
+_HEADER_AT, _HEADER_BYTES, _V4_BYTES, _V5_BYTES = 14, 54, 108, 124
 _CALIBRATED, _EMBEDDED = 0, int.from_bytes(b"MBED", "big")
 
 
@@ -40,7 +41,9 @@ class Bmp(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         picture = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
-        raster = pillow.raster(picture, self.name, lossless=True)
+        end = int.from_bytes(data[2:6], "little")
+        extras = extras_behind(data, end) if end > _HEADER_BYTES else ()
+        raster = pillow.raster(picture, self.name, lossless=True, extras=extras)
         meta = dataclasses.replace(raster.meta, icc=_embedded_profile(data))
         return dataclasses.replace(raster, meta=meta, stated=_stated(data))
 

@@ -9,6 +9,7 @@ from PIL import GifImagePlugin
 
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import Format
+from restore_batch.stages.photo.metadata import gif_extras
 from restore_batch.stages.photo.raster import Header, Raster
 from restore_batch.stages.photo.source import in_memory
 
@@ -25,8 +26,10 @@ class Gif(Format):
         return pillow.header(GifImagePlugin.GifImageFile(file))
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        picture = GifImagePlugin.GifImageFile(io.BytesIO(in_memory(file)))
-        return pillow.raster(picture, self.name, lossless=True, from_palette=True)
+        data = in_memory(file)
+        picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
+        extras = gif_extras.extras(data)
+        return pillow.raster(picture, self.name, lossless=True, from_palette=True, extras=extras)
 
 
 FORMAT = Gif()

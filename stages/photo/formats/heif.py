@@ -15,7 +15,9 @@ from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.formats.pillow import exif_of, given
+from restore_batch.stages.photo.metadata import iso_extras
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
+from restore_batch.stages.photo.source import in_memory
 
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -68,6 +70,7 @@ class Heif(WrittenFormat):
             xmp=picture.info.get("xmp") or None,
             icc=picture.info.get("icc_profile") or None,
             quality_hint={"lossless": False},
+            extras=iso_extras.extras(in_memory(file)),
         )
         warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
         stated = Stated(cicp=_cicp(picture.info.get("nclx_profile")))

@@ -14,7 +14,7 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
-from restore_batch.stages.photo.metadata import jp2_boxes
+from restore_batch.stages.photo.metadata import jp2_boxes, photoshop
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory, size_of
 
@@ -29,6 +29,7 @@ class Jpeg2000(WrittenFormat):
     bit_depths = (8, 16)
     holds_alpha = True
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
+    stores_extras = frozenset({jp2_boxes.STORED_AS, photoshop.STORED_AS})
     takes_quality = True
     bytes_a_pixel = 1.5
 
@@ -62,6 +63,7 @@ class Jpeg2000(WrittenFormat):
             icc=head.icc,
             dpi=head.dpi,
             quality_hint={"lossless": head.reversible},
+            extras=tuple(head.extras),
         )
         if head.is_cmyk and pixels.ndim == 3 and pixels.shape[2] >= 4:
             return Raster(pixels[..., :4], "cmyk", meta)
@@ -89,6 +91,7 @@ class Jpeg2000(WrittenFormat):
                 iptc=meta.iptc,
                 icc=picture.icc,
                 dpi=meta.dpi,
+                extras=meta.extras,
             )
         )
         return ()

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.raster import (
     Header,
     Picture,
@@ -44,16 +45,18 @@ def raster(
     bits: int = 8,
     pixels: np.ndarray | None = None,
     from_palette: bool = False,
+    extras: tuple[Extra, ...] = (),
 ) -> Raster:
     """The first picture of a file. ``pixels``: decoded by another codec, over the full range;
-    ``from_palette``: the colours come from a palette, whatever the plugin's mode says."""
+    ``from_palette``: the colours come from a palette, whatever the plugin's mode says;
+    ``extras``: what else the file holds."""
     info = dict(picture.info)
     frames = getattr(picture, "n_frames", 1)
     samples, space, alpha = split_alpha(plain(picture) if pixels is None else pixels)
     if picture.mode == "P" or from_palette:
         samples, space = grey_if_neutral(_three(samples))
     comment = info.get("comment", b"")
-    comment = comment.decode("utf-8", "replace") if isinstance(comment, bytes) else comment
+    comment = metadata.decoded(comment) if isinstance(comment, bytes) else comment
     meta = PhotoMeta(
         container=container,
         bits=bits,
@@ -63,6 +66,7 @@ def raster(
         dpi=info.get("dpi"),
         text={"Comment": comment} if comment else {},
         quality_hint={"lossless": lossless},
+        extras=extras,
     )
     return Raster(samples, space, meta, alpha, warnings=first_of(frames))
 

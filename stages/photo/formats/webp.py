@@ -11,6 +11,7 @@ from PIL import WebPImagePlugin
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata import riff_extras
 from restore_batch.stages.photo.raster import Header, Picture, Raster
 from restore_batch.stages.photo.source import in_memory
 
@@ -37,7 +38,9 @@ class WebP(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         picture = WebPImagePlugin.WebPImageFile(io.BytesIO(data))
-        return pillow.raster(picture, self.name, lossless=_is_lossless(io.BytesIO(data)))
+        lossless = _is_lossless(io.BytesIO(data))
+        extras = riff_extras.extras(data)
+        return pillow.raster(picture, self.name, lossless=lossless, extras=extras)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

@@ -7,17 +7,28 @@ and the XMP specification (part 3) use.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.metadata import photoshop, promises
+from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 _SUPERBOXES = frozenset({b"jp2h", b"res "})
 _EXIF = b"JpgTiffExif->JP2"
 _XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_OF_PICTURE = frozenset(
+    {b"jP  ", b"ftyp", b"jp2h", b"res ", b"ihdr", b"bpcc", b"pclr", b"cmap", b"free", b"rreq"}
+)
+# XML, intellectual property, and where to read about UUIDs.
+_KEPT = frozenset({b"xml ", b"jp2i", b"uinf"})
+STORED_AS = "jp2"
 _CMYK, _SRGB, _GREY = 12, 16, 17
 _SIZ, _COD = b"\xff\x51", b"\xff\x52"
 
@@ -43,6 +54,7 @@ class Jp2Head:
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     codestream_at: int = 0
+    extras: list[Extra] = field(default_factory=list)
 
 
 def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -84,29 +96,52 @@ def head(file: BinaryIO, file_size: int) -> Jp2Head:
 
 
 def _take(found: Jp2Head, name: bytes, body: bytes) -> None:
-    if name == b"colr" and len(body) >= 3:
-        if body[0] == 1 and len(body) >= 7:
+    if name == b"colr":
+        if body[:1] == b"\x01" and len(body) >= 7:
             found.is_cmyk = int.from_bytes(body[3:7], "big") == _CMYK
-        elif body[0] in {2, 3}:
+        elif body[:1] in {b"\x02", b"\x03"} and len(body) >= 3:
             found.icc = found.icc or body[3:]
-    elif name == b"cdef" and len(body) >= 2:
+    elif name == b"cdef":
         for at in range(2, len(body) - 5, 6):
             channel, kind, _ = struct.unpack(">HHH", body[at : at + 6])
             if kind in {1, 2}:
                 found.alpha_channel = channel
-    elif name in {b"resc", b"resd"} and len(body) >= 10:
+    elif name in {b"resc", b"resd"}:
+        if len(body) < 10:
+            return
         down_n, down_d, across_n, across_d, down_e, across_e = struct.unpack(">HHHHbb", body[:10])
         if down_d and across_d:
             across = across_n / across_d * 10.0**across_e * 0.0254
             found.dpi = across, down_n / down_d * 10.0**down_e * 0.0254
     elif name == b"uuid":
-        kind_of, content = body[:16], body[16:]
-        if kind_of == _EXIF:
-            found.exif = content.removeprefix(b"Exif\x00\x00")
-        elif kind_of == _XMP:
-            found.xmp = content
-        elif kind_of == _IPTC:
-            found.iptc = content
+        _take_uuid(found, body[:16], body[16:])
+    elif name not in _OF_PICTURE:
+        found.extras.append(_extra(name, body))
+
+
+def _extra(name: bytes, body: bytes) -> Extra:
+    if name == b"jumb" and b"c2pa" in body[:200]:
+        return left_out(promises.CREDENTIALS)
+    what = f"box {name.decode('latin-1')!r}{in_bytes(len(body))}"
+    if name in _KEPT:
+        return Extra(what, stored_as=STORED_AS, kind=name, payload=body)
+    return unknown(what)
+
+
+def _take_uuid(found: Jp2Head, kind: bytes, content: bytes) -> None:
+    if kind == _EXIF and found.exif is None:
+        found.exif = content.removeprefix(b"Exif\x00\x00")
+    elif kind == _XMP and found.xmp is None:
+        found.xmp = content
+    elif kind == _IPTC and found.iptc is None:
+        found.iptc = content
+    elif kind == _PHOTOSHOP:
+        found.iptc = found.iptc or photoshop.iptc_of(content)
+        found.extras += photoshop.extras_of(content)
+    elif kind == _C2PA:
+        found.extras.append(left_out(promises.CREDENTIALS))
+    else:
+        found.extras.append(unknown(f"box uuid {kind.hex()}{in_bytes(len(content))}"))
 
 
 def _codestream(file: BinaryIO, at: int, found: Jp2Head) -> None:
@@ -143,8 +178,10 @@ def with_metadata(
     iptc: bytes | None,
     icc: bytes | None,
     dpi: tuple[float, float] | None,
+    extras: Sequence[Extra] = (),
 ) -> bytes:
-    """A JP2 file around ``codestream``; ``channels`` counts alpha, which is the last."""
+    """A JP2 file around ``codestream``; ``channels`` counts alpha, which is the last.
+    ``extras``: boxes, and Photoshop resources."""
     colours = channels - has_alpha
     header = [_box(b"ihdr", struct.pack(">IIHBBBB", height, width, channels, bits - 1, 7, 0, 0))]
     if icc:
@@ -160,9 +197,12 @@ def with_metadata(
         header.append(_box(b"res ", _box(b"resc", _resolution(dpi))))
     file_type = b"jp2 " + bytes(4) + b"jp2 "
     boxes = [_SIGNATURE, _box(b"ftyp", file_type), _box(b"jp2h", b"".join(header))]
-    for kind, content in ((_EXIF, exif), (_XMP, xmp), (_IPTC, iptc)):
+    resources = photoshop.section(None, extras)
+    uuids = ((_EXIF, exif), (_XMP, xmp), (_IPTC, iptc), (_PHOTOSHOP, resources))
+    for kind, content in uuids:
         if content:
             boxes.append(_box(b"uuid", kind + content))
+    boxes += [_box(each.kind, each.payload) for each in extras if each.stored_as == STORED_AS]
     boxes.append(_box(b"jp2c", codestream))
     return b"".join(boxes)
 

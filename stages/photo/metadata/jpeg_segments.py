@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop
 
 _EXIF = b"Exif\x00\x00"
@@ -127,7 +128,7 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
         elif marker == _APP13 and payload.startswith(_OLD_PHOTOSHOP):
             found.resources += payload[len(_OLD_PHOTOSHOP) :]
         elif marker == _COMMENT:
-            comments.append(_text(payload))
+            comments.append(metadata.decoded(payload))
             found.others.append((marker, payload))
         elif _APP0 <= marker <= _APP0 + 15 and not (
             marker == _APP14 and payload.startswith(_ADOBE)
@@ -163,16 +164,6 @@ def _picture_count(mpf: bytes) -> int:
     order = "<" if mpf[:2] == b"II" else ">"
     at = mpf.find(struct.pack(order + "HHI", 0xB001, 4, 1))
     return int(struct.unpack_from(order + "I", mpf, at + 8)[0]) if 0 <= at <= len(mpf) - 12 else 1
-
-
-def _text(data: bytes) -> str:
-    data = data.rstrip(b"\x00")
-    for encoding in ("utf-8", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
 
 
 def estimated_quality(tables: dict[int, tuple[int, ...]]) -> int | None:

@@ -1,4 +1,4 @@
-"""What a photo says beside its pixels, apart from EXIF and IPTC: XMP packets and resolution.
+"""What a photo says beside its pixels, apart from EXIF and IPTC: XMP packets, text, resolution.
 
 XMP is changed by its text, not rebuilt: an archive's packet keeps its order and its padding.
 
@@ -39,6 +39,17 @@ def sized_xmp(xmp: bytes, width: int, height: int) -> bytes:
     for axis, pattern in _SIZES:
         xmp = pattern.sub(rb"\g<1>%d" % (width, height)[axis], xmp)
     return xmp
+
+
+def decoded(text: bytes) -> str:
+    """Text of no known encoding: UTF-8, else that of Windows in western Europe."""
+    text = text.rstrip(b"\x00")
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return text.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return text.decode("latin-1")
 
 
 def whole_dpi(dpi: tuple[float, float] | None) -> tuple[float, float] | None:

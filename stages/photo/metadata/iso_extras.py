@@ -1,0 +1,168 @@
+"""What HEIF and AVIF files hold beside the picture that is read: nothing of it is kept.
+
+Source: ISO/IEC 14496-12 (boxes), 8.11 (meta); ISO/IEC 23008-12 (HEIF), 6.4 (items) and annex B
+(auxiliary pictures); ISO 21496-1 (tmap); Motion Photo format 1.0 (mpvd); C2PA 2.1, annex
+A.5 (uuid).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata import promises
+from restore_batch.stages.photo.metadata.behind import extras_behind
+from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
+
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_OF_PICTURE = frozenset({b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin", b"moov"})
+# Items that make up the picture, or that are read; "tmap" derives a picture from a gain map.
+_CODED = frozenset({b"hvc1", b"av01", b"grid", b"iden", b"iovl", b"jpeg", b"avc1", b"j2k1"})
+_READ = frozenset({b"Exif", b"mime"})
+_ALPHA = ("urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
+_DEPTH = ("urn:mpeg:hevc:2015:auxid:2", "urn:mpeg:mpegB:cicp:systems:auxiliary:depth")
+_ALONE = "a result holds the picture alone"
+
+
+@dataclass
+class _Meta:
+    """What a meta box lists. Items go by their number."""
+
+    items: dict[int, tuple[bytes, str]] = field(default_factory=dict)
+    """Type, and the content type of a MIME item."""
+
+    links: list[tuple[bytes, int, tuple[int, ...]]] = field(default_factory=list)
+    properties: list[tuple[bytes, bytes]] = field(default_factory=list)
+    owned: dict[int, list[int]] = field(default_factory=dict)
+    """Item to its properties, counted from 1."""
+
+
+def extras(data: bytes) -> tuple[Extra, ...]:
+    """All extras of a whole file; what cannot be followed is one of them."""
+    found: list[Extra] = []
+    end = 0
+    for name, start, end in _boxes(data, 0, len(data)):
+        body = data[start:end]
+        if name == b"meta":
+            found += _of_meta(body)
+        elif name == b"mpvd":
+            found.append(left_out(promises.FILM, in_bytes(len(body))))
+        elif body[: len(_C2PA)] == _C2PA or (name == b"jumb" and b"c2pa" in body[:200]):
+            found.append(left_out(promises.CREDENTIALS))
+        elif name == b"uuid":
+            found.append(unknown(f"box uuid {body[:16].hex()}{in_bytes(len(body))}"))
+        elif name not in _OF_PICTURE:
+            found.append(unknown(f"box {name.decode('latin-1')!r}{in_bytes(len(body))}"))
+    return (*found, *extras_behind(data, end))
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the content of each box; stops at what is none."""
+    while at + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, at)
+        start = at + 8
+        if size == 1 and start + 8 <= end:
+            size = int.from_bytes(data[start : start + 8], "big")
+            start += 8
+        stop = end if size == 0 else at + size
+        if stop < start or stop > end or not all(0x20 <= byte < 0x7F for byte in name):
+            return
+        yield name, start, stop
+        at = stop
+
+
+def _of_meta(body: bytes) -> list[Extra]:
+    try:
+        meta = _meta(body)
+    except (struct.error, IndexError):
+        return [Extra("what its list of items names", left_out="the list is damaged")]
+    found = []
+    kinds = {number: kind for kind, number, _ in meta.links if kind in {b"auxl", b"thmb"}}
+    counted: Counter[str] = Counter()
+    for number, (kind, content) in meta.items.items():
+        if kinds.get(number) == b"thmb":
+            counted[promises.THUMBNAIL] += 1
+        elif kinds.get(number) == b"auxl":
+            name = _auxiliary(meta, number)
+            counted[name] += bool(name)
+        elif kind == b"tmap":
+            counted[promises.GAIN_MAP] += 1
+        elif kind not in _CODED | _READ or (kind == b"mime" and "rdf+xml" not in content):
+            found.append(unknown(f"item {kind.decode('latin-1')!r} {content}".rstrip()))
+    for name in counted:
+        known = name in {promises.THUMBNAIL, promises.GAIN_MAP, promises.DEPTH_MAP}
+        found.append(left_out(name) if known else Extra(name, left_out=_ALONE))
+    return found
+
+
+def _auxiliary(meta: _Meta, number: int) -> str:
+    """What an auxiliary picture is; "" for transparency, which is part of the picture."""
+    kinds = [
+        body[4:].split(b"\x00", 1)[0].decode("latin-1")
+        for name, body in (meta.properties[at - 1] for at in meta.owned.get(number, ()) if at)
+        if name == b"auxC"
+    ]
+    kind = kinds[0] if kinds else "of no known kind"
+    if kind in _ALPHA:
+        return ""
+    if kind in _DEPTH:
+        return promises.DEPTH_MAP
+    if "gainmap" in kind.lower():
+        return promises.GAIN_MAP
+    return f"auxiliary picture {kind.rpartition(':')[2]!r}"
+
+
+def _meta(body: bytes) -> _Meta:
+    meta = _Meta()
+    for name, start, end in _boxes(body, 4, len(body)):
+        content = body[start:end]
+        if name == b"iinf":
+            _items(content, meta)
+        elif name == b"iref":
+            _links(content, meta)
+        elif name == b"iprp":
+            for kind, first, last in _boxes(content, 0, len(content)):
+                if kind == b"ipco":
+                    inner = content[first:last]
+                    meta.properties += [(n, inner[s:e]) for n, s, e in _boxes(inner, 0, len(inner))]
+                elif kind == b"ipma":
+                    _owners(content[first:last], meta)
+    return meta
+
+
+def _items(content: bytes, meta: _Meta) -> None:
+    for name, start, end in _boxes(content, 6 if content[0] == 0 else 8, len(content)):
+        entry = content[start:end]
+        if name != b"infe" or entry[0] < 2:
+            continue
+        wide = 4 if entry[0] > 2 else 2
+        number = int.from_bytes(entry[4 : 4 + wide], "big")
+        kind = entry[6 + wide : 10 + wide]
+        texts = entry[10 + wide :].split(b"\x00")
+        content_type = texts[1].decode("latin-1") if kind == b"mime" and len(texts) > 1 else ""
+        meta.items[number] = kind, content_type
+
+
+def _links(content: bytes, meta: _Meta) -> None:
+    code = "I" if content[0] else "H"
+    wide = struct.calcsize(code)
+    for name, start, _ in _boxes(content, 4, len(content)):
+        source, count = struct.unpack_from(f">{code}H", content, start)
+        targets = struct.unpack_from(f">{count}{code}", content, start + wide + 2)
+        meta.links.append((name, source, targets))
+
+
+def _owners(content: bytes, meta: _Meta) -> None:
+    code = "I" if content[0] else "H"
+    wide = bool(content[3] & 1)
+    (entries,) = struct.unpack_from(">I", content, 4)
+    at = 8
+    for _ in range(entries):
+        number, count = struct.unpack_from(f">{code}B", content, at)
+        at += struct.calcsize(f">{code}B")
+        places = struct.unpack_from(f">{count}{'H' if wide else 'B'}", content, at)
+        at += count * (2 if wide else 1)
+        meta.owned[number] = [place & (0x7FFF if wide else 0x7F) for place in places]
