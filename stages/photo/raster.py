@@ -16,7 +16,8 @@ from restore_batch.stages.photo.colour import Space, by_rows
 @dataclass(frozen=True)
 class Header:
     """What a file's header says. ``width`` and ``height`` as stored; ``orientation`` is the EXIF
-    value still to be applied; ``channels`` are those of colour, without alpha."""
+    value still to be applied; ``channels`` are those of colour, without alpha; ``notes``: what the
+    result will lack, as far as the header shows."""
 
     width: int
     height: int
@@ -25,6 +26,7 @@ class Header:
     has_alpha: bool = False
     pages: int = 1
     orientation: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

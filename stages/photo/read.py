@@ -27,7 +27,8 @@ class Probe:
     """What a photo is, by its header.
 
     ``container``: name of its format. ``width`` and ``height`` as it will be seen (upright);
-    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file.
+    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file;
+    ``notes``: what the result will lack of what is beside the picture.
     """
 
     container: str
@@ -38,6 +39,7 @@ class Probe:
     has_alpha: bool
     pages: int
     size_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def megapixels(self) -> float:
@@ -62,6 +64,7 @@ def probe(source: str) -> Probe:
         has_alpha=header.has_alpha,
         pages=header.pages,
         size_bytes=size_bytes,
+        notes=header.notes,
     )
 
 

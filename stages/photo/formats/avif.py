@@ -39,8 +39,9 @@ class Avif(WrittenFormat):
     def header(self, file: BinaryIO, source: str) -> Header:
         file.seek(0)
         start = file.read(_CONFIGURATION_WITHIN_BYTES)
+        extras = iso_extras.extras(file)
         file.seek(0)
-        header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start))
+        header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start), extras)
         clap = iso_media.item_properties(start).get(b"clap", b"")
         clean = iso_media.aperture(clap, header.width, header.height)
         if clean is None:
@@ -58,7 +59,7 @@ class Avif(WrittenFormat):
         if bits > 8:
             # Pillow rounds AVIF to 8 bits.
             pixels = full_range(np.asarray(imagecodecs.avif_decode(data)), bits)
-        extras = iso_extras.extras(data)
+        extras = iso_extras.extras(file)
         raster = pillow.raster(
             picture, self.name, lossless=False, bits=bits, pixels=pixels, extras=extras
         )

@@ -16,8 +16,8 @@ from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.formats.pillow import exif_of, given
 from restore_batch.stages.photo.metadata import iso_extras
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
-from restore_batch.stages.photo.source import in_memory
 
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
@@ -51,7 +51,13 @@ class Heif(WrittenFormat):
             1 if picture.mode[:1] in {"L", "I"} else 3,
             picture.has_alpha,
             len(picture),
+            notes=self._notes(file, picture.info),
         )
+
+    def _notes(self, file: BinaryIO, info: Mapping[str, Any]) -> tuple[str, ...]:
+        found = iso_extras.extras(file)
+        xmp = info.get("xmp") or None
+        return header_notes(PhotoMeta(self.name, exif=exif_of(info), xmp=xmp, extras=found), 1)
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         """The primary picture, turned and mirrored by libheif as the file asks."""
@@ -70,7 +76,7 @@ class Heif(WrittenFormat):
             xmp=picture.info.get("xmp") or None,
             icc=picture.info.get("icc_profile") or None,
             quality_hint={"lossless": False},
-            extras=iso_extras.extras(in_memory(file)),
+            extras=iso_extras.extras(file),
         )
         warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
         stated = Stated(cicp=_cicp(picture.info.get("nclx_profile")))

@@ -24,6 +24,7 @@ from restore_batch.stages.photo.metadata import (
     photoshop,
     tiff_tags,
 )
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
@@ -44,13 +45,17 @@ class Jpeg(WrittenFormat):
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jpeg_segments.head(file)
+        orientation = exif_block.stated_orientation(head.exif)
+        found = jpeg_extras.of_segments(head)
+        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)
         return Header(
             head.width,
             head.height,
             head.bits,
             head.components,
             pages=head.pictures,
-            orientation=exif_block.stated_orientation(head.exif),
+            orientation=orientation,
+            notes=header_notes(said, orientation),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:

@@ -15,6 +15,7 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import jp2_boxes, photoshop
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory, size_of
 
@@ -36,13 +37,17 @@ class Jpeg2000(WrittenFormat):
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jp2_boxes.head(file, size_of(file))
         has_alpha = head.alpha_channel is not None
+        orientation = exif_block.stated_orientation(head.exif)
+        extras = tuple(head.extras)
+        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=extras)
         return Header(
             head.width,
             head.height,
             head.bits,
             head.components - has_alpha,
             has_alpha,
-            orientation=exif_block.stated_orientation(head.exif),
+            orientation=orientation,
+            notes=header_notes(said, orientation),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:

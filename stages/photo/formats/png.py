@@ -16,6 +16,7 @@ from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import photoshop, png_chunks, png_extras
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import (
     Header,
     Picture,
@@ -44,6 +45,9 @@ class Png(WrittenFormat):
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = png_chunks.head(png_chunks.header_chunks(file))
+        orientation = exif_block.stated_orientation(head.exif)
+        found = png_extras.of_chunks(head)
+        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)
         return Header(
             head.width,
             head.height,
@@ -51,7 +55,8 @@ class Png(WrittenFormat):
             head.channels,
             head.has_alpha,
             head.frames,
-            exif_block.stated_orientation(head.exif),
+            orientation,
+            header_notes(said, orientation),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:

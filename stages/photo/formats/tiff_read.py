@@ -22,7 +22,7 @@ from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo import icc
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
 from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
-from restore_batch.stages.photo.metadata.extras import left_out
+from restore_batch.stages.photo.metadata.extras import header_notes, left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
 
@@ -91,6 +91,10 @@ def header(file: BinaryIO) -> Header:
         has_alpha=_alpha_channel(page) is not None,
         pages=pages,
         orientation=_orientation(page),
+        notes=header_notes(
+            PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page)),
+            _orientation(page),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from restore_batch.stages.media import Extra, PhotoMeta
+from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import promises
 
 _WHY = {
@@ -67,6 +68,12 @@ def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMet
                 gone.append(left_out(kind, ", as its XMP says"))
     meta = dataclasses.replace(meta, xmp=xmp, extras=tuple(kept))
     return meta, warnings_of(gone)
+
+
+def header_notes(meta: PhotoMeta, orientation: int) -> tuple[str, ...]:
+    """What a header shows that the result will lack. ``meta``: what it says, as far as known."""
+    thumbnail = exif_block.has_thumbnail(meta.exif)
+    return settled(meta, turned=orientation != 1, thumbnail=thumbnail)[1]
 
 
 def fitting(

@@ -7,15 +7,18 @@ A.5 (uuid).
 
 from __future__ import annotations
 
+import io
 import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import promises
 from restore_batch.stages.photo.metadata.behind import extras_behind
 from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
+from restore_batch.stages.photo.source import size_of
 
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _OF_PICTURE = frozenset({b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin", b"moov"})
@@ -24,6 +27,7 @@ _CODED = frozenset({b"hvc1", b"av01", b"grid", b"iden", b"iovl", b"jpeg", b"avc1
 _READ = frozenset({b"Exif", b"mime"})
 _ALPHA = ("urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
 _DEPTH = ("urn:mpeg:hevc:2015:auxid:2", "urn:mpeg:mpegB:cicp:systems:auxiliary:depth")
+_HEAD_BYTES = 256
 _ALONE = "a result holds the picture alone"
 
 
@@ -40,45 +44,66 @@ class _Meta:
     """Item to its properties, counted from 1."""
 
 
-def extras(data: bytes) -> tuple[Extra, ...]:
-    """All extras of a whole file; what cannot be followed is one of them."""
+def extras(file: BinaryIO) -> tuple[Extra, ...]:
+    """All extras of a file, without reading its pictures; what cannot be followed is one."""
     found: list[Extra] = []
-    end = 0
-    for name, start, end in _boxes(data, 0, len(data)):
-        body = data[start:end]
+    at, size = 0, size_of(file)
+    while at < size:
+        name, start, end = _box_at(file, at, size)
+        if not name or (name == b"ftyp" and at):
+            break  # another file behind this one
+        file.seek(start)
+        head = file.read(end - start if name == b"meta" else min(end - start, _HEAD_BYTES))
         if name == b"meta":
-            found += _of_meta(body)
-        elif name == b"mpvd":
-            found.append(left_out(promises.FILM, in_bytes(len(body))))
-        elif body[: len(_C2PA)] == _C2PA or (name == b"jumb" and b"c2pa" in body[:200]):
-            found.append(left_out(promises.CREDENTIALS))
-        elif name == b"uuid":
-            found.append(unknown(f"box uuid {body[:16].hex()}{in_bytes(len(body))}"))
+            found += _of_meta(head)
         elif name not in _OF_PICTURE:
-            found.append(unknown(f"box {name.decode('latin-1')!r}{in_bytes(len(body))}"))
-    return (*found, *extras_behind(data, end))
+            found.append(_of_box(name, head, end - start))
+        at = end
+    file.seek(at)
+    return (*found, *extras_behind(file.read(), 0))
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the content of each box; stops at what is none."""
-    while at + 8 <= end:
-        size, name = struct.unpack_from(">I4s", data, at)
-        start = at + 8
-        if size == 1 and start + 8 <= end:
-            size = int.from_bytes(data[start : start + 8], "big")
-            start += 8
-        stop = end if size == 0 else at + size
-        if stop < start or stop > end or not all(0x20 <= byte < 0x7F for byte in name):
+def _of_box(name: bytes, head: bytes, size: int) -> Extra:
+    if name == b"mpvd":
+        return left_out(promises.FILM, in_bytes(size))
+    if head.startswith(_C2PA) or (name == b"jumb" and b"c2pa" in head):
+        return left_out(promises.CREDENTIALS)
+    which = f"uuid {head[:16].hex()}" if name == b"uuid" else repr(name.decode("latin-1"))
+    return unknown(f"box {which}{in_bytes(size)}")
+
+
+def _box_at(file: BinaryIO, at: int, end: int) -> tuple[bytes, int, int]:
+    """Name, start and end of the content of the box at ``at``; no name where there is none."""
+    file.seek(at)
+    head = file.read(16)
+    size = int.from_bytes(head[:4], "big")
+    start = at + (16 if size == 1 else 8)
+    size = int.from_bytes(head[8:16], "big") if size == 1 else size
+    stop = end if size == 0 else at + size
+    name = head[4:8]
+    if len(name) < 4 or not start <= stop <= end or not all(0x20 <= byte < 0x7F for byte in name):
+        return b"", at, at
+    return name, start, stop
+
+
+def _boxes(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
+    """Name and content of each box from ``at`` on; stops at what is none."""
+    file = io.BytesIO(data)
+    while at < len(data):
+        name, start, at = _box_at(file, at, len(data))
+        if not name:
             return
-        yield name, start, stop
-        at = stop
+        yield name, data[start:at]
 
 
 def _of_meta(body: bytes) -> list[Extra]:
     try:
-        meta = _meta(body)
+        return _of_items(_meta(body))
     except (struct.error, IndexError):
         return [Extra("what its list of items names", left_out="the list is damaged")]
+
+
+def _of_items(meta: _Meta) -> list[Extra]:
     found = []
     kinds = {number: kind for kind, number, _ in meta.links if kind in {b"auxl", b"thmb"}}
     counted: Counter[str] = Counter()
@@ -86,13 +111,12 @@ def _of_meta(body: bytes) -> list[Extra]:
         if kinds.get(number) == b"thmb":
             counted[promises.THUMBNAIL] += 1
         elif kinds.get(number) == b"auxl":
-            name = _auxiliary(meta, number)
-            counted[name] += bool(name)
+            counted[_auxiliary(meta, number)] += 1
         elif kind == b"tmap":
             counted[promises.GAIN_MAP] += 1
         elif kind not in _CODED | _READ or (kind == b"mime" and "rdf+xml" not in content):
             found.append(unknown(f"item {kind.decode('latin-1')!r} {content}".rstrip()))
-    for name in counted:
+    for name in filter(None, counted):
         known = name in {promises.THUMBNAIL, promises.GAIN_MAP, promises.DEPTH_MAP}
         found.append(left_out(name) if known else Extra(name, left_out=_ALONE))
     return found
@@ -117,25 +141,22 @@ def _auxiliary(meta: _Meta, number: int) -> str:
 
 def _meta(body: bytes) -> _Meta:
     meta = _Meta()
-    for name, start, end in _boxes(body, 4, len(body)):
-        content = body[start:end]
+    for name, content in _boxes(body, 4):
         if name == b"iinf":
             _items(content, meta)
         elif name == b"iref":
             _links(content, meta)
         elif name == b"iprp":
-            for kind, first, last in _boxes(content, 0, len(content)):
+            for kind, inner in _boxes(content, 0):
                 if kind == b"ipco":
-                    inner = content[first:last]
-                    meta.properties += [(n, inner[s:e]) for n, s, e in _boxes(inner, 0, len(inner))]
+                    meta.properties += _boxes(inner, 0)
                 elif kind == b"ipma":
-                    _owners(content[first:last], meta)
+                    _owners(inner, meta)
     return meta
 
 
 def _items(content: bytes, meta: _Meta) -> None:
-    for name, start, end in _boxes(content, 6 if content[0] == 0 else 8, len(content)):
-        entry = content[start:end]
+    for name, entry in _boxes(content, 6 if content[0] == 0 else 8):
         if name != b"infe" or entry[0] < 2:
             continue
         wide = 4 if entry[0] > 2 else 2
@@ -149,9 +170,9 @@ def _items(content: bytes, meta: _Meta) -> None:
 def _links(content: bytes, meta: _Meta) -> None:
     code = "I" if content[0] else "H"
     wide = struct.calcsize(code)
-    for name, start, _ in _boxes(content, 4, len(content)):
-        source, count = struct.unpack_from(f">{code}H", content, start)
-        targets = struct.unpack_from(f">{count}{code}", content, start + wide + 2)
+    for name, entry in _boxes(content, 4):
+        source, count = struct.unpack_from(f">{code}H", entry)
+        targets = struct.unpack_from(f">{count}{code}", entry, wide + 2)
         meta.links.append((name, source, targets))
 
 

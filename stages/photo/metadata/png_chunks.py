@@ -25,6 +25,7 @@ STORED_AS = "png"
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
 _OF_PIXELS = frozenset({b"IDAT", b"IEND", b"fcTL", b"fdAT", b"iDOT"})
 _TEXT_MAX = 64 << 20
+_HEADER_CHUNK_MAX = 4 << 20
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
@@ -101,7 +102,7 @@ def header_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(len(SIGNATURE))
     while len(start := file.read(8)) == 8:
         size, name = int.from_bytes(start[:4], "big"), start[4:]
-        if name in {b"IHDR", b"tRNS", b"acTL", b"eXIf", b"PLTE", b"iTXt"}:
+        if size <= _HEADER_CHUNK_MAX and name not in {b"IDAT", b"fdAT"}:
             payload = file.read(size)
             yield name, payload
             file.seek(4, 1)
