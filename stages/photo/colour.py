@@ -155,7 +155,6 @@ class Managed:
     icc: bytes | None
     stored: np.ndarray | None = None
     outside_srgb: float = 0.0
-    warnings: tuple[str, ...] = ()
 
 
 def to_srgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Managed:
@@ -180,10 +179,8 @@ def _grey_or_rgb(samples: np.ndarray, space: Space, icc: bytes | None) -> Manage
             return Managed(_three_channels(samples), icc)
         return Managed(_decoded(_three_channels(samples), icc, neutral=True), None)
     rgb = _decoded(samples, icc, neutral=space == "grey")
-    if not is_writable(icc):
-        warning = "its colour profile can be read but not written: the output is sRGB"
-        return Managed(rgb, srgb_profile(), warnings=(warning,))
-    return Managed(rgb, icc, samples, _share_outside(samples, rgb, icc))
+    share = _share_outside(samples, rgb, icc) if is_writable(icc) else 0.0
+    return Managed(rgb, icc, samples, share)
 
 
 def _decoded(samples: np.ndarray, icc: bytes, *, neutral: bool) -> np.ndarray:
@@ -207,6 +204,17 @@ def between(samples: np.ndarray, icc: bytes, other: bytes) -> np.ndarray:
     assert space is not None
     return (
         samples if other == icc else _transform(full_depth(samples), (icc, space), (other, space))
+    )
+
+
+def is_unchanged(rgb_hwc: np.ndarray, stored: np.ndarray, icc: bytes) -> bool:
+    """Whether finished uint16 sRGB (H, W, 3) is what its source, ``stored``, becomes in sRGB."""
+    rows = max(BLOCK_PIXELS // max(rgb_hwc.shape[1], 1), 1)
+    blocks = (slice(top, top + rows) for top in range(0, len(rgb_hwc), rows))
+    grey = stored.shape[2] == 1
+    return all(
+        np.array_equal(rgb_hwc[block], _decoded(stored[block], icc, neutral=grey))
+        for block in blocks
     )
 
 

@@ -129,8 +129,7 @@ def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
         stored=None if managed.stored is None else upright(managed.stored, orientation),
         outside_srgb=managed.outside_srgb,
     )
-    said = (*raster.warnings, *warnings, *not_kept, *meaning.warnings, *managed.warnings)
-    return frame, meta, said
+    return frame, meta, (*raster.warnings, *warnings, *not_kept, *meaning.warnings)
 
 
 def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:

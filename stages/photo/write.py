@@ -142,9 +142,10 @@ def _picture(
         warnings.append(f"{title} cannot hold transparency: flattened over white")
     grey = frame.grey and format.holds_grey
     has_alpha = frame.alpha_hw is not None and format.holds_alpha
-    icc, convert = _profile(meta, grey=grey, format=format, warnings=warnings)
     flattened = frame.alpha_hw is not None and not has_alpha
-    stored = None if convert is None or flattened else _stored(meta, frame)
+    stored = None if flattened else _stored(meta, frame)
+    icc, convert = _profile(meta, frame, stored, grey=grey, format=format, warnings=warnings)
+    stored = None if convert is None else stored
     if stored is None and meta.outside_srgb >= _WORTH_SAYING:
         warnings.append(
             f"{meta.outside_srgb:.1%} of its pixels have colours outside sRGB, which move to its "
@@ -180,18 +181,37 @@ def _stored(meta: PhotoMeta, frame: Frame) -> np.ndarray | None:
 
 
 def _profile(
-    meta: PhotoMeta, *, grey: bool, format: WrittenFormat, warnings: list[str]
+    meta: PhotoMeta,
+    frame: Frame,
+    stored: np.ndarray | None,
+    *,
+    grey: bool,
+    format: WrittenFormat,
+    warnings: list[str],
 ) -> tuple[bytes | None, bytes | None]:
     """The profile to embed, and the one to convert to (None: the pixels stay sRGB)."""
     elsewhere = meta.icc_made and meta.container != format.name
     icc = meta.icc_elsewhere if elsewhere else meta.icc
     if icc is None:
         return None, None
-    title = format.title
     if "icc" not in format.carries:
         if not colour.is_srgb(icc):
-            warnings.append(f"{title} cannot hold a colour profile: written as sRGB")
+            warnings.append(f"{format.title} cannot hold a colour profile: written as sRGB")
         return None, None
+    if not colour.is_srgb(icc) and not colour.is_writable(icc):
+        # A scanner's may only go one way: then nothing that was changed can go back.
+        fits = colour.space_of(icc) == ("grey" if grey else "rgb")
+        if fits and stored is not None and colour.is_unchanged(frame.rgb_hwc, stored, icc):
+            return icc, icc
+        warnings.append("its colour profile can be read but not written: the output is sRGB")
+        icc = colour.srgb_profile()
+    return _embedded(icc, grey=grey, format=format, warnings=warnings)
+
+
+def _embedded(
+    icc: bytes, *, grey: bool, format: WrittenFormat, warnings: list[str]
+) -> tuple[bytes | None, bytes | None]:
+    """The same for a profile that goes both ways, in a format that has profiles."""
     space, needed = colour.space_of(icc), "grey" if grey else "rgb"
     has_tones = grey and space == "rgb" and colour.has_srgb_tones(icc)
     if space == needed and not colour.is_srgb(icc):
@@ -200,7 +220,7 @@ def _profile(
         return icc, None
     if has_tones:
         warnings.append(
-            f"{title} cannot hold an RGB profile beside grey: left out, the tones are sRGB's"
+            f"{format.title} cannot hold an RGB profile beside grey: left out, the tones are sRGB's"
         )
     return None, None
 

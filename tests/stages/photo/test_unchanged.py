@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,7 +65,7 @@ def stored_in(path: Path) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32),
     height=st.integers(1, 40),
@@ -114,7 +115,7 @@ def test_a_picture_that_nothing_changed_comes_out_to_the_bit(
         assert read(str(output), 1)[1].icc == profile
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32),
     dtype=st.sampled_from([np.uint8, np.uint16]),
@@ -180,6 +181,48 @@ def test_everything_outside_pasted_faces_keeps_its_values(
     assert changed[95:105, 95:105].mean() > 0.9
     y, x = np.nonzero(changed)
     assert np.hypot(y - 100, x - 100).max() < 72
+
+
+def scanner_profile() -> bytes:
+    """A profile that goes from values to Lab only, by a table of the eight corners."""
+    corners = np.array(
+        [[0, 128, 128], [20, 150, 60], [60, 40, 200], [70, 90, 100],
+         [40, 200, 190], [50, 220, 40], [95, 110, 220], [100, 128, 128]]
+    )  # fmt: skip
+    lab = (corners * [652.8, 256, 256]).astype(">u2")
+    ends = np.array([0, 65535] * 3, ">u2").tobytes()
+    identity = struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+    table = b"mft2\0\0\0\0" + bytes([3, 3, 2, 0]) + identity + struct.pack(">HH", 2, 2)
+    table += ends + lab.tobytes() + ends
+    tags = {b"A2B0": table}
+    made = bytearray(icc._profile(b"RGB ", tags))
+    made[8:12], made[12:16], made[20:24] = bytes([2, 64, 0, 0]), b"scnr", b"Lab "
+    return bytes(made)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_profile_that_can_only_be_read_stays_with_an_unchanged_picture(
+    dtype: type, tmp_path: Path
+) -> None:
+    profile = scanner_profile()
+    assert not colour.is_writable(profile)
+    samples = noise(8, 20, 30, 3, dtype)
+    frame, meta, warnings = read(stored_as(tmp_path / "a.tif", samples, profile), 1)
+    assert warnings == ()
+    assert frame.rgb_hwc.std() > 5000
+    assert write(frame, meta, tmp_path / "b.tif") == ()
+    assert np.array_equal(stored_in(tmp_path / "b.tif"), samples)
+    assert read(str(tmp_path / "b.tif"), 1)[1].icc == profile
+
+    changed = frame.rgb_hwc.copy()
+    changed[3, 4] ^= 4096
+    (warning,) = write(Frame(changed), meta, tmp_path / "c.tif")
+    assert "read but not written" in warning
+    again, other, _ = read(str(tmp_path / "c.tif"), 1)
+    assert other.icc is not None
+    assert colour.is_srgb(other.icc)
+    expected = changed if dtype is np.uint16 else colour.to_8_bits(changed)
+    assert np.array_equal(again.rgb_hwc, expected)
 
 
 def test_a_flattened_or_enlarged_picture_takes_no_stored_value(tmp_path: Path) -> None:
