@@ -26,7 +26,6 @@ class Decode(Stage):
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = Cost(picture_s=0.03, megapixel_s=0.1)
     takes: ClassVar[Mapping[str, str]] = {"max_megapixels": "limits.max_megapixels"}
-    version: ClassVar[int] = 2
 
     def __init__(self, max_megapixels: float) -> None:
         self.max_megapixels = max_megapixels
