@@ -231,6 +231,11 @@ class Limits(Section):
     """Larger originals are refused before they are decoded (a guard against decompression
     bombs and mistaken scans)."""
 
+    damaged: Literal["warn", "refuse"] = "warn"
+    """What happens with a photo that can be decoded though some of its data is missing or wrong:
+    warn restores what is there and says what share is missing, refuse gives it up. A file that
+    was cut off, or that cannot be decoded, is given up in any case."""
+
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts at a picture whose worker was lost."""
 

@@ -43,6 +43,11 @@ class DegenerateFaceError(RestoreBatchError):
     """The landmarks of a face do not determine where it is."""
 
 
+def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
+    """(width, height) of a picture enlarged ``scale`` times, at least one pixel each."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def template(face_px: int) -> np.ndarray:
     """The (5, 2) float64 landmarks of an aligned crop of side ``face_px``."""
     return TEMPLATE_512 * (face_px / 512)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from restore_batch.pipeline.plan.plan import Item, Plan
 
 _ITEMS_SHOWN = 20
+_NAMES_SHOWN = 3
 
 
 @click.command()
@@ -61,6 +62,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
                 "size_bytes": item.source.size_bytes, "width": item.facts.get("width"),
                 "height": item.facts.get("height"), "error": item.error,
                 "frames": item.frames, "duration_s": item.facts.get("duration_s"),
+                "notes": list(plan.notes_on(item)),
             }
             for item in plan.items
         ],
@@ -97,7 +99,6 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from restore_batch.pipeline.plan.films import film_notes
     from restore_batch.text import legible
 
     out = Console(soft_wrap=True, highlight=False)
@@ -109,11 +110,22 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     out.print(files)
     if len(plan.items) > limit:
         out.print(f"… and {len(plan.items) - limit} more (--all lists them)")
+    alike: dict[str, list[str]] = {}
     for item in plan.items:
         if item.error:
             out.print(escape(legible(f"will fail: {item.error}")))
-        for note in film_notes(item.facts, plan.job, item.source.source) if item.is_film else ():
-            out.print(escape(legible(f"note: {item.source.relative}: {note}")))
+            continue
+        for note in plan.notes_on(item):
+            alike.setdefault(note, []).append(item.source.relative)
+    for note, names in alike.items():
+        out.print(escape(legible(f"note: {_listed(names)}: {note}")))
+
+
+def _listed(names: list[str]) -> str:
+    """The files of one note: all of a few, the first and the number of many."""
+    if len(names) <= _NAMES_SHOWN:
+        return ", ".join(names)
+    return f"{len(names)} files ({', '.join(names[:_NAMES_SHOWN])} …)"
 
 
 def _known_by(figures: Estimate) -> str:

@@ -8,7 +8,7 @@ from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
 from restore_batch.pipeline.plan.films import is_film
-from restore_batch.stages.photo.read import Probe
+from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.video.types import ColourTags, StreamFacts, VideoFacts
 
 VERSION = 2

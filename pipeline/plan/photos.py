@@ -1,17 +1,22 @@
-"""Photos in a plan: which files may be one, how they are written, what a job may ask of a format.
+"""Photos in a plan: which files may be one, what becomes of them, what a job may ask of a format.
 
 The formats say it themselves (:mod:`restore_batch.stages.photo.formats`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from restore_batch.jobs.mistakes import Mistake, did_you_mean
 from restore_batch.jobs.source import json_schema
 from restore_batch.jobs.spec import Job
+from restore_batch.stages.photo import verdict
 from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.probe import Probe
+from restore_batch.stages.photo.read import probe
 from restore_batch.stages.video.probe import VIDEO_SUFFIXES
 
 _DEEP = 16
@@ -20,6 +25,37 @@ _DEEP = 16
 def media_suffixes() -> frozenset[str]:
     """Of the files that are taken from a folder: photos and films, in lower case, with a dot."""
     return catalogue.suffixes() | VIDEO_SUFFIXES
+
+
+def photo_facts(source: str) -> dict[str, Any]:
+    """What the header of a photo says, as plain data that the manifest can keep.
+
+    Raises MediaError.
+    """
+    facts = asdict(probe(source))
+    return {**facts, "notes": list(facts["notes"])}
+
+
+def _probe_of(plain: Mapping[str, Any]) -> Probe:
+    return Probe(**{**plain, "notes": tuple(plain["notes"])})
+
+
+def photo_refusal(plain: Mapping[str, Any], job: Job, output: str) -> str:
+    """Why a photo with these facts, whose result is called ``output``, is not restored, or ""."""
+    target = catalogue.of_suffix(Path(output).suffix)
+    limit = job.limits.max_megapixels
+    return verdict.refusal(_probe_of(plain), limit, target, job.background.scale)
+
+
+def photo_notes(plain: Mapping[str, Any], job: Job, output: str) -> tuple[str, ...]:
+    """What a run will leave out of a photo, a line each."""
+    if not plain:
+        return ()
+    found, target = _probe_of(plain), catalogue.of_suffix(Path(output).suffix)
+    if target is None:
+        return found.notes
+    lost = verdict.losses(target, found.bits, found.has_alpha, job.photos.bit_depth)
+    return (*found.notes, *lost)
 
 
 def job_schema() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
-from restore_batch.pipeline.plan.films import film_facts, film_suffix, is_film
+from restore_batch.pipeline.plan.films import film_facts, film_notes, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.mistakes import check_photos, checked_choices
-from restore_batch.pipeline.plan.photos import media_suffixes
+from restore_batch.pipeline.plan.photos import (
+    media_suffixes,
+    photo_facts,
+    photo_notes,
+    photo_refusal,
+)
 from restore_batch.pipeline.plan.resources import Engine, Share, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
@@ -30,7 +35,6 @@ from restore_batch.pipeline.plan.stages import (
 )
 from restore_batch.stages.base import Pool, Stage, WorkerContext
 from restore_batch.stages.film.work import JoinWork
-from restore_batch.stages.photo.read import probe
 from restore_batch.stages.photo.write import suffix_for
 
 ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
@@ -38,7 +42,8 @@ ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
 
 @dataclass(frozen=True)
 class Item:
-    """One input and where its result goes. ``error``: why its header could not be read."""
+    """One input and where its result goes. ``error``: why it will not be restored, by its header or
+    because that could not be read."""
 
     source: SourceFile
     output: str
@@ -99,6 +104,12 @@ class Plan:
         return WorkerContext(
             self.share.runtime, self.share.threads, Path(weights) if weights else None
         )
+
+    def notes_on(self, item: Item) -> tuple[str, ...]:
+        """What a run will change or leave out of ``item`` beside restoring it, a line each."""
+        if item.is_film:
+            return film_notes(item.facts, self.job, item.source.source)
+        return photo_notes(item.facts, self.job, item.output)
 
     def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The unit of work that ``item`` is, once the content of its source is known: a photo, or
@@ -196,7 +207,15 @@ def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
         for source, (facts, _) in zip(sources, read, strict=True)
     ]
     for source, output, (facts, why) in zip(sources, assign_outputs(names), read, strict=True):
-        yield Item(source, output, facts, why)
+        yield Item(source, output, facts, why or _refused(source, facts, job, output))
+
+
+def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
+    """Why a photo will not be restored, with its name; films say it in their notes."""
+    if is_film(source.source):
+        return ""
+    reason = photo_refusal(facts, job, output)
+    return f"{source.source}: {reason}" if reason else ""
 
 
 def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
@@ -213,7 +232,7 @@ def _facts(source: SourceFile, job: Job, probed: ProbeCache) -> tuple[Mapping[st
     try:
         if is_film(source.source):
             return film_facts(source.source, job), ""
-        return asdict(probe(source.source)), ""
+        return photo_facts(source.source), ""
     except MediaError as error:
         return {}, str(error)
 

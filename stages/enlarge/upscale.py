@@ -13,17 +13,13 @@ from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
+from restore_batch.stages.geometry import output_size
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
     from restore_batch.models.base import Upscaler
 
 MOST_FRAMES_AT_ONCE = 16
-
-
-def output_size(width: int, height: int, scale: float) -> tuple[int, int]:
-    """(width, height) of a picture enlarged ``scale`` times, at least one pixel each."""
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 class Upscale(Stage):

@@ -13,11 +13,10 @@ import numpy as np
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
 from restore_batch.stages.base import Cost, Pool, Role, Stage, WorkerContext
-from restore_batch.stages.enlarge.upscale import output_size
 from restore_batch.stages.faces import masks
 from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
 from restore_batch.stages.faces.restore import is_left_alone, native_px
-from restore_batch.stages.geometry import scale_of, template, transform
+from restore_batch.stages.geometry import output_size, scale_of, template, transform
 from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
 
 Mask = Literal["auto", "feather", "parse"]

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from restore_batch.stages.base import Cost, Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
-from restore_batch.stages.photo.read import read
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.read import Damaged, read
 
 
 class Decode(Stage):
     """Read photos by the ``source`` of their unit.
 
-    In:  chunks that hold nothing but their unit.
-    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
+        In:  chunks that hold nothing but their unit.
+        Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
     samples too, where they had to be converted), and warnings.
-    A photo of more than ``max_megapixels`` is refused from its header.
+    A photo of more than ``max_megapixels``, or one whose result, ``scale`` times as large, its
+    format could not hold, is refused from its header. ``damaged``: what happens with a picture of
+    which some is missing.
     """
 
     name: ClassVar[str] = "decode"
@@ -25,16 +29,30 @@ class Decode(Stage):
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = Cost(picture_s=0.03, megapixel_s=0.1)
-    takes: ClassVar[Mapping[str, str]] = {"max_megapixels": "limits.max_megapixels"}
+    takes: ClassVar[Mapping[str, str]] = {
+        "max_megapixels": "limits.max_megapixels",
+        "damaged": "limits.damaged",
+        "scale": "background.scale",
+    }
 
-    def __init__(self, max_megapixels: float) -> None:
+    def __init__(
+        self, max_megapixels: float, damaged: Damaged = "warn", scale: float = 1.0
+    ) -> None:
         self.max_megapixels = max_megapixels
+        self.damaged = damaged
+        self.scale = scale
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._decode)
 
     def _decode(self, chunk: Chunk) -> Chunk:
-        frame, meta, warnings = read(chunk.unit.source, self.max_megapixels)
+        frame, meta, warnings = read(
+            chunk.unit.source,
+            self.max_megapixels,
+            damaged=self.damaged,
+            target=catalogue.of_suffix(Path(chunk.unit.output).suffix),
+            scale=self.scale,
+        )
         return dataclasses.replace(
             chunk, frames=(frame,), meta=meta, warnings=chunk.warnings + warnings
         )

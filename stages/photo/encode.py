@@ -13,7 +13,8 @@ from restore_batch.stages.base import Cost, Pool, Role, Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
-from restore_batch.stages.photo.write import BitDepth, write
+from restore_batch.stages.photo.verdict import BitDepth
+from restore_batch.stages.photo.write import write
 
 
 class Encode(Stage):
@@ -68,7 +69,14 @@ class Encode(Stage):
         path.parent.mkdir(parents=True, exist_ok=True)
         meta, noted = self._stamped(chunk, chunk.meta, path.suffix)
         try:
-            warnings = write(frame, meta, path, quality=self.quality, bit_depth=self.bit_depth)
+            warnings = write(
+                frame,
+                meta,
+                path,
+                quality=self.quality,
+                bit_depth=self.bit_depth,
+                name=chunk.unit.output,
+            )
             size_bytes, sha256 = settle(path)
         except BaseException:
             path.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from restore_batch.stages.photo.colour import Space, by_rows
 @dataclass(frozen=True)
 class Header:
     """What a file's header says. ``width`` and ``height`` as stored; ``orientation`` is the EXIF
-    value still to be applied; ``channels`` are those of colour, without alpha; ``notes``: what the
-    result will lack, as far as the header shows."""
+    value still to be applied; ``channels`` are those of colour, without alpha. ``refusal``: why
+    such a file is not decoded, or ""; ``notes``: what of it is not carried over."""
 
     width: int
     height: int
@@ -26,6 +26,7 @@ class Header:
     has_alpha: bool = False
     pages: int = 1
     orientation: int = 1
+    refusal: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -36,7 +37,8 @@ class Raster:
     ``samples``: (H, W, C) uint8 or uint16 over the full range, C by ``space``; Lab in ICC's
     16-bit encoding. ``alpha_hw``: (H, W) of the same dtype. ``orientation``: None where EXIF
     and XMP decide, 1 where the decoder has applied it. ``meta``: as found, unchecked. ``stated``:
-    what the container says of the colours, where there is no profile.
+    what the container says of the colours, where there is no profile. ``damage``: what of the
+    picture is missing or wrong, or "".
     """
 
     samples: np.ndarray
@@ -46,6 +48,7 @@ class Raster:
     orientation: int | None = None
     warnings: tuple[str, ...] = field(default_factory=tuple)
     stated: Stated = Stated()  # noqa: RUF009 - frozen
+    damage: str = ""
 
     def cropped(self, rows: slice, columns: slice) -> Raster:
         """Only these rows and columns, as stored."""

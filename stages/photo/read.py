@@ -7,43 +7,22 @@ raises ends as one :class:`MediaError` that names the file.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import colorimetry, colour
 from restore_batch.stages.photo.formats import catalogue
-from restore_batch.stages.photo.formats.base import Format
+from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import extras, tiff_tags
 from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.photo.raster import Header, Raster, upright
 from restore_batch.stages.photo.source import decoding, open_source, size_of
+from restore_batch.stages.photo.verdict import refusal
 
-
-@dataclass(frozen=True)
-class Probe:
-    """What a photo is, by its header.
-
-    ``container``: name of its format. ``width`` and ``height`` as it will be seen (upright);
-    ``channels`` of colour, without alpha; ``pages``: pages, frames or pictures in the file;
-    ``notes``: what the result will lack of what is beside the picture.
-    """
-
-    container: str
-    width: int
-    height: int
-    bits: int
-    channels: int
-    has_alpha: bool
-    pages: int
-    size_bytes: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def megapixels(self) -> float:
-        return self.width * self.height / 1e6
+Damaged = Literal["warn", "refuse"]
 
 
 def probe(source: str) -> Probe:
@@ -54,6 +33,10 @@ def probe(source: str) -> Probe:
     with open_source(source) as file:
         size_bytes = size_of(file)
         format, header = _header(file, source)
+    return _probe(format, header, size_bytes)
+
+
+def _probe(format: Format, header: Header, size_bytes: int) -> Probe:
     sideways = header.orientation >= 5
     return Probe(
         container=format.name,
@@ -64,6 +47,7 @@ def probe(source: str) -> Probe:
         has_alpha=header.has_alpha,
         pages=header.pages,
         size_bytes=size_bytes,
+        refusal=header.refusal,
         notes=header.notes,
     )
 
@@ -74,21 +58,28 @@ def _header(file: BinaryIO, source: str) -> tuple[Format, Header]:
         return format, format.header(file, source)
 
 
-def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
+def read(
+    source: str,
+    max_megapixels: float,
+    *,
+    damaged: Damaged = "warn",
+    target: WrittenFormat | None = None,
+    scale: float = 1.0,
+) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     """Decode a local path or fsspec URL: upright sRGB, what to write back, and warnings.
 
-    Raises MediaError, one line that names the file: not a picture, damaged, cut off, several
-    pages, of high dynamic range, or more than ``max_megapixels`` (refused from the header, before
-    decoding).
+    ``damaged``: what to do with a picture of which some is missing or wrong. ``target``: the
+    format that the picture, ``scale`` times as large, is to be written in.
+
+    Raises MediaError, one line that names the file: not a picture, cut off, of high dynamic range,
+    or refused from the header (:func:`restore_batch.stages.photo.verdict.refusal`), before
+    decoding.
     """
     with open_source(source) as file:
         format, header = _header(file, source)
-        megapixels = header.width * header.height / 1e6
-        if megapixels > max_megapixels:
-            raise MediaError(
-                f"{source}: {header.width}x{header.height} is {megapixels:.1f} megapixels, more "
-                f"than limits.max_megapixels ({max_megapixels:g})"
-            )
+        why_not = refusal(_probe(format, header, 0), max_megapixels, target, scale)
+        if why_not:
+            raise MediaError(f"{source}: {why_not}")
         with decoding(source, format.title):
             raster = format.decode(file, source)
             if raster.samples.shape[:2] not in {
@@ -100,10 +91,17 @@ def read(source: str, max_megapixels: float) -> tuple[Frame, PhotoMeta, tuple[st
                     f"{source}: the {format.title} header says "
                     f"{header.width}x{header.height}, the data are {found}"
                 )
+    if raster.damage and damaged == "refuse":
+        raise MediaError(
+            f"{source}: damaged: {raster.damage}; limits.damaged: warn restores what is there"
+        )
     try:
-        return _finished(raster)
+        frame, meta, warnings = _finished(raster)
     except colour.ColourError as error:
         raise MediaError(f"{source}: {error}") from error
+    damage = (f"damaged: {raster.damage}",) if raster.damage else ()
+    # What the header shows is said of the picture too.
+    return frame, meta, tuple(dict.fromkeys((*damage, *header.notes, *warnings)))
 
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:

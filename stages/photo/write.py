@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -22,8 +21,7 @@ from restore_batch.stages.photo.metadata import extras
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.raster import Picture
 from restore_batch.stages.photo.source import one_line
-
-BitDepth = Literal["keep", 8, 16]
+from restore_batch.stages.photo.verdict import BitDepth, losses, too_large, written_bits
 
 _WORTH_SAYING = 0.001
 """Share of pixels."""
@@ -57,19 +55,20 @@ def write(
     *,
     quality: int | None = None,
     bit_depth: BitDepth = "keep",
+    name: str = "",
 ) -> tuple[str, ...]:
     """Encode ``frame`` to ``path``, in the format of its suffix; the folder must exist.
 
     ``quality``: 1 to 100 for lossy formats; None chooses one that loses nothing visible.
-    ``bit_depth``: "keep" is that of the source. Returns warnings: what the format cannot
-    hold. Raises MediaError; a partial file may then be left behind.
+    ``bit_depth``: "keep" is that of the source. ``name``: what errors call the result; that of
+    ``path`` unless given. Returns warnings: what the format cannot hold. Raises MediaError; a
+    partial file may then be left behind.
     """
     format = _format_of(path)
-    if max(frame.width, frame.height) > format.max_side_px:
-        raise MediaError(
-            f"{path.name}: {frame.width}x{frame.height} is too large for {format.title} "
-            f"(at most {format.max_side_px} pixels a side); choose another photos.format"
-        )
+    name = name or path.name
+    why_not = too_large(format, frame.width, frame.height)
+    if why_not:
+        raise MediaError(f"{name}: {why_not}")
     warnings: list[str] = []
     meta = _fitting(meta, frame, format, warnings)
     picture = _picture(frame, meta, format, bit_depth, warnings)
@@ -77,11 +76,13 @@ def write(
         meta = dataclasses.replace(meta, exif=exif_block.as_srgb(meta.exif))
     try:
         warnings += format.encode(picture, meta, path, quality)
-    except (MediaError, MemoryError):
+    except MediaError as error:
+        raise MediaError(str(error).replace(path.name, name)) from error
+    except MemoryError:
         raise
     except Exception as error:  # encoders raise OSError, ValueError, their own …
         raise MediaError(
-            f"{path.name}: cannot be written as {format.title}: {one_line(error)}"
+            f"{name}: cannot be written as {format.title}: {one_line(error)}"
         ) from error
     return tuple(warnings)
 
@@ -132,14 +133,8 @@ def _picture(
     bit_depth: BitDepth,
     warnings: list[str],
 ) -> Picture:
-    title = format.title
-    wanted = (16 if meta.bits > 8 else 8) if bit_depth == "keep" else bit_depth
-    if wanted == 16 and max(format.bit_depths) == 8:
-        asked = meta.bits if bit_depth == "keep" else 16
-        warnings.append(f"{title} is written with 8 bits a channel, not {asked}")
-        wanted = 8
-    if frame.alpha_hw is not None and not format.holds_alpha:
-        warnings.append(f"{title} cannot hold transparency: flattened over white")
+    wanted = written_bits(meta.bits, bit_depth) if max(format.bit_depths) > 8 else 8
+    warnings += losses(format, meta.bits, frame.alpha_hw is not None, bit_depth)
     grey = frame.grey and format.holds_grey
     has_alpha = frame.alpha_hw is not None and format.holds_alpha
     flattened = frame.alpha_hw is not None and not has_alpha

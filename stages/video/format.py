@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import av
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.enlarge.upscale import output_size
+from restore_batch.stages.geometry import output_size
 from restore_batch.stages.video.encoders import Encoder, encoder_of, nvenc_available
 from restore_batch.stages.video.types import ColourTags, VideoFacts, VideoFormat
 
@@ -94,7 +94,7 @@ def resolve_format(
 ) -> tuple[VideoFormat, tuple[str, ...]]:
     """Settle every choice of the encoding; also returns what the user should know about it.
 
-    ``scale``: of the upright picture, rounded as ``stages.upscale.output_size`` does.
+    ``scale``: of the upright picture, rounded as ``stages.geometry.output_size`` does.
     ``options`` of the result are FFmpeg's, but for ``framerate``: the nominal rate, by which
     encoders weigh frames and which they write into the stream; it moves no timestamp. An HDR
     source is taken to be tone-mapped to BT.709. Raises FormatError.

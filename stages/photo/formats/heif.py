@@ -51,7 +51,7 @@ class Heif(WrittenFormat):
             1 if picture.mode[:1] in {"L", "I"} else 3,
             picture.has_alpha,
             len(picture),
-            notes=self._notes(file, picture.info),
+            notes=(*_notes(len(picture)), *self._notes(file, picture.info)),
         )
 
     def _notes(self, file: BinaryIO, info: Mapping[str, Any]) -> tuple[str, ...]:
@@ -68,7 +68,6 @@ class Heif(WrittenFormat):
             # Handed over shifted up to 16 bits, which leaves white below 65535.
             pixels = full_range(pixels >> (16 - bits), bits)
         samples, space, alpha = split_alpha(pixels)
-        others = len(picture) - 1
         meta = PhotoMeta(
             container=self.name,
             bits=bits,
@@ -78,9 +77,8 @@ class Heif(WrittenFormat):
             quality_hint={"lossless": False},
             extras=iso_extras.extras(file),
         )
-        warnings = (f"only the first of the {others + 1} pictures is kept",) if others else ()
         stated = Stated(cicp=_cicp(picture.info.get("nclx_profile")))
-        return Raster(samples, space, meta, alpha, 1, warnings, stated)
+        return Raster(samples, space, meta, alpha, orientation=1, stated=stated)
 
     def _opened(self, file: BinaryIO, source: str) -> Any:
         try:
@@ -123,6 +121,10 @@ class Heif(WrittenFormat):
 def _cicp(nclx: Mapping[str, int] | None) -> tuple[int, int] | None:
     """Primaries and transfer by the numbers of ITU-T H.273."""
     return (nclx["color_primaries"], nclx["transfer_characteristics"]) if nclx else None
+
+
+def _notes(pictures: int) -> tuple[str, ...]:
+    return (f"only the first of the {pictures} pictures is kept",) if pictures > 1 else ()
 
 
 @functools.cache

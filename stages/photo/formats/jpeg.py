@@ -15,7 +15,7 @@ from PIL import JpegImagePlugin
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.formats import pillow
+from restore_batch.stages.photo.formats import jpeg_damage, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import (
@@ -25,6 +25,7 @@ from restore_batch.stages.photo.metadata import (
     tiff_tags,
 )
 from restore_batch.stages.photo.metadata.extras import header_notes
+from restore_batch.stages.photo.metadata.jpeg_segments import JpegHead
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
@@ -32,7 +33,9 @@ from restore_batch.stages.photo.source import in_memory
 class Jpeg(WrittenFormat):
     name = "jpeg"
     title = "JPEG"
-    suffixes = (".jpg", ".jpeg", ".jpe", ".jfif")
+    # A multi-picture file (MPO) is a JPEG with others behind it.
+    suffixes = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+    read_only_suffixes = frozenset({".mpo"})
     magic = (b"\xff\xd8\xff",)
     max_side_px = 65500
     grey_takes_rgb_profile = True
@@ -50,21 +53,29 @@ class Jpeg(WrittenFormat):
         said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)
         return Header(
             head.width,
-            head.height,
+            head.height or jpeg_damage.height_after(in_memory(file), head),
             head.bits,
             head.components,
             pages=head.pictures,
             orientation=orientation,
-            notes=header_notes(said, orientation),
+            notes=(*_notes(head), *header_notes(said, orientation)),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         head = jpeg_segments.head(io.BytesIO(data))
-        if not jpeg_segments.is_complete(data, head):
-            raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
+        if not head.height:
+            data = jpeg_damage.with_height(data, jpeg_damage.height_after(data, head))
+        has_end = jpeg_damage.ends(data, head)
+        if not has_end:
+            data = jpeg_damage.ended(data)
+        plain = jpeg_segments.only_pixels(data, head)
+        damage = jpeg_damage.damage(plain, head)
+        if not has_end:
+            if damage != "":
+                raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
+            damage = "its end marker is missing; all of its pixels are there"
         if head.bits == 8:
-            plain = jpeg_segments.only_pixels(data, head)
             pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
         else:
             pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
@@ -85,9 +96,9 @@ class Jpeg(WrittenFormat):
             extras=jpeg_extras.extras(data, head),
         )
         if pixels.ndim == 3 and pixels.shape[2] == 4:
-            return Raster(pixels, "cmyk", meta)
+            return Raster(pixels, "cmyk", meta, damage=damage or "")
         samples, space, _ = split_alpha(pixels)
-        return Raster(samples, space, meta)
+        return Raster(samples, space, meta, damage=damage or "")
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
@@ -124,6 +135,12 @@ class Jpeg(WrittenFormat):
             )
         )
         return warnings
+
+
+def _notes(head: JpegHead) -> tuple[str, ...]:
+    if head.pictures > 1:
+        return (f"only the first of the {head.pictures} pictures in the file is kept",)
+    return ()
 
 
 def _short_enough(exif: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:

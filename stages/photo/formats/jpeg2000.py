@@ -59,6 +59,7 @@ class Jpeg2000(WrittenFormat):
         if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
             raise MediaError(f"{source}: JPEG 2000 with {pixels.dtype} samples; expected unsigned")
         pixels = full_range(pixels, head.bits)
+        damage = _damage(data, head.codestream_at)
         meta = PhotoMeta(
             container=self.name,
             bits=head.bits,
@@ -71,9 +72,9 @@ class Jpeg2000(WrittenFormat):
             extras=tuple(head.extras),
         )
         if head.is_cmyk and pixels.ndim == 3 and pixels.shape[2] >= 4:
-            return Raster(pixels[..., :4], "cmyk", meta)
+            return Raster(pixels[..., :4], "cmyk", meta, damage=damage)
         samples, space, alpha = split_alpha(pixels)
-        return Raster(samples, space, meta, alpha)
+        return Raster(samples, space, meta, alpha, damage=damage)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
@@ -100,6 +101,33 @@ class Jpeg2000(WrittenFormat):
             )
         )
         return ()
+
+
+_SOC, _SOT, _EOC = b"\xff\x4f", b"\xff\x90", b"\xff\xd9"
+
+
+def _damage(data: bytes, at: int) -> str:
+    """What of a codestream is missing by the lengths of its tile-parts (ISO 15444-1, A.4.2).
+
+    OpenJPEG decodes what there is without a word. No checksum guards the rest.
+    """
+    at += len(_SOC)
+    while data[at : at + 2] not in {_SOT, b""}:
+        at += 2 + max(int.from_bytes(data[at + 2 : at + 4], "big"), 2)
+    while data[at : at + 2] == _SOT:
+        length = int.from_bytes(data[at + 6 : at + 10], "big")
+        if not length:  # up to the end
+            return ""
+        lacking = at + length - len(data)
+        if lacking > 0:
+            share = max(100 * lacking / length, 1)
+            return f"about {share:.0f} % of the data of a tile is missing, and with it detail"
+        at += length
+    if data[at : at + 2] == _EOC:
+        return ""
+    if at >= len(data):
+        return "its end marker is missing; all of its pixels are there"
+    return "a tile does not end where it should; some of its data is missing or wrong"
 
 
 FORMAT = Jpeg2000()

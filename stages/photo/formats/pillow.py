@@ -32,14 +32,15 @@ def header(picture: ImageFile.ImageFile, bits: int = 8, extras: tuple[Extra, ...
     exif, xmp = exif_of(info), info.get("xmp") or None
     orientation = exif_block.stated_orientation(exif)
     said = PhotoMeta("", exif=exif, xmp=xmp, extras=extras)
+    frames = getattr(picture, "n_frames", 1)
     return Header(
         *picture.size,
         bits,
         1 if picture.mode in {"1", "L", "LA"} else 3,
         picture.has_transparency_data,
-        getattr(picture, "n_frames", 1),
+        frames,
         orientation,
-        header_notes(said, orientation),
+        notes=(*first_of(frames), *header_notes(said, orientation)),
     )
 
 
@@ -57,7 +58,6 @@ def raster(
     ``from_palette``: the colours come from a palette, whatever the plugin's mode says;
     ``extras``: what else the file holds."""
     info = dict(picture.info)
-    frames = getattr(picture, "n_frames", 1)
     samples, space, alpha = split_alpha(plain(picture) if pixels is None else pixels)
     if picture.mode == "P" or from_palette:
         samples, space = grey_if_neutral(_three(samples))
@@ -74,11 +74,11 @@ def raster(
         quality_hint={"lossless": lossless},
         extras=extras,
     )
-    return Raster(samples, space, meta, alpha, warnings=first_of(frames))
+    return Raster(samples, space, meta, alpha)
 
 
 def first_of(frames: int) -> tuple[str, ...]:
-    """The warning that an animation becomes a picture."""
+    """The note that an animation becomes a picture."""
     return (f"animated: only the first of its {frames} frames is kept",) if frames > 1 else ()
 
 

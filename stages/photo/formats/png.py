@@ -56,7 +56,7 @@ class Png(WrittenFormat):
             head.has_alpha,
             head.frames,
             orientation,
-            header_notes(said, orientation),
+            notes=(*pillow.first_of(head.frames), *header_notes(said, orientation)),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
@@ -78,9 +78,8 @@ class Png(WrittenFormat):
             quality_hint={"lossless": True, "png_colour": head.colour_chunks},
             extras=png_extras.extras(data, head),
         )
-        warnings = pillow.first_of(head.frames)
         stated = _stated(head.colour_chunks)
-        return Raster(samples, space, meta, alpha, warnings=warnings, stated=stated)
+        return Raster(samples, space, meta, alpha, stated=stated)
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

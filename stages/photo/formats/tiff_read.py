@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import itertools
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -21,7 +21,8 @@ from restore_batch.errors import MediaError
 from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo import icc
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
-from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
+from restore_batch.stages.photo.formats import jpeg_damage
+from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promises, tiff_tags
 from restore_batch.stages.photo.metadata.extras import header_notes, left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
@@ -91,9 +92,13 @@ def header(file: BinaryIO) -> Header:
         has_alpha=_alpha_channel(page) is not None,
         pages=pages,
         orientation=_orientation(page),
-        notes=header_notes(
-            PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page)),
-            _orientation(page),
+        refusal=_refusal(page, pages),
+        notes=(
+            *_notes(file),
+            *header_notes(
+                PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page)),
+                _orientation(page),
+            ),
         ),
     )
 
@@ -112,23 +117,15 @@ def _alpha_channel(page: Directory) -> int | None:
 
 
 def decode(file: BinaryIO, source: str) -> Raster:
-    """Decode the only page. Raises MediaError for what cannot be kept faithfully."""
-    index, page, pages = _main_page(file)
-    if pages > 1:
-        raise MediaError(
-            f"{source}: holds {pages} pages; split it into one file a page "
-            "(for example with tiffsplit)"
-        )
-    _refuse_unknown(page, source)
-    warnings = []
-    if _PHOTOSHOP_LAYERS in _codes(file):
-        warnings.append("its Photoshop layers are not kept, only the flattened picture")
+    """Decode the only page of a file that its header does not refuse."""
+    index, page, _ = _main_page(file)
+    warnings, damage = [], ""
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     compression = _first(page, _COMPRESSION, 1)
     if compression == _OLD_JPEG or (photometric == _YCBCR and compression != _JPEG):
         pixels, photometric = _by_libtiff(file), _RGB
     else:
-        pixels = _by_tifffile(file, index, source)
+        pixels, damage = _by_tifffile(file, index, source)
     colours = _COLOURS[photometric]
     alpha_at = _alpha_channel(page)
     if pixels.shape[2] < colours:
@@ -144,7 +141,7 @@ def decode(file: BinaryIO, source: str) -> Raster:
     if alpha is not None and page[_EXTRA_SAMPLES].integers()[alpha_at - colours] == _ASSOCIATED:  # type: ignore[operator]
         samples = _unmultiplied(samples, alpha)
     meta = _meta(file, page, 8 if photometric == _PALETTE else bits, compression)
-    return Raster(samples, space, meta, alpha, _orientation(page), tuple(warnings))
+    return Raster(samples, space, meta, alpha, _orientation(page), tuple(warnings), damage=damage)
 
 
 def _codes(file: BinaryIO) -> set[int]:
@@ -152,25 +149,32 @@ def _codes(file: BinaryIO) -> set[int]:
     return {entry.code for entry in tiff_tags.entries_of(file, layout, at)[0]}
 
 
-def _refuse_unknown(page: Directory, source: str) -> None:
+def _notes(file: BinaryIO) -> tuple[str, ...]:
+    if _PHOTOSHOP_LAYERS in _codes(file):
+        return ("its Photoshop layers are not kept, only the flattened picture",)
+    return ()
+
+
+def _refusal(page: Directory, pages: int) -> str:
+    """Why the page cannot be kept faithfully, or ""."""
+    if pages > 1:
+        return f"holds {pages} pages; split it into one file a page (for example with tiffsplit)"
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
-        raise MediaError(
-            f"{source}: TIFF photometric interpretation {photometric} is not supported"
-        )
+        return f"TIFF photometric interpretation {photometric} is not supported"
     bits = page[_BITS].integers() if _BITS in page else (1,)
     formats = page[_SAMPLE_FORMAT].integers() if _SAMPLE_FORMAT in page else (1,)
     if len(set(bits)) != 1 or bits[0] > 16 or set(formats) - {1, 4}:
         kind = {2: "signed", 3: "floating-point"}.get(formats[0], "")
         described = f"{'/'.join(map(str, bits))}-bit {kind}".strip()
-        raise MediaError(
-            f"{source}: TIFF with {described} samples; expected unsigned integers of 1 to 16 bits"
-        )
+        return f"TIFF with {described} samples; expected unsigned integers of 1 to 16 bits"
     if photometric in {_CIELAB, _ICCLAB} and bits[0] not in {8, 16}:
-        raise MediaError(f"{source}: Lab TIFF with {bits[0]} bits; expected 8 or 16")
+        return f"Lab TIFF with {bits[0]} bits; expected 8 or 16"
+    return ""
 
 
-def _by_tifffile(file: BinaryIO, index: int, source: str) -> np.ndarray:
+def _by_tifffile(file: BinaryIO, index: int, source: str) -> tuple[np.ndarray, str]:
+    """(H, W, C) samples, and what of them is missing or wrong."""
     import tifffile  # its import is slow, and headers are read without it
 
     size = file.seek(0, io.SEEK_END)
@@ -178,18 +182,43 @@ def _by_tifffile(file: BinaryIO, index: int, source: str) -> np.ndarray:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages[index]
         assert isinstance(page, tifffile.TiffPage)
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
-            if offset + count > size or not offset or not count:
-                raise MediaError(
-                    f"{source}: cut off: its pixels should reach byte {offset + count}, "
-                    f"the file has {size}"
-                )
-        pixels = np.asarray(page.asarray(maxworkers=1, buffersize=_READ_AHEAD_BYTES))
+        places = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+        end = max((offset + count for offset, count in places), default=0)
+        if end > size:
+            raise MediaError(
+                f"{source}: cut off: its pixels should reach byte {end}, the file has {size}"
+            )
+        missing = sum(not offset or not count for offset, count in places)
+        if missing == len(places):
+            raise MediaError(f"{source}: damaged: there is no place of its pixels in the file")
+        damaged = _damaged_jpegs(file, page.jpegtables, places) if page.compression == _JPEG else 0
+        # Reading ahead, tifffile takes the bytes of the next strip for those of a missing one.
+        ahead_bytes = 1 if missing else _READ_AHEAD_BYTES
+        pixels = np.asarray(page.asarray(maxworkers=1, buffersize=ahead_bytes))
         if page.planarconfig == 2 and page.samplesperpixel > 1:
             pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
         if page.bitspersample == 1:
             pixels = pixels.astype(np.uint8)
-    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1)
+    parts = len(places)
+    said = [f"{missing} of {parts} parts of the picture are missing"] * bool(missing)
+    said += [f"{damaged} of {parts} parts of the picture are damaged"] * bool(damaged)
+    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1), ", ".join(said)
+
+
+def _damaged_jpegs(file: BinaryIO, tables: bytes | None, places: Sequence[tuple[int, int]]) -> int:
+    """How many of the JPEG streams at these (offset, length) have lost data."""
+    found = 0
+    for offset, count in places:
+        file.seek(offset)
+        data = file.read(count)
+        if not data:
+            continue
+        if tables:
+            data = tables.removesuffix(jpeg_damage.END) + data[2:]
+        if not data.endswith(jpeg_damage.END):
+            data += jpeg_damage.END
+        found += bool(jpeg_damage.damage(data, jpeg_segments.head(io.BytesIO(data))))
+    return found
 
 
 def _by_libtiff(file: BinaryIO) -> np.ndarray:

@@ -188,11 +188,6 @@ _LUMINANCE = (
 )
 
 
-def is_complete(data: bytes, found: JpegHead) -> bool:
-    """Whether the end marker follows the compressed data (decoders make one up)."""
-    return data.find(bytes((0xFF, _EOI)), found.data_at) >= 0
-
-
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 
 

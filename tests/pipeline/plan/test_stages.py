@@ -87,7 +87,8 @@ OTHER: dict[str, Any] = {
     "detect.select": "largest", "restore.strength": 0.5, "restore.min_identity": 0.5,
     "background.scale": 3.0, "background.tile_px": 128, "paste.mask": "feather",
     "paste.match_colour": False, "photos.quality": 80, "photos.bit_depth": 8,
-    "limits.max_megapixels": 10.0, "video.codec": "hevc", "video.container": "mkv",
+    "limits.max_megapixels": 10.0, "limits.damaged": "refuse",
+    "video.codec": "hevc", "video.container": "mkv",
     "video.crf": 20, "video.preset": "slow", "video.pixel_format": "yuv444p",
     "video.frame_rate": 25.0, "video.bit_depth": 10, "video.encoder": "nvenc",
     "video.output": "frames", "video.audio": "drop", "video.deinterlace": "never",
@@ -107,7 +108,7 @@ def test_each_option_changes_the_keys_of_what_it_matters_to(option: str) -> None
         assert (photo, film, face) == (False, False, True), "it matters only where a face is"
     else:
         assert photo == (section != "video")
-        assert film == (section != "photos")
+        assert film == (section != "photos" and option != "limits.damaged")
 
 
 def test_a_restorer_matters_only_where_a_face_was_restored() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from restore_batch.models.base import Upscaler
 from restore_batch.stages.enlarge.tiles import memory
-from restore_batch.stages.enlarge.upscale import Upscale, enlarge_plainly, output_size
+from restore_batch.stages.enlarge.upscale import Upscale, enlarge_plainly
+from restore_batch.stages.geometry import output_size
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 from support.pixels import Repeat, packaged_upscaler, picture, smooth_picture, unit

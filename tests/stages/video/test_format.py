@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.stages.enlarge.upscale import output_size
+from restore_batch.stages.geometry import output_size
 from restore_batch.stages.video.encoders import encoder_of, nvenc_available
 from restore_batch.stages.video.format import (
     FormatError,

@@ -1,0 +1,61 @@
+"""What a photo's header already decides: whether it will be refused, and what its result loses.
+
+Asked by the plan and by the run, so that the one never promises what the other refuses.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from restore_batch.stages.geometry import output_size
+from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.probe import Probe
+
+BitDepth = Literal["keep", 8, 16]
+
+
+def refusal(
+    probe: Probe, max_megapixels: float, target: WrittenFormat | None = None, scale: float = 1.0
+) -> str:
+    """Why a photo is not restored, in one line without its name; "" where nothing speaks against
+    it. ``target``: the format that the picture, ``scale`` times as large, is written in."""
+    if probe.refusal:
+        return probe.refusal
+    if probe.megapixels > max_megapixels:
+        return (
+            f"{probe.width}x{probe.height} is {probe.megapixels:.1f} megapixels, more than "
+            f"limits.max_megapixels ({max_megapixels:g})"
+        )
+    if target is None:
+        return ""
+    return too_large(target, *output_size(probe.width, probe.height, scale))
+
+
+def too_large(target: WrittenFormat, width: int, height: int) -> str:
+    """Why a result of this size cannot be written, or ""."""
+    if max(width, height) <= target.max_side_px:
+        return ""
+    return (
+        f"the result would be {width}x{height}, too large for {target.title} (at most "
+        f"{target.max_side_px} pixels a side); choose another photos.format"
+    )
+
+
+def losses(
+    target: WrittenFormat, bits: int, has_alpha: bool, bit_depth: BitDepth
+) -> tuple[str, ...]:
+    """What ``target`` cannot hold of pictures of ``bits`` bits a channel, a line each."""
+    lines = []
+    if written_bits(bits, bit_depth) == 16 and max(target.bit_depths) == 8:
+        asked = bits if bit_depth == "keep" else 16
+        lines.append(f"{target.title} is written with 8 bits a channel, not {asked}")
+    if has_alpha and not target.holds_alpha:
+        lines.append(f"{target.title} cannot hold transparency: flattened over white")
+    return tuple(lines)
+
+
+def written_bits(bits: int, bit_depth: BitDepth) -> Literal[8, 16]:
+    """Bits a channel that a source of ``bits`` should be written with."""
+    if bit_depth == "keep":
+        return 16 if bits > 8 else 8
+    return bit_depth
