@@ -3,7 +3,7 @@
 The list is the same on every run and machine: natural order (``scan2`` before ``scan10``), each
 file once however many inputs and links lead to it, nothing hidden, nothing of the output folder.
 A file named outright is always taken; folders and patterns give files of the suffixes asked for
-only, so that ``.xmp`` and ``Thumbs.db`` are not failures.
+only, so that ``.xmp`` and ``Thumbs.db`` are not failures: the others are counted.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
 from restore_batch.jobs.numbered import is_numbered
@@ -22,9 +23,10 @@ from restore_batch.jobs.outputs import folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
 
-__all__ = ["InputsError", "SourceFile", "discover"]
+__all__ = ["Discovered", "InputsError", "SourceFile", "discover", "passed_over_line"]
 
 
+_KINDS_NAMED = 8
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
@@ -45,6 +47,25 @@ class SourceFile:
     relative: str
     size_bytes: int
     version: str
+
+
+class Discovered(NamedTuple):
+    """What inputs lead to. ``passed_over``: how many files in their folders have a suffix that is
+    not asked for, by that suffix in lower case with its dot, "" for those without one."""
+
+    files: list[SourceFile]
+    passed_over: Mapping[str, int]
+
+
+def passed_over_line(passed_over: Mapping[str, int]) -> str:
+    """``12 files passed over: 10 .xmp, 2 .svg``; "" where there are none."""
+    count = sum(passed_over.values())
+    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{number} {suffix or 'without a suffix'}" for suffix, number in kinds[:_KINDS_NAMED]]
+    if len(kinds) > _KINDS_NAMED:
+        named.append(f"{sum(number for _, number in kinds[_KINDS_NAMED:])} others")
+    files = "file" if count == 1 else "files"
+    return f"{count} {files} passed over: {', '.join(named)}" if count else ""
 
 
 class InputsError(UsageError):
@@ -75,9 +96,14 @@ class _Wanted:
     suffixes: Collection[str]
     excluded: Patterns
     output_real: str | None
+    passed_over: dict[str, str] = field(default_factory=dict)
+    """Identities of files that are not wanted, with their suffix."""
 
     def is_media(self, name: str) -> bool:
         return PurePath(name).suffix.lower() in self.suffixes
+
+    def pass_over(self, name: str, identity: str) -> None:
+        self.passed_over[identity] = PurePath(name).suffix.lower()
 
     def is_output(self, real: str) -> bool:
         """Whether ``real``, a path without links, lies in the folder of the results."""
@@ -96,7 +122,7 @@ def discover(
     suffixes: Collection[str],
     exclude: Iterable[str] = (),
     output: str | os.PathLike[str] | None = None,
-) -> list[SourceFile]:
+) -> Discovered:
     """The files that ``inputs`` name, in the order of the inputs and natural order within.
 
     ``relative`` is the path below the folder given, below the fixed part of a pattern
@@ -109,23 +135,33 @@ def discover(
 
     Raises InputsError for every input that is missing, unreadable or holds no picture.
     """
-    wanted = _Wanted(
-        suffixes, Patterns(exclude), None if output is None else os.path.realpath(output)
-    )
+    output_real = None if output is None else os.path.realpath(output)
+    excluded = Patterns(exclude)
+    passed_over: dict[str, str] = {}
     problems: list[tuple[int, str]] = []
     batches: list[list[_Found]] = []
     for index, entry in enumerate(inputs):
+        wanted = _Wanted(suffixes, excluded, output_real)
         try:
             found = list(_found(entry, wanted))
             if not found:
-                rest = " apart from what is excluded" if wanted.excluded else ""
-                raise _NothingFoundError(f"no picture in {entry}{rest}")
+                raise _NothingFoundError(_nothing(entry, wanted))
             batches.append(found)
         except _NothingFoundError as error:
             problems.append((index, str(error)))
+        passed_over |= wanted.passed_over
     if problems:
         raise InputsError(problems)
-    return _labelled(_once(batches))
+    files = _once(batches)
+    taken = {file.identity for file in files}
+    others = Counter(kind for path, kind in passed_over.items() if path not in taken)
+    return Discovered(_labelled(files), dict(others))
+
+
+def _nothing(entry: str, wanted: _Wanted) -> str:
+    rest = " apart from what is excluded" if wanted.excluded else ""
+    others = passed_over_line(Counter(wanted.passed_over.values()))
+    return f"no picture in {entry}{rest}" + (f" ({others})" if others else "")
 
 
 def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
@@ -272,13 +308,14 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
             if here.is_dir():
                 if scope.enters(below):
                     (links if is_link else folders).append((entry.path, target, below))
-            elif (
-                wanted.is_media(entry.name)
+            elif scope.takes(below):
+                is_file = here.is_file()
                 # A broken link in an archive is a lost picture: it is listed, and fails by name.
-                and (here.is_file() or (is_link and not Path(entry.path).exists()))
-                and scope.takes(below)
-            ):
-                yield _file(root, below, entry.path, target, is_link)
+                is_lost = is_link and not is_file and not Path(entry.path).exists()
+                if wanted.is_media(entry.name) and (is_file or is_lost):
+                    yield _file(root, below, entry.path, target, is_link)
+                elif is_file:
+                    wanted.pass_over(entry.name, target)
 
 
 def _file(
@@ -333,8 +370,12 @@ def _listed(url: str, wanted: _Wanted) -> Iterator[_Found]:
     for name, details in fs.find(path, detail=True).items():
         parts = tuple(name[len(path) :].strip("/").split("/"))
         visible = all(_is_visible(part) for part in parts)
-        if visible and wanted.is_media(parts[-1]) and scope.takes(parts):
+        if not (visible and scope.takes(parts)):
+            continue
+        if wanted.is_media(parts[-1]):
             yield _object(fs, path, parts, name, details)
+        else:
+            wanted.pass_over(parts[-1], fs.unstrip_protocol(name))
 
 
 def _object(fs: Any, root: str, parts: tuple[str, ...], path: str, info: dict[str, Any]) -> _Found:

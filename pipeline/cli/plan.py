@@ -81,7 +81,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
         "free_bytes": figures.free_bytes, "seconds": figures.seconds,
         "timing": dict(figures.timing),
-        "notes": list(plan.notes),
+        "notes": list(plan.notes), "passed_over": dict(plan.passed_over),
     }  # fmt: skip
 
 
@@ -99,6 +99,7 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from restore_batch.jobs.inputs import passed_over_line
     from restore_batch.text import legible
 
     out = Console(soft_wrap=True, highlight=False)
@@ -110,6 +111,9 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     out.print(files)
     if len(plan.items) > limit:
         out.print(f"… and {len(plan.items) - limit} more (--all lists them)")
+    passed_over = passed_over_line(plan.passed_over)
+    if passed_over:
+        out.print(escape(legible(passed_over)))
     alike: dict[str, list[str]] = {}
     for item in plan.items:
         if item.error:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from restore_batch.jobs.inputs import passed_over_line
 from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.drive.run import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
@@ -102,6 +103,9 @@ class Plain(Quiet):
         if len(summary.failed) > _FAILURES_SHOWN:
             rest = len(summary.failed) - _FAILURES_SHOWN
             self.say(f"failed: {rest} more; `restore-batch status {job} --failed` lists them")
+        passed_over = passed_over_line(summary.passed_over)
+        if passed_over:
+            self.say(passed_over)
         self.say(_closing(summary, job))
 
 

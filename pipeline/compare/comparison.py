@@ -24,7 +24,7 @@ from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.compare.sheets import SHEET_STAGE, Sheets
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
 from restore_batch.pipeline.engine.backend import Outcome
-from restore_batch.pipeline.plan.plan import Item, Plan, ProbeCache, find_items, make_plan
+from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, ProbeCache, find_items, make_plan
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,17 @@ def plan_comparison(
     loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache = lambda _: None
 ) -> ComparisonPlan:
     """Plan all restorers. Raises JobFileError with the mistakes of all of them at once."""
-    items: tuple[Item, ...] = ()
+    inputs = Inputs()
     problems: list[Problem] = []
     systems: dict[str, Plan] = {}
     try:
         # Against the folder of all results: one restorer's are no input of another.
-        items = find_items(loaded, probed)
+        inputs = find_items(loaded, probed)
     except JobFileError as error:
         problems += error.problems
     for name, one in split(loaded).items():
         try:
-            systems[name] = make_plan(one, store, fetch=fetch, items=items)
+            systems[name] = make_plan(one, store, fetch=fetch, inputs=inputs)
         except JobFileError as error:
             problems += error.problems
     if problems:
@@ -162,7 +162,8 @@ class Comparison:
         self._drained = False
         self._current: Run | None = None
         total = len(plan.items) * len(plan.systems)
-        self.summary = ComparisonSummary(plan.output_dir, total=total)
+        passed_over = next(iter(plan.systems.values())).passed_over
+        self.summary = ComparisonSummary(plan.output_dir, total=total, passed_over=passed_over)
         self._joint = _Joint(plan, watcher, self.summary)
 
     def drain(self) -> None:

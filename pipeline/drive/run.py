@@ -7,7 +7,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,8 @@ _FACES_PER_CALL_ON_GPU = 8
 @dataclass
 class Summary:
     """How a run went. ``failed``: (source, stage, reason) of each item without a result.
-    ``segments``: those to be restored in the films that were begun so far."""
+    ``segments``: those to be restored in the films that were begun so far. ``passed_over``: other
+    files in the inputs' folders, their number by suffix."""
 
     output_dir: Path
     total: int = 0
@@ -49,6 +50,7 @@ class Summary:
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     warned: list[tuple[str, str]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
@@ -77,10 +79,9 @@ class Summary:
         """Plain data for ``--json``."""
         failed = [{"source": s, "stage": g, "reason": r} for s, g, r in self.failed]
         warned = [{"source": s, "warning": w} for s, w in self.warned]
-        plain = {**asdict(self), "output_dir": str(self.output_dir), "notes": list(self.notes)}
         return {
-            **plain, "failed": failed, "warned": warned, "left": self.left,
-            "exit_code": self.exit_code,
+            **asdict(self), "output_dir": str(self.output_dir), "notes": list(self.notes),
+            "failed": failed, "warned": warned, "left": self.left, "exit_code": self.exit_code,
         }  # fmt: skip
 
 
@@ -117,7 +118,9 @@ class Run:
             Segment: self._segment_done,
             Join: self._film_joined,
         }
-        self.summary = Summary(plan.output_dir, total=len(plan.items), notes=plan.notes)
+        self.summary = Summary(
+            plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over
+        )
 
     def drain(self) -> None:
         """Finish what workers are at and stop; the rest stays for the next run."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from restore_batch.errors import JobFileError, MediaError, Problem
 from restore_batch.jobs.inputs import InputsError, SourceFile, discover
@@ -67,13 +67,22 @@ class Item:
         return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
 
 
+class Inputs(NamedTuple):
+    """The items of a job, and how many other files lie in its folders, by their suffix."""
+
+    items: tuple[Item, ...] = ()
+    passed_over: Mapping[str, int] = {}
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything a run needs to know. ``keys``: what results depend on. ``former``: the keys that
-    an earlier version gave the same results."""
+    an earlier version gave the same results. ``passed_over``: other files in the inputs' folders,
+    their number by suffix."""
 
     loaded: LoadedJob
     items: tuple[Item, ...]
+    passed_over: Mapping[str, int]
     choices: Mapping[Role, Choice]
     groups: tuple[Group, ...]
     share: Share
@@ -142,17 +151,18 @@ def make_plan(
     *,
     fetch: bool,
     probed: ProbeCache = lambda _: None,
-    items: Sequence[Item] | None = None,
+    inputs: Inputs | None = None,
 ) -> Plan:
     """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
 
-    ``probed`` may know the header of a source already; ``items`` are known where several plans
+    ``probed`` may know the header of a source already; ``inputs`` are known where several plans
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
     choices = checked_choices(loaded, store, fetch=fetch)
     share = share_out(job, this_machine())
-    found = find_items(loaded, probed) if items is None else tuple(items)
+    inputs = find_items(loaded, probed) if inputs is None else inputs
+    found = inputs.items
     if job.video.preview_s is not None:
         films = tuple(item for item in found if item.is_film)
         if found and not films:
@@ -168,6 +178,7 @@ def make_plan(
     return Plan(
         loaded=loaded,
         items=found,
+        passed_over=inputs.passed_over,
         choices=choices,
         groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
         share=share,
@@ -187,20 +198,20 @@ def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
     )
 
 
-def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> tuple[Item, ...]:
+def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> Inputs:
     """The inputs of a job and the names of their results. Raises JobFileError."""
-    return tuple(_items(loaded, probed))
-
-
-def _items(loaded: LoadedJob, probed: ProbeCache) -> Iterator[Item]:
     job = loaded.job
     check_photos(loaded)
     try:
-        sources = discover(job.inputs, media_suffixes(), job.exclude, job.output)
+        sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
     except InputsError as error:
         raise JobFileError(
             [_input_problem(loaded, i, text) for i, text in error.problems]
         ) from None
+    return Inputs(tuple(_items(sources, job, probed)), passed_over)
+
+
+def _items(sources: list[SourceFile], job: Job, probed: ProbeCache) -> Iterator[Item]:
     read = [_facts(source, job, probed) for source in sources]
     names = [
         (source.relative, _suffix(source, facts, job))

@@ -89,7 +89,7 @@ def collect_faces(
         raise UsageError(f"no face detector is at hand; {choice.note}")
     find, align = Detect(choice.ref, min_face_px=least_px / 3), Align(side_px)
     find.open(WorkerContext())
-    found = discover(job.inputs, media_suffixes(), output=output)
+    found = discover(job.inputs, media_suffixes(), output=output).files
     sources = [source for source in found if not is_film(source.source)]
     output.mkdir(parents=True, exist_ok=True)
     crops: list[FaceCrop] = []

@@ -323,3 +323,29 @@ def test_a_picture_can_be_restored_in_process(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected"):
         rb.restore_image(rgb.astype(np.float32))
     Image.fromarray(result).save(tmp_path / "seen.png")
+
+
+def test_a_run_says_which_files_it_passed_over_and_fails_what_its_plan_said(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    scene(32, 24).save(tmp_path / "in" / "a.png")
+    Image.new("RGB", (8200, 4)).save(tmp_path / "in" / "wide.webp")
+    for name in ("a.xmp", "b.xmp", "c.svg"):
+        (tmp_path / "in" / name).write_bytes(b"x")
+    job = write_job(
+        tmp_path / "job.yaml",
+        inputs=["in"],
+        output="out",
+        detect={"model": "none"},
+        paste={"mask": "feather"},
+        **{**LOCAL, "background": {"model": "none", "scale": 2}},
+    )
+    planned = json.loads(cli("plan", job, "--json").stdout)
+    errors = [item["error"] for item in planned["items"] if item["error"]]
+    done = cli("run", job)
+    assert done.returncode == 1
+    assert "3 files passed over: 2 .xmp, 1 .svg" in done.stdout.splitlines()
+    assert f"failed: {errors[0]}" in done.stdout.splitlines()
+    assert "photos.format" in errors[0]
+    again = json.loads(cli("run", job, "--json").stdout)
+    assert again["passed_over"] == {".xmp": 2, ".svg": 1}
+    assert (again["unchanged"], len(again["failed"])) == (1, 1)

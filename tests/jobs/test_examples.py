@@ -44,7 +44,8 @@ def test_there_is_an_example_for_every_system() -> None:
 def test_an_example_restores_the_sample_portraits_to_a_folder_of_its_own(name: str) -> None:
     job = load_job(_example(name)).job
     assert [
-        found.relative for found in discover(job.inputs, media_suffixes(), job.exclude, job.output)
+        found.relative
+        for found in discover(job.inputs, media_suffixes(), job.exclude, job.output).files
     ] == PORTRAITS
     assert job.output == ROOT / "restored" / name
 

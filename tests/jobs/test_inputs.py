@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from restore_batch.jobs.inputs import InputsError, SourceFile, discover
+from restore_batch.jobs.inputs import InputsError, SourceFile, discover, passed_over_line
 
 from support.data import photos
 
@@ -24,7 +24,7 @@ SUFFIXES = frozenset(
 def files_of(
     inputs: list[str], exclude: Sequence[str] = (), output: Path | None = None
 ) -> list[SourceFile]:
-    return discover(inputs, SUFFIXES, exclude, output)
+    return discover(inputs, SUFFIXES, exclude, output).files
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -219,10 +219,14 @@ def test_every_input_that_leads_nowhere_is_named_at_once(tmp_path: Path) -> None
         exclude=["a*"],
     )
     assert found == [
-        (0, f"no picture in {tmp_path} apart from what is excluded"),
+        (0, f"no picture in {tmp_path} apart from what is excluded (1 file passed over: 1 .txt)"),
         (1, f"no such file or folder: {tmp_path}/no"),
         (2, f"no picture in {tmp_path}/*.tif apart from what is excluded"),
-        (3, f"no picture in {tmp_path}/empty apart from what is excluded"),
+        (
+            3,
+            f"no picture in {tmp_path}/empty apart from what is excluded"
+            " (1 file passed over: 1 .txt)",
+        ),
         (4, f"no such file or folder: {tmp_path}/no"),
         (5, f"no picture in {tmp_path}/a.jpg apart from what is excluded"),
     ]
@@ -257,8 +261,8 @@ def test_a_folder_gives_files_of_the_suffixes_asked_for_and_a_name_any_file(
     tmp_path: Path,
 ) -> None:
     touch(tmp_path, "a.PCX", "b.jpg", "c.txt")
-    assert relatives(discover([str(tmp_path)], {".pcx"})) == ["a.PCX"]
-    assert relatives(discover([str(tmp_path / "c.txt")], {".pcx"})) == ["c.txt"]
+    assert relatives(discover([str(tmp_path)], {".pcx"}).files) == ["a.PCX"]
+    assert relatives(discover([str(tmp_path / "c.txt")], {".pcx"}).files) == ["c.txt"]
     with pytest.raises(InputsError, match="no picture in"):
         discover([str(tmp_path)], {".pnm"})
 
@@ -312,3 +316,40 @@ def test_urls_that_lead_nowhere_are_named(bucket: str, monkeypatch: pytest.Monke
     assert "nope" in texts[2]
     assert "pip install 'restore-batch[s3]'" in texts[3]
     assert "chained" in texts[4]
+
+
+def test_files_of_other_suffixes_are_counted_once_and_not_what_is_hidden_or_excluded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "album").mkdir()
+    for name in ("a.tif", "a.xmp", "B.XMP", "c.svg", "Thumbs.db", ".DS_Store", "notes"):
+        (tmp_path / "album" / name).write_bytes(b"x")
+    found = discover(
+        [str(tmp_path), str(tmp_path / "album"), str(tmp_path / "album" / "c.svg")],
+        SUFFIXES,
+        ["Thumbs.db"],
+    )
+    # The drawing is named outright, so it is taken.
+    assert [Path(file.source).name for file in found.files] == ["a.tif", "c.svg"]
+    assert found.passed_over == {".xmp": 2, "": 1}
+
+
+def test_a_pattern_passes_over_only_what_it_covers(tmp_path: Path) -> None:
+    for name in ("a.tif", "a.xmp", "b.xmp", "c.svg"):
+        (tmp_path / name).write_bytes(b"x")
+    assert discover([str(tmp_path / "a.*")], SUFFIXES).passed_over == {".xmp": 1}
+    assert discover([str(tmp_path / "*.tif")], SUFFIXES).passed_over == {}
+
+
+def test_a_folder_of_other_files_alone_is_refused_with_what_lies_there(tmp_path: Path) -> None:
+    for name in ("a.psb", "b.psb", "c.svg"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputsError, match=r"\(3 files passed over: 2 \.psb, 1 \.svg\)"):
+        discover([str(tmp_path)], SUFFIXES)
+
+
+def test_many_kinds_of_other_files_are_summed_up() -> None:
+    kinds = {f".{name}": 1 for name in "abcdefghijkl"}
+    assert passed_over_line(kinds).endswith("1 .g, 1 .h, 4 others")
+    assert passed_over_line({}) == ""
+    assert passed_over_line({".xmp": 1}) == "1 file passed over: 1 .xmp"

@@ -34,7 +34,7 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_shipped_job_finds_exactly_the_sample_film() -> None:
     job = load_job(ROOT / "jobs" / "video.yaml").job
-    found = discover(job.inputs, media_suffixes(), job.exclude, job.output)
+    found = discover(job.inputs, media_suffixes(), job.exclude, job.output).files
     assert [file.relative for file in found] == [CLIP.name]
     assert job.output == ROOT / "restored" / "video"
 

@@ -35,7 +35,7 @@ def maker(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_the_shipped_job_finds_exactly_the_samples() -> None:
     job = load_job(ROOT / "jobs" / "archive.yaml").job
     assert [
-        f.relative for f in discover(job.inputs, media_suffixes(), job.exclude, job.output)
+        f.relative for f in discover(job.inputs, media_suffixes(), job.exclude, job.output).files
     ] == NAMES
 
 
