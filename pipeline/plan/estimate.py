@@ -48,8 +48,9 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
     ``measure``: restore some frames of a film instead of guessing at all films' time. That
     needs the models; raises MediaError, WeightsError or LicenceError.
     """
-    films = [item for item in plan.items if item.is_film and item.facts]
-    guessed = [item for item in plan.items if not (measure and item in films)]
+    restored = [item for item in plan.items if not item.error]
+    films = [item for item in restored if item.is_film and item.facts]
+    guessed = [item for item in restored if not (measure and item in films)]
     timing: dict[str, Source] = {}
     seconds = _seconds(plan, guessed, timing) if guessed else 0.0
     if measure and films:
@@ -58,11 +59,11 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         timing["films"] = "measured"
         measured = film_speed(plan, films).seconds * _megapixels(films) / _film_workers(plan)
         seconds = None if seconds is None else seconds + measured
-    if seconds is not None and plan.items:
+    if seconds is not None and restored:
         seconds += _START_S[plan.job.engine.kind]
     return Estimate(
-        _megapixels(plan.items),
-        sum(_output_bytes(item, plan) for item in plan.items),
+        _megapixels(restored),
+        sum(_output_bytes(item, plan) for item in restored),
         _free_bytes(plan.output_dir),
         seconds,
         timing,

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import imagecodecs
 import numpy as np
 
-from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
@@ -47,6 +46,7 @@ class Jpeg2000(WrittenFormat):
             head.components - has_alpha,
             has_alpha,
             orientation=orientation,
+            refusal=_refusal(head),
             notes=header_notes(said, orientation),
         )
 
@@ -56,8 +56,6 @@ class Jpeg2000(WrittenFormat):
         # Given the whole file the decoder would apply the profile, and round to its own depth.
         coded = data[head.codestream_at :] if head.icc else data
         pixels = np.asarray(imagecodecs.jpeg2k_decode(coded))
-        if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-            raise MediaError(f"{source}: JPEG 2000 with {pixels.dtype} samples; expected unsigned")
         pixels = full_range(pixels, head.bits)
         damage = _damage(data, head.codestream_at)
         meta = PhotoMeta(
@@ -101,6 +99,13 @@ class Jpeg2000(WrittenFormat):
             )
         )
         return ()
+
+
+def _refusal(head: jp2_boxes.Jp2Head) -> str:
+    if head.bits <= 16 and not head.signed:
+        return ""
+    kind = "signed samples" if head.signed else "samples"
+    return f"JPEG 2000 with {head.bits}-bit {kind}; expected unsigned integers of 1 to 16 bits"
 
 
 _SOC, _SOT, _EOC = b"\xff\x4f", b"\xff\x90", b"\xff\xd9"

@@ -29,7 +29,7 @@ from restore_batch.stages.photo.raster import Header, Raster, full_range
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 338, 339
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DEPTH = 277, 338, 339, 32997
 _KINDS = frozenset({_SUBFILE, _OLD_SUBFILE})
 _WHITE_POINT, _SAME_WHITE = 318, 0.002
 _PHOTOSHOP_LAYERS, _PRINT_MATCHING = 37724, 50341
@@ -94,7 +94,7 @@ def header(file: BinaryIO) -> Header:
         orientation=_orientation(page),
         refusal=_refusal(page, pages),
         notes=(
-            *_notes(file),
+            *_notes(file, page),
             *header_notes(
                 PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page)),
                 _orientation(page),
@@ -119,7 +119,7 @@ def _alpha_channel(page: Directory) -> int | None:
 def decode(file: BinaryIO, source: str) -> Raster:
     """Decode the only page of a file that its header does not refuse."""
     index, page, _ = _main_page(file)
-    warnings, damage = [], ""
+    damage = ""
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     compression = _first(page, _COMPRESSION, 1)
     if compression == _OLD_JPEG or (photometric == _YCBCR and compression != _JPEG):
@@ -128,10 +128,6 @@ def decode(file: BinaryIO, source: str) -> Raster:
         pixels, damage = _by_tifffile(file, index, source)
     colours = _COLOURS[photometric]
     alpha_at = _alpha_channel(page)
-    if pixels.shape[2] < colours:
-        raise MediaError(f"{source}: has {pixels.shape[2]} channels, expected {colours}")
-    if pixels.shape[2] > colours + (alpha_at is not None):
-        warnings.append("a channel that is neither colour nor transparency is not kept")
     bits = _first(page, _BITS, 1) if pixels.dtype != np.uint8 or photometric != _RGB else 8
     alpha = None
     if alpha_at is not None and alpha_at < pixels.shape[2]:
@@ -141,7 +137,7 @@ def decode(file: BinaryIO, source: str) -> Raster:
     if alpha is not None and page[_EXTRA_SAMPLES].integers()[alpha_at - colours] == _ASSOCIATED:  # type: ignore[operator]
         samples = _unmultiplied(samples, alpha)
     meta = _meta(file, page, 8 if photometric == _PALETTE else bits, compression)
-    return Raster(samples, space, meta, alpha, _orientation(page), tuple(warnings), damage=damage)
+    return Raster(samples, space, meta, alpha, _orientation(page), damage=damage)
 
 
 def _codes(file: BinaryIO) -> set[int]:
@@ -149,16 +145,27 @@ def _codes(file: BinaryIO) -> set[int]:
     return {entry.code for entry in tiff_tags.entries_of(file, layout, at)[0]}
 
 
-def _notes(file: BinaryIO) -> tuple[str, ...]:
+def _notes(file: BinaryIO, page: Directory) -> tuple[str, ...]:
+    notes = []
     if _PHOTOSHOP_LAYERS in _codes(file):
-        return ("its Photoshop layers are not kept, only the flattened picture",)
-    return ()
+        notes.append("its Photoshop layers are not kept, only the flattened picture")
+    colours = _COLOURS.get(_first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 1)
+    kept = colours + (_alpha_channel(page) is not None)
+    if _first(page, _SAMPLES_PER_PIXEL, 1) > kept:
+        notes.append("a channel that is neither colour nor transparency is not kept")
+    return tuple(notes)
 
 
 def _refusal(page: Directory, pages: int) -> str:
     """Why the page cannot be kept faithfully, or ""."""
     if pages > 1:
         return f"holds {pages} pages; split it into one file a page (for example with tiffsplit)"
+    if _first(page, _DEPTH, 1) > 1:
+        return f"holds a volume of {_first(page, _DEPTH, 1)} layers, and no photo"
+    return _refusal_of_samples(page)
+
+
+def _refusal_of_samples(page: Directory) -> str:
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
         return f"TIFF photometric interpretation {photometric} is not supported"
@@ -170,6 +177,9 @@ def _refusal(page: Directory, pages: int) -> str:
         return f"TIFF with {described} samples; expected unsigned integers of 1 to 16 bits"
     if photometric in {_CIELAB, _ICCLAB} and bits[0] not in {8, 16}:
         return f"Lab TIFF with {bits[0]} bits; expected 8 or 16"
+    channels, colours = _first(page, _SAMPLES_PER_PIXEL, 1), _COLOURS[photometric]
+    if channels < colours:
+        return f"has {channels} channels, expected {colours}"
     return ""
 
 

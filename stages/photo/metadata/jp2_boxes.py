@@ -44,6 +44,7 @@ class Jp2Head:
     width: int = 0
     height: int = 0
     bits: int = 8
+    signed: bool = False
     components: int = 0
     reversible: bool = False
     is_cmyk: bool = False
@@ -155,6 +156,7 @@ def _codestream(file: BinaryIO, at: int, found: Jp2Head) -> None:
     found.components = int.from_bytes(data[40:42], "big")
     depths = data[42 : 42 + 3 * found.components : 3]
     found.bits = max((depth & 127) + 1 for depth in depths) if depths else 8
+    found.signed = any(depth & 128 for depth in depths)
     if found.width <= 0 or found.height <= 0 or not depths:
         raise Jp2Error("impossible picture size in the codestream")
     marker = data.find(_COD, 42)

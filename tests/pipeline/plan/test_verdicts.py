@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -40,6 +41,10 @@ def _pages(count: int) -> bytes:
         for _ in range(count):
             tiff.write(photo(), photometric="rgb", metadata=None)
     return buffer.getvalue()
+
+
+def _jpeg2000(samples: np.ndarray) -> bytes:
+    return bytes(imagecodecs.jpeg2k_encode(samples, level=0, reversible=True))
 
 
 def _animation(container: str) -> bytes:
@@ -79,7 +84,13 @@ REFUSED = {
     "signed.tif": (_tiff(np.zeros((8, 9), np.int16)), "signed"),
     "deep.tif": (_tiff(np.zeros((8, 9), np.uint32)), "32-bit"),
     "pages.tif": (_pages(2), "2 pages"),
-}
+    "volume.tif": (
+        _tiff(np.zeros((4, 32, 32), np.uint8), photometric="minisblack", volumetric=True,
+              tile=(4, 16, 16)), "volume",
+    ),
+    "signed.jp2": (_jpeg2000(np.zeros((8, 9), np.int16)), "16-bit signed"),
+    "deep.jp2": (_jpeg2000(np.full((8, 9), 1 << 25, np.uint32)), "26-bit samples"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -130,6 +141,10 @@ NOTED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "moving.png": (_animation("PNG"), {}, "only the first of its 3 frames"),
     "deep.png": (
         _tiff(np.zeros((8, 9), np.uint16)), {"format": "jpeg"}, "written with 8 bits a channel",
+    ),
+    "matte.tif": (
+        _tiff(np.zeros((8, 9, 5), np.uint8), photometric="rgb"), {},
+        "a channel that is neither colour nor transparency",
     ),
     "clear.png": (
         encoded(Image.new("RGBA", (9, 8)), "PNG"), {"format": "jpeg"}, "flattened over white",
