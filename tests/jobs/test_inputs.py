@@ -342,9 +342,9 @@ def test_a_pattern_passes_over_only_what_it_covers(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_other_files_alone_is_refused_with_what_lies_there(tmp_path: Path) -> None:
-    for name in ("a.psb", "b.psb", "c.svg"):
+    for name in ("a.eps", "b.eps", "c.svg"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(InputsError, match=r"\(3 files passed over: 2 \.psb, 1 \.svg\)"):
+    with pytest.raises(InputsError, match=r"\(3 files passed over: 2 \.eps, 1 \.svg\)"):
         discover([str(tmp_path)], SUFFIXES)
 
 

@@ -1,0 +1,184 @@
+"""Photoshop files (PSD, PSB): only read, and of them the flattened picture that they hold beside
+their layers.
+
+Source: Adobe Photoshop File Formats Specification (2019).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import imagecodecs
+import numpy as np
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo.colour import Space
+from restore_batch.stages.photo.formats.base import Format
+from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.raster import Header, Raster, grey_if_neutral
+
+_GREY, _INDEXED, _RGB, _CMYK = 1, 2, 3, 4
+_COLOURS = {_GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4}
+_SPACES: dict[int, Space] = {_GREY: "grey", _RGB: "rgb", _CMYK: "cmyk"}
+_RAW, _PACKBITS = 0, 1
+_RESOLUTION, _IPTC, _ICC, _VERSION, _EXIF, _XMP = 1005, 1028, 1039, 1057, 1058, 1060
+
+
+@dataclass(frozen=True)
+class _Head:
+    is_large: bool
+    channels: int
+    height: int
+    width: int
+    bits: int
+    mode: int
+    palette: bytes
+    resources: dict[int, bytes]
+    layers: int
+    data_at: int
+
+    @property
+    def colours(self) -> int:
+        return _COLOURS.get(self.mode, 0)
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise ValueError("cut off")
+    return data
+
+
+def _number(file: BinaryIO, size: int) -> int:
+    return int.from_bytes(_exactly(file, size), "big")
+
+
+def _head(file: BinaryIO) -> _Head:
+    file.seek(4)
+    version, channels, height, width, bits, mode = struct.unpack(">H6xHIIHH", _exactly(file, 22))
+    if version not in {1, 2} or not width or not height:
+        raise ValueError(f"impossible header: version {version}, {width}x{height}")
+    palette = _exactly(file, _number(file, 4))
+    resources = _resources(_exactly(file, _number(file, 4)))
+    wide = 8 if version == 2 else 4
+    size = _number(file, wide)
+    after = file.tell() + size
+    layers = 0
+    if size > wide and _number(file, wide):
+        # Negative where the first further channel is the transparency of the whole.
+        layers = abs(struct.unpack(">h", _exactly(file, 2))[0])
+    return _Head(
+        version == 2, channels, height, width, bits, mode, palette, resources, layers, after
+    )
+
+
+def _resources(block: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    at = 0
+    while block[at : at + 4] in {b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR"}:
+        kind = int.from_bytes(block[at + 4 : at + 6], "big")
+        at += 6 + (block[at + 6] + 2) // 2 * 2
+        size = int.from_bytes(block[at : at + 4], "big")
+        found.setdefault(kind, block[at + 4 : at + 4 + size])
+        at += 4 + (size + 1) // 2 * 2
+    return found
+
+
+def _refusal(head: _Head) -> str:
+    depths = (8,) if head.mode == _INDEXED else (8, 16)
+    if not head.colours or head.bits not in depths or head.channels < head.colours:
+        return (
+            f"Photoshop file of mode {head.mode} with {head.bits} bits a channel; expected grey,"
+            " RGB or CMYK with 8 or 16, or 8-bit palette colours"
+        )
+    if head.resources.get(_VERSION, b"\0\0\0\0\1")[4:5] == b"\0":
+        return "holds layers alone: save it in Photoshop with maximum compatibility"
+    return ""
+
+
+def _notes(head: _Head) -> tuple[str, ...]:
+    notes = []
+    if head.layers:
+        notes.append("its Photoshop layers are not kept, only the flattened picture")
+    if head.channels > head.colours:
+        notes.append("its transparency and further channels are not kept")
+    return tuple(notes)
+
+
+class Psd(Format):
+    name = "psd"
+    title = "Photoshop"
+    suffixes = (".psd", ".psb")
+    magic = (b"8BPS\x00\x01", b"8BPS\x00\x02")
+    kept_as = "tiff"
+
+    def header(self, file: BinaryIO, source: str) -> Header:
+        head = _head(file)
+        return Header(
+            head.width,
+            head.height,
+            head.bits,
+            1 if head.mode == _GREY else 3,
+            orientation=exif_block.stated_orientation(head.resources.get(_EXIF)),
+            refusal=_refusal(head),
+            notes=_notes(head),
+        )
+
+    def decode(self, file: BinaryIO, source: str) -> Raster:
+        head = _head(file)
+        planes = _planes(file, head, source)
+        samples = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+        space = _SPACES.get(head.mode, "rgb")
+        if head.mode == _INDEXED:
+            table = np.frombuffer(head.palette[:768], np.uint8).reshape(3, -1).T
+            samples, space = grey_if_neutral(table[np.minimum(samples[..., 0], len(table) - 1)])
+        elif space == "cmyk":  # stored as the light that is left
+            samples = np.iinfo(samples.dtype).max - samples
+        said = head.resources
+        meta = PhotoMeta(
+            container=self.name,
+            bits=head.bits,
+            exif=said.get(_EXIF),
+            xmp=said.get(_XMP),
+            iptc=said.get(_IPTC),
+            icc=said.get(_ICC),
+            dpi=_dpi(said.get(_RESOLUTION)),
+            quality_hint={"lossless": True},
+        )
+        return Raster(samples, space, meta)
+
+
+def _dpi(resolution: bytes | None) -> tuple[float, float] | None:
+    """Dots an inch, which are stored as fixed-point numbers of 16 and 16 bits."""
+    if resolution is None or len(resolution) < 12:
+        return None
+    across, down = struct.unpack(">I4xI", resolution[:12])
+    return (across / 65536, down / 65536) if across and down else None
+
+
+def _planes(file: BinaryIO, head: _Head, source: str) -> np.ndarray:
+    """(C, H, W) of the colours."""
+    file.seek(head.data_at)
+    compression = _number(file, 2)
+    if compression not in {_RAW, _PACKBITS}:
+        raise MediaError(f"{source}: Photoshop compression {compression} is not supported")
+    row_bytes, rows = head.width * head.bits // 8, head.height * head.colours
+    if compression == _RAW:
+        data = _exactly(file, rows * row_bytes)
+    else:
+        count = np.dtype(">u4" if head.is_large else ">u2")
+        table = _exactly(file, head.height * head.channels * count.itemsize)
+        lengths = np.frombuffer(table, count)[:rows]
+        unpacked = [bytes(imagecodecs.packbits_decode(_exactly(file, int(n)))) for n in lengths]
+        if any(len(row) != row_bytes for row in unpacked):
+            raise ValueError("rows of a wrong length")
+        data = b"".join(unpacked)
+    samples = np.frombuffer(data, ">u2" if head.bits == 16 else np.uint8)
+    planes = samples.reshape(head.colours, head.height, head.width)
+    return planes.astype(np.uint16) if head.bits == 16 else planes
+
+
+FORMAT = Psd()
