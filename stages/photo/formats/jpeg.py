@@ -76,7 +76,12 @@ class Jpeg(WrittenFormat):
                 raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
             damage = "its end marker is missing; all of its pixels are there"
         if head.bits == 8:
-            pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
+            try:
+                pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
+            except OSError:
+                plain = jpeg_damage.without_stray_markers(plain, head)
+                damage = jpeg_damage.damage(plain, head) or "some of its data is wrong"
+                pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
         else:
             pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
         meta = PhotoMeta(

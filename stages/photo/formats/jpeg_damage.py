@@ -48,7 +48,11 @@ def _marks(data: bytes, at: int) -> Iterator[_Mark]:
 
 def ends(data: bytes, head: JpegHead) -> bool:
     """Whether the end marker follows the compressed data, and not another picture or nothing."""
-    return any(mark.marker == _EOI for mark in _marks(data, head.data_at))
+    last = max(_marks(data, head.data_at), key=lambda mark: mark.payload_at, default=None)
+    if last is not None and last.marker in {_EOI, _SOI}:
+        return last.marker == _EOI
+    # Damage that looks like a marker may lead past the end.
+    return data.rstrip(b"\0").endswith(END)
 
 
 def ended(data: bytes) -> bytes:
@@ -58,6 +62,17 @@ def ended(data: bytes) -> bytes:
     if body.endswith(b"\xff") and len(body) < len(data):
         return body + b"\0" + END  # 255 is followed by a zero inside a scan
     return body.removesuffix(b"\xff") + END
+
+
+def without_stray_markers(data: bytes, head: JpegHead) -> bytes:
+    """``data`` with what looks like a marker inside its scans, and is none, made harmless: decoders
+    give up at it."""
+    wanted = b"\x00\xd0-\xd7" + (b"\xc4\xda" if head.progressive else b"")
+    start = _first_scan(data)
+    start += 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    end = data.find(END, start)
+    stray = re.compile(rb"\xff[^" + wanted + rb"]", re.DOTALL)
+    return data[:start] + stray.sub(b"\xff\x00", data[start:end]) + data[end:]
 
 
 def height_after(data: bytes, head: JpegHead) -> int:

@@ -97,6 +97,25 @@ def test_bytes_lost_inside_a_scan_are_noticed(kind: str, tmp_path: Path) -> None
     assert warning.startswith("damaged: ")
 
 
+@pytest.mark.parametrize("kind", ["baseline", "grey", "restarts", "progressive"])
+def test_a_disk_sector_of_anything_inside_a_scan_costs_no_more_than_a_warning(
+    kind: str, tmp_path: Path
+) -> None:
+    whole = jpeg(kind)
+    start = scan_starts(whole)[0 if kind != "progressive" else -1]
+    middle = start + (len(whole) - start) // 2
+    rng = np.random.default_rng(5)
+    sector = rng.integers(0, 256, 512, dtype=np.uint8)
+    sector[::100] = 0xFF  # decoders stop at what looks like a marker
+    sector[1::100] = 0x2A
+    content = whole[:middle] + sector.tobytes() + whole[middle + 512 :]
+    frame, _, warnings = read(file(tmp_path, "photo.jpg", content), LIMIT)
+    assert warnings[0].startswith("damaged: ")
+    above = np.asarray(Image.open(io.BytesIO(whole)).convert("RGB"))[:80]
+    if kind != "progressive":
+        assert np.array_equal(frame.rgb_hwc[:80], above), "what lies before the damage is untouched"
+
+
 def test_a_lost_restart_interval_is_noticed(tmp_path: Path) -> None:
     whole = jpeg("restarts")
     marks = [found.start() for found in re.finditer(b"\xff[\xd0-\xd7]", whole)]
