@@ -142,9 +142,10 @@ def _common(join: Join[JoinWork]) -> dict[str, Any]:
 
 
 def shortened(warnings: Sequence[str]) -> tuple[str, ...]:
-    """Warnings as a list somebody reads: the first of each kind, and how many more there are."""
+    """Warnings as a list somebody reads: the first of each kind, each once, and how many more
+    there are."""
     kinds: dict[str, list[str]] = {}
-    for text in warnings:
+    for text in dict.fromkeys(warnings):
         kinds.setdefault(re.sub(r"[\d.]+", "#", text), []).append(text)
     told: list[str] = []
     for alike in kinds.values():

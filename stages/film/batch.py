@@ -11,13 +11,15 @@ from restore_batch.stages.video.types import VideoFrame
 
 @dataclass(frozen=True)
 class FinishedFrame:
-    """One restored frame. ``faults``: what went wrong with it, for the user."""
+    """One restored frame. ``faults``: what went wrong with it, for the user. ``captions``: see
+    :class:`VideoFrame`."""
 
     frame: Frame
     pts: int
     duration: int
     records: tuple[FaceRecord, ...]
     faults: tuple[str, ...]
+    captions: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Batch:
                 frame.duration,
                 self.chunk.records[i] if self.chunk.records else (),
                 (frame.fault,) if frame.fault else (),
+                frame.captions,
             )
             for i, (_, frame) in enumerate(self.frames)
         ]
@@ -59,4 +62,4 @@ def plain(frame: VideoFrame, scale: float, why: str) -> FinishedFrame:
     """A frame that is only enlarged."""
     enlarged = frame.frame if scale == 1 else enlarge_plainly(frame.frame, scale)
     faults = (*((frame.fault,) if frame.fault else ()), f"not restored: {why}")
-    return FinishedFrame(enlarged, frame.pts, frame.duration, (), faults)
+    return FinishedFrame(enlarged, frame.pts, frame.duration, (), faults, frame.captions)

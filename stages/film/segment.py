@@ -34,6 +34,7 @@ from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
 from restore_batch.stages.media import Chunk, FaceRecord, Failure
 from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
 from restore_batch.stages.video.types import VideoFrame
 from restore_batch.stages.video.write import PartWriter
 
@@ -127,6 +128,7 @@ class RestoreSegment(Stage):
         seconds = {"detect": time.perf_counter() - began}
         warnings = [_told(work, i, f"no face was looked for ({why})") for i, why in found.faults]
         records: list[tuple[FaceRecord, ...]] = []
+        captions = False
         path = chunk.unit.staged_path
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = PartWriter(path, work.format, work.facts.time_base_s)
@@ -135,8 +137,9 @@ class RestoreSegment(Stage):
                 began = time.perf_counter()
                 for done in batch.finished(self.scale):
                     position = work.frames.before + len(records)
-                    writer.write(done.frame, done.pts, done.duration)
+                    writer.write(done.frame, done.pts, done.duration, done.captions)
                     warnings += [_told(work, position, fault) for fault in done.faults]
+                    captions = captions or bool(done.captions)
                     records.append(done.records)
                 spent = {**batch.chunk.seconds, "encode": time.perf_counter() - began}
                 for name, share in spent.items():
@@ -146,6 +149,8 @@ class RestoreSegment(Stage):
                     f"{chunk.unit.source}: {len(records)} frames restored, expected"
                     f" {work.frames.own_count}; please report this"
                 )
+            if captions and work.format.codec not in CAPTION_CODECS and not work.facts.captions:
+                warnings.append(captions_lost(work.format.codec))  # else the index has said so
             part = writer.close()
         except BaseException:
             writer.abort()

@@ -33,11 +33,12 @@ _FEWEST_COLUMNS, _FEWEST_LINES = 3, 4
 @dataclass(frozen=True, eq=False)
 class DecodedPicture:
     """A picture as the decoder gave it. ``pts``: None where it has no time. ``damage``: what is
-    wrong with it, '' for nothing."""
+    wrong with it, '' for nothing. ``captions``: closed captions that came with it."""
 
     picture: av.VideoFrame
     pts: int | None
     damage: str = ""
+    captions: bytes = b""
 
 
 def fields_to_weave(facts: VideoFacts, wish: Literal["auto", "always", "never"]) -> Fields | None:

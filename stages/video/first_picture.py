@@ -20,12 +20,15 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideData, Type
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.video.headers.captions import captions_of
 from restore_batch.stages.video.packets import numbered_packets
 from restore_batch.stages.video.types import ColourTags, FieldOrder
 
 # AVFieldOrder: which field is *shown* first; the other letter says which one is stored first.
 _TOP_FIRST, _BOTTOM_FIRST = frozenset({2, 5}), frozenset({3, 4})
 _UNSPECIFIED = 2
+# BlockAddID of WebM's alpha; FFmpeg says 0 where a file leaves out the usual one.
+_ALPHA_IDS = frozenset({0, 1})
 _RANGES = {1: False, 2: True}  # AVColorRange
 
 
@@ -33,7 +36,7 @@ _RANGES = {1: False, 2: True}  # AVColorRange
 class FirstPicture:
     """``pts``: its time in units of the stream, None if unknown. ``width``, ``height``: as stored.
     ``bits``: of a component. ``rotation_deg``: clockwise turn that shows it upright.
-    ``warnings``: what is odd about it, a line each."""
+    ``captions``: it brings closed captions. ``warnings``: what is odd about it, a line each."""
 
     pts: int | None
     pix_fmt: str
@@ -43,6 +46,7 @@ class FirstPicture:
     rotation_deg: int
     field_order: FieldOrder
     colour: ColourTags
+    captions: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -51,13 +55,15 @@ def first_picture(container: InputContainer, stream: av.VideoStream, source: str
 
     Raises MediaError when none does.
     """
-    frame = _first_frame(container, stream)
+    frame, alpha = _first_frame(container, stream)
     if frame is None:
         raise MediaError(
             f"{source}: none of its pictures can be decoded ({stream.codec_context.name}); "
             "expected a video that plays from its beginning; copy it again from where it came"
         )
     rotation_deg, warnings = _rotation(frame)
+    if alpha:
+        warnings += (f"its transparency (alpha of {stream.codec_context.name}) is not kept",)
     return FirstPicture(
         pts=frame.pts,
         pix_fmt=frame.format.name,
@@ -67,24 +73,43 @@ def first_picture(container: InputContainer, stream: av.VideoStream, source: str
         rotation_deg=rotation_deg,
         field_order=_field_order(frame, stream.codec_context.field_order),
         colour=_colour(frame),
+        captions=bool(captions_of(frame)),
         warnings=warnings,
     )
 
 
-def _first_frame(container: InputContainer, stream: av.VideoStream) -> av.VideoFrame | None:
+def _first_frame(
+    container: InputContainer, stream: av.VideoStream
+) -> tuple[av.VideoFrame | None, bool]:
+    """The first that is decoded, and whether the file has alpha that the decoder does not see."""
     # One thread gives the first frame after the fewest packets.
     stream.codec_context.thread_count = 1
+    alpha = stream.metadata.get("alpha_mode") == "1"
     for _, packet in numbered_packets(container, stream):
+        alpha = alpha or _has_alpha_beside(stream, packet)
         try:
             frames = packet.decode()
         except av.error.FFmpegError:  # damaged, or it refers to pictures before the file's start
             continue
         if frames:
-            return frames[0]
+            return frames[0], alpha
     try:
-        return next(iter(stream.decode(None)), None)
+        return next(iter(stream.decode(None)), None), alpha
     except av.error.FFmpegError:
-        return None
+        return None, alpha
+
+
+def _has_alpha_beside(stream: av.VideoStream, packet: av.Packet) -> bool:
+    """Whether a packet brings alpha as WebM keeps it: a second VP8 or VP9 picture beside the first.
+
+    Files of old writers lack the track's word for it.
+    """
+    if stream.codec_context.name not in ("vp8", "vp9"):
+        return False
+    if not packet.has_sidedata("matroska_block_additional"):
+        return False
+    beside = bytes(packet.get_sidedata("matroska_block_additional"))
+    return int.from_bytes(beside[:8], "big") in _ALPHA_IDS and len(beside) > 8
 
 
 def _rotation(frame: av.VideoFrame) -> tuple[int, tuple[str, ...]]:

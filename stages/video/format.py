@@ -19,6 +19,7 @@ import av
 from restore_batch.errors import MediaError
 from restore_batch.stages.geometry import output_size
 from restore_batch.stages.video.encoders import Encoder, encoder_of, nvenc_available
+from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
 from restore_batch.stages.video.types import ColourTags, VideoFacts, VideoFormat
 
 __all__ = ["FormatError", "VideoWish", "nominal_rate", "output_suffix", "resolve_format"]
@@ -126,6 +127,8 @@ def resolve_format(
         colour=_colour(facts, pix_fmt, codec, size[1]),
         bits=_bits(pix_fmt),
     )
+    if facts.captions and codec not in CAPTION_CODECS:
+        notes = (*notes, captions_lost(codec))
     return resolved, (*warnings, *notes)
 
 

@@ -221,6 +221,7 @@ def examine(source: str) -> Examined:
             streams=tuple(_stream_facts(each) for each in container.streams),
             video_stream=stream.index,
             chapters=len(container.chapters()),
+            captions=picture.captions,
             warnings=(*warnings, *picture.warnings),
         )
     return Examined(facts, bool(frames), picture.pts)

@@ -24,6 +24,7 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.video.colour.convert import FrameConverter, refuse_hdr
 from restore_batch.stages.video.colour.tone_map import tone_map
 from restore_batch.stages.video.deinterlace import DecodedPicture, deinterlaced, fields_to_weave
+from restore_batch.stages.video.headers.captions import captions_of
 from restore_batch.stages.video.packets import packets_of, range_packets
 from restore_batch.stages.video.probe import open_video
 from restore_batch.stages.video.random_access import PacketRoles
@@ -119,7 +120,7 @@ class FrameRangeReader:
                     yield self._video_frame(lost, cast(Frame, good), LOST_FRAME)
                 if place >= count:
                     return
-                yield self._video_frame(place, frame, fault)
+                yield self._video_frame(place, frame, fault, decoded.captions)
                 good, done = frame, place + 1
                 if done == count:
                     return
@@ -130,8 +131,11 @@ class FrameRangeReader:
             for lost in range(done, count):
                 yield self._video_frame(lost, good, LOST_FRAME)
 
-    def _video_frame(self, place: int, frame: Frame, fault: str) -> VideoFrame:
-        return VideoFrame(frame, self._range.pts[place], self._range.durations[place], fault)
+    def _video_frame(
+        self, place: int, frame: Frame, fault: str, captions: bytes = b""
+    ) -> VideoFrame:
+        pts, duration = self._range.pts[place], self._range.durations[place]
+        return VideoFrame(frame, pts, duration, fault, captions)
 
     def _place(self, decoded: DecodedPicture) -> int:
         """Which frame of the range this is; their number for a later one, or negative."""
@@ -176,7 +180,8 @@ class FrameRangeReader:
                         group_broken = True
                         continue
                     for picture in pictures:
-                        yield DecodedPicture(picture, picture.pts, _damage(picture, doubtful))
+                        damage, captions = _damage(picture, doubtful), captions_of(picture)
+                        yield DecodedPicture(picture, picture.pts, damage, captions)
             except OSError as error:
                 raise MediaError(f"{self._source}: cannot be read: {error.strerror}") from error
 

@@ -53,7 +53,8 @@ class VideoFacts:
     turn (0, 90, 180, 270) that shows it upright. ``sample_aspect``: width of a stored pixel over
     its height, 1 where the source does not say. ``bits``: of a component. ``time_base_s``: unit
     of the timestamps. ``duration_s``: end of the last frame minus start of the first.
-    ``chapters``: how many. ``warnings``: what is odd about the file, a line each.
+    ``chapters``: how many. ``captions``: its first picture brings closed captions.
+    ``warnings``: what is odd about the file, a line each.
     """
 
     container: str
@@ -73,6 +74,7 @@ class VideoFacts:
     streams: tuple[StreamFacts, ...]
     video_stream: int
     chapters: int = 0
+    captions: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -127,12 +129,14 @@ class UntimedRange(FrameRange):
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One upright decoded frame. ``fault``: why it stands in for one that could not be read."""
+    """One upright decoded frame. ``fault``: why it stands in for one that could not be read.
+    ``captions``: closed captions that came with it, as ``headers.captions`` gives them."""
 
     frame: Frame
     pts: int
     duration: int
     fault: str = ""
+    captions: bytes = b""
 
 
 @dataclass(frozen=True)

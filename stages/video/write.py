@@ -22,6 +22,7 @@ from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.stages.media import Artifact, Frame
 from restore_batch.stages.video.colour.convert import to_av_frame
+from restore_batch.stages.video.headers.captions import CAPTION_CODECS, with_captions
 from restore_batch.stages.video.types import ColourTags, VideoFormat
 
 __all__ = ["PartWriter", "tag_colour"]
@@ -48,6 +49,7 @@ class PartWriter:
         self._base = time_base_s
         self._pts: list[int] = []
         self._durations: list[int] = []
+        self._captions: dict[int, bytes] = {}
         self._packets = 0
         self._closed = False
         self._output = av.open(
@@ -84,8 +86,9 @@ class PartWriter:
         context.open()
         return stream
 
-    def write(self, frame: Frame, pts: int, duration: int) -> None:
+    def write(self, frame: Frame, pts: int, duration: int, captions: bytes = b"") -> None:
         """Encode one frame of the format's size. ``pts``, ``duration``: in ``time_base_s``.
+        ``captions``: closed captions that belong to it, kept where the codec takes them.
 
         Raises ValueError for another size or a time that is not after the last, MediaError
         where the encoder or the disk fails.
@@ -100,6 +103,8 @@ class PartWriter:
         picture = to_av_frame(frame, self._format.pix_fmt, self._format.colour)
         picture.pts = len(self._pts)
         picture.time_base = self._stream.codec_context.time_base
+        if captions and self._format.codec in CAPTION_CODECS:
+            self._captions[len(self._pts)] = captions
         self._pts.append(pts)
         self._durations.append(duration)
         try:
@@ -158,7 +163,8 @@ class PartWriter:
             # Not the encoder's: x265 returns uninitialised memory for films of a frame or two.
             packet.dts = self._ticks(self._packets - _MOST_REORDERED.get(self._format.codec, 0))
             packet.duration = self._durations[number] * self._base.numerator
-            self._output.mux_one(packet)
+            captions = self._captions.pop(number, b"")
+            self._output.mux_one(with_captions(self._format.codec, packet, captions))
             self._packets += 1
 
     def _ticks(self, number: int) -> int:

@@ -93,27 +93,36 @@ def in_parts(source: Path, folder: Path, count: int = 1, wish: VideoWish | None 
         format, _ = resolve_format(wish, index.facts, 1, source.name)
     (whole,) = cut_segments(index, 3600.0, 1 << 40, 0)
     reader = FrameRangeReader(str(source), index.facts, whole, deinterlace="never")
-    pictures = [seen.frame.rgb_hwc for seen in reader]
+    frames = list(reader)
     pts = tuple(int(time) for time in index.pts)
     durations = tuple(int(time) for time in index.durations)
-    assert len(pictures) == len(pts)
+    assert len(frames) == len(pts)
     folder.mkdir(exist_ok=True)
     edges = [round(len(pts) * number / count) for number in range(count + 1)]
     parts = []
     for number, (first, end) in enumerate(pairwise(edges)):
         part = Part(folder / f"{number:06d}.part", pts[first:end], durations[first:end])
-        write_part(part, format, index.facts.time_base_s, pictures[first:end])
+        pictures = [seen.frame.rgb_hwc for seen in frames[first:end]]
+        captions = [seen.captions for seen in frames[first:end]]
+        write_part(part, format, index.facts.time_base_s, pictures, captions)
         parts.append(part)
     return CutFilm(source, index.facts, format, tuple(parts), pts, durations)
 
 
 def write_part(
-    part: Part, format: VideoFormat, time_base_s: Fraction, pictures: Sequence[np.ndarray]
+    part: Part,
+    format: VideoFormat,
+    time_base_s: Fraction,
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[bytes] = (),
 ) -> None:
     """Encode ``pictures``, (H, W, 3) of the format's size, as what ``part`` promises."""
+    said = captions or [b""] * len(pictures)
     with PartWriter(part.path, format, time_base_s) as writer:
-        for picture, pts, duration in zip(pictures, part.pts, part.durations, strict=True):
-            writer.write(Frame(picture), pts, duration)
+        for picture, text, pts, duration in zip(
+            pictures, said, part.pts, part.durations, strict=True
+        ):
+            writer.write(Frame(picture), pts, duration, text)
         writer.close()
 
 

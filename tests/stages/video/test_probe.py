@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -202,6 +203,27 @@ def test_webm_and_mpeg_are_told_from_their_relatives(tmp_path: Path) -> None:
     mpeg = clip(tmp_path / "a.mpg", codec="mpeg2video", frames=2)
     assert probe_video(str(webm)).container == "webm"
     assert probe_video(str(mpeg)).container == "mpeg"
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv"])
+@pytest.mark.parametrize(("codec", "name"), [("libvpx", "vp8"), ("libvpx-vp9", "vp9")])
+@pytest.mark.parametrize("size", [(64, 48), (65, 49)])
+def test_transparency_that_a_decoder_does_not_see_is_said_to_be_lost(
+    codec: str, name: str, suffix: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    making: dict[str, Any] = {"codec": codec, "size": size, "frames": 5}
+    making["options"] = {"auto-alt-ref": "0"}
+    film = clip(tmp_path / f"alpha{suffix}", pix_fmt="yuva420p", **making)
+    plain = clip(tmp_path / f"plain{suffix}", **making)
+    # Old writers have no word for it in the track.
+    unsaid = tmp_path / f"unsaid{suffix}"
+    unsaid.write_bytes(film.read_bytes().replace(b"\x53\xc0\x81\1", b"\x53\xc0\x81\0"))
+    assert unsaid.read_bytes() != film.read_bytes()
+    lost = f"its transparency (alpha of {name}) is not kept"
+    for path in (film, unsaid):
+        assert index_video(str(path)).facts.warnings == (lost,)
+        assert probe_video(str(path)).warnings == (lost,)
+    assert probe_video(str(plain)).warnings == ()
 
 
 def test_of_two_films_in_one_file_the_first_is_taken_and_said(tmp_path: Path) -> None:
