@@ -209,7 +209,9 @@ def _options(
         # Priming samples lie before zero; moving everything to make room would move the picture.
         return {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
     # Delays are counted in the clock of the whole file: exact for picture and sound if it can be.
-    rates = [each.codec_context.sample_rate for each in old.streams.audio] if old else []
+    sounds = old.streams.audio if old else ()
+    # One that a broadcast announces and does not send has no rate.
+    rates = [rate for each in sounds if (rate := each.codec_context.sample_rate)]
     picture_hz = film.time_base_s.denominator
     clock_hz = math.lcm(1000, picture_hz, *rates)
     return {

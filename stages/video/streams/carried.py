@@ -90,6 +90,10 @@ class CarriedStreams:
         if stream.type == "audio" and self.audio == "drop":
             return
         about = self._facts_of(stream)
+        if isinstance(stream, av.AudioStream) and self._is_empty(stream):
+            what = f"stream {stream.index} (audio, {about.codec})"
+            self.warnings.append(f"{what}: is announced but holds no sound, left out")
+            return
         becomes, reason = self._settled(stream, about)
         if note := fate_note(about, becomes, self.container):
             self.warnings.append(f"{note}: {reason}" if reason else note)
@@ -97,6 +101,11 @@ class CarriedStreams:
             self._attach(stream, about.codec)
         elif becomes != "drop":
             self._carry(stream, becomes)
+
+    def _is_empty(self, stream: av.AudioStream) -> bool:
+        """Whether nothing is known of a stream because nothing of it came."""
+        known = stream.codec_context is not None and stream.codec_context.sample_rate > 0
+        return not known and stream.index not in self.first
 
     def _settled(self, stream: av.stream.Stream, about: StreamFacts) -> tuple[StreamFate, str]:
         """What becomes of a stream, and FFmpeg's reason where it refuses what it claims to take.

@@ -185,3 +185,26 @@ def test_a_film_without_sound_but_with_another_stream_is_joined(
     else:
         (warning,) = report.warnings
         assert "left out" in warning
+
+
+@pytest.mark.parametrize("container", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("suffix", [".ts", ".m2ts", ".mp4", ".mov", ".mkv", ".avi", ".flv"])
+def test_sound_that_is_announced_and_does_not_come_is_no_obstacle(
+    suffix: str, container: str, tmp_path: Path
+) -> None:
+    codec = "mpeg4" if suffix == ".avi" else "libx264"
+    silent = clip(tmp_path / f"silent{suffix}", codec=codec, frames=FRAMES)
+    path = tmp_path / f"announced{suffix}"
+    with av.open(str(silent)) as old, av.open(str(path), "w") as new:
+        picture = new.add_stream_from_template(old.streams.video[0])
+        new.add_stream(SOUND[suffix], rate=48000, layout="stereo")
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                new.mux(packet)
+    film = in_parts(path, tmp_path / "parts", 2, VideoWish(container=container))  # type: ignore[arg-type]
+    result = tmp_path / f"result.{container}"
+    report = film.joined(result)
+    _check_pictures(result, film)
+    broadcast = suffix in (".ts", ".m2ts")
+    assert any("announced but holds no sound" in each for each in report.warnings) == broadcast
