@@ -85,10 +85,10 @@ def meaning(
 
     Raises ColourError for a picture of high dynamic range, which no network knows.
     """
-    _refuse_high_dynamic_range(stated.cicp)
+    refuse_high_dynamic_range(stated.cicp)
     if profile is None:
         return _without_profile(stated, exif, space, bits)
-    _refuse_high_dynamic_range(icc.cicp_of(profile))
+    refuse_high_dynamic_range(icc.cicp_of(profile))
     problem = colour.problem(profile, space)
     if problem is not None:
         rest = _without_profile(stated, exif, space, bits)
@@ -106,7 +106,8 @@ def meaning(
     return Meaning(profile)
 
 
-def _refuse_high_dynamic_range(cicp: tuple[int, int] | None) -> None:
+def refuse_high_dynamic_range(cicp: tuple[int, int] | None) -> None:
+    """Raise ColourError for PQ and HLG: their values would look pale and flat to the networks."""
     if cicp is not None and cicp[1] in _HIGH_DYNAMIC_RANGE:
         raise ColourError(
             f"high dynamic range ({_HIGH_DYNAMIC_RANGE[cicp[1]]}), expected standard range; "

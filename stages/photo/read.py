@@ -7,6 +7,8 @@ raises ends as one :class:`MediaError` that names the file.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Literal
 
 from restore_batch.errors import MediaError
@@ -54,7 +56,7 @@ def _probe(format: Format, header: Header, size_bytes: int) -> Probe:
 
 def _header(file: BinaryIO, source: str) -> tuple[Format, Header]:
     format = catalogue.of_head(file, source)
-    with decoding(source, format.title):
+    with decoding(source, format.title), _right_colours(source):
         return format, format.header(file, source)
 
 
@@ -95,13 +97,20 @@ def read(
         raise MediaError(
             f"{source}: damaged: {raster.damage}; limits.damaged: warn restores what is there"
         )
-    try:
+    with _right_colours(source):
         frame, meta, warnings = _finished(raster)
-    except colour.ColourError as error:
-        raise MediaError(f"{source}: {error}") from error
     damage = (f"damaged: {raster.damage}",) if raster.damage else ()
     # What the header shows is said of the picture too.
     return frame, meta, tuple(dict.fromkeys((*damage, *header.notes, *warnings)))
+
+
+@contextmanager
+def _right_colours(source: str) -> Iterator[None]:
+    """Name the file whose colours cannot be used."""
+    try:
+        yield
+    except colour.ColourError as error:
+        raise MediaError(f"{source}: {error}") from error
 
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import AvifImagePlugin
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.colorimetry import Stated
+from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_range
 from restore_batch.stages.photo.formats import iso_media, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import iso_extras, tiff_tags
@@ -42,8 +42,9 @@ class Avif(WrittenFormat):
         extras = iso_extras.extras(file)
         file.seek(0)
         header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start), extras)
-        clap = iso_media.item_properties(start).get(b"clap", b"")
-        clean = iso_media.aperture(clap, header.width, header.height)
+        stated = iso_media.item_properties(start)
+        refuse_high_dynamic_range(iso_media.cicp_of(stated.get(b"nclx", b"")))
+        clean = iso_media.aperture(stated.get(b"clap", b""), header.width, header.height)
         if clean is None:
             return header
         rows, columns = clean

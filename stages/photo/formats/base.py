@@ -46,7 +46,8 @@ class Format(ABC):
 
     @abstractmethod
     def header(self, file: BinaryIO, source: str) -> Header:
-        """What the header says, without decoding a pixel. May raise anything."""
+        """What the header says, without decoding a pixel. May raise anything; a ColourError for
+        colours that no network knows."""
 
     @abstractmethod
     def decode(self, file: BinaryIO, source: str) -> Raster:

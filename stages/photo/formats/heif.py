@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.colorimetry import Stated
+from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_range
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.formats.pillow import exif_of, given
@@ -43,6 +43,7 @@ class Heif(WrittenFormat):
 
     def header(self, file: BinaryIO, source: str) -> Header:
         picture = self._opened(file, source)
+        refuse_high_dynamic_range(_cicp(picture.info.get("nclx_profile")))
         width, height = picture.size
         return Header(
             width,

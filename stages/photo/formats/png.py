@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.colorimetry import Stated
+from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_range
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
@@ -45,6 +45,7 @@ class Png(WrittenFormat):
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = png_chunks.head(png_chunks.header_chunks(file))
+        refuse_high_dynamic_range(_stated(head.colour_chunks).cicp)
         orientation = exif_block.stated_orientation(head.exif)
         found = png_extras.of_chunks(head)
         said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)

@@ -12,11 +12,12 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo import colour, icc
 from restore_batch.stages.photo.colorimetry import Stated, meaning
 from restore_batch.stages.photo.metadata import png_chunks, tiff_tags
-from restore_batch.stages.photo.read import read
+from restore_batch.stages.photo.read import probe, read
 from restore_batch.stages.photo.write import write
 
 from support import data
@@ -206,7 +207,10 @@ def test_a_picture_of_high_dynamic_range_is_refused(
         "heif": lambda: heif(muted(), 9, transfer),
         "png": lambda: png(muted(), cICP=bytes([9, transfer, 0, 1])),
     }[kind]
-    refused(file(tmp_path, "a", make()), pattern)
+    source = file(tmp_path, "a", make())
+    refused(source, pattern)
+    with pytest.raises(MediaError, match=pattern):  # the plan says so already
+        probe(source)
 
 
 def test_the_gamma_that_stands_for_srgb_moves_no_value(tmp_path: Path) -> None:
