@@ -54,9 +54,16 @@ class Bmp(WrittenFormat):
         return ()
 
 
+def _space(data: bytes, least_bytes: int) -> int | None:
+    """The kind of colours that a header of at least this size states."""
+    size = int.from_bytes(data[_HEADER_AT : _HEADER_AT + 4], "little")
+    if size < least_bytes or len(data) < _HEADER_AT + size:
+        return None
+    return int.from_bytes(data[_HEADER_AT + 56 : _HEADER_AT + 60], "little")
+
+
 def _embedded_profile(data: bytes) -> bytes | None:
-    size, space = struct.unpack_from("<I52xI", data, _HEADER_AT)
-    if size < _V5_BYTES or space != _EMBEDDED:
+    if _space(data, _V5_BYTES) != _EMBEDDED:
         return None
     at, length = struct.unpack_from("<II", data, _HEADER_AT + 112)
     return data[_HEADER_AT + at : _HEADER_AT + at + length] or None
@@ -64,8 +71,7 @@ def _embedded_profile(data: bytes) -> bytes | None:
 
 def _stated(data: bytes) -> Stated:
     """Primaries and gamma of a calibrated picture; many programs leave them empty."""
-    size, space = struct.unpack_from("<I52xI", data, _HEADER_AT)
-    if size < _V4_BYTES or space != _CALIBRATED:
+    if _space(data, _V4_BYTES) != _CALIBRATED:
         return Stated()
     ends = [value / (1 << 30) for value in struct.unpack_from("<9I", data, _HEADER_AT + 60)]
     gammas = [value / (1 << 16) for value in struct.unpack_from("<3I", data, _HEADER_AT + 96)]

@@ -301,6 +301,14 @@ def test_a_bmp_that_says_nothing_is_srgb(space: int, tmp_path: Path) -> None:
     assert meta.icc is None
 
 
+def test_the_smallest_bmp_is_srgb(tmp_path: Path) -> None:
+    """A header of OS/2 ends long before anything is said of colours."""
+    pixel = struct.pack("<2sIHHI", b"BM", 30, 0, 0, 26) + struct.pack("<IHHHH", 12, 1, 1, 1, 24)
+    frame, meta, _ = read(file(tmp_path, "a.bmp", pixel + bytes([30, 20, 230, 0])), 1)
+    assert frame.rgb_hwc.tolist() == [[[230, 20, 30]]]
+    assert meta.icc is None
+
+
 # -- EXIF says it ---------------------------------------------------------------------------------
 def exif(space: int, index: bytes = b"") -> bytes:
     interop = {1: tiff_tags.raw(index + b"\0", 2)} if index else {}

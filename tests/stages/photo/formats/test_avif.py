@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from restore_batch.stages.photo.formats import iso_media
@@ -112,3 +114,10 @@ def test_the_aperture_of_a_field_picture_is_kept() -> None:
     source = str(data.field() / "avif_clap.avif")
     assert (probe(source).width, probe(source).height) == (64, 48)
     assert read(source, 1)[0].rgb_hwc.shape == (48, 64, 3)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_can_be_asked_for_properties(body: bytes) -> None:
+    for name in (b"meta", b"iprp", b"ipco", b"ipma"):
+        found = iso_media.item_properties(box(b"ftyp", b"avif") + box(name, bytes(4) + body))
+        assert all(isinstance(payload, bytes) for payload in found.values())
