@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore_batch.stages.photo.formats import iso_media
+from restore_batch.stages.photo.raster import upright
 from restore_batch.stages.photo.read import probe, read
 from restore_batch.stages.photo.write import write
 
@@ -121,3 +122,17 @@ def test_any_bytes_can_be_asked_for_properties(body: bytes) -> None:
     for name in (b"meta", b"iprp", b"ipco", b"ipma"):
         found = iso_media.item_properties(box(b"ftyp", b"avif") + box(name, bytes(4) + body))
         assert all(isinstance(payload, bytes) for payload in found.values())
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_the_aperture_is_of_the_picture_before_it_is_turned(
+    orientation: int, tmp_path: Path
+) -> None:
+    said = Image.Exif()
+    said[0x112] = orientation
+    turned = avif(photo(), exif=said.tobytes())
+    stored = read(file(tmp_path, "a.avif", avif(photo())), 1)[0].rgb_hwc
+    source = file(tmp_path, "b.avif", with_aperture(turned, clap(30, 20, (-15, 1), (10, 1))))
+    expected = upright(stored[20:40, :30], orientation)
+    assert np.array_equal(read(source, 1)[0].rgb_hwc, expected)
+    assert (probe(source).height, probe(source).width) == expected.shape[:2]
