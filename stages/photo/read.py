@@ -35,10 +35,14 @@ def probe(source: str) -> Probe:
     with open_source(source) as file:
         size_bytes = size_of(file)
         format, header = _header(file, source)
-    return _probe(format, header, size_bytes)
+        with decoding(source, format.title):
+            not_kept = format.not_kept(file)
+    return _probe(format, header, size_bytes, not_kept)
 
 
-def _probe(format: Format, header: Header, size_bytes: int) -> Probe:
+def _probe(
+    format: Format, header: Header, size_bytes: int, not_kept: tuple[str, ...] = ()
+) -> Probe:
     sideways = header.orientation >= 5
     return Probe(
         container=format.name,
@@ -50,7 +54,7 @@ def _probe(format: Format, header: Header, size_bytes: int) -> Probe:
         pages=header.pages,
         size_bytes=size_bytes,
         refusal=header.refusal,
-        notes=header.notes,
+        notes=tuple(dict.fromkeys((*header.notes, *not_kept))),
     )
 
 

@@ -16,6 +16,7 @@ from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_r
 from restore_batch.stages.photo.formats import iso_media, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import iso_extras, tiff_tags
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range
 from restore_batch.stages.photo.source import in_memory
 
@@ -39,9 +40,8 @@ class Avif(WrittenFormat):
     def header(self, file: BinaryIO, source: str) -> Header:
         file.seek(0)
         start = file.read(_CONFIGURATION_WITHIN_BYTES)
-        extras = iso_extras.extras(file)
         file.seek(0)
-        header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start), extras)
+        header = pillow.header(AvifImagePlugin.AvifImageFile(file), _bits(start))
         stated = iso_media.item_properties(start)
         refuse_high_dynamic_range(iso_media.cicp_of(stated.get(b"nclx", b"")))
         clean = iso_media.aperture(stated.get(b"clap", b""), header.width, header.height)
@@ -70,6 +70,9 @@ class Avif(WrittenFormat):
         )
         clean = iso_media.aperture(stated.get(b"clap", b""), *picture.size)
         return raster if clean is None else raster.cropped(*clean)
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        return header_notes(PhotoMeta(self.name, extras=iso_extras.extras(file)))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

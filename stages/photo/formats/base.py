@@ -54,6 +54,11 @@ class Format(ABC):
         """The picture as stored. Its header was read before, and its size allowed. May raise
         anything; a MediaError names ``source``."""
 
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        """What the header shows beside the picture that the result will lack, a line each; what
+        decoding warns of may be more. May raise anything."""
+        return ()
+
     @property
     @abstractmethod
     def kept_as(self) -> str:

@@ -52,13 +52,8 @@ class Heif(WrittenFormat):
             1 if picture.mode[:1] in {"L", "I"} else 3,
             picture.has_alpha,
             len(picture),
-            notes=(*_notes(len(picture)), *self._notes(file, picture.info)),
+            notes=_notes(len(picture)),
         )
-
-    def _notes(self, file: BinaryIO, info: Mapping[str, Any]) -> tuple[str, ...]:
-        found = iso_extras.extras(file)
-        xmp = info.get("xmp") or None
-        return header_notes(PhotoMeta(self.name, exif=exif_of(info), xmp=xmp, extras=found), 1)
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         """The primary picture, turned and mirrored by libheif as the file asks."""
@@ -80,6 +75,9 @@ class Heif(WrittenFormat):
         )
         stated = Stated(cicp=_cicp(picture.info.get("nclx_profile")))
         return Raster(samples, space, meta, alpha, orientation=1, stated=stated)
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        return header_notes(PhotoMeta(self.name, extras=iso_extras.extras(file)))
 
     def _opened(self, file: BinaryIO, source: str) -> Any:
         try:

@@ -48,17 +48,14 @@ class Jpeg(WrittenFormat):
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jpeg_segments.head(file)
-        orientation = exif_block.stated_orientation(head.exif)
-        found = jpeg_extras.of_segments(head)
-        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)
         return Header(
             head.width,
             head.height or jpeg_damage.height_after(in_memory(file), head),
             head.bits,
             head.components,
             pages=head.pictures,
-            orientation=orientation,
-            notes=(*_notes(head), *header_notes(said, orientation)),
+            orientation=exif_block.stated_orientation(head.exif),
+            notes=_notes(head),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
@@ -104,6 +101,11 @@ class Jpeg(WrittenFormat):
             return Raster(pixels, "cmyk", meta, damage=damage or "")
         samples, space, _ = split_alpha(pixels)
         return Raster(samples, space, meta, damage=damage or "")
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        head = jpeg_segments.head(file)
+        found = jpeg_extras.of_header(head)
+        return header_notes(PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

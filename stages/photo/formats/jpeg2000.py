@@ -36,18 +36,14 @@ class Jpeg2000(WrittenFormat):
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jp2_boxes.head(file, size_of(file))
         has_alpha = head.alpha_channel is not None
-        orientation = exif_block.stated_orientation(head.exif)
-        extras = tuple(head.extras)
-        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=extras)
         return Header(
             head.width,
             head.height,
             head.bits,
             head.components - has_alpha,
             has_alpha,
-            orientation=orientation,
+            orientation=exif_block.stated_orientation(head.exif),
             refusal=_refusal(head),
-            notes=header_notes(said, orientation),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
@@ -73,6 +69,11 @@ class Jpeg2000(WrittenFormat):
             return Raster(pixels[..., :4], "cmyk", meta, damage=damage)
         samples, space, alpha = split_alpha(pixels)
         return Raster(samples, space, meta, alpha, damage=damage)
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        head = jp2_boxes.head(file, size_of(file))
+        found = tuple(head.extras)
+        return header_notes(PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

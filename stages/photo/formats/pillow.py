@@ -16,7 +16,6 @@ from PIL import Image, ImageFile
 from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import packets as metadata
-from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import (
     Header,
     Picture,
@@ -26,12 +25,8 @@ from restore_batch.stages.photo.raster import (
 )
 
 
-def header(picture: ImageFile.ImageFile, bits: int = 8, extras: tuple[Extra, ...] = ()) -> Header:
-    """What the plugin found when it opened the file. ``extras``: what else the header shows."""
-    info = picture.info
-    exif, xmp = exif_of(info), info.get("xmp") or None
-    orientation = exif_block.stated_orientation(exif)
-    said = PhotoMeta("", exif=exif, xmp=xmp, extras=extras)
+def header(picture: ImageFile.ImageFile, bits: int = 8) -> Header:
+    """What the plugin found when it opened the file."""
     frames = getattr(picture, "n_frames", 1)
     return Header(
         *picture.size,
@@ -39,8 +34,8 @@ def header(picture: ImageFile.ImageFile, bits: int = 8, extras: tuple[Extra, ...
         1 if picture.mode in {"1", "L", "LA"} else 3,
         picture.has_transparency_data,
         frames,
-        orientation,
-        notes=(*first_of(frames), *header_notes(said, orientation)),
+        exif_block.stated_orientation(exif_of(picture.info)),
+        notes=first_of(frames),
     )
 
 

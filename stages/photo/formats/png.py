@@ -46,9 +46,6 @@ class Png(WrittenFormat):
     def header(self, file: BinaryIO, source: str) -> Header:
         head = png_chunks.head(png_chunks.header_chunks(file))
         refuse_high_dynamic_range(_stated(head.colour_chunks).cicp)
-        orientation = exif_block.stated_orientation(head.exif)
-        found = png_extras.of_chunks(head)
-        said = PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found)
         return Header(
             head.width,
             head.height,
@@ -56,8 +53,8 @@ class Png(WrittenFormat):
             head.channels,
             head.has_alpha,
             head.frames,
-            orientation,
-            notes=(*pillow.first_of(head.frames), *header_notes(said, orientation)),
+            exif_block.stated_orientation(head.exif),
+            notes=pillow.first_of(head.frames),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
@@ -81,6 +78,11 @@ class Png(WrittenFormat):
         )
         stated = _stated(head.colour_chunks)
         return Raster(samples, space, meta, alpha, stated=stated)
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        head = png_chunks.head(png_chunks.header_chunks(file))
+        found = png_extras.of_chunks(head)
+        return header_notes(PhotoMeta(self.name, exif=head.exif, xmp=head.xmp, extras=found))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

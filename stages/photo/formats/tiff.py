@@ -9,6 +9,7 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.formats import tiff_read, tiff_write
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import photoshop, tiff_tags
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster
 
 
@@ -32,6 +33,9 @@ class Tiff(WrittenFormat):
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         return tiff_read.decode(file, source)
+
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        return header_notes(tiff_read.described(file))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None

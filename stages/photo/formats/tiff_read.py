@@ -23,7 +23,7 @@ from restore_batch.stages.photo import icc
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
 from restore_batch.stages.photo.formats import jpeg_damage
 from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promises, tiff_tags
-from restore_batch.stages.photo.metadata.extras import header_notes, left_out
+from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
 
@@ -93,14 +93,14 @@ def header(file: BinaryIO) -> Header:
         pages=pages,
         orientation=_orientation(page),
         refusal=_refusal(page, pages),
-        notes=(
-            *_notes(file, page),
-            *header_notes(
-                PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page)),
-                _orientation(page),
-            ),
-        ),
+        notes=_notes(file, page),
     )
+
+
+def described(file: BinaryIO) -> PhotoMeta:
+    """What the tags say that a note may be about. Raises TagError."""
+    _, page, _ = _main_page(file)
+    return PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page))
 
 
 def _orientation(page: Directory) -> int:

@@ -70,10 +70,10 @@ def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMet
     return meta, warnings_of(gone)
 
 
-def header_notes(meta: PhotoMeta, orientation: int) -> tuple[str, ...]:
+def header_notes(meta: PhotoMeta) -> tuple[str, ...]:
     """What a header shows that the result will lack. ``meta``: what it says, as far as known."""
-    thumbnail = exif_block.has_thumbnail(meta.exif)
-    return settled(meta, turned=orientation != 1, thumbnail=thumbnail)[1]
+    turned = exif_block.stated_orientation(meta.exif) != 1
+    return settled(meta, turned=turned, thumbnail=exif_block.has_thumbnail(meta.exif))[1]
 
 
 def fitting(

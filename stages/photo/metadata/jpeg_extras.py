@@ -50,6 +50,15 @@ def extras(data: bytes, head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     return (*of_segments(head), *(_extra(*segment) for segment in between), *behind_it)
 
 
+def of_header(head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
+    """The extras as far as they show before the picture's data."""
+    found = of_segments(head)
+    promised = promises.items_of(head.xmp) if head.xmp else ()
+    if head.pictures > 1 and not promised:
+        found += (left_out(promises.OTHER_PICTURES, f" ({head.pictures - 1})"),)
+    return found
+
+
 def of_segments(head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     """The extras before the picture's data."""
     # A box of JUMBF may fill many segments, which share a number.
