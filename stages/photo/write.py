@@ -114,6 +114,9 @@ def _fitting(
     if lost:
         warnings.append(f"{format.title} cannot hold {', '.join(lost)}: not kept")
     size = frame.width, frame.height
+    if xmp and meta.size and meta.size != size:
+        scale = size[0] / meta.size[0], size[1] / meta.size[1]
+        xmp = metadata.scaled_xmp(xmp, scale)
     kept, not_kept = extras.fitting(meta, size, format.stores_extras, format.title)
     warnings += not_kept
     return dataclasses.replace(

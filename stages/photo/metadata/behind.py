@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import jpeg_segments, promises
@@ -23,15 +23,21 @@ _NO_PIECE = "bytes behind the end of the picture"
 _MAX_BOXES = 100_000
 
 
-def extras_behind(data: bytes, at: int, items: tuple[str, ...] = ()) -> tuple[Extra, ...]:
+def extras_behind(
+    data: bytes,
+    at: int,
+    items: tuple[str, ...] = (),
+    previews: Collection[int] = (),
+) -> tuple[Extra, ...]:
     """What lies in ``data`` from ``at`` on; nothing for padding.
 
-    ``items``: what the picture's XMP calls the things behind it, in order.
+    ``items``: what the picture's XMP calls the things behind it, in order; ``previews``: sizes in
+    bytes of pictures that are smaller copies of it.
     """
     samsung_at, samsung = _samsung(data, at)
     found: list[Extra] = []
     while at < samsung_at:
-        end, extra = _next(data, at, samsung_at)
+        end, extra = _next(data, at, samsung_at, previews)
         if extra is not None:
             found.append(extra)
         at = end
@@ -44,11 +50,11 @@ def extras_behind(data: bytes, at: int, items: tuple[str, ...] = ()) -> tuple[Ex
     return (*found, *samsung)
 
 
-def _next(data: bytes, at: int, end: int) -> tuple[int, Extra | None]:
+def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[int, Extra | None]:
     """Where the thing at ``at`` ends, and what it is."""
     if data.startswith(_JPEG, at):
         stop = min(_end_of_jpeg(data, at, end), end)
-        return stop, _picture(data[at:stop])
+        return stop, _picture(data[at:stop], previews)
     if data[at + 4 : at + 8] == b"ftyp":
         stop = _end_of_boxes(data, at, end)
         return stop, left_out(promises.FILM, in_bytes(stop - at))
@@ -81,7 +87,9 @@ def _end_of_boxes(data: bytes, at: int, end: int) -> int:
     return end
 
 
-def _picture(data: bytes) -> Extra:
+def _picture(data: bytes, previews: Collection[int]) -> Extra:
+    if len(data) in previews:
+        return left_out(promises.THUMBNAIL, in_bytes(len(data)))
     head = data[: 1 << 18].lower()
     if any(mark in head for mark in _GAIN_MAP_MARKS):
         return left_out(promises.GAIN_MAP, in_bytes(len(data)))

@@ -57,7 +57,7 @@ def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMet
     if xmp is not None:
         credentials = any(extra.what.startswith(promises.CREDENTIALS) for extra in gone)
         try:
-            xmp, kinds = promises.without_promises(xmp, credentials=credentials)
+            xmp, kinds = promises.without_promises(xmp, credentials=credentials, turned=turned)
         except ValueError:
             kinds = ()
             if promises.items_of(xmp) or any(extra.left_out for extra in gone):

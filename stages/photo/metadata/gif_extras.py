@@ -6,8 +6,9 @@ Source: CompuServe GIF89a specification, sections 20 to 27; XMP specification pa
 from __future__ import annotations
 
 from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata import promises
 from restore_batch.stages.photo.metadata.behind import extras_behind
-from restore_batch.stages.photo.metadata.extras import unknown
+from restore_batch.stages.photo.metadata.extras import left_out, unknown
 
 _IMAGE, _EXTENSION = 0x2C, 0x21
 _PLAIN_TEXT, _APPLICATION = 0x01, 0xFF
@@ -23,6 +24,8 @@ def extras(data: bytes) -> tuple[Extra, ...]:
         word = data[start : start + 11]
         if label == _PLAIN_TEXT:
             found.append(unknown("GIF text drawn over the picture"))
+        elif label == _APPLICATION and word.startswith(b"C2PA_GIF"):
+            found.append(left_out(promises.CREDENTIALS))
         elif label == _APPLICATION and word not in _OF_ANIMATION:
             found.append(unknown(f"GIF extension {word.decode('latin-1')!r}"))
     return (*found, *(extras_behind(data, end + 1) if data[end : end + 1] == _TRAILER else ()))

@@ -40,10 +40,9 @@ _GAIN_MAPS = ((0xE2, b"urn:iso:std:iso:ts:21496"), (0xEB, b"HDR_RI"), (0xE1, b"H
 
 def extras(data: bytes, head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     """All extras of a whole file."""
-    end = jpeg_segments.end_of(data, head.data_at)
-    between = jpeg_segments.between_scans(data, head.data_at)
+    end, between = jpeg_segments.scans(data, head.data_at)
     items = promises.items_of(head.xmp) if head.xmp else ()
-    behind_it = behind.extras_behind(data, end, items) if end else ()
+    behind_it = behind.extras_behind(data, end, items, head.previews) if end else ()
     if head.pictures > 1 and not behind_it:
         what = f"{head.pictures - 1} further pictures of its index"
         behind_it = (Extra(what, left_out="they are not in the file"),)

@@ -27,6 +27,7 @@ _OLD_PHOTOSHOP = b"Adobe_Photoshop2.5:"
 _ADOBE = b"Adobe"
 _APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 STORED_AS = "jpeg"
+_PREVIEW = 0x010000
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
@@ -60,6 +61,9 @@ class JpegHead:
 
     dpi: tuple[float, float] | None = None
     pictures: int = 1
+    previews: frozenset[int] = frozenset()
+    """Sizes in bytes of those pictures that are smaller copies of the first."""
+
     tables: dict[int, tuple[int, ...]] = field(default_factory=dict)
     data_at: int = 0
     """Where the first scan starts."""
@@ -122,7 +126,7 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
         elif marker == _APP2 and payload.startswith(_ICC) and len(payload) > 14:
             icc[payload[12]] = payload[14:]
         elif marker == _APP2 and payload[:4] == b"MPF\x00":
-            found.pictures = _picture_count(payload[4:])
+            found.pictures, found.previews = _index(payload[4:])
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
             found.resources += payload[len(_PHOTOSHOP) :]
         elif marker == _APP13 and payload.startswith(_OLD_PHOTOSHOP):
@@ -159,11 +163,19 @@ def _tables(payload: bytes) -> dict[int, tuple[int, ...]]:
     return tables
 
 
-def _picture_count(mpf: bytes) -> int:
-    """How many pictures a multi-picture index (CIPA DC-007) lists."""
+def _index(mpf: bytes) -> tuple[int, frozenset[int]]:
+    """How many pictures a multi-picture index (CIPA DC-007) lists, and the sizes of previews."""
     order = "<" if mpf[:2] == b"II" else ">"
     at = mpf.find(struct.pack(order + "HHI", 0xB001, 4, 1))
-    return int(struct.unpack_from(order + "I", mpf, at + 8)[0]) if 0 <= at <= len(mpf) - 12 else 1
+    if not 0 <= at <= len(mpf) - 12:
+        return 1, frozenset()
+    (count,) = struct.unpack_from(order + "I", mpf, at + 8)
+    at = mpf.find(struct.pack(order + "HHI", 0xB002, 7, 16 * count))
+    if not 0 <= at <= len(mpf) - 12:
+        return count, frozenset()
+    (table,) = struct.unpack_from(order + "I", mpf, at + 8)
+    rows = struct.iter_unpack(order + "IIIHH", mpf[table : table + 16 * count])
+    return count, frozenset(row[1] for row in rows if row[0] & 0xFF0000 == _PREVIEW)
 
 
 def estimated_quality(tables: dict[int, tuple[int, ...]]) -> int | None:
@@ -193,15 +205,11 @@ _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 
 def end_of(data: bytes, at: int) -> int | None:
     """Where the picture ends whose first scan's data start at ``at``; None where it is cut off."""
-    return _walk(data, at)[0]
+    return scans(data, at)[0]
 
 
-def between_scans(data: bytes, at: int) -> list[tuple[int, bytes]]:
-    """Comments and application segments behind the start of the first scan."""
-    return _walk(data, at)[1]
-
-
-def _walk(data: bytes, at: int) -> tuple[int | None, list[tuple[int, bytes]]]:
+def scans(data: bytes, at: int) -> tuple[int | None, list[tuple[int, bytes]]]:
+    """As :func:`end_of`, and the comments and application segments on the way there."""
     found: list[tuple[int, bytes]] = []
     while mark := _MARKER.search(data, at):
         marker, at = mark[1][0], mark.end()

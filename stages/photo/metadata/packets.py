@@ -2,12 +2,13 @@
 
 XMP is changed by its text, not rebuilt: an archive's packet keeps its order and its padding.
 
-Source: XMP specification part 3 (storage in files).
+Source: XMP specification part 3 (storage in files); Photo Sphere XMP Metadata (GPano).
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
 _ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|\s*>\s*))([1-8])(?=\s*[\"'<])")
@@ -20,6 +21,22 @@ _SIZES: Final = tuple(
         ),
     )
     for axis, dimension, length in ((0, b"X", b"Width"), (1, b"Y", b"Length"))
+)
+
+_PANORAMA: Final = tuple(
+    (
+        axis,
+        re.compile(
+            rb"(GPano:(?:FullPano"
+            + size
+            + rb"|CroppedAreaImage"
+            + size
+            + rb"|CroppedArea"
+            + edge
+            + rb")Pixels(?:\s*=\s*[\"']|\s*>\s*))(\d+)(?=\s*[\"'<])"
+        ),
+    )
+    for axis, size, edge in ((0, b"Width", b"Left"), (1, b"Height", b"Top"))
 )
 
 
@@ -39,6 +56,18 @@ def sized_xmp(xmp: bytes, width: int, height: int) -> bytes:
     for axis, pattern in _SIZES:
         xmp = pattern.sub(rb"\g<1>%d" % (width, height)[axis], xmp)
     return xmp
+
+
+def scaled_xmp(xmp: bytes, scale: tuple[float, float]) -> bytes:
+    """``xmp`` with the pixels in which it places a panorama on its sphere ``scale`` (across, down)
+    times as large."""
+    for axis, pattern in _PANORAMA:
+        xmp = pattern.sub(partial(_times, scale[axis]), xmp)
+    return xmp
+
+
+def _times(factor: float, found: re.Match[bytes]) -> bytes:
+    return found[1] + b"%d" % round(int(found[2]) * factor)
 
 
 def decoded(text: bytes) -> str:

@@ -22,6 +22,7 @@ OTHER_PICTURES: Final = "further pictures in the file"
 
 _CONTAINER = "http://ns.google.com/photos/1.0/container/"
 _DYNAMIC_DEPTH = "http://ns.google.com/photos/dd/1.0/"
+_DEPTH = "http://ns.google.com/photos/1.0/depthmap/"
 _TERMS = "http://purl.org/dc/terms/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _GAIN_MAPS = frozenset(
@@ -51,15 +52,18 @@ def kind_of_item(name: str) -> str:
     return OTHER_PICTURES
 
 
-def without_promises(xmp: bytes, *, credentials: bool) -> tuple[bytes, tuple[str, ...]]:
+def without_promises(
+    xmp: bytes, *, credentials: bool, turned: bool = False
+) -> tuple[bytes, tuple[str, ...]]:
     """``xmp`` without what it says of gain maps, films, further pictures, thumbnails and content
     credentials, and which of these it spoke of.
 
     ``credentials``: whether the file holds content credentials; then any link to a provenance is
-    one to them. Text about the provenance stays. Raises ValueError for a packet that is not
+    one to them. Text about the provenance stays. ``turned``: the pixels are turned or mirrored,
+    which a depth map inside the packet is not. Raises ValueError for a packet that is not
     well-formed XML in UTF-8.
     """
-    reader = _Reader(xmp, credentials)
+    reader = _Reader(xmp, credentials, turned)
     reader.read()
     out = bytearray(xmp)
     for start, end in reversed(reader.cuts):
@@ -71,6 +75,7 @@ def without_promises(xmp: bytes, *, credentials: bool) -> tuple[bytes, tuple[str
 class _Reader:
     xmp: bytes
     credentials: bool
+    turned: bool
     cuts: list[tuple[int, int]] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     idle: set[bytes] = field(default_factory=set)
@@ -105,7 +110,7 @@ class _Reader:
             return
         at = self.offset + self.parser.CurrentByteIndex
         full = self._full(name)
-        if _may_promise(*full):
+        if self._promised(full, b">self#jumbf"):
             self.depth, self.cut_from, self.cut_name = 1, at, full
             return
         tag = _TAG_END.match(self.xmp, at)
@@ -128,8 +133,13 @@ class _Reader:
         prefix, _, local = name.rpartition(":")
         return self.prefixes[-1].get(prefix, ""), local
 
+    def _promised(self, full: tuple[str, str], text: bytes) -> set[str]:
+        if self.turned and full[0] == _DEPTH:
+            return {DEPTH_MAP}
+        return _promised(*full, text, self.credentials)
+
     def _cut(self, full: tuple[str, str], name: str, start: int, end: int) -> None:
-        kinds = _promised(*full, self.xmp[start:end], self.credentials)
+        kinds = self._promised(full, self.xmp[start:end])
         if not kinds:
             return
         self.cuts.append((start, end))
@@ -141,10 +151,6 @@ class _Reader:
 
 def _refuse(*_: object) -> None:
     raise ValueError("a packet has no document type")
-
-
-def _may_promise(namespace: str, local: str) -> bool:
-    return bool(_promised(namespace, local, b">self#jumbf", True))
 
 
 def _promised(namespace: str, local: str, text: bytes, credentials: bool) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,16 @@ def test_the_directory_says_what_a_picture_behind_the_picture_is(tmp_path: Path)
     done = restored(tmp_path, "a.jpg", beside.with_xmp(JPEG, xmp) + SMALL + SMALL)
     assert done.says("depth map")
     assert done.says("further picture")
+
+
+def test_a_preview_of_the_index_is_called_a_thumbnail(tmp_path: Path) -> None:
+    sizes = ((0x030000, 0), (0x010001, len(SMALL)))
+    rows = b"".join(struct.pack("<IIIHH", kind, size, 0, 0, 0) for kind, size in sizes)
+    index = b"II*\x00\x08\x00\x00\x00\x02\x00" + struct.pack("<HHII", 0xB001, 4, 1, 2)
+    index += struct.pack("<HHII", 0xB002, 7, len(rows), 38) + bytes(4) + rows
+    done = restored(
+        tmp_path, "a.jpg", beside.with_segments(JPEG, (0xE2, b"MPF\x00" + index)) + SMALL
+    )
+    assert done.says("thumbnail", f"{len(SMALL)} bytes")
+    assert len(done.warnings) == 1
+    assert "MPF0:NumberOfImages" not in beside.exiftool(done.path)

@@ -147,3 +147,9 @@ def test_jpeg_2000_boxes_are_kept_or_said(tmp_path: Path) -> None:
     assert done.says("content credentials")
     assert done.says("'odd '")
     assert restored(tmp_path, "b.jp2", done.content, "b.png").says("PNG cannot hold", "xml")
+
+
+def test_credentials_of_a_gif_are_said(tmp_path: Path) -> None:
+    plain = encoded(Image.fromarray(photo()[..., 0]), "GIF")
+    credentials = b"\x21\xff\x0bC2PA_GIF\x01\x00\x00\x03abc\x00"
+    assert restored(tmp_path, "a.gif", plain[:-1] + credentials + b";", "a.png").says("credentials")

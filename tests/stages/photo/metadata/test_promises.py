@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from restore_batch.stages.media import Frame, PhotoMeta
+from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.read import probe
 from restore_batch.stages.photo.write import write
 from tests.support import beside, data
@@ -143,3 +144,28 @@ def test_reported_files_promise_nothing_that_they_lack(
     assert done.says(word)
     found = " ".join(beside.exiftool(done.path))
     assert not [part for part in gone if part in found]
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_depth_map_in_the_packet_stays_unless_the_picture_is_turned(
+    orientation: int, tmp_path: Path
+) -> None:
+    depth = ' xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" GDepth:Data="iVBORw0KGgo="'
+    block = tiff_tags.block(tiff_tags.Tree({}, {}, {}, {}), {274: tiff_tags.short(orientation)})
+    content = beside.with_segments(JPEG, (0xE1, b"Exif\x00\x00" + block))
+    done = restored(tmp_path, "a.jpg", beside.with_xmp(content, packet(depth)))
+    turned = orientation == 6
+    assert beside.xmp_of(done.content) == packet("" if turned else depth)
+    assert done.says("depth map") is turned
+
+
+def test_a_panorama_keeps_its_place_on_the_sphere_when_it_is_enlarged(tmp_path: Path) -> None:
+    def places(scale: int) -> bytes:
+        pano = ' xmlns:GPano="http://ns.google.com/photos/1.0/panorama/"'
+        return packet(
+            f'{pano} GPano:FullPanoWidthPixels="{600 * scale}" GPano:PoseHeadingDegrees="90"',
+            f"<GPano:CroppedAreaTopPixels>{7 * scale}</GPano:CroppedAreaTopPixels>",
+        )
+
+    done = restored(tmp_path, "a.jpg", beside.with_xmp(JPEG, places(1)), scale=2)
+    assert beside.xmp_of(done.content) == places(2)
