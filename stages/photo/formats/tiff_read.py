@@ -354,9 +354,9 @@ def _extras(file: BinaryIO, page: Directory) -> tuple[Extra, ...]:
     if tiff_tags.CREDENTIALS in page:
         found += (left_out(promises.CREDENTIALS),)
     if _PRINT_MATCHING in _codes(file):
-        found += (Extra("print settings (PrintIM)", left_out="they fit the picture as it was"),)
+        found += (Extra("print settings (PrintIM)", left_out="of the picture as it was"),)
     smaller = sum(not _is_page(each) for each in tiff_tags.directories(file, _KINDS))
     if smaller or tiff_tags.SUB_IFDS in page:
         what = f"{smaller or len(page[tiff_tags.SUB_IFDS].integers())} smaller pictures or masks"
-        found += (Extra(what, left_out="they show the picture as it was"),)
+        found += (Extra(what, left_out="of the picture as it was"),)
     return found

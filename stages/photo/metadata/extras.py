@@ -19,7 +19,7 @@ _WHY = {
     promises.FILM: "a result holds the picture alone",
     promises.DEPTH_MAP: "a result holds the picture alone",
     promises.CREDENTIALS: "they would be invalid for the result",
-    promises.THUMBNAIL: "it shows the picture as it was",
+    promises.THUMBNAIL: "of the picture as it was",
     promises.OTHER_PICTURES: "a result holds the first picture alone",
 }
 _UNKNOWN = "it is unknown whether it would still be true"

@@ -13,22 +13,22 @@ from typing import Final
 from restore_batch.stages.media import Extra, Holds
 
 STORED_AS: Final = "photoshop"
-_IPTC = 0x0404
+_RESOLUTION, _IPTC = 0x03ED, 0x0404
 _SIGNATURES = frozenset({b"8BIM", b"PHUT", b"DCSR", b"AgHg", b"MeSa"})
-_AS_IT_WAS = "describes the picture as it was"
-_ELSEWHERE = "is read and written elsewhere in the file"
+_AS_IT_WAS = "of the picture as it was"
+_ELSEWHERE = "read and written elsewhere in the file"
 _LEFT_OUT: Final = {
     0x03E8: ("size and mode", _AS_IT_WAS),
     0x0406: ("JPEG quality", _AS_IT_WAS),
-    0x0409: ("thumbnail", "shows the picture as it was"),
-    0x040C: ("thumbnail", "shows the picture as it was"),
+    0x0409: ("thumbnail", _AS_IT_WAS),
+    0x040C: ("thumbnail", _AS_IT_WAS),
     0x040F: ("colour profile", _ELSEWHERE),
     0x0422: ("second EXIF block", _ELSEWHERE),
     0x0423: ("second EXIF block", _ELSEWHERE),
     0x0424: ("second XMP packet", _ELSEWHERE),
 }
 _NAMES: Final = {
-    0x03ED: "resolution",
+    _RESOLUTION: "resolution",
     0x0401: "working path",
     0x0408: "grid and guides",
     0x040A: "copyright flag",
@@ -38,7 +38,7 @@ _NAMES: Final = {
     0x0BB7: "name of the clipping path",
 }
 _PATHS = range(0x07D0, 0x0BB7)
-_UPRIGHT = frozenset({0x03ED, 0x0401, 0x0428, 0x0BB7, *_PATHS})
+_UPRIGHT = frozenset({_RESOLUTION, 0x0401, 0x0428, 0x0BB7, *_PATHS})
 _SIZED = frozenset({0x0408, 0x041A})
 
 
@@ -91,16 +91,23 @@ def _extra(resource: Resource) -> Extra:
     number = resource.number
     if number in _LEFT_OUT:
         name, why = _LEFT_OUT[number]
-        return Extra(f"Photoshop resource {number} ({name})", left_out=f"it {why}")
+        return Extra(f"Photoshop resource {number} ({name})", left_out=why)
     name = "path" if number in _PATHS else _NAMES.get(number, "")
-    holds: Holds = "upright" if number in _UPRIGHT else "size" if number in _SIZED else "always"
     return Extra(
         f"Photoshop resource {number}" + (f" ({name})" if name else ""),
         stored_as=STORED_AS,
         kind=number.to_bytes(2, "big"),
         payload=resource.block,
-        holds=holds,
+        holds=_holds(resource),
     )
+
+
+def _holds(resource: Resource) -> Holds:
+    if resource.number == _RESOLUTION and resource.data[:4] == resource.data[8:12]:
+        return "always"  # as many dots across as down
+    if resource.number in _SIZED:
+        return "size"
+    return "upright" if resource.number in _UPRIGHT else "always"
 
 
 def section(iptc: bytes | None, extras: Iterable[Extra]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,16 @@ def test_guides_do_not_outlive_a_change_of_size(tmp_path: Path) -> None:
     done = restored(tmp_path, "b.jpg", content, scale=2)
     assert done.says("grid and guides", "another size")
     assert dict(beside.segments_of(done.content))[0xED] == b"Photoshop 3.0\x00" + PATH
+
+
+@pytest.mark.parametrize(("across", "stays"), [(300, True), (150, False)])
+def test_a_resolution_is_turned_with_the_picture_where_that_changes_nothing(
+    across: int, stays: bool, tmp_path: Path
+) -> None:
+    block = tiff_tags.block(tiff_tags.Tree({}, {}, {}, {}), {274: tiff_tags.short(6)})
+    both = struct.pack(">IHHIHH", across << 16, 1, 1, 300 << 16, 1, 1)
+    section = (0xED, b"Photoshop 3.0\x00" + beside.resource(0x03ED, both) + FLAG)
+    turned = beside.with_segments(JPEG, (0xE1, b"Exif\x00\x00" + block), section)
+    done = restored(tmp_path, "a.jpg", turned)
+    assert (section in beside.segments_of(done.content)) is stays
+    assert done.says("(resolution)") is not stays
