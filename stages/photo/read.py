@@ -26,6 +26,9 @@ from restore_batch.stages.photo.verdict import refusal
 
 Damaged = Literal["warn", "refuse"]
 
+DAMAGED = "damaged: "
+"""How the warning that some of a picture is missing or wrong begins."""
+
 
 def probe(source: str) -> Probe:
     """Read the header of a local path or fsspec URL, never the pixels.
@@ -99,11 +102,11 @@ def read(
                 )
     if raster.damage and damaged == "refuse":
         raise MediaError(
-            f"{source}: damaged: {raster.damage}; limits.damaged: warn restores what is there"
+            f"{source}: {DAMAGED}{raster.damage}; limits.damaged: warn restores what is there"
         )
     with _right_colours(source):
         frame, meta, warnings = _finished(raster)
-    damage = (f"damaged: {raster.damage}",) if raster.damage else ()
+    damage = (f"{DAMAGED}{raster.damage}",) if raster.damage else ()
     # What the header shows is said of the picture too.
     return frame, meta, tuple(dict.fromkeys((*damage, *header.notes, *warnings)))
 

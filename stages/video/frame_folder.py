@@ -136,7 +136,7 @@ class SequenceReader:
 
     Frames are upright sRGB of the first one's size and depth, without alpha. A missing or
     unreadable picture is replaced by the good one before it, at the beginning by the one after;
-    its ``fault`` says so, as does that of a picture of another size. Raises MediaError when no
+    its ``fault`` says so, as does that of a picture of another size or a damaged one. Raises MediaError when no
     picture can be read. ``max_megapixels``: of a picture, larger ones count as unreadable.
     """
 
@@ -168,12 +168,13 @@ class SequenceReader:
             return None, f"number {number} is missing; its neighbour stands in"
         path = str(Path(self._sequence.folder, name))
         try:
-            frame, _, _ = photo_read.read(path, self._max_megapixels)
+            frame, _, warnings = photo_read.read(path, self._max_megapixels)
         except MediaError:
             return None, LOST_FRAME
         size = self._facts.width, self._facts.height
         rgb_hwc, fault = conform_to_first(frame.rgb_hwc, size, self._facts.bits)
-        return replace(frame, rgb_hwc=rgb_hwc, alpha_hw=None), fault
+        damage = next((text for text in warnings if text.startswith(photo_read.DAMAGED)), "")
+        return replace(frame, rgb_hwc=rgb_hwc, alpha_hw=None), fault or damage
 
     def _neighbour(self, number: int) -> Frame:
         """The last good frame before ``number``, else the first one after it."""

@@ -250,3 +250,13 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> No
 def test_no_frames_are_written_in_unknown_formats(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected one of"):
         FrameFolderWriter(tmp_path, suffix=".gif")
+
+
+def test_a_frame_of_which_some_is_missing_is_kept_and_said_to_be_damaged(tmp_path: Path) -> None:
+    folder = sequence(tmp_path / "film", range(1, 4), "scan_{:04}.jpg")
+    second = folder / "scan_0002.jpg"
+    content = second.read_bytes()
+    second.write_bytes(content[: -len(content) // 4] + b"\xff\xd9")
+    before, damaged, after = (frame.fault for frame in read(found(folder)))
+    assert (before, after) == ("", "")
+    assert damaged.startswith("damaged: ")
