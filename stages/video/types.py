@@ -129,9 +129,9 @@ class UntimedRange(FrameRange):
 
 @dataclass(frozen=True, eq=False)
 class VideoFrame:
-    """One upright decoded frame. ``fault``: why it stands in for one that could not be read, or what
-    is wrong with it. ``captions``: closed captions that came with it, as ``headers.captions`` gives
-    them."""
+    """One upright decoded frame. ``fault``: why it stands in for one that could not be read, or
+    what is wrong with it. ``captions``: closed captions that came with it, as
+    ``headers.captions`` gives them."""
 
     frame: Frame
     pts: int
