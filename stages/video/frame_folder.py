@@ -137,7 +137,8 @@ class SequenceReader:
     Frames are upright sRGB of the first one's size and depth, without alpha. A missing or
     unreadable picture is replaced by the good one before it, at the beginning by the one after;
     its ``fault`` says so, as does that of a damaged picture and one of another size. Raises
-    MediaError when no picture can be read. ``max_megapixels``: of a picture, larger ones count as unreadable.
+    MediaError when no picture can be read. ``max_megapixels``: of a picture, larger ones count as
+    unreadable.
     """
 
     def __init__(

@@ -46,13 +46,15 @@ class Format(ABC):
 
     @abstractmethod
     def header(self, file: BinaryIO, source: str) -> Header:
-        """What the header says, without decoding a pixel. May raise anything; a ColourError for
-        colours that no network knows."""
+        """What the header says, without decoding a pixel: also why such a file is not decoded, and
+        what of it is not carried over. May raise anything; a ColourError for colours that no
+        network knows."""
 
     @abstractmethod
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        """The picture as stored. Its header was read before, and its size allowed. May raise
-        anything; a MediaError names ``source``."""
+        """The picture as stored, and what of it is missing or wrong. Its header was read before and
+        did not refuse it, and its size is allowed. May raise anything; a MediaError names
+        ``source``."""
 
     def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
         """What the header shows beside the picture that the result will lack, a line each; what
