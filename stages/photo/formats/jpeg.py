@@ -15,7 +15,8 @@ from PIL import JpegImagePlugin
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import PhotoMeta
-from restore_batch.stages.photo.formats import jpeg_damage, pillow
+from restore_batch.stages.photo import jpeg_damage
+from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import (

@@ -19,9 +19,8 @@ from PIL import ImageFile, TiffImagePlugin
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.media import Extra, PhotoMeta
-from restore_batch.stages.photo import icc
+from restore_batch.stages.photo import icc, jpeg_damage
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
-from restore_batch.stages.photo.formats import jpeg_damage
 from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promises, tiff_tags
 from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
