@@ -26,7 +26,6 @@ from restore_batch.stages.photo.metadata import (
     tiff_tags,
 )
 from restore_batch.stages.photo.metadata.extras import header_notes
-from restore_batch.stages.photo.metadata.jpeg_segments import JpegHead
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
@@ -56,7 +55,6 @@ class Jpeg(WrittenFormat):
             head.components,
             pages=head.pictures,
             orientation=exif_block.stated_orientation(head.exif),
-            notes=_notes(head),
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
@@ -143,12 +141,6 @@ class Jpeg(WrittenFormat):
             )
         )
         return warnings
-
-
-def _notes(head: JpegHead) -> tuple[str, ...]:
-    if head.pictures > 1:
-        return (f"only the first of the {head.pictures} pictures in the file is kept",)
-    return ()
 
 
 def _short_enough(exif: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
