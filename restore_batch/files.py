@@ -6,6 +6,7 @@ to the disk, then renamed, and the folder forced too. A reader sees the old file
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_FAULTS_OF_STORAGE = {
+    errno.ENOSPC: "no space left; free some and run again",
+    errno.EDQUOT: "the disk quota is used up; free some and run again",
+    errno.EROFS: "the file system has become read-only; see to the disk and run again",
+}
+_FAULT_OF_A_DISK = "the disk fails (input/output error); see to it and run again"
+
+
+def storage_fault(error: BaseException, folder: Path) -> str:
+    """Why nothing more can be written to ``folder``, if that is behind ``error``; else "".
+
+    Told by the error number, wherever in the chain of causes it stands. A disk that fails is only
+    meant where the error names a file in ``folder``: it may be an original that cannot be read.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError):
+            if seen.errno in _FAULTS_OF_STORAGE:
+                return _FAULTS_OF_STORAGE[seen.errno]
+            names = [os.fspath(name) for name in (seen.filename, seen.filename2) if name]
+            if seen.errno == errno.EIO and any(
+                isinstance(name, str) and Path(name).is_relative_to(folder) for name in names
+            ):
+                return _FAULT_OF_A_DISK
+        seen = seen.__cause__ or seen.__context__
+    return ""
 
 
 def sha256_of(source: Path | BinaryIO) -> str:

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel
 
 from restore_batch.errors import RestoreBatchError
+from restore_batch.files import storage_fault
 from restore_batch.jobs.units import Photo, Unit
 from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
@@ -134,4 +135,5 @@ class Stage(ABC):
         text = str(error) or kind
         if not isinstance(error, RestoreBatchError):
             text = f"{kind}: {text}"
-        return Failure(chunk.unit, self.name, kind, " ".join(text.split()))
+        fault = storage_fault(error, Path(chunk.unit.staging_dir)) if chunk.unit.staging_dir else ""
+        return Failure(chunk.unit, self.name, kind, " ".join(text.split()), fault)

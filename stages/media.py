@@ -195,10 +195,12 @@ dropped as soon as no stage needs them any more."""
 class Failure:
     """Why one chunk could not be processed; its neighbours are not affected.
 
-    ``kind`` is the exception's class name; ``message`` one line for the user.
+    ``kind`` is the exception's class name; ``message`` one line for the user. ``storage_fault``:
+    why no result at all can be written any more, or "": the fault of no chunk.
     """
 
     unit: Unit
     stage: str
     kind: str
     message: str
+    storage_fault: str = ""

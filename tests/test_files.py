@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from restore_batch import files
-from restore_batch.files import publish, publish_copy, settle, sha256_of, whole
+from restore_batch.errors import MediaError
+from restore_batch.files import publish, publish_copy, settle, sha256_of, storage_fault, whole
 
 
 def test_a_checksum_is_that_of_the_content(tmp_path: Path) -> None:
@@ -104,3 +106,35 @@ def test_what_is_forced_to_the_disk_is_the_file_and_then_its_name(
     with whole(final, tmp_path / "staged") as path:
         path.touch()
     assert asked == [(tmp_path / "staged", False), (tmp_path, True)]
+
+
+# -- faults of the storage ------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(errno.ENOSPC, "no space left"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only")],
+)
+def test_a_full_or_closed_disk_is_told_by_its_number_wherever_it_stands(
+    number: int, word: str, tmp_path: Path
+) -> None:
+    bare = OSError(number, "in the words of some country")
+    assert word in storage_fault(bare, tmp_path)
+    try:
+        try:
+            raise bare
+        except OSError as error:
+            raise MediaError("a.png: cannot be written") from error
+    except MediaError as error:
+        assert word in storage_fault(error, tmp_path)
+
+
+def test_a_failing_disk_is_that_of_the_results_only_where_the_error_says_so(tmp_path: Path) -> None:
+    ours = OSError(errno.EIO, "Input/output error", str(tmp_path / "a.part"))
+    original = OSError(errno.EIO, "Input/output error", "/scans/a.tif")
+    assert "the disk fails" in storage_fault(ours, tmp_path)
+    assert storage_fault(original, tmp_path) == ""
+    assert storage_fault(OSError(errno.EIO, "Input/output error"), tmp_path) == ""
+
+
+def test_other_errors_are_the_fault_of_their_file(tmp_path: Path) -> None:
+    for error in (OSError(errno.ENOENT, "gone"), ValueError("No space left on device"), OSError()):
+        assert storage_fault(error, tmp_path) == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import time
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 
 from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import publish_copy, sha256_of
+from restore_batch.files import publish_copy, sha256_of, storage_fault
 from restore_batch.jobs.manifest import Manifest, State
 from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
@@ -261,7 +260,8 @@ class Run:
         """Make an outcome durable; returns the units that follow from it."""
         if isinstance(outcome, Done):
             return self._follow[type(outcome.unit)](outcome)
-        again = () if _is_full(outcome) else self._films.part_lost(outcome.unit)
+        fault = outcome.failure.storage_fault
+        again = () if fault else self._films.part_lost(outcome.unit)
         if not again:
             self._fail(outcome)
         return again
@@ -306,8 +306,8 @@ class Run:
             return False
         except (OSError, RestoreBatchError) as error:
             kind = type(error).__name__
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
+            if fault := storage_fault(error, self._plan.output_dir):
+                self._abort(f"{self._plan.output_dir}: {fault}")
                 return False
             failure = Failure(outcome.unit, "commit", kind, str(error))
             self._fail(Failed(outcome.unit, failure))
@@ -328,8 +328,8 @@ class Run:
 
     def _fail(self, outcome: Failed) -> None:
         failure = outcome.failure
-        if _is_full(outcome):
-            self._abort(f"{self._plan.output_dir}: no space left; free some and run again")
+        if failure.storage_fault:
+            self._abort(f"{self._plan.output_dir}: {failure.storage_fault}")
             return
         film = self._films.given_up(outcome.unit)
         unit = outcome.unit if outcome.unit.is_item else film
@@ -370,10 +370,6 @@ class Run:
         except (OSError, RestoreBatchError):
             return ""
         return relative
-
-
-def _is_full(outcome: Failed) -> bool:
-    return "No space left" in outcome.failure.message
 
 
 def _sha256_of_url(source: str) -> str:
