@@ -308,7 +308,8 @@ class Job(Section):
     stages: Annotated[dict[str, Options], BeforeValidator(none_is_empty)] = Field(
         default_factory=dict
     )
-    """Options of stages that other packages add, by their name; a stage runs where it is named."""
+    """Options of stages that have no section of their own, by their name; such a stage runs only
+    where it is named."""
 
     limits: Limits = Field(default_factory=Limits)
     """When a picture is given up."""
