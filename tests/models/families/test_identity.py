@@ -33,8 +33,8 @@ def test_the_crop_is_the_least_squares_fit_between_the_two_templates() -> None:
     target = ARCFACE_TEMPLATE_112 - ARCFACE_TEMPLATE_112.mean(axis=0)
     scale = (source * target).sum() / (source**2).sum()
     shift = ARCFACE_TEMPLATE_112.mean(axis=0) - scale * TEMPLATE_512.mean(axis=0)
-    assert pytest.approx(scale, abs=1e-5) == identity._SCALE_512
-    assert np.allclose(identity._SHIFT_PX, shift, atol=1e-3)
+    assert pytest.approx(scale, abs=1e-5) == identity.ARCFACE_SCALE
+    assert np.allclose(identity.ARCFACE_SHIFT_PX, shift, atol=1e-3)
 
 
 @pytest.mark.parametrize("face_px", [1024, 512, 256, 128])
@@ -46,7 +46,7 @@ def test_landmarks_land_where_arcface_expects_them(face_px: int) -> None:
         cv2.circle(crop, centre, face_px // 50 * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
     seen = to_input(crop)
     assert seen.shape == (112, 112, 3)
-    wanted = TEMPLATE_512 * identity._SCALE_512 + identity._SHIFT_PX
+    wanted = TEMPLATE_512 * identity.ARCFACE_SCALE + identity.ARCFACE_SHIFT_PX
     for x, y in wanted:
         top, left = round(y) - 6, round(x) - 6
         patch = seen[top : top + 13, left : left + 13, 0].astype(float)
