@@ -248,7 +248,7 @@ def with_metadata(
     if resources := photoshop.section(iptc, extras):
         added.append(_raw_profile("iptc", resources))
     kept = [extra for extra in extras if extra.stored_as == STORED_AS]
-    kept = [extra for extra in kept if not (dpi and extra.kind == b"pHYs")]
+    kept = [extra for extra in kept if not dpi or extra.kind != b"pHYs"]
     verbatim = {extra.text_key for extra in kept if extra.text_key}
     added += [chunk(extra.kind, extra.payload) for extra in kept]
     added += [_text_chunk(key, text[key]) for key in text if key not in verbatim]
