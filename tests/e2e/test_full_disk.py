@@ -42,7 +42,7 @@ def run(job: Path) -> tuple[int, dict[str, Any]]:
     return done.returncode, said
 
 
-@pytest.mark.parametrize("engine", ["local", "ray"])
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_full_disk_fails_no_file_and_the_run_goes_on_with_space(
     engine: str, small_disk: Path, tmp_path: Path
 ) -> None:
