@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import storage_fault
-from restore_batch.jobs.units import Photo, Unit
+from restore_batch.jobs.units import Photo, Segment, Unit
 from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
 
@@ -102,6 +102,11 @@ class Stage(ABC):
     runs where the job names it under ``stages``, with what is said there."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
+
+    @classmethod
+    def works_on(cls, kinds: frozenset[type[Unit]]) -> bool:
+        """Whether units of ``kinds`` need it: their own work, or that on a segment's frames."""
+        return bool(cls.kinds & kinds) or (cls.of_frames and Segment in kinds)
 
     @property
     def is_idle(self) -> bool:

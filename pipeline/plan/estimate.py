@@ -119,7 +119,7 @@ def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> fl
     speeds = speed.read(Path(plan.job.weights.dir or default_folder()))
     spent_s = 0.0  # of one worker
     for stage in {stage.name: stage for group in plan.groups for stage in group.stages}.values():
-        amount = _amount([item for item in items if _works_on(stage, item)])
+        amount = _amount([i for i in items if stage.works_on(FILMS if i.is_film else PHOTOS)])
         cost = stage.cost
         core_s = cost.picture_s * amount.pictures + cost.megapixel_s * amount.megapixels
         in_networks_s = 0.0
@@ -135,11 +135,6 @@ def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> fl
         least_s = cost.least_megapixel_s * amount.megapixels / share.threads
         spent_s += max(in_networks_s, least_s) + core_s / share.threads
     return spent_s / share.workers
-
-
-def _works_on(stage: Stage, item: Item) -> bool:
-    kinds = FILMS if item.is_film else PHOTOS
-    return stage.of_frames or bool(stage.kinds & kinds)
 
 
 def _network_work(stage: Stage, plan: Plan, amount: _Amount) -> Iterator[tuple[Card, float, float]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from restore_batch.jobs.units import Segment, Unit
+from restore_batch.jobs.units import Unit
 from restore_batch.stages.base import Pool, Resources, Stage
 from restore_batch.stages.media import RESULT_FIELDS, Chunk
 
@@ -119,8 +119,7 @@ def _kinds_of(stages: Iterable[Stage]) -> Kinds:
 
 def _only_used(group: Group) -> Group:
     """Without the stages that none of its units needs."""
-    frames = Segment in group.kinds
-    stages = tuple(s for s in group.stages if s.kinds & group.kinds or (frames and s.of_frames))
+    stages = tuple(stage for stage in group.stages if stage.works_on(group.kinds))
     return replace(group, stages=stages)
 
 

@@ -99,9 +99,7 @@ def keys_of(made: Sequence[MadeStage], precision: str) -> Keys:
 
 def _key(made: Sequence[MadeStage], kinds: Kinds, precision: str) -> str:
     stages = {
-        each.stage.name: each.always
-        for each in made
-        if each.always and (each.stage.of_frames or each.stage.kinds & kinds)
+        each.stage.name: each.always for each in made if each.always and each.stage.works_on(kinds)
     }
     return digest({"precision": precision, "stages": stages})
 
