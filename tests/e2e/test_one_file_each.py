@@ -117,9 +117,10 @@ def test_the_stage_comes_before_faces_are_looked_for(
 def test_its_options_are_in_the_key_and_their_mistakes_at_their_place(
     tree: Path, inputs: Path, tmp_path: Path
 ) -> None:
-    assert run(tree, tmp_path, inputs)["done"] == 2
-    assert run(tree, tmp_path, inputs)["unchanged"] == 2
-    assert run(tree, tmp_path, inputs, stages={"dim": {"light": 0.9}})["done"] == 2
+    nobody = {"restore": {"model": "none"}}
+    assert run(tree, tmp_path, inputs, **nobody)["done"] == 2
+    assert run(tree, tmp_path, inputs, **nobody)["unchanged"] == 2
+    assert run(tree, tmp_path, inputs, **nobody, stages={"dim": {"light": 0.9}})["done"] == 2
     done = command(tree, tmp_path, "plan", "job.yaml", "--set", "stages.dim.light=much")
     assert done.returncode == 2
     assert "--set stages.dim.light=much: stages.dim.light: expected a number" in done.stderr

@@ -39,7 +39,7 @@ def test_every_odd_file_gets_its_treatment_in_one_run(tmp_path: Path) -> None:
     index = {e["file"]: e for e in json.loads((folder / "index.json").read_text())}
     job = write_job(
         tmp_path / "job.yaml", inputs=[str(folder)], output="out",
-        detect={"model": "mtcnn"}, **LEAVE,
+        engine={"kind": "local"}, detect={"model": "mtcnn"}, **LEAVE,
     )  # fmt: skip
     done = cli("run", job, "--json", timeout_s=850)
     assert done.returncode == 1, done.stderr
@@ -73,7 +73,9 @@ def test_every_odd_file_gets_its_treatment_in_one_run(tmp_path: Path) -> None:
     assert "animated.gif" in warned, "only its first frame was restored, and that was said"
 
 
-@pytest.mark.parametrize("model", ["mtcnn", "retinaface-mobilenet0.25"])
+@pytest.mark.parametrize(
+    "model", ["mtcnn", pytest.param("retinaface-mobilenet0.25", marks=pytest.mark.slow)]
+)
 def test_all_29_faces_of_the_solvay_conference_are_restored(tmp_path: Path, model: str) -> None:
     weights = photos().parent / "weights" / "retinaface_mobilenet025" / "mobilenet0.25_Final.pth"
     if model.startswith("retinaface"):
