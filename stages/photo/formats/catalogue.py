@@ -9,11 +9,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from functools import cache
+from pathlib import PurePath
 from typing import BinaryIO, TypeGuard
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.plugins import modules_in, offered
 from restore_batch.stages.photo.formats.base import HEAD_BYTES, Format, WrittenFormat
+from restore_batch.stages.photo.other_files import Other, what_else
 
 ENTRY_POINTS = "restore_batch.formats"
 
@@ -84,8 +86,16 @@ def of_head(file: BinaryIO, source: str) -> Format:
     for format in sorted(formats(), key=lambda format: format.general):
         if format.matches(head, file):
             return format
-    if head[4:8] == b"ftyp":
-        raise MediaError(f"{source}: not a picture: an ISO media file of brand {head[8:12]!r}")
+    other = what_else(head)
+    if other is not None:
+        raise MediaError(f"{source}: not a picture but {other.what}; {_advice(source, other)}")
     kind = "text" if head[:64].isascii() and b"\x00" not in head[:64] else "unknown data"
     known = ", ".join(format.title for format in formats())
     raise MediaError(f"{source}: not a picture: the content is {kind} (known are {known})")
+
+
+def _advice(source: str, other: Other) -> str:
+    if not other.suffix:
+        return "convert it to one of the formats known here, or take it out of the inputs"
+    name = PurePath(source).stem + other.suffix
+    return f"rename it to {name} to have it restored as a film"

@@ -164,7 +164,7 @@ def directory_at(
     left = _MAX_VALUE_BYTES
     for entry in entries_of(file, layout, at)[0]:
         unwanted = entry.code in _NEVER_READ or (only is not None and entry.code not in only)
-        if unwanted or entry.field_type not in VALUE_SIZES:
+        if unwanted or entry.field_type not in VALUE_SIZES or entry.code in found:
             continue
         size, word = VALUE_SIZES[entry.field_type]
         if size * entry.count > left:

@@ -25,6 +25,7 @@ from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promis
 from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
+from restore_batch.stages.photo.tiff.left_out import tags_left_out
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
@@ -139,9 +140,9 @@ def decode(file: BinaryIO, source: str) -> Raster:
     return Raster(samples, space, meta, alpha, _orientation(page), damage=damage)
 
 
-def _codes(file: BinaryIO) -> set[int]:
+def _codes(file: BinaryIO) -> tuple[int, ...]:
     layout, at = tiff_tags.layout_of(file)
-    return {entry.code for entry in tiff_tags.entries_of(file, layout, at)[0]}
+    return tuple(entry.code for entry in tiff_tags.entries_of(file, layout, at)[0])
 
 
 def _notes(file: BinaryIO, page: Directory) -> tuple[str, ...]:
@@ -358,4 +359,4 @@ def _extras(file: BinaryIO, page: Directory) -> tuple[Extra, ...]:
     if smaller or tiff_tags.SUB_IFDS in page:
         what = f"{smaller or len(page[tiff_tags.SUB_IFDS].integers())} smaller pictures or masks"
         found += (Extra(what, left_out="of the picture as it was"),)
-    return found
+    return (*found, *tags_left_out(_codes(file)))
