@@ -223,6 +223,10 @@ class Photos(Section):
     bit_depth: Literal["keep", 8, 16] = "keep"
     """Bits a channel; keep: those of the original where the format holds them."""
 
+    extras: Literal["keep", "drop"] = "drop"
+    """The short films inside motion photos: drop leaves them out and says so; keep carries them,
+    unrestored, into results of the original's format (JPEG, HEIF, AVIF)."""
+
 
 class Limits(Section):
     """When a picture is given up, so that one cannot hold up the others."""

@@ -94,6 +94,9 @@ class Stage(ABC):
     takes: ClassVar[Mapping[str, str]] = {}
     """Its constructor's parameters, and the job's options that they are: ``{"scale":
     "background.scale"}``."""
+    added: ClassVar[Mapping[str, object]] = {}
+    """Parameters in ``takes`` that an earlier version did not know, and the values with which its
+    results are the same: these stay out of the key."""
     networks: ClassVar[Mapping[str, Role]] = {}
     """Its constructor's parameters that are networks (ModelRef or None), by their role: those it
     runs, and those whose work it names in what it writes."""

@@ -62,8 +62,8 @@ class Extra:
 
     ``what`` names it in a message. ``left_out``: why a result cannot have it; "" where it is passed
     on as it is, and then ``kind`` and ``payload`` are what a file holds that stores extras of the
-    type ``stored_as`` (a JPEG segment, a PNG chunk, a Photoshop resource). ``text_key``: the text
-    entry of PhotoMeta that says the same, for formats which do not store this type.
+    type ``stored_as`` (a JPEG segment, a PNG chunk, a Photoshop resource, a film). ``text_key``:
+    the text entry of PhotoMeta that says the same, for formats which do not store this type.
     """
 
     what: str

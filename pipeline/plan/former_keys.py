@@ -7,6 +7,7 @@ whose version has been raised since, or an option that was added, gives another 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
@@ -41,10 +42,17 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
         "identity": weights.get("identity"),
     }
     photo = {**common, "versions": _without(versions, _OF_FACES | _OF_FILMS),
-             "photos": job.photos.model_dump()}  # fmt: skip
+             "photos": _photos(job)}  # fmt: skip
     film = {**common, "versions": _without(versions, _OF_FACES | _OF_PHOTOS),
             "video": job.video.model_dump()}  # fmt: skip
     return Keys(digest(photo), digest(film), digest(face))
+
+
+def _photos(job: Job) -> dict[str, Any]:
+    known = job.photos.model_dump()
+    if job.photos.extras == "drop":
+        del known["extras"]
+    return known
 
 
 def _versions(made: Sequence[MadeStage], *, finds_faces: bool) -> dict[str, int]:

@@ -15,6 +15,7 @@ from restore_batch.jobs.source import json_schema
 from restore_batch.jobs.spec import Job
 from restore_batch.stages.photo import verdict
 from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.metadata.extras import without_films
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.photo.read import probe
 from restore_batch.stages.video.probe import VIDEO_SUFFIXES
@@ -54,8 +55,11 @@ def photo_notes(plain: Mapping[str, Any], job: Job, output: str) -> tuple[str, .
     found, target = _probe_of(plain), catalogue.of_suffix(Path(output).suffix)
     if target is None:
         return found.notes
+    notes = found.notes
+    if job.photos.extras == "keep" and verdict.holds_films(target, found.container):
+        notes = without_films(notes)
     lost = verdict.losses(target, found.bits, found.has_alpha, job.photos.bit_depth)
-    return (*found.notes, *lost)
+    return (*notes, *lost)
 
 
 def job_schema() -> dict[str, Any]:

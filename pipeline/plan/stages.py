@@ -61,7 +61,8 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
     for parameter, option in stage.takes.items():
         given[parameter] = _option(job, option)
         part = with_faces if option.startswith(_FACE_SECTIONS) else always
-        part[parameter] = given[parameter]
+        if parameter not in stage.added or stage.added[parameter] != given[parameter]:
+            part[parameter] = given[parameter]
     for parameter, role in stage.networks.items():
         ref = given[parameter] = refs.get(role)
         part = with_faces if role in _FACE_ROLES else always

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from restore_batch.stages.base import Cost, Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.read import Damaged, read
+
+Extras = Literal["keep", "drop"]
 
 
 class Decode(Stage):
@@ -21,7 +23,7 @@ class Decode(Stage):
     samples too, where they had to be converted), and warnings.
     A photo of more than ``max_megapixels``, or one whose result, ``scale`` times as large, its
     format could not hold, is refused from its header. ``damaged``: what happens with a picture of
-    which some is missing.
+    which some is missing; ``extras``: with the films inside photos.
     """
 
     name: ClassVar[str] = "decode"
@@ -33,14 +35,21 @@ class Decode(Stage):
         "max_megapixels": "limits.max_megapixels",
         "damaged": "limits.damaged",
         "scale": "background.scale",
+        "extras": "photos.extras",
     }
+    added: ClassVar[Mapping[str, object]] = {"extras": "drop"}
 
     def __init__(
-        self, max_megapixels: float, damaged: Damaged = "warn", scale: float = 1.0
+        self,
+        max_megapixels: float,
+        damaged: Damaged = "warn",
+        scale: float = 1.0,
+        extras: Extras = "drop",
     ) -> None:
         self.max_megapixels = max_megapixels
         self.damaged = damaged
         self.scale = scale
+        self.extras = extras
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._decode)
@@ -52,6 +61,7 @@ class Decode(Stage):
             damaged=self.damaged,
             target=catalogue.of_suffix(Path(chunk.unit.output).suffix),
             scale=self.scale,
+            keep_films=self.extras == "keep",
         )
         return dataclasses.replace(
             chunk, frames=(frame,), meta=meta, warnings=chunk.warnings + warnings

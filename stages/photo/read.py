@@ -22,7 +22,7 @@ from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.photo.raster import Header, Raster, upright
 from restore_batch.stages.photo.source import decoding, open_source, size_of
-from restore_batch.stages.photo.verdict import refusal
+from restore_batch.stages.photo.verdict import holds_films, refusal
 
 Damaged = Literal["warn", "refuse"]
 
@@ -74,11 +74,13 @@ def read(
     damaged: Damaged = "warn",
     target: WrittenFormat | None = None,
     scale: float = 1.0,
+    keep_films: bool = False,
 ) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     """Decode a local path or fsspec URL: upright sRGB, what to write back, and warnings.
 
     ``damaged``: what to do with a picture of which some is missing or wrong. ``target``: the
-    format that the picture, ``scale`` times as large, is to be written in.
+    format that the picture, ``scale`` times as large, is to be written in. ``keep_films``: the
+    short films inside photos are to be carried over.
 
     Raises MediaError, one line that names the file: not a picture, cut off, of high dynamic range,
     or refused from the header (:func:`restore_batch.stages.photo.verdict.refusal`), before
@@ -105,7 +107,7 @@ def read(
             f"{source}: {DAMAGED}{raster.damage}; limits.damaged: warn restores what is there"
         )
     with _right_colours(source):
-        frame, meta, warnings = _finished(raster)
+        frame, meta, warnings = _finished(_with_films(raster, target) if keep_films else raster)
     damage = (f"{DAMAGED}{raster.damage}",) if raster.damage else ()
     # What the header shows is said of the picture too.
     return frame, meta, tuple(dict.fromkeys((*damage, *header.notes, *warnings)))
@@ -118,6 +120,13 @@ def _right_colours(source: str) -> Iterator[None]:
         yield
     except colour.ColourError as error:
         raise MediaError(f"{source}: {error}") from error
+
+
+def _with_films(raster: Raster, target: WrittenFormat | None) -> Raster:
+    """The same, with its films among what is kept where ``target`` holds them."""
+    meta = raster.meta
+    found = extras.carried(meta.extras, fits=holds_films(target, meta.container))
+    return dataclasses.replace(raster, meta=dataclasses.replace(meta, extras=found))
 
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from restore_batch.stages.geometry import output_size
 from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata.extras import FILM
 from restore_batch.stages.photo.probe import Probe
 
 BitDepth = Literal["keep", 8, 16]
@@ -52,6 +53,11 @@ def losses(
     if has_alpha and not target.holds_alpha:
         lines.append(f"{target.title} cannot hold transparency: flattened over white")
     return tuple(lines)
+
+
+def holds_films(target: WrittenFormat | None, container: str) -> bool:
+    """Whether ``target`` can hold the films inside photos of the format ``container``."""
+    return target is not None and target.name == container and FILM in target.stores_extras
 
 
 def written_bits(bits: int, bit_depth: BitDepth) -> Literal[8, 16]:

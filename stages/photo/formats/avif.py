@@ -16,7 +16,7 @@ from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_r
 from restore_batch.stages.photo.formats import iso_media, pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import iso_extras, tiff_tags
-from restore_batch.stages.photo.metadata.extras import header_notes
+from restore_batch.stages.photo.metadata.extras import FILM, films_of, header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range
 from restore_batch.stages.photo.source import in_memory
 
@@ -30,6 +30,7 @@ class Avif(WrittenFormat):
     max_side_px = 65536
     holds_alpha = True
     carries = frozenset({"exif", "xmp", "icc"})
+    stores_extras = frozenset({FILM})
     takes_quality = True
     usual_quality = 90
     bytes_a_pixel = 0.3
@@ -91,6 +92,7 @@ class Avif(WrittenFormat):
                 exif=exif,
                 xmp=meta.xmp,
             )
+            + films_of(meta.extras)
         )
         return ()
 

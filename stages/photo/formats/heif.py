@@ -16,7 +16,7 @@ from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.formats.iso_media import brands
 from restore_batch.stages.photo.formats.pillow import exif_of, given
 from restore_batch.stages.photo.metadata import iso_extras
-from restore_batch.stages.photo.metadata.extras import header_notes
+from restore_batch.stages.photo.metadata.extras import FILM, films_of, header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2"}
@@ -34,6 +34,7 @@ class Heif(WrittenFormat):
     bit_depths = (8, 10)
     holds_alpha = True
     carries = frozenset({"exif", "xmp", "icc"})
+    stores_extras = frozenset({FILM})
     takes_quality = True
     usual_quality = 90
     bytes_a_pixel = 0.3
@@ -112,7 +113,7 @@ class Heif(WrittenFormat):
             chroma="444",
             **given(icc_profile=picture.icc, exif=meta.exif, xmp=meta.xmp),
         )
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(buffer.getvalue() + films_of(meta.extras))
         rounded = picture.bits == 16 > meta.bits
         return ("HEIF holds 10 bits here: rounded from 16",) if rounded else ()
 

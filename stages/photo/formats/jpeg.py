@@ -25,7 +25,7 @@ from restore_batch.stages.photo.metadata import (
     photoshop,
     tiff_tags,
 )
-from restore_batch.stages.photo.metadata.extras import header_notes
+from restore_batch.stages.photo.metadata.extras import FILM, films_of, header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
@@ -41,7 +41,7 @@ class Jpeg(WrittenFormat):
     grey_takes_rgb_profile = True
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
     text_keys = frozenset({"Comment"})
-    stores_extras = frozenset({jpeg_extras.STORED_AS, photoshop.STORED_AS})
+    stores_extras = frozenset({jpeg_extras.STORED_AS, photoshop.STORED_AS, FILM})
     takes_quality = True
     usual_quality = 95
     bytes_a_pixel = 0.6
@@ -139,6 +139,7 @@ class Jpeg(WrittenFormat):
                 dpi=meta.dpi,
                 extras=meta.extras,
             )
+            + films_of(meta.extras)
         )
         return warnings
 

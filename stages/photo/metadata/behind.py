@@ -6,13 +6,14 @@ trailer of Samsung phones (blocks listed by a table between ``SEFH`` and ``SEFT`
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 from collections.abc import Collection, Iterator
 
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import jpeg_segments, promises
-from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
+from restore_batch.stages.photo.metadata.extras import FILM, film, in_bytes, left_out, unknown
 
 _JPEG = b"\xff\xd8\xff"
 _BLANK = b"\x00\xff \r\n\t"
@@ -39,6 +40,8 @@ def extras_behind(
     while at < samsung_at:
         end, extra = _next(data, at, samsung_at, previews)
         if extra is not None:
+            # Its place is counted from the end of the file: it stays true only of the last thing.
+            found = [_not_last(each) for each in found]
             found.append(extra)
         at = end
     named = [index for index, extra in enumerate(found) if not extra.what.endswith(_NO_PIECE)]
@@ -47,7 +50,15 @@ def extras_behind(
             kind, what = promises.kind_of_item(item), found[index].what
             if what.startswith(_PICTURE) and kind in {promises.GAIN_MAP, promises.DEPTH_MAP}:
                 found[index] = left_out(kind, what.removeprefix(_PICTURE))
+    if samsung:
+        found = [_not_last(each) for each in found]
     return (*found, *samsung)
+
+
+def _not_last(extra: Extra) -> Extra:
+    if extra.stored_as != FILM:
+        return extra
+    return Extra(extra.what, left_out="other things lie behind it")
 
 
 def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[int, Extra | None]:
@@ -57,7 +68,7 @@ def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[in
         return stop, _picture(data[at:stop], previews)
     if data[at + 4 : at + 8] == b"ftyp":
         stop = _end_of_boxes(data, at, end)
-        return stop, left_out(promises.FILM, in_bytes(stop - at))
+        return stop, film(in_bytes(stop - at), data[at:])
     places = [data.find(_JPEG, at + 1, end), data.find(b"ftyp", at + 5, end) - 4]
     stop = min((place for place in places if place > at), default=end)
     if not data[at:stop].strip(_BLANK):
@@ -116,6 +127,10 @@ def _samsung(data: bytes, at: int) -> tuple[int, tuple[Extra, ...]]:
         name_size = int.from_bytes(data[place + 4 : place + 8], "little")
         name = data[place + 8 : place + 8 + min(name_size, 64)].decode("ascii", "replace")
         found.append(_of_samsung(name, size - 8 - name_size))
+    if any(extra.stored_as == FILM for extra in found):
+        # The trailer is carried as a whole: its places are counted from its end.
+        found = [dataclasses.replace(extra, stored_as=FILM, payload=b"") for extra in found]
+        found[0] = dataclasses.replace(found[0], payload=data[start:])
     return start, tuple(found)
 
 
@@ -129,7 +144,7 @@ def _entries(data: bytes, table: int, end: int) -> Iterator[tuple[int, int]]:
 def _of_samsung(name: str, size: int) -> Extra:
     detail = f" {name!r}{in_bytes(max(size, 0))}"
     if name == "MotionPhoto_Data":
-        return left_out(promises.FILM, detail)
+        return film(detail, b"")
     if "depth" in name.lower():
         return left_out(promises.DEPTH_MAP, detail)
     return unknown(f"Samsung trailer{detail}")

@@ -14,9 +14,13 @@ from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import promises
 
+FILM = "film"
+"""Type of extras (``Extra.stored_as``) that are films inside photos: what stands in a file behind
+its picture, up to its end. They are left out unless a job asks for them."""
+_DROPPED = "photos.extras is drop"
 _WHY = {
     promises.GAIN_MAP: "it fits only the picture as it was",
-    promises.FILM: "a result holds the picture alone",
+    promises.FILM: _DROPPED,
     promises.DEPTH_MAP: "a result holds the picture alone",
     promises.CREDENTIALS: "they would be invalid for the result",
     promises.THUMBNAIL: "of the picture as it was",
@@ -28,6 +32,36 @@ _UNKNOWN = "it is unknown whether it would still be true"
 def left_out(kind: str, detail: str = "") -> Extra:
     """Something of a kind that :mod:`promises` names and that results never have."""
     return Extra(f"{kind}{detail}", left_out=_WHY[kind])
+
+
+def film(detail: str, behind_picture: bytes) -> Extra:
+    """A film inside a photo. ``behind_picture``: all that stands behind the picture and has to stay
+    together."""
+    extra = left_out(promises.FILM, detail)
+    return dataclasses.replace(extra, stored_as=FILM, payload=behind_picture)
+
+
+def carried(found: Iterable[Extra], *, fits: bool) -> tuple[Extra, ...]:
+    """``found`` where a job asks to keep films. ``fits``: its results hold those of its source."""
+    why = "" if fits else "only a JPEG, HEIF or AVIF made of a file of the same format holds it"
+    return tuple(
+        dataclasses.replace(extra, left_out=why) if extra.stored_as == FILM else extra
+        for extra in found
+    )
+
+
+def films_of(found: Iterable[Extra]) -> bytes:
+    """What stands behind the picture of a result, for the films that it keeps."""
+    return b"".join(extra.payload for extra in found if extra.stored_as == FILM)
+
+
+def without_films(notes: Iterable[str]) -> tuple[str, ...]:
+    """Notes on a header but for those on films that a job asks to keep."""
+    return tuple(
+        note
+        for note in notes
+        if not (note.startswith(f"not kept: {promises.FILM}") and note.endswith(_DROPPED))
+    )
 
 
 def unknown(what: str) -> Extra:
@@ -56,8 +90,11 @@ def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMet
     xmp = meta.xmp
     if xmp is not None:
         credentials = any(extra.what.startswith(promises.CREDENTIALS) for extra in gone)
+        films = any(extra.stored_as == FILM for extra in kept)
         try:
-            xmp, kinds = promises.without_promises(xmp, credentials=credentials, turned=turned)
+            xmp, kinds = promises.without_promises(
+                xmp, credentials=credentials, turned=turned, films=films
+            )
         except ValueError:
             kinds = ()
             if promises.items_of(xmp) or any(extra.left_out for extra in gone):

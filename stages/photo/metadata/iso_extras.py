@@ -17,7 +17,7 @@ from typing import BinaryIO
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import promises
 from restore_batch.stages.photo.metadata.behind import extras_behind
-from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
+from restore_batch.stages.photo.metadata.extras import film, in_bytes, left_out, unknown
 from restore_batch.stages.photo.source import size_of
 
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
@@ -54,7 +54,10 @@ def extras(file: BinaryIO) -> tuple[Extra, ...]:
             break  # another file behind this one
         file.seek(start)
         head = file.read(end - start if name == b"meta" else min(end - start, _HEAD_BYTES))
-        if name == b"meta":
+        if name == b"mpvd":
+            file.seek(at)
+            found.append(film(in_bytes(end - start), file.read(end - at)))
+        elif name == b"meta":
             found += _of_meta(head)
         elif name not in _OF_PICTURE:
             found.append(_of_box(name, head, end - start))
@@ -64,8 +67,6 @@ def extras(file: BinaryIO) -> tuple[Extra, ...]:
 
 
 def _of_box(name: bytes, head: bytes, size: int) -> Extra:
-    if name == b"mpvd":
-        return left_out(promises.FILM, in_bytes(size))
     if head.startswith(_C2PA) or (name == b"jumb" and b"c2pa" in head):
         return left_out(promises.CREDENTIALS)
     which = f"uuid {head[:16].hex()}" if name == b"uuid" else repr(name.decode("latin-1"))

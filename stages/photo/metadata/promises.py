@@ -25,6 +25,7 @@ _DYNAMIC_DEPTH = "http://ns.google.com/photos/dd/1.0/"
 _DEPTH = "http://ns.google.com/photos/1.0/depthmap/"
 _TERMS = "http://purl.org/dc/terms/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
+_ENTRY = ("http://www.w3.org/1999/02/22-rdf-syntax-ns#", "li")
 _GAIN_MAPS = frozenset(
     {"http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/"}
 )
@@ -53,17 +54,18 @@ def kind_of_item(name: str) -> str:
 
 
 def without_promises(
-    xmp: bytes, *, credentials: bool, turned: bool = False
+    xmp: bytes, *, credentials: bool, turned: bool = False, films: bool = False
 ) -> tuple[bytes, tuple[str, ...]]:
     """``xmp`` without what it says of gain maps, films, further pictures, thumbnails and content
     credentials, and which of these it spoke of.
 
     ``credentials``: whether the file holds content credentials; then any link to a provenance is
     one to them. Text about the provenance stays. ``turned``: the pixels are turned or mirrored,
-    which a depth map inside the packet is not. Raises ValueError for a packet that is not
-    well-formed XML in UTF-8.
+    which a depth map inside the packet is not. ``films``: those inside the file are still there, so
+    what is said of them stays. Raises ValueError for a packet that is not well-formed XML in
+    UTF-8.
     """
-    reader = _Reader(xmp, credentials, turned)
+    reader = _Reader(xmp, credentials, turned, films)
     reader.read()
     out = bytearray(xmp)
     for start, end in reversed(reader.cuts):
@@ -76,6 +78,7 @@ class _Reader:
     xmp: bytes
     credentials: bool
     turned: bool
+    films: bool
     cuts: list[tuple[int, int]] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
     idle: set[bytes] = field(default_factory=set)
@@ -85,6 +88,8 @@ class _Reader:
     """How many elements of one that is cut are open."""
     cut_from: int = 0
     cut_name: tuple[str, str] = ("", "")
+    directory: int = 0
+    """How many elements were open when the directory of a file began of which a film is kept."""
     offset: int = 0
 
     def read(self) -> None:
@@ -110,7 +115,10 @@ class _Reader:
             return
         at = self.offset + self.parser.CurrentByteIndex
         full = self._full(name)
-        if self._promised(full, b">self#jumbf"):
+        if self.films and full == (_CONTAINER, "Directory"):
+            self.directory = len(self.prefixes)
+            return
+        if (self.directory and full == _ENTRY) or self._promised(full, b">self#jumbf"):
             self.depth, self.cut_from, self.cut_name = 1, at, full
             return
         tag = _TAG_END.match(self.xmp, at)
@@ -120,6 +128,8 @@ class _Reader:
                 self._cut(self._full(name_of), name_of, *found.span())
 
     def _end(self, name: str) -> None:
+        if len(self.prefixes) == self.directory:
+            self.directory = 0
         self.prefixes.pop()
         if not self.depth:
             return
@@ -136,7 +146,11 @@ class _Reader:
     def _promised(self, full: tuple[str, str], text: bytes) -> set[str]:
         if self.turned and full[0] == _DEPTH:
             return {DEPTH_MAP}
-        return _promised(*full, text, self.credentials)
+        if self.directory and full == _ENTRY:
+            kinds = {kind_of_item(name) for name in items_of(text)}
+        else:
+            kinds = _promised(*full, text, self.credentials)
+        return kinds - {FILM} if self.films else kinds
 
     def _cut(self, full: tuple[str, str], name: str, start: int, end: int) -> None:
         kinds = self._promised(full, self.xmp[start:end])

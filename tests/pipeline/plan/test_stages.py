@@ -87,6 +87,7 @@ OTHER: dict[str, Any] = {
     "detect.select": "largest", "restore.strength": 0.5, "restore.min_identity": 0.5,
     "background.scale": 3.0, "background.tile_px": 128, "paste.mask": "feather",
     "paste.match_colour": False, "photos.quality": 80, "photos.bit_depth": 8,
+    "photos.extras": "keep",
     "limits.max_megapixels": 10.0, "limits.damaged": "refuse",
     "video.codec": "hevc", "video.container": "mkv",
     "video.crf": 20, "video.preset": "slow", "video.pixel_format": "yuv444p",
