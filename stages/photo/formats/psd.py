@@ -14,10 +14,12 @@ import imagecodecs
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo.colour import Space
 from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.metadata import exif as exif_block
+from restore_batch.stages.photo.metadata import photoshop
+from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Raster, grey_if_neutral
 
 _GREY, _INDEXED, _RGB, _CMYK = 1, 2, 3, 4
@@ -25,6 +27,9 @@ _COLOURS = {_GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4}
 _SPACES: dict[int, Space] = {_GREY: "grey", _RGB: "rgb", _CMYK: "cmyk"}
 _RAW, _PACKBITS = 0, 1
 _RESOLUTION, _IPTC, _ICC, _VERSION, _EXIF, _XMP = 1005, 1028, 1039, 1057, 1058, 1060
+_READ = frozenset({_IPTC, _ICC, _EXIF, _XMP})
+# State and names of layers and of further channels, which are not kept.
+_OF_LAYERS = frozenset({1006, 1007, 1024, 1026, 1045, 1053, 1065, 1067, 1069, 1072, 1077})
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class _Head:
     mode: int
     palette: bytes
     resources: dict[int, bytes]
+    extras: tuple[Extra, ...]
     layers: int
     data_at: int
 
@@ -62,7 +68,11 @@ def _head(file: BinaryIO) -> _Head:
     if version not in {1, 2} or not width or not height:
         raise ValueError(f"impossible header: version {version}, {width}x{height}")
     palette = _exactly(file, _number(file, 4))
-    resources = _resources(_exactly(file, _number(file, 4)))
+    block = _exactly(file, _number(file, 4))
+    resources: dict[int, bytes] = {}
+    for resource in photoshop.resources(block):
+        resources.setdefault(resource.number, resource.data)
+    extras = photoshop.extras_of(block, without=_READ | _OF_LAYERS)
     wide = 8 if version == 2 else 4
     size = _number(file, wide)
     after = file.tell() + size
@@ -71,20 +81,18 @@ def _head(file: BinaryIO) -> _Head:
         # Negative where the first further channel is the transparency of the whole.
         layers = abs(struct.unpack(">h", _exactly(file, 2))[0])
     return _Head(
-        version == 2, channels, height, width, bits, mode, palette, resources, layers, after
+        version == 2,
+        channels,
+        height,
+        width,
+        bits,
+        mode,
+        palette,
+        resources,
+        extras,
+        layers,
+        after,
     )
-
-
-def _resources(block: bytes) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    at = 0
-    while block[at : at + 4] in {b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR"}:
-        kind = int.from_bytes(block[at + 4 : at + 6], "big")
-        at += 6 + (block[at + 6] + 2) // 2 * 2
-        size = int.from_bytes(block[at : at + 4], "big")
-        found.setdefault(kind, block[at + 4 : at + 4 + size])
-        at += 4 + (size + 1) // 2 * 2
-    return found
 
 
 def _refusal(head: _Head) -> str:
@@ -127,6 +135,11 @@ class Psd(Format):
             notes=_notes(head),
         )
 
+    def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
+        head = _head(file)
+        exif, xmp = head.resources.get(_EXIF), head.resources.get(_XMP)
+        return header_notes(PhotoMeta(self.name, exif=exif, xmp=xmp, extras=head.extras))
+
     def decode(self, file: BinaryIO, source: str) -> Raster:
         head = _head(file)
         planes = _planes(file, head, source)
@@ -147,6 +160,7 @@ class Psd(Format):
             icc=said.get(_ICC),
             dpi=_dpi(said.get(_RESOLUTION)),
             quality_hint={"lossless": True},
+            extras=head.extras,
         )
         return Raster(samples, space, meta)
 

@@ -6,7 +6,7 @@ Source: Adobe Photoshop File Formats Specification (2019), "Image Resources Sect
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,12 +74,12 @@ def iptc_of(data: bytes) -> bytes | None:
     return next((found.data or None for found in resources(data) if found.number == _IPTC), None)
 
 
-def extras_of(data: bytes) -> tuple[Extra, ...]:
-    """The resources that are no IPTC records, and what cannot be followed."""
+def extras_of(data: bytes, without: Collection[int] = (_IPTC,)) -> tuple[Extra, ...]:
+    """The resources but for those of some numbers (IPTC records), and what cannot be followed."""
     found, size = [], 0
     for resource in resources(data):
         size += len(resource.block)
-        if resource.number != _IPTC:
+        if resource.number not in without:
             found.append(_extra(resource))
     if data[size:].strip(b"\x00"):
         what = f"{len(data) - size} bytes among the Photoshop resources"
