@@ -45,6 +45,9 @@ _FORMATS = (
     "hevc,vvc,m4v,mpegvideo,mjpeg,vc1,dirac,cavsvideo,avs,amv,nsv,nuv,pva,ty,smjpeg,lxf,mlv,"
     "yuv4mpegpipe,dhav,kux,live_flv,ismv,av1"
 )
+_JPEG = b"\xff\xd8\xff"
+# Of animations too, which have a movie box.
+_PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"hevc", b"mif1", b"msf1"})
 _KINDS = frozenset({"video", "audio", "subtitle", "attachment", "data"})
 _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
 
@@ -69,19 +72,35 @@ def open_video(source: str) -> Iterator[InputContainer]:
         raise MediaError(f"{source}: cannot be opened: {error.strerror or error}") from error
     if not head:
         raise MediaError(f"{source}: the file is empty (0 bytes); copy it again")
-    if head[4:8] == b"ftyp" and not _has_movie_box(source):
-        _refuse_picture(source)  # which FFmpeg would take for a film of one frame
+    is_motion_jpeg = _is_motion_jpeg(source)
+    if _looks_like_pictures(source, head) and not is_motion_jpeg:
+        _refuse_picture(source)
     options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
     try:
         # Absolute, because FFmpeg takes "a:b.mp4" for a protocol named a.
         container = av.open(
-            str(Path(source).absolute()), options=options, metadata_errors="replace"
+            str(Path(source).absolute()),
+            # A short one looks like a single picture.
+            format="mjpeg" if is_motion_jpeg and head.startswith(_JPEG) else None,
+            options=options,
+            metadata_errors="replace",
         )
     except av.error.FFmpegError as error:
         _refuse_picture(source)
         raise MediaError(_unreadable(source, head, error)) from error
     with container:
         yield container
+
+
+def _is_motion_jpeg(source: str) -> bool:
+    return PurePath(source).suffix.lower() in {".mjpeg", ".mjpg"}
+
+
+def _looks_like_pictures(source: str, head: bytes) -> bool:
+    """Whether a file is one or several pictures, of which FFmpeg would make a film."""
+    if head[4:8] == b"ftyp":
+        return head[8:12] in _PICTURE_BRANDS or not _has_movie_box(source)
+    return head.startswith(_JPEG)
 
 
 def _refuse_picture(source: str) -> None:

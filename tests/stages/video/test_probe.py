@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -60,6 +61,26 @@ def test_a_picture_under_the_name_of_a_film_is_called_a_picture(
     message = _refused(path)
     assert "not a video but a picture (" in message
     assert "rename it to a." in message
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+@pytest.mark.parametrize("kind", ["mpo", "avif", "gif", "webp", "png"])
+def test_several_pictures_under_the_name_of_a_film_are_no_film(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    pictures = [Image.new("RGB", (64, 48), (shade, 30, 40)) for shade in (200, 90)]
+    pictures[0].save(path, format=kind, save_all=True, append_images=pictures[1:])
+    assert "not a video but a picture (" in _refused(path)
+
+
+def test_a_short_film_of_bare_jpegs_is_a_film(tmp_path: Path) -> None:
+    path = tmp_path / "a.mjpeg"
+    content = io.BytesIO()
+    for shade in (200, 120, 40):
+        Image.new("RGB", (64, 48), (shade, 30, 40)).save(content, format="jpeg")
+    path.write_bytes(content.getvalue())
+    assert index_video(str(path)).count == 3
 
 
 def test_a_file_of_sound_alone_is_refused(tmp_path: Path) -> None:
