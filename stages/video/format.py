@@ -30,19 +30,25 @@ EncoderKind = Literal["software", "nvenc", "auto"]
 BitDepth = Literal["keep", 8, 10]
 
 # The first suffix is the usual one.
-_SUFFIXES: Mapping[str, tuple[str, ...]] = {
+CONTAINER_SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "mp4": (".mp4", ".m4v"),
     "mkv": (".mkv",),
     "mov": (".mov", ".qt"),
 }
-_TAKES: Mapping[str, tuple[str, ...]] = {
+CONTAINER_CODECS: Mapping[str, tuple[str, ...]] = {
     "mp4": ("h264", "hevc", "av1"),
     "mov": ("h264", "hevc", "prores"),
     "mkv": ("h264", "hevc", "av1", "ffv1", "prores"),
 }
 # What a source's container becomes under "keep"; any other becomes Matroska, which takes nearly
 # every kind of sound and subtitle that such files hold.
-_KEPT: Mapping[str, str] = {"mp4": "mp4", "3gp": "mp4", "mov": "mov", "mkv": "mkv", "webm": "mkv"}
+KEPT_CONTAINERS: Mapping[str, str] = {
+    "mp4": "mp4",
+    "3gp": "mp4",
+    "mov": "mov",
+    "mkv": "mkv",
+    "webm": "mkv",
+}
 
 # Code points of ITU-T H.273. The matrices are those that FFmpeg's scaler can compute with.
 _MATRICES = frozenset({1, 4, 5, 6, 7, 9})
@@ -80,7 +86,7 @@ def output_suffix(wish: VideoWish, facts: VideoFacts, source_name: str) -> str:
 
     Raises FormatError.
     """
-    known = _SUFFIXES[_container(wish, facts, _codec(wish, facts), source_name)[0]]
+    known = CONTAINER_SUFFIXES[_container(wish, facts, _codec(wish, facts), source_name)[0]]
     suffix = PurePath(source_name).suffix
     return suffix if suffix.lower() in known else known[0]
 
@@ -163,15 +169,15 @@ def _container(
 ) -> tuple[str, tuple[str, ...]]:
     """The container, and a warning where it is not the one that was asked for."""
     if wish.container == "keep":
-        kept = _KEPT.get(facts.container, "mkv")
-        if codec in _TAKES[kept]:
+        kept = KEPT_CONTAINERS.get(facts.container, "mkv")
+        if codec in CONTAINER_CODECS[kept]:
             return kept, () if kept == facts.container else (
                 f"a file of kind {facts.container} is not written: the result is {kept}",
             )
         # MP4 and MOV are one family: their sound and subtitles fit each other.
-        other = "mov" if kept == "mp4" and codec in _TAKES["mov"] else "mkv"
+        other = "mov" if kept == "mp4" and codec in CONTAINER_CODECS["mov"] else "mkv"
         return other, (f"{kept} does not take {codec}: the result is {other}",)
-    takes = _TAKES.get(wish.container, ())
+    takes = CONTAINER_CODECS.get(wish.container, ())
     if codec in takes:
         return wish.container, ()
     if codec not in get_args(Codec) or not takes:
@@ -179,7 +185,7 @@ def _container(
             f"{source_name}: codec {codec!r} in container {wish.container!r}: expected one of "
             f"{', '.join(get_args(Codec))} in one of {', '.join(get_args(Container))}"
         )
-    fitting = " or ".join(name for name, codecs in _TAKES.items() if codec in codecs)
+    fitting = " or ".join(name for name, codecs in CONTAINER_CODECS.items() if codec in codecs)
     raise FormatError(
         f"{source_name}: {wish.container} does not take {codec} (it takes {', '.join(takes)}); "
         f"choose container {fitting}"
