@@ -47,7 +47,11 @@ def containers() -> str:
                 SOUND_CODECS[name],
                 _fates("subtitle", _SUBTITLES, name),
                 TEXT_CODECS[name],
-                ", ".join(what for what, *kind in _OTHERS if stream_fate(*kind, name) != "drop"),
+                ", ".join(
+                    what
+                    for what, kind, codec in _OTHERS
+                    if stream_fate(kind, codec, name) != "drop"
+                ),
             )
         )
     return _table(

@@ -38,14 +38,12 @@ _TEXTS = (("Author", 2, 41), ("Comment", 43, 324), ("Title", 379, 41), ("Softwar
 
 @dataclass(frozen=True)
 class _Head:
-    """``alpha_bits``: bits of a pixel that are no colour."""
+    """``palette``: its first entry, their number, bits of each. ``alpha_bits``: bits of a pixel that
+    are no colour."""
 
-    id_bytes: int
     has_palette: int
     kind: int
-    palette_first: int
-    palette_entries: int
-    palette_bits: int
+    palette: tuple[int, int, int]
     width: int
     height: int
     bits: int
@@ -56,8 +54,10 @@ class _Head:
 def _head(data: bytes) -> _Head | None:
     if len(data) < _HEAD.size:
         return None
-    *numbers, _, _, width, height, bits, flags = _HEAD.unpack_from(data)
-    return _Head(*numbers, width, height, bits, flags & 15, flags >> 6)
+    _, has_palette, kind, *rest = _HEAD.unpack_from(data)
+    first, entries, palette_bits, _, _, width, height, bits, flags = rest
+    palette = (first, entries, palette_bits)
+    return _Head(has_palette, kind, palette, width, height, bits, flags & 15, flags >> 6)
 
 
 class Tga(Format):
@@ -79,11 +79,11 @@ class Tga(Format):
         kind = found.kind & ~_RUN_LENGTHS
         if found.bits not in _BITS.get(kind, ()) or (kind == _INDEXED) != bool(found.has_palette):
             return False
-        described = (found.palette_first, found.palette_entries, found.palette_bits)
+        _, entries, palette_bits = found.palette
         if found.has_palette:
-            fits = found.palette_bits in _PALETTE_BITS and 0 < found.palette_entries <= 256
+            fits = palette_bits in _PALETTE_BITS and 0 < entries <= 256
         else:
-            fits = described == (0, 0, 0)
+            fits = found.palette == (0, 0, 0)
         if not fits or found.kind & _RUN_LENGTHS:
             return fits
         return size_of(file) >= _HEAD.size + found.width * found.height * found.bits // 8
@@ -112,7 +112,7 @@ def _has_alpha(file: BinaryIO) -> bool:
         return extension[494] in _USEFUL_ALPHA
     file.seek(0)
     head = _head(file.read(_HEAD.size))
-    return head is not None and (head.alpha_bits > 0 or head.palette_bits == 32)
+    return head is not None and (head.alpha_bits > 0 or head.palette[2] == 32)
 
 
 def _footer(file: BinaryIO) -> tuple[int, int]:
