@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import BinaryIO
 
@@ -29,7 +30,9 @@ class Gif(Format):
         data = in_memory(file)
         picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
         extras = gif_extras.extras(data)
-        return pillow.raster(picture, self.name, lossless=True, from_palette=True, extras=extras)
+        raster = pillow.raster(picture, self.name, lossless=True, from_palette=True, extras=extras)
+        meta = dataclasses.replace(raster.meta, xmp=gif_extras.xmp_of(data))
+        return dataclasses.replace(raster, meta=meta)
 
 
 FORMAT = Gif()

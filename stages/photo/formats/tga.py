@@ -38,8 +38,8 @@ _TEXTS = (("Author", 2, 41), ("Comment", 43, 324), ("Title", 379, 41), ("Softwar
 
 @dataclass(frozen=True)
 class _Head:
-    """``palette``: its first entry, their number, bits of each. ``alpha_bits``: bits of a pixel that
-    are no colour."""
+    """``palette``: its first entry, their number, bits of each. ``alpha_bits``: bits of a pixel
+    that are no colour."""
 
     has_palette: int
     kind: int

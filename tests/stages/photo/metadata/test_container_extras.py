@@ -149,6 +149,16 @@ def test_jpeg_2000_boxes_are_kept_or_said(tmp_path: Path) -> None:
     assert restored(tmp_path, "b.jp2", done.content, "b.png").says("PNG cannot hold", "xml")
 
 
+def test_the_xmp_of_a_gif_is_kept(tmp_path: Path) -> None:
+    plain = encoded(Image.fromarray(photo()[..., 0]), "GIF")
+    behind = bytes((1, *range(255, -1, -1), 0))
+    block = b"\x21\xff\x0bXMP DataXMP" + beside.packet() + behind
+    done = restored(tmp_path, "a.gif", plain[:-1] + block + b";", "a.png")
+    assert done.warnings == ()
+    assert done.meta.xmp == beside.packet()
+    assert beside.packet() in done.content
+
+
 def test_credentials_of_a_gif_are_said(tmp_path: Path) -> None:
     plain = encoded(Image.fromarray(photo()[..., 0]), "GIF")
     credentials = b"\x21\xff\x0bC2PA_GIF\x01\x00\x00\x03abc\x00"

@@ -32,6 +32,18 @@ def test_png_texts_keep_their_languages_and_their_bytes(tmp_path: Path) -> None:
     assert done.meta.text["Description"] == "Grüße\nsecond"
 
 
+@pytest.mark.parametrize("name", ["iptc", "IPTC profile"])
+def test_records_in_text_are_read_whatever_the_profile_is_called(name: str, tmp_path: Path) -> None:
+    records = b"\x1c\x02\x69\x00\x04Head"
+    body = beside.resource(0x0404, records) + beside.resource(0x040A, b"\x01")
+    text = f"\n{name}\n{len(body):8d}\n{body.hex()}\n".encode()
+    chunk = (b"zTXt", b"Raw profile type iptc\x00\x00" + beside.deflated(text))
+    done = restored(tmp_path, "a.png", beside.with_chunks(PNG, chunk))
+    assert done.warnings == ()
+    assert done.meta.iptc == records
+    assert any("copyright flag" in extra.what for extra in done.meta.extras)
+
+
 def test_png_chunks_that_are_safe_to_copy_are_copied(tmp_path: Path) -> None:
     chunks = [(b"prVt", b"private"), (b"oFFs", struct.pack(">iiB", 5, 6, 1))]
     done = restored(tmp_path, "a.png", beside.with_chunks(PNG, *chunks), scale=2)
