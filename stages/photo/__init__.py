@@ -1,4 +1,3 @@
 """Photos: from a file to an upright picture and back, with all it says beside its pixels.
 
-File formats are in ``formats``, what is kept beside pixels in ``metadata``, the strips and tiles of
-TIFF in ``tiff``. Not here: films."""
+File formats are in ``formats``, what is kept beside pixels in ``metadata``. Not here: films."""

@@ -10,7 +10,7 @@ from PIL import GifImagePlugin
 
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import Format
-from restore_batch.stages.photo.metadata import gif_extras
+from restore_batch.stages.photo.metadata import gif_extras, gif_xmp
 from restore_batch.stages.photo.raster import Header, Raster
 from restore_batch.stages.photo.source import in_memory
 
@@ -31,7 +31,7 @@ class Gif(Format):
         picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
         extras = gif_extras.extras(data)
         raster = pillow.raster(picture, self.name, lossless=True, from_palette=True, extras=extras)
-        meta = dataclasses.replace(raster.meta, xmp=gif_extras.xmp_of(data))
+        meta = dataclasses.replace(raster.meta, xmp=gif_xmp.packet(data))
         return dataclasses.replace(raster, meta=meta)
 
 

@@ -1,4 +1,4 @@
-"""TIFF: read and written lossless, strip by strip, by the modules of the folder ``tiff``."""
+"""TIFF: read and written lossless, strip by strip, by the modules beside this one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo import tiff_write
+from restore_batch.stages.photo.formats import tiff_read
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata import photoshop, tiff_tags
 from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster
-from restore_batch.stages.photo.tiff import read, write
 
 
 class Tiff(WrittenFormat):
@@ -29,18 +30,18 @@ class Tiff(WrittenFormat):
     bytes_a_pixel = 2.6
 
     def header(self, file: BinaryIO, source: str) -> Header:
-        return read.header(file)
+        return tiff_read.header(file)
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        return read.decode(file, source)
+        return tiff_read.decode(file, source)
 
     def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
-        return header_notes(read.described(file))
+        return header_notes(tiff_read.described(file))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
     ) -> tuple[str, ...]:
-        write.write(path, picture, meta)
+        tiff_write.write(path, picture, meta)
         return ()
 
 

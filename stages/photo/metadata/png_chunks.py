@@ -185,8 +185,8 @@ def _take_text(result: PngHead, name: bytes, payload: bytes) -> None:
 
 
 def _take_raw_profile(result: PngHead, kind: str, value: str) -> bool:
-    """A profile in ImageMagick's way: lines of name, size and hexadecimal digits as text. Whether it
-    could be read and is the first of its kind."""
+    """A profile in ImageMagick's way: name, size and hexadecimal digits as text. Whether it could
+    be read and is the first of its kind."""
     try:
         # The name may be of several words: "IPTC profile".
         body = bytes.fromhex("".join(value.lstrip().split("\n")[2:]))

@@ -17,7 +17,8 @@ from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.photos import job_schema
 from restore_batch.pipeline.plan.plan import make_plan
 from restore_batch.stages.media import Frame, PhotoMeta
-from restore_batch.stages.photo.formats import catalogue, table
+from restore_batch.stages.photo import table
+from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.read import probe, read
 from restore_batch.stages.photo.write import suffix_for, write
@@ -143,7 +144,7 @@ def test_the_table_of_the_docs_is_that_of_the_formats() -> None:
     _, _, rest = docs.partition("<!-- formats -->\n")
     written, end, _ = rest.partition("\n<!-- /formats -->")
     assert end, "docs/photos.md has no block between <!-- formats --> and <!-- /formats -->"
-    # `python -m restore_batch.stages.photo.formats.table` prints what belongs there.
+    # `python -m restore_batch.stages.photo.table` prints what belongs there.
     assert written == table.markdown()
 
 

@@ -112,9 +112,9 @@ def test_webp_chunks_beside_the_picture_are_said(tmp_path: Path) -> None:
 
 def test_gif_extensions_and_cp1252_comments(tmp_path: Path) -> None:
     plain = encoded(Image.fromarray(photo()[..., 0]), "GIF", comment=b"Gro\xdfmutter \x96 1931")
-    odd = b"\x21\xff\x0bXMP DataXMP\x03abc\x00"
+    odd = b"\x21\xff\x0bADOBE:IR1.0\x03abc\x00"
     done = restored(tmp_path, "a.gif", plain[:-1] + odd + b";", "a.png")
-    assert done.says("GIF extension 'XMP DataXMP'")
+    assert done.says("GIF extension 'ADOBE:IR1.0'")
     assert len(done.warnings) == 1
     assert beside.exiftool(done.path)["PNG:Comment"] == "Großmutter – 1931"
 

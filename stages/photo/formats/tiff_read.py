@@ -23,9 +23,9 @@ from restore_batch.stages.photo import icc, jpeg_damage
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
 from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promises, tiff_tags
 from restore_batch.stages.photo.metadata.extras import left_out
+from restore_batch.stages.photo.metadata.tiff_left_out import tags_left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
-from restore_batch.stages.photo.tiff.left_out import tags_left_out
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
