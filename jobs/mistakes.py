@@ -19,6 +19,8 @@ __all__ = ["Mistake", "did_you_mean", "misfits", "mistakes"]
 
 _Schema = Mapping[str, Any]
 _Location = tuple[str | int, ...]
+_MOST = 100
+"""A file with more mistakes than this is not the file that was meant."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,14 @@ class Mistake:
 
 
 def mistakes(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Mistake]:
-    """All mistakes in ``error``, found while ``model`` was validated, at most one an option.
+    """The mistakes in ``error``, found while ``model`` was validated, at most one an option: all
+    of a hundred, of more the first hundred and how many there are.
 
     ``prefix`` is the dotted path under which the model stands in the job file.
     """
     root = model.model_json_schema()
     found: dict[_Location, Mistake] = {}
-    for detail in error.errors(include_url=False):
+    for detail in error.errors(include_url=False)[:_MOST]:
         location, schema = _follow(root, detail["loc"])
         path = ".".join(str(part) for part in (*([prefix] if prefix else []), *location))
         match detail["type"]:
@@ -55,7 +58,10 @@ def mistakes(error: ValidationError, model: type[BaseModel], prefix: str = "") -
                 mistake = Mistake(path, _wrong_value(schema, root, detail["input"]))
         found.setdefault(location, mistake)
     # A list is only said to be too short when none of its entries is to blame.
-    return [m for at, m in found.items() if not any(at == o[: len(at)] != o for o in found)]
+    shown = [m for at, m in found.items() if not any(at == o[: len(at)] != o for o in found)]
+    if error.error_count() > _MOST:
+        shown.append(Mistake(prefix, f"{error.error_count():,} mistakes; these are the first"))
+    return shown
 
 
 def misfits(values: Mapping[str, Any], model: type[BaseModel], prefix: str) -> list[Mistake]:

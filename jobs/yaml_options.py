@@ -1,6 +1,7 @@
 """Options in YAML: read with the place of each, changed by overrides, checked by a schema.
 
-What job files and training recipes have in common. Every mistake is found in one go and reported
+What job files and training recipes have in common. They may be as large as
+:mod:`~restore_batch.jobs.yaml_reading` says. Every mistake is found in one go and reported
 where it stands, as an editor or a terminal can jump to it:
 ``jobs/archive.yaml:6:3: restore.strenght: unknown option, did you mean 'strength'?``
 """
@@ -14,14 +15,26 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
-from ruamel.yaml.reader import ReaderError
 
 from restore_batch.errors import JobFileError, Problem
 from restore_batch.jobs.mistakes import Mistake, mistakes
+from restore_batch.jobs.yaml_reading import (
+    DEFECTS,
+    MAX_DEPTH,
+    MAX_NODES,
+    BeyondLimitError,
+    Wording,
+    bounded_yaml,
+    constructed,
+    duplicates,
+    mark_of,
+    option_of,
+    parsed,
+    shown,
+    text_of,
+)
 
 __all__ = [
     "Further",
@@ -37,15 +50,6 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Wording:
-    """What a kind of file is called, what must stand in it, and how an override may look."""
-
-    noun: str
-    must_hold: str
-    override: str
-
-
-@dataclass(frozen=True)
 class Places:
     """Where each option stands: in the file ``name``, or in an override."""
 
@@ -58,11 +62,11 @@ class Places:
         override = self._override(path)
         if override is not None or self.root is None:
             return override or self.name
-        return _mark(self.name, _find(self.root, path, at_key))
+        return mark_of(self.name, _find(self.root, path, at_key))
 
     def problem(self, path: str, message: str, *, at_key: bool = False) -> Problem:
         """``message`` about an option, at its place."""
-        text = f"{_shown(path)}: {message}" if path else message
+        text = f"{shown(path)}: {message}" if path else message
         return Problem(self.of(path, at_key=at_key), text)
 
     def order(self, mistake: Mistake) -> tuple[bool, int, int, str]:
@@ -106,9 +110,9 @@ def options_from_file(
     overrides last.
     """
     name = os.fspath(path)
-    root = _parse(_read(name, wording), name, wording)
-    problems = [Problem(where, message) for where, message in _duplicates(root, name)]
-    data = _construct(root, name)
+    root = parsed(text_of(name, wording), name, wording)
+    problems = [Problem(where, message) for where, message in duplicates(root, name)]
+    data = constructed(root, name)
     if problems:
         # Which of two values is meant is not known, so nothing more can be said of them.
         raise JobFileError(problems)
@@ -128,7 +132,11 @@ def options_from_mapping(
 ) -> tuple[Schema, Places]:
     """The options in a mapping, which is left as it is; like :func:`options_from_file`, with
     ``name`` for the place."""
-    return _validated(_copied(mapping), schema, overrides, base_dir, Places(name), wording, further)
+    try:
+        data = _copied(mapping)
+    except _TooMuchError as error:
+        raise JobFileError([Problem(name, str(error))]) from None
+    return _validated(data, schema, overrides, base_dir, Places(name), wording, further)
 
 
 def _validated(
@@ -217,20 +225,26 @@ def _overrides(
     """(where, dotted path, value) of each; those that cannot be read go to ``problems``."""
     if isinstance(overrides, Mapping):
         for path, value in overrides.items():
-            yield f"override {_shown(path)}", path, _copied(value)
+            where = f"override {shown(path)}"
+            try:
+                yield where, path, _copied(value)
+            except _TooMuchError as error:
+                problems.append(Problem(where, str(error)))
         return
     for text in [overrides] if isinstance(overrides, str) else overrides:
-        where = f"--set {_shown(text)}"
+        where = f"--set {shown(text)}"
         path, equals, written = text.partition("=")
         path = path.strip()
         if not equals or not all(path.split(".")):
             problems.append(Problem(where, f"expected option=value, such as {wording.override}"))
             continue
         try:
-            yield where, path, _yaml().load(written)
-        except (YAMLError, RecursionError) as error:
-            reason = getattr(error, "problem", None) or "not YAML"
-            problems.append(Problem(where, f"{path}: cannot read the value: {reason}"))
+            if path.count(".") > MAX_DEPTH:
+                raise BeyondLimitError(problem="nested too deeply")
+            yield where, path, bounded_yaml().load(written)
+        except (YAMLError, RecursionError, *DEFECTS) as error:
+            reason = shown(str(getattr(error, "problem", None) or "not YAML"))
+            problems.append(Problem(where, f"{shown(path)}: cannot read the value: {reason}"))
 
 
 def _set(data: dict[Any, Any], path: str, value: object) -> str | None:
@@ -248,112 +262,26 @@ def _set(data: dict[Any, Any], path: str, value: object) -> str | None:
     return None
 
 
+class _TooMuchError(ValueError):
+    """A mapping is no job, however it is read."""
+
+
 def _copied(value: Any) -> Any:
     """Mappings copied into plain dicts, so that overrides never change what the caller holds."""
-    if isinstance(value, Mapping):
-        return {k: _copied(v) for k, v in value.items()}
-    return value
+    left = MAX_NODES
 
+    def copied(value: Any, level: int) -> Any:
+        nonlocal left
+        if not isinstance(value, Mapping):
+            return value
+        left -= len(value)
+        if level > MAX_DEPTH or left < 0:
+            raise _TooMuchError(
+                "nested too deeply" if level > MAX_DEPTH else f"more than {MAX_NODES:,} options"
+            )
+        return {k: copied(v, level + 1) for k, v in value.items()}
 
-# --- YAML --------------------------------------------------------------------------------------
-
-
-class _Constructor(SafeConstructor):
-    """Plain data only. A date is left as text: an album named 1950-06-01 is a name."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
-    yaml.allow_duplicate_keys = True  # reported by us, all of them, with both places
-    return yaml
-
-
-def _read(name: str, wording: Wording) -> str:
-    path = Path(name)
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise JobFileError([Problem(name, "no such file")]) from None
-    except IsADirectoryError:
-        text = f"is a folder; expected {wording.noun} in YAML"
-        raise JobFileError([Problem(name, text)]) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise JobFileError([Problem(name, f"cannot be read: {reason}")]) from None
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        good = raw[: error.start].decode("utf-8-sig", "replace")
-        where = _offset(name, good, len(good))
-        raise JobFileError([Problem(where, "not UTF-8 text: save the file as UTF-8")]) from None
-
-
-def _parse(text: str, name: str, wording: Wording) -> MappingNode:
-    """The tree of YAML nodes, which knows positions; the top must be a mapping."""
-    try:
-        root = _yaml().compose(text)
-    except ReaderError as error:
-        position = error.position if isinstance(error.position, int) else 0
-        problem = Problem(_offset(name, text, position), "a control character is not allowed")
-    except MarkedYAMLError as error:
-        problem = _syntax(error, name)
-    except RecursionError:
-        problem = Problem(f"{name}:1:1", "nested too deeply")
-    else:
-        if isinstance(root, MappingNode):
-            return root
-        if root is None:
-            problem = Problem(f"{name}:1:1", f"the file is empty; expected {wording.must_hold}")
-        else:
-            kind = "a list" if isinstance(root, SequenceNode) else "a single value"
-            message = f"expected options such as {wording.must_hold}, got {kind}"
-            problem = Problem(_mark(name, root), message)
-    raise JobFileError([problem])
-
-
-def _construct(root: MappingNode, name: str) -> dict[Any, Any]:
-    yaml = _yaml()
-    try:
-        return dict(yaml.constructor.construct_document(root))
-    except MarkedYAMLError as error:
-        raise JobFileError([_syntax(error, name)]) from None
-    except RecursionError:
-        raise JobFileError([Problem(f"{name}:1:1", "nested too deeply")]) from None
-
-
-def _syntax(error: MarkedYAMLError, name: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else f"{name}:1:1"
-    reason = ", ".join(part for part in (error.context, error.problem) if part)
-    if isinstance(error, ConstructorError) and "tag" in reason:
-        reason = "tags (words that begin with !) are not allowed; put the text in quotes"
-    return Problem(where, f"not valid YAML: {' '.join(reason.split())}")
-
-
-def _duplicates(root: Node, name: str) -> Iterator[tuple[str, str]]:
-    pending: list[tuple[Node, str]] = [(root, "")]
-    seen: set[int] = set()  # aliases share nodes, and may even form a circle
-    while pending:
-        node, path = pending.pop(0)
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, SequenceNode):
-            pending += [(entry, f"{path}{i}.") for i, entry in enumerate(node.value)]
-        if isinstance(node, MappingNode):
-            first: dict[str, Node] = {}
-            for key, value in node.value:
-                option = str(key.value)
-                if option in first:
-                    mark = first[option].start_mark
-                    message = f"is given twice, first at line {mark.line + 1}:{mark.column + 1}"
-                    yield _mark(name, key), f"{_shown(path + option)}: {message}"
-                first.setdefault(option, key)
-                pending.append((value, f"{path}{option}."))
+    return copied(value, 1)
 
 
 # --- positions ---------------------------------------------------------------------------------
@@ -364,7 +292,7 @@ def _find(root: Node, path: str, at_key: bool) -> Node:
     node = found = root
     for part in path.split(".") if path else []:
         if isinstance(node, MappingNode):
-            pairs = [(key, value) for key, value in node.value if str(key.value) == part]
+            pairs = [(key, value) for key, value in node.value if option_of(key) == part]
         elif isinstance(node, SequenceNode) and part.isdecimal() and int(part) < len(node.value):
             pairs = [(node.value[int(part)],) * 2]
         else:
@@ -374,17 +302,3 @@ def _find(root: Node, path: str, at_key: bool) -> Node:
         key, node = pairs[0]
         found = key if at_key else node
     return found
-
-
-def _mark(name: str, node: Node) -> str:
-    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
-
-
-def _shown(text: str) -> str:
-    """``text`` on one line, whatever it holds."""
-    return text if text.isprintable() else repr(text)
-
-
-def _offset(name: str, text: str, position: int) -> str:
-    before = text[:position]
-    return f"{name}:{before.count(chr(10)) + 1}:{position - before.rfind(chr(10))}"

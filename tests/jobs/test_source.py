@@ -120,7 +120,7 @@ def test_duplicate_keys_are_refused_with_both_places(write: Write) -> None:
         ("a: *x", r"job\.yaml:1:4: not valid YAML: found undefined alias"),
         ("a: !!python/object:os.system x", r"job\.yaml:1:4: .*tags .* are not allowed"),
         ("{a: b}: c", r"job\.yaml:1:1: not valid YAML: .*unhashable"),
-        ("[" * 5000, r"job\.yaml:1:1: nested too deeply"),
+        ("[" * 5000, r"job\.yaml:1:51: nested too deeply"),
         (b"a: 1\nb: \xff", r"job\.yaml:2:4: not UTF-8"),
         (GOOD.encode("utf-16"), r"job\.yaml:1:1: not UTF-8"),
     ],
