@@ -23,14 +23,19 @@ class Gif(Format):
     kept_as = "png"
 
     def header(self, file: BinaryIO, source: str) -> Header:
-        file.seek(0)
-        return pillow.header(GifImagePlugin.GifImageFile(file))
+        found = gif_extras.read(in_memory(file))
+        picture = GifImagePlugin.GifImageFile(io.BytesIO(found.picture))
+        notes = pillow.first_of(found.frames)
+        return dataclasses.replace(pillow.header(picture), pages=found.frames, notes=notes)
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
-        picture = GifImagePlugin.GifImageFile(io.BytesIO(data))
-        extras = gif_extras.extras(data)
-        raster = pillow.raster(picture, self.name, lossless=True, from_palette=True, extras=extras)
+        found = gif_extras.read(data)
+        picture = GifImagePlugin.GifImageFile(io.BytesIO(found.picture))
+        picture.info["comment"] = found.comment
+        raster = pillow.raster(
+            picture, self.name, lossless=True, from_palette=True, extras=found.extras
+        )
         meta = dataclasses.replace(raster.meta, xmp=gif_xmp.packet(data))
         return dataclasses.replace(raster, meta=meta)
 

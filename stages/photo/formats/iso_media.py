@@ -91,6 +91,8 @@ def _associated(ipma: bytes, item: int) -> Iterator[int]:
     id_bytes, wide = (4 if ipma[0] else 2), bool(ipma[3] & 1)
     at = 8
     for _ in range(int.from_bytes(ipma[4:8], "big")):
+        if at >= len(ipma):
+            return
         found = int.from_bytes(ipma[at : at + id_bytes], "big")
         at += id_bytes
         count = ipma[at] if at < len(ipma) else 0

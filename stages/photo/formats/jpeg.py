@@ -71,7 +71,9 @@ class Jpeg(WrittenFormat):
             if damage != "":
                 raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
             damage = "its end marker is missing; all of its pixels are there"
+        extras = jpeg_extras.extras(data, head)
         if head.bits == 8:
+            del data
             try:
                 pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
             except OSError:
@@ -94,7 +96,7 @@ class Jpeg(WrittenFormat):
                 "jpeg_quality": jpeg_segments.estimated_quality(head.tables),
                 "progressive": head.progressive,
             },
-            extras=jpeg_extras.extras(data, head),
+            extras=extras,
         )
         if pixels.ndim == 3 and pixels.shape[2] == 4:
             return Raster(pixels, "cmyk", meta, damage=damage or "")

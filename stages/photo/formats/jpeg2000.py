@@ -18,6 +18,9 @@ from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Picture, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory, size_of
 
+_MAX_COMPONENTS = 5
+"""Four of colour and transparency. Each takes four bytes a pixel of memory, whatever its depth."""
+
 
 class Jpeg2000(WrittenFormat):
     name = "jpeg2000"
@@ -49,11 +52,11 @@ class Jpeg2000(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         head = jp2_boxes.head(io.BytesIO(data), len(data))
+        damage = _damage(data, head.codestream_at)
         # Given the whole file the decoder would apply the profile, and round to its own depth.
         coded = data[head.codestream_at :] if head.icc else data
         pixels = np.asarray(imagecodecs.jpeg2k_decode(coded))
         pixels = full_range(pixels, head.bits)
-        damage = _damage(data, head.codestream_at)
         meta = PhotoMeta(
             container=self.name,
             bits=head.bits,
@@ -103,6 +106,8 @@ class Jpeg2000(WrittenFormat):
 
 
 def _refusal(head: jp2_boxes.Jp2Head) -> str:
+    if head.components > _MAX_COMPONENTS:
+        return f"JPEG 2000 with {head.components} channels; expected at most {_MAX_COMPONENTS}"
     if head.bits <= 16 and not head.signed:
         return ""
     kind = "signed samples" if head.signed else "samples"

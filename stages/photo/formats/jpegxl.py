@@ -15,6 +15,9 @@ from restore_batch.stages.photo.metadata import jxl_header
 from restore_batch.stages.photo.raster import Header, Raster, full_range, split_alpha
 from restore_batch.stages.photo.source import in_memory
 
+_MOST_OTHERS = 4
+"""Each takes four bytes a pixel of memory, though nothing of it is kept."""
+
 
 class JpegXl(Format):
     name = "jpegxl"
@@ -52,6 +55,7 @@ class JpegXl(Format):
             exif=head.exif,
             xmp=head.xmp,
             quality_hint={"lossless": True},
+            extras=head.left_out,
         )
         return Raster(samples, space, meta, alpha, orientation=1)
 
@@ -67,6 +71,8 @@ def _refusal(head: jxl_header.JxlHead) -> str:
     if head.is_float or head.bits > 16:
         kind = "floating-point samples" if head.is_float else "samples"
         return f"JPEG XL with {head.bits}-bit {kind}; expected unsigned integers of 1 to 16 bits"
+    if head.other_channels > _MOST_OTHERS:
+        return f"JPEG XL with {head.other_channels} channels beside colours and transparency"
     if head.curve == "other":
         return "JPEG XL in other colours than sRGB; convert it (djxl turns it into PNG)"
     return ""

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from restore_batch.stages.media import Extra, PhotoMeta
+from restore_batch.stages.photo.colour import by_rows
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.raster import (
@@ -84,21 +85,35 @@ def exif_of(info: Mapping) -> bytes | None:
 
 
 def plain(picture: Image.Image) -> np.ndarray:
-    """Samples of one of the modes L, LA, RGB and RGBA."""
+    """Samples of one of the modes L, LA, RGB and RGBA; ``picture`` is closed."""
     transparent = picture.has_transparency_data
     if picture.mode == "1":
-        return np.asarray(picture.convert("L"))
+        return _samples(picture, "L")
     if picture.mode not in {"L", "LA", "RGB", "RGBA"} or (
         transparent and not picture.mode.endswith("A")
     ):
-        return np.asarray(picture.convert("RGBA" if transparent else "RGB"))
+        return _samples(picture, "RGBA" if transparent else "RGB")
     return loaded(picture)
 
 
 def loaded(picture: Image.Image) -> np.ndarray:
-    """All samples of a picture as they are."""
+    """All samples of a picture as they are; ``picture`` is closed."""
+    return _samples(picture, picture.mode)
+
+
+def _samples(picture: Image.Image, mode: str) -> np.ndarray:
+    """Row by row, because Pillow holds four bytes a pixel and copies them twice on their way."""
     picture.load()
-    return np.asarray(picture)
+
+    def step(rows: slice) -> np.ndarray:
+        some = picture.crop((0, rows.start, picture.width, rows.stop))
+        return np.asarray(some if picture.mode == mode else some.convert(mode))
+
+    channels = len(Image.new(mode, (1, 1)).getbands())
+    shape = (picture.height, picture.width, channels)[: 2 + (channels > 1)]
+    out = by_rows(picture.height, picture.width, step, np.empty(shape, np.uint8))
+    picture.close()
+    return out
 
 
 def _three(samples: np.ndarray) -> np.ndarray:

@@ -60,7 +60,10 @@ class Png(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         head = png_chunks.head(png_chunks.chunks(data))
-        pixels = np.asarray(imagecodecs.png_decode(png_chunks.only_pixels(png_chunks.chunks(data))))
+        extras = png_extras.extras(data, head)
+        plain = png_chunks.only_pixels(data)
+        del data
+        pixels = np.asarray(imagecodecs.png_decode(plain))
         samples, space, alpha = split_alpha(pixels)
         if head.colour == _PALETTE:
             samples, space = grey_if_neutral(samples)
@@ -74,7 +77,7 @@ class Png(WrittenFormat):
             dpi=head.dpi,
             text=head.text,
             quality_hint={"lossless": True, "png_colour": head.colour_chunks},
-            extras=png_extras.extras(data, head),
+            extras=extras,
         )
         stated = _stated(head.colour_chunks)
         return Raster(samples, space, meta, alpha, stated=stated)

@@ -19,17 +19,21 @@ from restore_batch.stages.photo.colour import Space
 from restore_batch.stages.photo.formats.base import Format
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import photoshop
+from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.extras import header_notes
 from restore_batch.stages.photo.raster import Header, Raster, grey_if_neutral
+from restore_batch.stages.photo.source import size_of
 
 _GREY, _INDEXED, _RGB, _CMYK = 1, 2, 3, 4
 _COLOURS = {_GREY: 1, _INDEXED: 1, _RGB: 3, _CMYK: 4}
 _SPACES: dict[int, Space] = {_GREY: "grey", _RGB: "rgb", _CMYK: "cmyk"}
 _RAW, _PACKBITS = 0, 1
 _RESOLUTION, _IPTC, _ICC, _VERSION, _EXIF, _XMP = 1005, 1028, 1039, 1057, 1058, 1060
-_READ = frozenset({_IPTC, _ICC, _EXIF, _XMP})
+_KEPT_APART = frozenset({_IPTC, _ICC, _EXIF, _XMP})
+_READ = _KEPT_APART | {_RESOLUTION, _VERSION}
 # State and names of layers and of further channels, which are not kept.
 _OF_LAYERS = frozenset({1006, 1007, 1024, 1026, 1045, 1053, 1065, 1067, 1069, 1072, 1077})
+_PALETTE_BYTES = 768
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,19 @@ class _Head:
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
+    if size > _rest_of(file):  # asked for too many, reading would set memory aside first
+        raise ValueError("cut off")
     data = file.read(size)
     if len(data) != size:
         raise ValueError("cut off")
     return data
+
+
+def _rest_of(file: BinaryIO) -> int:
+    at = file.tell()
+    rest = size_of(file) - at
+    file.seek(at)
+    return rest
 
 
 def _number(file: BinaryIO, size: int) -> int:
@@ -67,12 +80,9 @@ def _head(file: BinaryIO) -> _Head:
     version, channels, height, width, bits, mode = struct.unpack(">H6xHIIHH", _exactly(file, 22))
     if version not in {1, 2} or not width or not height:
         raise ValueError(f"impossible header: version {version}, {width}x{height}")
-    palette = _exactly(file, _number(file, 4))
-    block = _exactly(file, _number(file, 4))
-    resources: dict[int, bytes] = {}
-    for resource in photoshop.resources(block):
-        resources.setdefault(resource.number, resource.data)
-    extras = photoshop.extras_of(block, without=_READ | _OF_LAYERS)
+    size = _number(file, 4)
+    palette = _exactly(file, size)[:_PALETTE_BYTES]
+    resources, extras = _resources(file, _number(file, 4))
     wide = 8 if version == 2 else 4
     size = _number(file, wide)
     after = file.tell() + size
@@ -81,18 +91,27 @@ def _head(file: BinaryIO) -> _Head:
         # Negative where the first further channel is the transparency of the whole.
         layers = abs(struct.unpack(">h", _exactly(file, 2))[0])
     return _Head(
-        version == 2,
-        channels,
-        height,
-        width,
-        bits,
-        mode,
-        palette,
-        resources,
-        extras,
-        layers,
-        after,
+        *(version == 2, channels, height, width, bits, mode, palette, resources, extras),
+        *(layers, after),
     )
+
+
+def _resources(file: BinaryIO, size: int) -> tuple[dict[int, bytes], tuple[Extra, ...]]:
+    """The resources that are read, by their number, and what the others are."""
+    found: dict[int, bytes] = {}
+    allowance = Allowance()
+    extras: tuple[Extra, ...] = ()
+    start = file.tell()
+    if size > _rest_of(file):
+        raise ValueError("cut off")
+    if allowance.takes(size, "Photoshop resources"):
+        block = _exactly(file, size)
+        for each in photoshop.resources(block):
+            if each.number in _READ:
+                found.setdefault(each.number, each.data)
+        extras = photoshop.extras_of(block, without=_KEPT_APART | _OF_LAYERS)
+    file.seek(start + size)
+    return found, (*extras, *allowance.left_out)
 
 
 def _refusal(head: _Head) -> str:
@@ -142,11 +161,10 @@ class Psd(Format):
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         head = _head(file)
-        planes = _planes(file, head, source)
-        samples = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+        samples = _samples(file, head, source)
         space = _SPACES.get(head.mode, "rgb")
         if head.mode == _INDEXED:
-            table = np.frombuffer(head.palette[:768], np.uint8).reshape(3, -1).T
+            table = np.frombuffer(head.palette, np.uint8).reshape(3, -1).T
             samples, space = grey_if_neutral(table[np.minimum(samples[..., 0], len(table) - 1)])
         elif space == "cmyk":  # stored as the light that is left
             samples = np.iinfo(samples.dtype).max - samples
@@ -173,26 +191,35 @@ def _dpi(resolution: bytes | None) -> tuple[float, float] | None:
     return (across / 65536, down / 65536) if across and down else None
 
 
-def _planes(file: BinaryIO, head: _Head, source: str) -> np.ndarray:
-    """(C, H, W) of the colours."""
+def _samples(file: BinaryIO, head: _Head, source: str) -> np.ndarray:
+    """(H, W, C) of the colours, which are stored one after the other."""
     file.seek(head.data_at)
     compression = _number(file, 2)
     if compression not in {_RAW, _PACKBITS}:
         raise MediaError(f"{source}: Photoshop compression {compression} is not supported")
-    row_bytes, rows = head.width * head.bits // 8, head.height * head.colours
+    stored = np.dtype(">u2" if head.bits == 16 else np.uint8)
+    row_bytes, rows = head.width * stored.itemsize, head.height * head.colours
     if compression == _RAW:
-        data = _exactly(file, rows * row_bytes)
+        lengths = np.full(rows, row_bytes, np.uint32)
     else:
         count = np.dtype(">u4" if head.is_large else ">u2")
         table = _exactly(file, head.height * head.channels * count.itemsize)
         lengths = np.frombuffer(table, count)[:rows]
-        unpacked = [bytes(imagecodecs.packbits_decode(_exactly(file, int(n)))) for n in lengths]
-        if any(len(row) != row_bytes for row in unpacked):
+        # Rows that do not pack grow by one byte in 128.
+        if lengths.max(initial=0) > row_bytes + row_bytes // 64 + 64:
+            raise ValueError("packed rows that are longer than unpacked ones")
+    if int(lengths.sum(dtype=np.uint64)) > _rest_of(file):
+        raise ValueError("cut off")
+    samples = np.empty((head.height, head.width, head.colours), stored.newbyteorder("="))
+    for index, length in enumerate(lengths.tolist()):
+        row = file.read(length)
+        if compression == _PACKBITS:
+            row = bytes(imagecodecs.packbits_decode(row, out=row_bytes))
+        if len(row) != row_bytes:
             raise ValueError("rows of a wrong length")
-        data = b"".join(unpacked)
-    samples = np.frombuffer(data, ">u2" if head.bits == 16 else np.uint8)
-    planes = samples.reshape(head.colours, head.height, head.width)
-    return planes.astype(np.uint16) if head.bits == 16 else planes
+        channel, y = divmod(index, head.height)
+        samples[y, :, channel] = np.frombuffer(row, stored)
+    return samples
 
 
 FORMAT = Psd()

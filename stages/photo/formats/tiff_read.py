@@ -1,27 +1,22 @@
-"""TIFF files: the tags by our own reader, the pixels by tifffile, strip by strip.
-
-tifffile keeps 16 bits where Pillow does not, and reads straight into one array. Pillow (libtiff)
-stands in for the two old ways of storing YCbCr that tifffile does not know.
+"""TIFF files: the tags by our own reader, the pixels by :mod:`tiff_pixels`.
 
 Source: TIFF revision 6.0; Adobe Photoshop TIFF technical notes (Lab, ICC, image resources).
 """
 
 from __future__ import annotations
 
-import io
-import itertools
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ImageFile, TiffImagePlugin
 
-from restore_batch.errors import MediaError
 from restore_batch.stages.media import Extra, PhotoMeta
-from restore_batch.stages.photo import icc, jpeg_damage
+from restore_batch.stages.photo import icc, tiff_pixels
 from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
-from restore_batch.stages.photo.metadata import jpeg_segments, photoshop, promises, tiff_tags
+from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
+from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_left_out import tags_left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
@@ -33,7 +28,9 @@ _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DEPTH = 277, 338, 339, 3299
 _KINDS = frozenset({_SUBFILE, _OLD_SUBFILE})
 _WHITE_POINT, _SAME_WHITE = 318, 0.002
 _PHOTOSHOP_LAYERS, _PRINT_MATCHING = 37724, 50341
-_READ_AHEAD_BYTES = 16 << 20
+_MAX_CHANNELS = 64
+_USUAL_CHANNELS, _MAX_SAMPLES = 5, 5 * 250_000_000
+_COLOUR_MAP = 320
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -54,7 +51,7 @@ _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate"}
 
 
 def _first(page: Directory, code: int, default: int) -> int:
-    values = page[code].integers() if code in page else ()
+    values = page[code].integers(1) if code in page else ()
     return values[0] if values else default
 
 
@@ -65,19 +62,35 @@ def _is_page(directory: Directory) -> bool:
     return _first(directory, _OLD_SUBFILE, 1) != 2
 
 
-def _main_page(file: BinaryIO) -> tuple[int, Directory, int]:
-    """Index in the chain and tags of the first page, and how many pages there are."""
-    every = list(tiff_tags.directories(file, _KINDS))
-    if not every:
+@dataclass(frozen=True)
+class _Pages:
+    """``at``: place of the first page's directory; ``tags``: its own, as far as they fit
+    ``allowance``; ``count``: how many pages, ``others``: how many smaller ones."""
+
+    at: int
+    tags: Directory
+    count: int
+    others: int
+    allowance: Allowance
+
+
+def _pages(file: BinaryIO) -> _Pages:
+    places = list(tiff_tags.chain(file))
+    if not places:
         raise tiff_tags.TagError("no page in the file")
-    pages = [index for index, kind in enumerate(every) if _is_page(kind)] or [0]
-    page = next(itertools.islice(tiff_tags.directories(file), pages[0], None))
-    return pages[0], page, len(pages)
+    layout, _ = tiff_tags.layout_of(file)
+    kinds = [tiff_tags.directory_at(file, layout, at, _KINDS) for at in places]
+    pages = [at for at, kind in zip(places, kinds, strict=True) if _is_page(kind)]
+    first = (pages or places)[0]
+    allowance = Allowance()
+    tags = tiff_tags.directory_at(file, layout, first, allowance=allowance)
+    return _Pages(first, tags, max(len(pages), 1), len(places) - len(pages), allowance)
 
 
 def header(file: BinaryIO) -> Header:
     """Read the tags. Raises TagError."""
-    _, page, pages = _main_page(file)
+    found = _pages(file)
+    page, pages = found.tags, found.count
     width, height = _first(page, _WIDTH, 0), _first(page, _LENGTH, 0)
     if not width or not height:
         raise tiff_tags.TagError("no picture size in the tags")
@@ -99,8 +112,8 @@ def header(file: BinaryIO) -> Header:
 
 def described(file: BinaryIO) -> PhotoMeta:
     """What the tags say that a note may be about. Raises TagError."""
-    _, page, _ = _main_page(file)
-    return PhotoMeta("tiff", xmp=_bytes(page, tiff_tags.XMP), extras=_extras(file, page))
+    found = _pages(file)
+    return PhotoMeta("tiff", xmp=_bytes(found.tags, tiff_tags.XMP), extras=_extras(file, found))
 
 
 def _orientation(page: Directory) -> int:
@@ -109,23 +122,28 @@ def _orientation(page: Directory) -> int:
 
 
 def _alpha_channel(page: Directory) -> int | None:
-    extra = page[_EXTRA_SAMPLES].integers() if _EXTRA_SAMPLES in page else ()
-    for index, kind in enumerate(extra):
+    for index, kind in enumerate(_several(page, _EXTRA_SAMPLES, ())):
         if kind in {_ASSOCIATED, _UNASSOCIATED}:
             return _COLOURS.get(_first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 3) + index
     return None
 
 
+def _several(page: Directory, code: int, default: tuple[int, ...]) -> tuple[int, ...]:
+    """The values of a tag with one for each channel."""
+    return page[code].integers(_MAX_CHANNELS) if code in page else default
+
+
 def decode(file: BinaryIO, source: str) -> Raster:
     """Decode the only page of a file that its header does not refuse."""
-    index, page, _ = _main_page(file)
+    found = _pages(file)
+    page = found.tags
     damage = ""
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     compression = _first(page, _COMPRESSION, 1)
     if compression == _OLD_JPEG or (photometric == _YCBCR and compression != _JPEG):
-        pixels, photometric = _by_libtiff(file), _RGB
+        pixels, photometric = tiff_pixels.by_libtiff(file, found.at), _RGB
     else:
-        pixels, damage = _by_tifffile(file, index, source)
+        pixels, damage = tiff_pixels.by_tifffile(file, found.at, source)
     colours = _COLOURS[photometric]
     alpha_at = _alpha_channel(page)
     bits = _first(page, _BITS, 1) if pixels.dtype != np.uint8 or photometric != _RGB else 8
@@ -134,10 +152,16 @@ def decode(file: BinaryIO, source: str) -> Raster:
         alpha = full_range(np.ascontiguousarray(pixels[..., alpha_at]), bits)
     samples = pixels[..., :colours] if pixels.shape[2] > colours else pixels
     samples, space = _colours(samples, photometric, bits, page)
-    if alpha is not None and page[_EXTRA_SAMPLES].integers()[alpha_at - colours] == _ASSOCIATED:  # type: ignore[operator]
+    if alpha is not None and _is_associated(page, alpha_at, colours):
         samples = _unmultiplied(samples, alpha)
-    meta = _meta(file, page, 8 if photometric == _PALETTE else bits, compression)
+    meta = _meta(file, found, 8 if photometric == _PALETTE else bits, compression)
     return Raster(samples, space, meta, alpha, _orientation(page), damage=damage)
+
+
+def _is_associated(page: Directory, alpha_at: int | None, colours: int) -> bool:
+    """Whether colours were stored multiplied by the transparency."""
+    extra = _several(page, _EXTRA_SAMPLES, ())
+    return alpha_at is not None and extra[alpha_at - colours] == _ASSOCIATED
 
 
 def _codes(file: BinaryIO) -> tuple[int, ...]:
@@ -169,8 +193,8 @@ def _refusal_of_samples(page: Directory) -> str:
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
         return f"TIFF photometric interpretation {photometric} is not supported"
-    bits = page[_BITS].integers() if _BITS in page else (1,)
-    formats = page[_SAMPLE_FORMAT].integers() if _SAMPLE_FORMAT in page else (1,)
+    bits = _several(page, _BITS, (1,))
+    formats = _several(page, _SAMPLE_FORMAT, (1,))
     if len(set(bits)) != 1 or bits[0] > 16 or set(formats) - {1, 4}:
         kind = {2: "signed", 3: "floating-point"}.get(formats[0], "")
         described = f"{'/'.join(map(str, bits))}-bit {kind}".strip()
@@ -178,86 +202,19 @@ def _refusal_of_samples(page: Directory) -> str:
     if photometric in {_CIELAB, _ICCLAB} and bits[0] not in {8, 16}:
         return f"Lab TIFF with {bits[0]} bits; expected 8 or 16"
     channels, colours = _first(page, _SAMPLES_PER_PIXEL, 1), _COLOURS[photometric]
+    width, height = _first(page, _WIDTH, 0), _first(page, _LENGTH, 0)
+    if channels > _USUAL_CHANNELS and width * height * channels > _MAX_SAMPLES:
+        return f"{width}x{height} pixels of {channels} channels are too many"
     if channels < colours:
         return f"has {channels} channels, expected {colours}"
     return ""
-
-
-def _by_tifffile(file: BinaryIO, index: int, source: str) -> tuple[np.ndarray, str]:
-    """(H, W, C) samples, and what of them is missing or wrong."""
-    import tifffile  # its import is slow, and headers are read without it
-
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages[index]
-        assert isinstance(page, tifffile.TiffPage)
-        places = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-        end = max((offset + count for offset, count in places), default=0)
-        if end > size:
-            raise MediaError(
-                f"{source}: cut off: its pixels should reach byte {end}, the file has {size}"
-            )
-        missing = sum(not offset or not count for offset, count in places)
-        if missing == len(places):
-            raise MediaError(f"{source}: damaged: there is no place of its pixels in the file")
-        damaged = _damaged_jpegs(file, page.jpegtables, places) if page.compression == _JPEG else 0
-        # Reading ahead, tifffile takes the bytes of the next strip for those of a missing one.
-        ahead_bytes = 1 if missing else _READ_AHEAD_BYTES
-        pixels = np.asarray(page.asarray(maxworkers=1, buffersize=ahead_bytes))
-        if page.planarconfig == 2 and page.samplesperpixel > 1:
-            pixels = np.ascontiguousarray(np.moveaxis(pixels, 0, -1))
-        if page.bitspersample == 1:
-            pixels = pixels.astype(np.uint8)
-    parts = len(places)
-    said = [f"{missing} of {parts} parts of the picture are missing"] * bool(missing)
-    said += [f"{damaged} of {parts} parts of the picture are damaged"] * bool(damaged)
-    return pixels.reshape(pixels.shape[0], pixels.shape[1], -1), ", ".join(said)
-
-
-def _damaged_jpegs(file: BinaryIO, tables: bytes | None, places: Sequence[tuple[int, int]]) -> int:
-    """How many of the JPEG streams at these (offset, length) have lost data."""
-    found = 0
-    for offset, count in places:
-        file.seek(offset)
-        data = file.read(count)
-        if not data:
-            continue
-        if tables:
-            data = tables.removesuffix(jpeg_damage.END) + data[2:]
-        if not data.endswith(jpeg_damage.END):
-            data += jpeg_damage.END
-        found += bool(jpeg_damage.damage(data, jpeg_segments.head(io.BytesIO(data))))
-    return found
-
-
-def _by_libtiff(file: BinaryIO) -> np.ndarray:
-    picture = _LibtiffFile(io.BytesIO(_all_of(file)))
-    return np.asarray(picture.convert("RGB"))
-
-
-class _LibtiffFile(TiffImagePlugin.TiffImageFile):
-    """Uncompressed YCbCr by libtiff too: Pillow's own reader knows no smaller chroma."""
-
-    def _setup(self) -> None:
-        super()._setup()
-        if self._compression == "raw":
-            self._mode = "RGB"
-            self.use_load_libtiff = True
-            arguments = ("RGBX", False, self.tag_v2.offset)
-            self.tile = [ImageFile._Tile("libtiff", (0, 0, *self._tile_size), 0, arguments)]
-
-
-def _all_of(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
 
 
 def _colours(
     samples: np.ndarray, photometric: int, bits: int, page: Directory
 ) -> tuple[np.ndarray, Space]:
     if photometric == _PALETTE:
-        table = np.array(page[320].integers(), np.uint16).reshape(3, -1).T
+        table = np.array(page[_COLOUR_MAP].integers(), np.uint16).reshape(3, -1).T
         # Files with 8-bit entries exist, and files with 8 bits shifted up: both end at 8 bits.
         entries = (table if table.max(initial=0) < 256 else table >> 8).astype(np.uint8)
         return entries[np.minimum(samples[..., 0], len(entries) - 1)], "rgb"
@@ -326,8 +283,9 @@ def _iptc(page: Directory) -> bytes | None:
     return records
 
 
-def _meta(file: BinaryIO, page: Directory, bits: int, compression: int) -> PhotoMeta:
-    described = tiff_tags.tree(file)
+def _meta(file: BinaryIO, found: _Pages, bits: int, compression: int) -> PhotoMeta:
+    page = found.tags
+    described = tiff_tags.tree(file, allowance=Allowance())
     dpi = tiff_tags.resolution_of(page)
     codes = {tiff_tags.X_RESOLUTION, tiff_tags.Y_RESOLUTION, tiff_tags.RESOLUTION_UNIT}
     extra = {code: page[code] for code in codes & page.keys() if dpi is not None}
@@ -345,18 +303,18 @@ def _meta(file: BinaryIO, page: Directory, bits: int, compression: int) -> Photo
         icc=_bytes(page, tiff_tags.ICC),
         dpi=dpi,
         quality_hint=hint,
-        extras=_extras(file, page),
+        extras=_extras(file, found),
     )
 
 
-def _extras(file: BinaryIO, page: Directory) -> tuple[Extra, ...]:
+def _extras(file: BinaryIO, pages: _Pages) -> tuple[Extra, ...]:
+    page = pages.tags
     found = photoshop.extras_of(_bytes(page, tiff_tags.PHOTOSHOP) or b"")
     if tiff_tags.CREDENTIALS in page:
         found += (left_out(promises.CREDENTIALS),)
     if _PRINT_MATCHING in _codes(file):
         found += (Extra("print settings (PrintIM)", left_out="of the picture as it was"),)
-    smaller = sum(not _is_page(each) for each in tiff_tags.directories(file, _KINDS))
-    if smaller or tiff_tags.SUB_IFDS in page:
-        what = f"{smaller or len(page[tiff_tags.SUB_IFDS].integers())} smaller pictures or masks"
+    if pages.others or tiff_tags.SUB_IFDS in page:
+        what = f"{pages.others or page[tiff_tags.SUB_IFDS].count} smaller pictures or masks"
         found += (Extra(what, left_out="of the picture as it was"),)
-    return (*found, *tags_left_out(_codes(file)))
+    return (*found, *tags_left_out(_codes(file)), *pages.allowance.left_out)

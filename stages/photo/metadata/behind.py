@@ -22,6 +22,11 @@ _DEPTH_MARKS = (b"depth", b"disparity")
 _PICTURE = "further picture"
 _NO_PIECE = "bytes behind the end of the picture"
 _MAX_BOXES = 100_000
+_MAX_PIECES = 100
+_MARKED_BYTES = 1 << 18
+"""How much of a picture is searched for what it is."""
+
+_HEAD_BYTES = 16 << 20
 
 
 def extras_behind(
@@ -38,6 +43,9 @@ def extras_behind(
     samsung_at, samsung = _samsung(data, at)
     found: list[Extra] = []
     while at < samsung_at:
+        if len(found) >= _MAX_PIECES:
+            found.append(unknown(f"{samsung_at - at:,} {_NO_PIECE}"))
+            break
         end, extra = _next(data, at, samsung_at, previews)
         if extra is not None:
             # Its place is counted from the end of the file: it stays true only of the last thing.
@@ -65,7 +73,7 @@ def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[in
     """Where the thing at ``at`` ends, and what it is."""
     if data.startswith(_JPEG, at):
         stop = min(_end_of_jpeg(data, at, end), end)
-        return stop, _picture(data[at:stop], previews)
+        return stop, _picture(data[at : min(stop, at + _MARKED_BYTES)], stop - at, previews)
     if data[at + 4 : at + 8] == b"ftyp":
         stop = _end_of_boxes(data, at, end)
         return stop, film(in_bytes(stop - at), data[at:])
@@ -78,7 +86,7 @@ def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[in
 
 def _end_of_jpeg(data: bytes, at: int, end: int) -> int:
     try:
-        head = jpeg_segments.head(io.BytesIO(data[at:end]))
+        head = jpeg_segments.head(io.BytesIO(data[at : min(end, at + _HEAD_BYTES)]))
     except (jpeg_segments.JpegError, struct.error):
         return end
     return jpeg_segments.end_of(data, at + head.data_at) or end
@@ -98,15 +106,16 @@ def _end_of_boxes(data: bytes, at: int, end: int) -> int:
     return end
 
 
-def _picture(data: bytes, previews: Collection[int]) -> Extra:
-    if len(data) in previews:
-        return left_out(promises.THUMBNAIL, in_bytes(len(data)))
-    head = data[: 1 << 18].lower()
+def _picture(start: bytes, size: int, previews: Collection[int]) -> Extra:
+    """What a JPEG of ``size`` bytes is, by its first."""
+    if size in previews:
+        return left_out(promises.THUMBNAIL, in_bytes(size))
+    head = start.lower()
     if any(mark in head for mark in _GAIN_MAP_MARKS):
-        return left_out(promises.GAIN_MAP, in_bytes(len(data)))
+        return left_out(promises.GAIN_MAP, in_bytes(size))
     if any(mark in head for mark in _DEPTH_MARKS):
-        return left_out(promises.DEPTH_MAP, in_bytes(len(data)))
-    what = _PICTURE + in_bytes(len(data))
+        return left_out(promises.DEPTH_MAP, in_bytes(size))
+    what = _PICTURE + in_bytes(size)
     return Extra(what, left_out="a result holds the first picture alone")
 
 
@@ -136,7 +145,7 @@ def _samsung(data: bytes, at: int) -> tuple[int, tuple[Extra, ...]]:
 
 def _entries(data: bytes, table: int, end: int) -> Iterator[tuple[int, int]]:
     count = int.from_bytes(data[table + 8 : table + 12], "little")
-    for row in range(table + 12, min(table + 12 + 12 * count, end - 8), 12):
+    for row in range(table + 12, min(table + 12 + 12 * min(count, _MAX_PIECES), end - 8), 12):
         _, _, offset, size = struct.unpack_from("<HHII", data, row)
         yield offset, size
 

@@ -26,7 +26,7 @@ def orientation(exif: bytes) -> int | None:
     file = io.BytesIO(exif)
     layout, at = tiff_tags.layout_of(file)
     tag = tiff_tags.directory_at(file, layout, at).get(tiff_tags.ORIENTATION)
-    value = tag.integers() if tag else ()
+    value = tag.integers(1) if tag else ()
     return value[0] if value and 1 <= value[0] <= 8 else None
 
 
@@ -130,16 +130,21 @@ def _without_thumbnail(exif: bytes) -> bytes:
 
 
 def _integer(directory: Mapping[int, tiff_tags.Tag], code: int) -> int | None:
-    value = directory[code].integers() if code in directory else ()
+    value = directory[code].integers(1) if code in directory else ()
     return value[0] if value else None
 
 
 def _points_beyond(file: BinaryIO, layout: tiff_tags.Layout, at: int, limit: int) -> bool:
     """Whether anything of the main directory or its branches lies at or after ``limit``."""
     pending: list[int] = [at]
+    seen: set[int] = set()
     while pending:
+        at = pending.pop()
+        if at in seen:
+            continue
+        seen.add(at)
         try:
-            entries, end = tiff_tags.entries_of(file, layout, pending.pop())
+            entries, end = tiff_tags.entries_of(file, layout, at)
         except tiff_tags.TagError:
             return True
         if end > limit:

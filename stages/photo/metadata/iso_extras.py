@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import promises
+from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.behind import extras_behind
 from restore_batch.stages.photo.metadata.extras import film, in_bytes, left_out, unknown
 from restore_batch.stages.photo.source import size_of
@@ -28,6 +29,7 @@ _READ = frozenset({b"Exif", b"mime"})
 _ALPHA = ("urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:alpha")
 _DEPTH = ("urn:mpeg:hevc:2015:auxid:2", "urn:mpeg:mpegB:cicp:systems:auxiliary:depth")
 _HEAD_BYTES = 256
+_META_BYTES = 8 << 20
 _ALONE = "a result holds the picture alone"
 
 
@@ -47,23 +49,26 @@ class _Meta:
 def extras(file: BinaryIO) -> tuple[Extra, ...]:
     """All extras of a file, without reading its pictures; what cannot be followed is one."""
     found: list[Extra] = []
+    allowance = Allowance()
     at, size = 0, size_of(file)
     while at < size:
         name, start, end = _box_at(file, at, size)
         if not name or (name == b"ftyp" and at):
             break  # another file behind this one
         file.seek(start)
-        head = file.read(end - start if name == b"meta" else min(end - start, _HEAD_BYTES))
         if name == b"mpvd":
             file.seek(at)
             found.append(film(in_bytes(end - start), file.read(end - at)))
-        elif name == b"meta":
-            found += _of_meta(head)
-        elif name not in _OF_PICTURE:
-            found.append(_of_box(name, head, end - start))
-        at = end
+            at = end
+            continue
+        head = file.read(min(end - start, _META_BYTES if name == b"meta" else _HEAD_BYTES))
+        is_meta, at = name == b"meta", end
+        if name in _OF_PICTURE and not is_meta:
+            continue
+        if allowance.takes(len(head), f"box {name.decode('latin-1')!r}"):
+            found += _of_meta(head, end - start) if is_meta else [_of_box(name, head, end - start)]
     file.seek(at)
-    return (*found, *extras_behind(file.read(), 0))
+    return (*found, *allowance.left_out, *extras_behind(file.read(), 0))
 
 
 def _of_box(name: bytes, head: bytes, size: int) -> Extra:
@@ -97,7 +102,9 @@ def _boxes(data: bytes, at: int) -> Iterator[tuple[bytes, bytes]]:
         yield name, data[start:at]
 
 
-def _of_meta(body: bytes) -> list[Extra]:
+def _of_meta(body: bytes, size: int) -> list[Extra]:
+    if size > len(body):
+        return [Extra("what its list of items names", left_out="the list is too long")]
     try:
         return _of_items(_meta(body))
     except (struct.error, IndexError):

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop, promises
+from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
@@ -31,6 +32,7 @@ _KEPT = frozenset({b"xml ", b"jp2i", b"uinf"})
 STORED_AS = "jp2"
 _CMYK, _SRGB, _GREY = 12, 16, 17
 _SIZ, _COD = b"\xff\x51", b"\xff\x52"
+_MAX_BOXES, _MAX_DEPTH, _MAX_CHANNELS = 10_000, 4, 4
 
 
 class Jp2Error(ValueError):
@@ -58,8 +60,10 @@ class Jp2Head:
     extras: list[Extra] = field(default_factory=list)
 
 
-def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _boxes(file: BinaryIO, at: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of the content of each box, with those of superboxes."""
+    if depth > _MAX_DEPTH:
+        raise Jp2Error("boxes nested too deeply")
     while at + 8 <= end:
         file.seek(at)
         size, name = struct.unpack(">I4s", file.read(8))
@@ -72,7 +76,7 @@ def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]
             raise Jp2Error(f"cut off inside box {name.decode('latin-1')!r}")
         yield name, start, stop
         if name in _SUPERBOXES:
-            yield from _boxes(file, start, stop)
+            yield from _boxes(file, start, stop, depth + 1)
         at = stop
 
 
@@ -83,12 +87,18 @@ def head(file: BinaryIO, file_size: int) -> Jp2Head:
     if file.read(4) == b"\xff\x4f\xff\x51":
         _codestream(file, 0, found)
         return found
-    for name, start, end in _boxes(file, 0, file_size):
+    allowance = Allowance()
+    for number, (name, start, end) in enumerate(_boxes(file, 0, file_size)):
+        if number > _MAX_BOXES:
+            raise Jp2Error(f"more than {_MAX_BOXES:,} boxes")
         if name == b"jp2c" and not found.components:
             _codestream(file, start, found)
-        elif name not in _SUPERBOXES and name != b"jp2c":
+        elif name in _SUPERBOXES or name == b"jp2c":
+            continue
+        elif allowance.takes(end - start, f"box {name.decode('latin-1')!r}"):
             file.seek(start)
-            _take(found, name, file.read(min(end - start, 64 << 20)))
+            _take(found, name, file.read(end - start))
+    found.extras += allowance.left_out
     if not found.components:
         raise Jp2Error("no codestream")
     if found.alpha_channel is None and not found.is_cmyk and found.components in {2, 4}:
@@ -96,12 +106,16 @@ def head(file: BinaryIO, file_size: int) -> Jp2Head:
     return found
 
 
-def _take(found: Jp2Head, name: bytes, body: bytes) -> None:
+def _take(found: Jp2Head, name: bytes, body: bytes) -> None:  # noqa: PLR0912 - one branch a box
     if name == b"colr":
         if body[:1] == b"\x01" and len(body) >= 7:
             found.is_cmyk = int.from_bytes(body[3:7], "big") == _CMYK
         elif body[:1] in {b"\x02", b"\x03"} and len(body) >= 3:
             found.icc = found.icc or body[3:]
+    elif name in {b"pclr", b"cmap"}:
+        channels = body[2] if name == b"pclr" and len(body) > 2 else len(body) // 4
+        if channels > _MAX_CHANNELS:
+            raise Jp2Error(f"its palette makes {channels} channels")
     elif name == b"cdef":
         for at in range(2, len(body) - 5, 6):
             channel, kind, _ = struct.unpack(">HHH", body[at : at + 6])

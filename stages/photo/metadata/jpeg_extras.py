@@ -46,12 +46,18 @@ def extras(data: bytes, head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     if head.pictures > 1 and not behind_it:
         what = f"{head.pictures - 1} further pictures of its index"
         behind_it = (Extra(what, left_out="they are not in the file"),)
-    return (*of_segments(head), *(_extra(*segment) for segment in between), *behind_it)
+    fits = head.allowance.takes
+    kept = tuple(
+        _extra(*segment)
+        for segment in between
+        if fits(len(segment[1]), f"JPEG segment 0x{segment[0]:02X}")
+    )
+    return (*of_segments(head), *kept, *behind_it, *head.allowance.left_out)
 
 
 def of_header(head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     """The extras as far as they show before the picture's data."""
-    found = of_segments(head)
+    found = (*of_segments(head), *head.allowance.left_out)
     promised = promises.items_of(head.xmp) if head.xmp else ()
     if head.pictures > 1 and not promised:
         found += (left_out(promises.OTHER_PICTURES, f" ({head.pictures - 1})"),)

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop
+from restore_batch.stages.photo.metadata.allowance import Allowance
 
 _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -26,6 +27,8 @@ _ICC = b"ICC_PROFILE\x00"
 _OLD_PHOTOSHOP = b"Adobe_Photoshop2.5:"
 _ADOBE = b"Adobe"
 _APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
+_OF_METADATA = frozenset({*range(_APP0, _APP0 + 16), _COMMENT})
+_BLOCK_BYTES = 1 << 16
 STORED_AS = "jpeg"
 _PREVIEW = 0x010000
 _SOS, _EOI = 0xDA, 0xD9
@@ -68,16 +71,16 @@ class JpegHead:
     data_at: int = 0
     """Where the first scan starts."""
 
+    allowance: Allowance = field(default_factory=Allowance)
+    """What of the file's metadata may still be read."""
+
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Marker and payload of each segment, up to and with the first start of scan."""
     file.seek(2)
     while True:
-        byte = file.read(1)
-        if not byte:
-            raise JpegError("cut off before the picture starts")
-        if byte != b"\xff":
-            continue
+        _to_marker(file)
+        byte = b"\xff"
         while byte == b"\xff":
             byte = file.read(1)
         if not byte or byte[0] == _EOI:
@@ -94,13 +97,29 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of segment
-    """Read the segments before the first scan. Raises JpegError."""
+def _to_marker(file: BinaryIO) -> None:
+    """Go behind the next byte of 255."""
+    while (byte := file.read(1)) != b"\xff":
+        if not byte:
+            raise JpegError("cut off before the picture starts")
+        block = file.read(_BLOCK_BYTES)
+        at = block.find(b"\xff")
+        file.seek((at if at >= 0 else len(block)) - len(block), io.SEEK_CUR)
+
+
+def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912, PLR0915 - one branch a kind
+    """Read the segments before the first scan, of metadata as much as fits one allowance. Raises
+    JpegError."""
     found = JpegHead()
     icc: dict[int, bytes] = {}
     extended: dict[bytes, dict[int, bytes]] = {}
     comments: list[str] = []
+    resources: list[bytes] = []
     for marker, payload in _segments(file):
+        if marker in _OF_METADATA and not found.allowance.takes(
+            len(payload), f"JPEG segment 0x{marker:02X}"
+        ):
+            continue
         if marker in _FRAMES and len(payload) >= 6:
             found.bits, found.height, found.width, found.components = struct.unpack(
                 ">BHHB", payload[:6]
@@ -128,9 +147,9 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
         elif marker == _APP2 and payload[:4] == b"MPF\x00":
             found.pictures, found.previews = _index(payload[4:])
         elif marker == _APP13 and payload.startswith(_PHOTOSHOP):
-            found.resources += payload[len(_PHOTOSHOP) :]
+            resources.append(payload[len(_PHOTOSHOP) :])
         elif marker == _APP13 and payload.startswith(_OLD_PHOTOSHOP):
-            found.resources += payload[len(_OLD_PHOTOSHOP) :]
+            resources.append(payload[len(_OLD_PHOTOSHOP) :])
         elif marker == _COMMENT:
             comments.append(metadata.decoded(payload))
             found.others.append((marker, payload))
@@ -141,6 +160,7 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912 - one branch a kind of se
     if not found.width or not found.components:
         raise JpegError("no picture size before the data")
     found.icc = b"".join(icc[number] for number in sorted(icc)) or None
+    found.resources = b"".join(resources)
     found.iptc = photoshop.iptc_of(found.resources)
     found.comment = "\n".join(comments) or None
     whole = _with_extension(found.xmp, extended)
@@ -226,9 +246,10 @@ def scans(data: bytes, at: int) -> tuple[int | None, list[tuple[int, bytes]]]:
 
 def only_pixels(data: bytes, found: JpegHead) -> bytes:
     """``data`` without what other readers might stumble over: EXIF, profiles, comments."""
-    dropped = {_APP1, _APP2, _APP13, _COMMENT}
+    dropped = _OF_METADATA - {_APP0, _APP14}  # which tell how colours are stored
     kept = (s for s in _segments(io.BytesIO(data[: found.data_at])) if s[0] not in dropped)
-    return b"".join((data[:2], *(_segment(*each) for each in kept), data[found.data_at :]))
+    rest = memoryview(data)[found.data_at :]
+    return b"".join((data[:2], *(_segment(*each) for each in kept), rest))
 
 
 def with_metadata(
@@ -281,11 +302,13 @@ def _segment(marker: int, payload: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
 
 
-_RDF_INNER = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
-_RDF_END = re.compile(rb"</rdf:RDF\s*>")
+# Every repetition is possessive or starts where nothing of its kind stands before it: a packet
+# of blanks must not take the square of its length.
+_RDF_START = re.compile(rb"<rdf:RDF\b[^>]*+>")
+_RDF_END = re.compile(rb"</rdf:RDF\s*+>")
 _HAS_EXTENSION = re.compile(
-    rb"\s*xmpNote:HasExtendedXMP\s*=\s*[\"']([0-9A-Fa-f]{32})[\"']"
-    rb"|\s*<xmpNote:HasExtendedXMP>\s*([0-9A-Fa-f]{32})\s*</xmpNote:HasExtendedXMP>"
+    rb"(?<!\s)\s*+(?:xmpNote:HasExtendedXMP\s*+=\s*+[\"']([0-9A-Fa-f]{32})[\"']"
+    rb"|<xmpNote:HasExtendedXMP>\s*+([0-9A-Fa-f]{32})\s*+</xmpNote:HasExtendedXMP>)"
 )
 
 
@@ -296,11 +319,14 @@ def _with_extension(xmp: bytes | None, extended: dict[bytes, dict[int, bytes]]) 
         return xmp
     guid = link[1] or link[2]
     parts = extended.get(guid.upper()) or extended.get(guid.lower()) or {}
-    inner = _RDF_INNER.search(b"".join(parts[at] for at in sorted(parts)))
+    extension = b"".join(parts[at] for at in sorted(parts))
+    start = _RDF_START.search(extension)
+    stop = extension.rfind(b"</rdf:RDF")
     end = _RDF_END.search(xmp)
-    if inner is None or end is None:
+    if start is None or stop < start.end() or end is None:
         return xmp
-    return _HAS_EXTENSION.sub(b"", xmp[: end.start()] + inner[1] + xmp[end.start() :])
+    inner = extension[start.end() : stop]
+    return _HAS_EXTENSION.sub(b"", xmp[: end.start()] + inner + xmp[end.start() :])
 
 
 def _xmp_segments(xmp: bytes) -> list[bytes]:

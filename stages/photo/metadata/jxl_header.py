@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
+from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata.allowance import Allowance
+
 Curve = Literal["srgb", "linear", "other"]
 
 CODESTREAM = b"\xff\x0a"
 CONTAINER = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _HEAD_BYTES = 4096
-_BOX_MAX = 64 << 20
+_MAX_BOXES = 10_000
 _GREY, _XYB = 1, 2
 _D65, _SRGB, _CUSTOM = 1, 1, 2
 _CURVES: dict[int, Curve] = {8: "linear", 13: "srgb"}
@@ -44,6 +47,8 @@ class JxlHead:
     curve: Curve = "srgb"
     exif: bytes | None = None
     xmp: bytes | None = None
+    left_out: tuple[Extra, ...] = ()
+    """What was too much."""
 
 
 class _Bits:
@@ -82,7 +87,8 @@ def head(file: BinaryIO) -> JxlHead:
         return _image_header(file.read(_HEAD_BYTES))
     coded = b""
     exif = xmp = None
-    for name, payload in _boxes(file):
+    allowance = Allowance()
+    for name, payload in _boxes(file, allowance):
         if name in {b"jxlc", b"jxlp"} and len(coded) < _HEAD_BYTES:
             coded += payload[4:] if name == b"jxlp" else payload
         elif name == b"Exif" and len(payload) > 4:
@@ -91,14 +97,17 @@ def head(file: BinaryIO) -> JxlHead:
             xmp = payload
     found = _image_header(coded[:_HEAD_BYTES])
     found.exif, found.xmp = exif or None, xmp or None
+    found.left_out = allowance.left_out
     return found
 
 
-def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(file: BinaryIO, allowance: Allowance) -> Iterator[tuple[bytes, bytes]]:
     """Name and content of each box, of codestreams their start; packed ones unpacked."""
     end = file.seek(0, io.SEEK_END)
     at = len(CONTAINER)
-    while at + 8 <= end:
+    for _ in range(_MAX_BOXES):
+        if at + 8 > end:
+            return
         file.seek(at)
         size, name = int.from_bytes(file.read(4), "big"), file.read(4)
         start = at + 8
@@ -107,16 +116,33 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         at = at + size if size else end
         if at < start:
             raise JxlError(f"impossible size of box {name.decode('latin-1')!r}")
-        coded = name in {b"jxlc", b"jxlp"}
-        if not coded and name not in {b"Exif", b"xml ", b"brob"}:
-            continue
         file.seek(start)
-        payload = file.read(min(at - start, _HEAD_BYTES if coded else _BOX_MAX))
-        if name == b"brob":
-            import imagecodecs
+        if name in {b"jxlc", b"jxlp"}:
+            yield name, file.read(min(at - start, _HEAD_BYTES))
+        elif name in {b"Exif", b"xml ", b"brob"}:
+            what, size = f"box {name.decode('latin-1')!r}", min(at, end) - start
+            if not allowance.takes(size, what):
+                continue
+            payload: bytes | None = file.read(size)
+            if name == b"brob" and payload is not None:
+                name, payload = payload[:4], _unpacked(payload[4:], allowance, what)
+            if payload is not None:
+                yield name, payload
+    raise JxlError(f"more than {_MAX_BOXES:,} boxes")
 
-            name, payload = payload[:4], bytes(imagecodecs.brotli_decode(payload[4:]))
-        yield name, payload
+
+def _unpacked(data: bytes, allowance: Allowance, what: str) -> bytes | None:
+    """Brotli's data; None where they do not fit."""
+    import imagecodecs
+
+    limit = allowance.left_bytes
+    try:
+        unpacked = bytes(imagecodecs.brotli_decode(data, out=limit))
+    except imagecodecs.BrotliError:
+        # Which of both it is, the decoder does not tell.
+        allowance.refuse(f"{what} that is damaged or unpacks to more than {limit:,} bytes")
+        return None
+    return unpacked if allowance.takes(len(unpacked), what) else None
 
 
 def _image_header(data: bytes) -> JxlHead:

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop
+from restore_batch.stages.photo.metadata.allowance import Allowance
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEY = "XML:com.adobe.xmp"
@@ -24,8 +25,12 @@ STORED_AS = "png"
 # How viewers must interpret the samples where there is no ICC profile: kept as they are.
 _COLOUR = (b"cICP", b"gAMA", b"cHRM", b"sRGB")
 _OF_PIXELS = frozenset({b"IDAT", b"IEND", b"fcTL", b"fdAT", b"iDOT"})
-_TEXT_MAX = 64 << 20
+_OF_FILE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
 _HEADER_CHUNK_MAX = 4 << 20
+_COLOUR_CHUNK_MAX = 64
+_MAX_CHUNKS = 100_000
+"""Beside those of the pixels."""
+
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
@@ -61,6 +66,9 @@ class PngHead:
     others: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Name and payload of chunks that nothing here reads."""
 
+    left_out: tuple[Extra, ...] = ()
+    """What was too much."""
+
     @property
     def has_alpha(self) -> bool:
         return self.colour in {4, 6} or self.transparent
@@ -76,9 +84,10 @@ class PngHead:
         return self.height * ((self.width * self.bits * _CHANNELS[self.colour] + 7) // 8)
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and payload of every chunk up to IEND. Raises PngError at the first damage."""
-    at = len(SIGNATURE)
+def _places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of the payload of every chunk up to IEND. Raises PngError at the first
+    damage."""
+    at, others = len(SIGNATURE), 0
     view = memoryview(data)
     while True:
         if at + 12 > len(data):
@@ -91,17 +100,34 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         stored = int.from_bytes(view[end : end + 4], "big")
         if zlib.crc32(view[at + 4 : end]) != stored:
             raise PngError(f"wrong checksum in chunk {name.decode('latin-1')!r}")
-        yield name, bytes(view[at + 8 : end])
+        others += name not in _OF_PIXELS
+        if others > _MAX_CHUNKS:
+            raise PngError(_TOO_MANY)
+        yield name, at + 8, end
         if name == b"IEND":
             return
         at = end + 4
 
 
+_TOO_MANY = f"more than {_MAX_CHUNKS:,} chunks beside its pixels"
+
+
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and payload of every chunk up to IEND, of pixels without it. Raises PngError at the
+    first damage."""
+    for name, start, end in _places(data):
+        yield name, b"" if name in {b"IDAT", b"fdAT"} else data[start:end]
+
+
 def header_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The small chunks of a file without its pixels and without checks, for a quick look."""
     file.seek(len(SIGNATURE))
+    others = 0
     while len(start := file.read(8)) == 8:
         size, name = int.from_bytes(start[:4], "big"), start[4:]
+        others += name not in _OF_PIXELS
+        if others > _MAX_CHUNKS:
+            raise PngError(_TOO_MANY)
         if size <= _HEADER_CHUNK_MAX and name not in {b"IDAT", b"fdAT"}:
             payload = file.read(size)
             yield name, payload
@@ -111,13 +137,18 @@ def header_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:  # noqa: PLR0912 - one branch a chunk
-    """What the chunks say. Raises PngError on a wrong header."""
+    """What the chunks say, as far as it fits one allowance. Raises PngError on a wrong header."""
     result: PngHead | None = None
+    allowance, texts = Allowance(), dict[str, list[str]]()
     for name, payload in found:
         if result is None:
             result = _start(name, payload)
+        elif name in _OF_PIXELS:
+            continue
+        elif not allowance.takes(len(payload), f"PNG chunk {name.decode('latin-1')}"):
+            result.transparent |= name == b"tRNS"
         elif name == b"PLTE":
-            result.palette = payload
+            result.palette = payload[:768]
         elif name == b"tRNS":
             result.transparent = True
         elif name == b"acTL" and len(payload) >= 4:
@@ -126,7 +157,8 @@ def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:  # noqa: PLR0912 - on
             result.exif = payload.removeprefix(b"Exif\x00\x00")
         elif name == b"iCCP":
             _, _, rest = payload.partition(b"\x00")
-            result.icc = _inflate(rest[1:]) or rest
+            result.icc = _inflate(rest[1:], allowance, "colour profile")
+            result.icc = rest if result.icc == b"" else result.icc
         elif name == b"pHYs" and len(payload) == 9:
             across, down = struct.unpack(">II", payload[:8])
             if payload[8] == 1:
@@ -134,13 +166,15 @@ def head(found: Iterable[tuple[bytes, bytes]]) -> PngHead:  # noqa: PLR0912 - on
             elif across != down:
                 result.others.append((name, payload))
         elif name in {b"tEXt", b"zTXt", b"iTXt"}:
-            _take_text(result, name, payload)
-        elif name in _COLOUR:
+            _take_text(result, name, payload, allowance, texts)
+        elif name in _COLOUR and len(payload) <= _COLOUR_CHUNK_MAX:
             result.colour_chunks[name.decode()] = payload
-        elif name not in _OF_PIXELS:
+        else:
             result.others.append((name, payload))
     if result is None:
         raise PngError("no header")
+    result.text = {key: "\n".join(values) for key, values in texts.items()}
+    result.left_out = allowance.left_out
     return result
 
 
@@ -153,43 +187,54 @@ def _start(name: bytes, payload: bytes) -> PngHead:
     return PngHead(width, height, bits, colour)
 
 
-def _inflate(data: bytes) -> bytes:
-    """Decompress at most 64 MiB; empty where that fails."""
+def _inflate(data: bytes, allowance: Allowance, what: str) -> bytes | None:
+    """Unpacked; empty where that fails, None where it does not fit."""
     try:
-        return zlib.decompressobj().decompress(data, _TEXT_MAX)
+        return allowance.inflated(data, what)
     except zlib.error:
         return b""
 
 
-def _take_text(result: PngHead, name: bytes, payload: bytes) -> None:
+def _take_text(
+    result: PngHead,
+    name: bytes,
+    payload: bytes,
+    allowance: Allowance,
+    texts: dict[str, list[str]],
+) -> None:
     raw_key, _, rest = payload.partition(b"\x00")
     key = raw_key.decode("latin-1")
-    if name == b"tEXt":
-        value = rest.decode("latin-1")
-    elif name == b"zTXt":
-        value = _inflate(rest[1:]).decode("latin-1")
-    else:
-        compressed = rest[:1] == b"\x01"
+    what = f"text entry {key!r}"
+    is_international = name == b"iTXt"
+    body: bytes | None = rest
+    if is_international:
         body = rest[2:].split(b"\x00", 2)[-1]
-        body = _inflate(body) if compressed else body
-        if key == _XMP_KEY and result.xmp is None:
-            result.xmp = body
-            return
-        value = body.decode("utf-8", "replace")
+    if name == b"zTXt" or (is_international and rest[:1] == b"\x01"):
+        body = _inflate(body if is_international else rest[1:], allowance, what)  # type: ignore[arg-type]
+    if body is None:
+        return
+    if is_international and key == _XMP_KEY and result.xmp is None:
+        result.xmp = body
+        return
     if key.startswith(_RAW_PROFILE):
-        if not _take_raw_profile(result, key.removeprefix(_RAW_PROFILE), value):
+        if not _take_raw_profile(result, key.removeprefix(_RAW_PROFILE), body):
             result.others.append((name, payload))
         return
+    value = body.decode("utf-8", "replace") if is_international else body.decode("latin-1")
+    # Beyond Latin-1 every character of a text takes as many bytes as its widest.
+    if not body.isascii() and not allowance.takes(3 * len(value), what):
+        return
     result.texts.append((key, name, payload))
-    result.text[key] = f"{result.text[key]}\n{value}" if key in result.text else value
+    texts.setdefault(key, []).append(value)
 
 
-def _take_raw_profile(result: PngHead, kind: str, value: str) -> bool:
+def _take_raw_profile(result: PngHead, kind: str, value: bytes) -> bool:
     """A profile in ImageMagick's way: name, size and hexadecimal digits as text. Whether it could
     be read and is the first of its kind."""
     try:
         # The name may be of several words: "IPTC profile".
-        body = bytes.fromhex("".join(value.lstrip().split("\n")[2:]))
+        lines = value.lstrip().split(b"\n", 2)
+        body = bytes.fromhex(lines[2].decode("ascii") if len(lines) > 2 else "")
     except ValueError:
         return False
     if kind in {"iptc", "8bim"}:
@@ -208,10 +253,12 @@ def _take_raw_profile(result: PngHead, kind: str, value: str) -> bool:
     return True
 
 
-def only_pixels(found: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A PNG file of the chunks that make the pixels, so that decoders see no other."""
-    wanted = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-    return SIGNATURE + b"".join(chunk(*each) for each in found if each[0] in wanted)
+def only_pixels(data: bytes) -> bytes:
+    """A PNG file of the chunks that make the pixels, so that decoders see no other. Raises
+    PngError."""
+    view = memoryview(data)
+    kept = (view[at - 8 : end + 4] for name, at, end in _places(data) if name in _OF_FILE)
+    return b"".join((SIGNATURE, *kept))
 
 
 def chunk(name: bytes, payload: bytes) -> bytes:

@@ -42,7 +42,7 @@ def of_chunks(head: png_chunks.PngHead) -> tuple[Extra, ...]:
     """The extras among the chunks."""
     texts = (_kept(f"text entry {key!r}", name, body, key) for key, name, body in head.texts)
     others = (_extra(name, body, head) for name, body in head.others)
-    return (*texts, *others, *photoshop.extras_of(head.resources))
+    return (*texts, *others, *photoshop.extras_of(head.resources), *head.left_out)
 
 
 def _extra(name: bytes, body: bytes, head: png_chunks.PngHead) -> Extra:

@@ -15,6 +15,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from restore_batch.stages.photo.metadata.allowance import Allowance
+from restore_batch.stages.photo.source import size_of
+
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 ORIENTATION = 274
 EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS = 34665, 34853, 40965, 330
@@ -48,6 +51,8 @@ VALUE_SIZES = {
 _INCH = 2
 _MAX_ENTRIES = 4096
 _MAX_PAGES = 10_000
+_MAX_ENTRIES_OF_PAGES = 200_000
+_MAX_INTEGERS = 1 << 20
 _MAX_RAW_DIRECTORIES = 8
 
 
@@ -63,17 +68,18 @@ class Tag:
     count: int
     data: bytes
 
-    def integers(self) -> tuple[int, ...]:
-        """The values of a BYTE, SHORT, LONG or LONG8 tag; empty for other types."""
+    def integers(self, most: int = _MAX_INTEGERS) -> tuple[int, ...]:
+        """The values, no more than ``most``, of a BYTE, SHORT, LONG or LONG8 tag; empty for other
+        types."""
         code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(self.field_type)
-        return struct.unpack(f"<{self.count}{code}", self.data) if code else ()
+        return struct.unpack_from(f"<{min(self.count, most)}{code}", self.data) if code else ()
 
     def number(self) -> float | None:
         """The first value of an integer or rational tag."""
         if self.field_type == RATIONAL and self.count:
             above, below = struct.unpack_from("<II", self.data)
             return above / below if below else None
-        values = self.integers()
+        values = self.integers(1)
         return float(values[0]) if values else None
 
 
@@ -106,6 +112,9 @@ class Entry:
 
 
 def exactly(file: BinaryIO, at: int, size: int) -> bytes:
+    """``size`` bytes from ``at`` on. Raises TagError where they are not all in the file."""
+    if at + size > size_of(file):  # asked for too many, reading would set memory aside first
+        raise TagError(f"a tag points outside the file (to byte {at + size})")
     file.seek(at)
     data = file.read(size)
     if len(data) != size:
@@ -150,51 +159,67 @@ def _swapped(data: bytes, word: int) -> bytes:
     return data if word == 1 else np.frombuffer(data, f"u{word}").byteswap().tobytes()
 
 
-# Photoshop's layers can be larger than the picture, and are never kept.
-_NEVER_READ = frozenset({37724, 50341})
-# A hostile file may point thousands of tags at the same megabytes.
-_MAX_VALUE_BYTES = 256 << 20
+# Photoshop's layers can be larger than the picture, and are never kept; where strips and tiles lie
+# is the decoder's matter.
+_NEVER_READ = frozenset({37724, 50341, 273, 279, 324, 325})
 
 
 def directory_at(
-    file: BinaryIO, layout: Layout, at: int, only: frozenset[int] | None = None
+    file: BinaryIO,
+    layout: Layout,
+    at: int,
+    only: frozenset[int] | None = None,
+    allowance: Allowance | None = None,
 ) -> Directory:
-    """The directory at ``at``, or those of its tags that are in ``only``. Raises TagError."""
+    """The directory at ``at``, or those of its tags that are in ``only``, as far as they fit
+    ``allowance`` (None: a whole one). Raises TagError."""
     found: Directory = {}
-    left = _MAX_VALUE_BYTES
+    allowance = allowance or Allowance()
     for entry in entries_of(file, layout, at)[0]:
         unwanted = entry.code in _NEVER_READ or (only is not None and entry.code not in only)
         if unwanted or entry.field_type not in VALUE_SIZES or entry.code in found:
             continue
         size, word = VALUE_SIZES[entry.field_type]
-        if size * entry.count > left:
+        if size * entry.count > size_of(file):
+            continue
+        if not allowance.takes(size * entry.count, f"TIFF tag {entry.code}"):
             continue
         try:
             data = exactly(file, entry.value_at, size * entry.count)
         except (TagError, OverflowError):
             continue  # one value that points nowhere must not cost the others
-        left -= len(data)
         found[entry.code] = Tag(
             entry.field_type, entry.count, data if layout.order == "<" else _swapped(data, word)
         )
     return found
 
 
-def directories(file: BinaryIO, only: frozenset[int] | None = None) -> Iterator[Directory]:
-    """The chain of directories of a TIFF file: one a page (or thumbnail, or mask).
+def chain(file: BinaryIO) -> Iterator[int]:
+    """Where each directory of a TIFF file is: one a page (or thumbnail, or mask).
 
     Raises TagError on a broken chain.
     """
     layout, at = layout_of(file)
     seen: set[int] = set()
+    entries = 0
     while at:
         if at in seen or len(seen) > _MAX_PAGES:
             raise TagError("the chain of pages runs in a circle")
         seen.add(at)
-        yield directory_at(file, layout, at, only)
-        _, link_at = entries_of(file, layout, at)
+        yield at
+        found, link_at = entries_of(file, layout, at)
+        entries += len(found)
+        if entries > _MAX_ENTRIES_OF_PAGES:
+            raise TagError(f"the pages have more than {_MAX_ENTRIES_OF_PAGES:,} tags")
         link = exactly(file, link_at, layout.word)
         at = layout.unpack("Q" if layout.big else "I", link)
+
+
+def directories(file: BinaryIO, only: frozenset[int] | None = None) -> Iterator[Directory]:
+    """The directories of :func:`chain`. Raises TagError."""
+    layout, _ = layout_of(file)
+    for at in chain(file):
+        yield directory_at(file, layout, at, only)
 
 
 def holds_sensor_data(file: BinaryIO) -> bool:
@@ -205,11 +230,8 @@ def holds_sensor_data(file: BinaryIO) -> bool:
     layout, _ = layout_of(file)
     telling = frozenset({_DNG_VERSION, _PHOTOMETRIC, SUB_IFDS})
     for page in itertools.islice(directories(file, telling), _MAX_RAW_DIRECTORIES):
-        branches = page[SUB_IFDS].integers() if SUB_IFDS in page else ()
-        parts = [
-            page,
-            *(directory_at(file, layout, at, telling) for at in branches[:_MAX_RAW_DIRECTORIES]),
-        ]
+        branches = page[SUB_IFDS].integers(_MAX_RAW_DIRECTORIES) if SUB_IFDS in page else ()
+        parts = [page, *(directory_at(file, layout, at, telling) for at in branches)]
         if any(_DNG_VERSION in part or _is_sensor(part) for part in parts):
             return True
     return False
@@ -217,7 +239,7 @@ def holds_sensor_data(file: BinaryIO) -> bool:
 
 def _is_sensor(directory: Directory) -> bool:
     """Photometric interpretation: colour filter array, or linear raw."""
-    return _PHOTOMETRIC in directory and directory[_PHOTOMETRIC].integers() in ((32803,), (34892,))
+    return _PHOTOMETRIC in directory and directory[_PHOTOMETRIC].integers(2) in ((32803,), (34892,))
 
 
 @dataclass(frozen=True)
@@ -249,20 +271,22 @@ _STRUCTURAL = frozenset(
 _DNG_TAGS = range(50706, 53000)
 
 
-def tree(file: BinaryIO, *, of_raw: bool = False) -> Tree:
-    """The descriptive tags of the first page of a TIFF file, or of an EXIF block.
+def tree(file: BinaryIO, *, of_raw: bool = False, allowance: Allowance | None = None) -> Tree:
+    """The descriptive tags of the first page of a TIFF file, or of an EXIF block, as far as they
+    fit ``allowance`` (None: a whole one).
 
     Raises TagError when there is no directory at all; a broken sub-directory is left out.
     """
     layout, at = layout_of(file)
-    main = directory_at(file, layout, at)
+    allowance = allowance or Allowance()
+    main = directory_at(file, layout, at, allowance=allowance)
 
     def branch(parent: Directory, code: int) -> Directory:
-        place = parent[code].integers() if code in parent else ()
+        place = parent[code].integers(1) if code in parent else ()
         if not place:
             return {}
         try:
-            return directory_at(file, layout, place[0])
+            return directory_at(file, layout, place[0], allowance=allowance)
         except (TagError, OverflowError):
             return {}
 
