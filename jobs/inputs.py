@@ -8,6 +8,8 @@ only, so that ``.xmp`` and ``Thumbs.db`` are not failures: the others are counte
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import unicodedata
@@ -39,8 +41,9 @@ class SourceFile:
 
     ``source``: absolute local path or fsspec URL; a local name that is not UTF-8 holds surrogate
     escapes, as in ``os.listdir``. ``relative``: path inside its input with ``/``, always valid
-    Unicode. ``version`` changes when the content may have changed: ``mtime_ns:…`` locally, the
-    entity tag or its like for URLs, empty where the store tells nothing.
+    Unicode. ``version`` changes when the content may have changed: locally with the file's times
+    of modification and of change and its inode, for URLs with the entity tag or its like, empty
+    where the store tells nothing.
     """
 
     source: str
@@ -247,13 +250,14 @@ def _numbered(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     if wanted.is_output(real):
         raise _NothingFoundError(f"{folder} lies inside the output folder")
     try:
-        stats = [p.stat() for p in sorted(folder.iterdir()) if _is_visible(p.name)]
+        stats = [(p.name, p.stat()) for p in sorted(folder.iterdir()) if _is_visible(p.name)]
     except OSError as error:
         raise _NothingFoundError(f"cannot read {folder}: {error.strerror or error}") from None
     if stats:
-        newest = max(stat.st_mtime_ns for stat in stats)
-        size = sum(stat.st_size for stat in stats)
-        version = f"mtime_ns:{newest} files:{len(stats)}"
+        size = sum(stat.st_size for _, stat in stats)
+        # The whole list: a picture that was exchanged need not be the newest.
+        listed = json.dumps([[name, stat.st_size, _version(stat)] for name, stat in stats])
+        version = f"files:{len(stats)} {hashlib.sha256(listed.encode()).hexdigest()[:16]}"
         yield _Found(str(folder.parent), (folder.name,), entry, real, size, version)
 
 
@@ -325,8 +329,16 @@ def _file(
         status = Path(source).stat()
     except OSError:
         return _Found(root, parts, source, real, 0, "missing", is_link)
-    version = f"mtime_ns:{status.st_mtime_ns}"
-    return _Found(root, parts, source, real, status.st_size, version, is_link)
+    return _Found(root, parts, source, real, status.st_size, _version(status), is_link)
+
+
+def _version(status: os.stat_result) -> str:
+    """What differs between two states of a file, and between two files under one name.
+
+    A program can set back the time of modification, not that of change. The device is left out:
+    network mounts number theirs anew at every start, and all of an archive would be read again.
+    """
+    return f"mtime_ns:{status.st_mtime_ns} ctime_ns:{status.st_ctime_ns} inode:{status.st_ino}"
 
 
 # --- URLs --------------------------------------------------------------------------------------

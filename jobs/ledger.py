@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from restore_batch.jobs.database import packed, unpacked
+from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.records import CommittedResult, FaceRow, ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Unit
@@ -16,7 +14,7 @@ from restore_batch.jobs.units import Unit
 class Ledger:
     """What is on record of sources, units and items."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: Database) -> None:
         self._db = database
 
     def source_facts(
@@ -33,8 +31,15 @@ class Ledger:
         ).fetchone()
         if row is None:
             return None, None
-        noted = json.loads(row["probe"] or "{}")
+        noted = row["probe"] or {}
         return row["sha256"], noted.get("header") if noted.get("probe") == probe else None
+
+    def noted_sha256(self, source: str) -> str | None:
+        """The checksum noted for ``source`` last, whatever its stamp was."""
+        row = self._db.execute(
+            "SELECT sha256 FROM sources WHERE source = ?", (packed(source),)
+        ).fetchone()
+        return row["sha256"] if row else None
 
     def error_of(self, output: str) -> str:
         """The recorded reason why the item at ``output`` failed, or ''."""
@@ -97,9 +102,9 @@ class Ledger:
         )
         for row in rows:
             yield ItemStatus(
-                unpacked(row["output"]), unpacked(row["source"]), row["state"],
+                row["output"], row["source"], row["state"],
                 row["faces"] or 0, row["attempts"] or 0, row["error"] or "",
-                tuple(json.loads(row["warnings"] or "[]")), unpacked(row["stand_in"] or ""),
+                tuple(row["warnings"] or ()), row["stand_in"] or "",
             )  # fmt: skip
 
     def at_work(self) -> tuple[ItemAtWork, ...]:
@@ -122,7 +127,7 @@ class Ledger:
         )
         return tuple(
             ItemAtWork(
-                unpacked(row["output"]), unpacked(row["source"]), row["attempts"],
+                row["output"], row["source"], row["attempts"],
                 row["segments_done"], row["segments_begun"],
             )
             for row in rows
@@ -146,22 +151,22 @@ class Ledger:
         row = self._db.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         if row is None:
             return None
-        return {**dict(row), "job": json.loads(row["job"]), "models": json.loads(row["models"])}
+        return dict(row)
 
 
-def _result(row: sqlite3.Row) -> CommittedResult:
+def _result(row: Row) -> CommittedResult:
     return CommittedResult(
         row["id"], row["sha256"], row["source_sha256"], row["face_count"],
-        tuple(json.loads(row["warnings"] or "[]")),
+        tuple(row["warnings"] or ()),
     )  # fmt: skip
 
 
-def _face(row: sqlite3.Row) -> FaceRow:
-    left, top, right, bottom = json.loads(row["box"])
+def _face(row: Row) -> FaceRow:
+    left, top, right, bottom = row["box"]
     return FaceRow(
         frame=row["frame"],
         box_xyxy=(left, top, right, bottom),
-        landmarks_xy=tuple((x, y) for x, y in json.loads(row["landmarks"])),
+        landmarks_xy=tuple((x, y) for x, y in row["landmarks"]),
         score=row["score"],
         restored=bool(row["restored"]),
         identity=row["identity"],

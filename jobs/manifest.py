@@ -11,25 +11,20 @@ import contextlib
 import json
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish, sha256_of
-from restore_batch.jobs.database import (
-    connect,
-    connect_reading,
-    packed,
-    take_lock,
-    transaction,
-    unpacked,
-)
-from restore_batch.jobs.ledger import Ledger
+from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import FOLDER, PARTS
+from restore_batch.jobs.proof.faults import fault_of_file
+from restore_batch.jobs.proof.hold import Hold
+from restore_batch.jobs.proof.journal import Journal
+from restore_batch.jobs.proof.kept import KeptLedger
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
@@ -38,54 +33,19 @@ AnyUnit = TypeVar("AnyUnit", bound=Unit)
 State = Literal["pending", "staged", "done", "failed"]
 
 
-class Manifest(Ledger):
-    """The open ledger of one output folder; the only writer while its lock is held."""
+class Manifest(KeptLedger):
+    """The open manifest of one output folder; the only writer while its hold lasts.
 
-    def __init__(self, output_dir: Path, database: sqlite3.Connection, lock: IO[str] | None):
-        self.output_dir = output_dir
+    Whatever SQLite or the disk under it meets is raised as ManifestError, also by questions; so
+    is a manifest that was removed or replaced since it was opened.
+    """
+
+    def __init__(
+        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None
+    ) -> None:
+        super().__init__(output_dir, database, hold, journal)
         self.staging_dir = output_dir / FOLDER / "tmp"
-        super().__init__(database)
-        self._lock = lock
         self._run = 0
-
-    @classmethod
-    def open(cls, output_dir: Path) -> Manifest:
-        """Open for writing, creating what is missing.
-
-        Raises OutputLockedError while another run holds the folder, RestoreBatchError when it
-        cannot be written to or its manifest is damaged or newer than this program.
-        """
-        folder = output_dir / FOLDER
-        try:
-            (folder / "tmp").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RestoreBatchError(
-                f"{output_dir}: cannot write there ({error.strerror})"
-            ) from None
-        lock = take_lock(folder / "lock")
-        try:
-            return cls(output_dir, connect(folder / "manifest.sqlite"), lock)
-        except BaseException:
-            lock.close()
-            raise
-
-    @classmethod
-    def read(cls, output_dir: Path) -> Manifest | None:
-        """Open for reading beside a running job; None when there is no manifest yet."""
-        database = connect_reading(output_dir / FOLDER / "manifest.sqlite")
-        return None if database is None else cls(output_dir, database, None)
-
-    def close(self) -> None:
-        """Release the database and the lock."""
-        self._db.close()
-        if self._lock is not None:
-            self._lock.close()
-
-    def __enter__(self) -> Manifest:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # -- runs ---------------------------------------------------------------------------------
     def begin_run(
@@ -98,26 +58,25 @@ class Manifest(Ledger):
     ) -> int:
         """Record a run with all its options and the checksums of its weights; ``total``: items
         of its job."""
-        cursor = self._db.execute(
-            "INSERT INTO runs (started, version, job_file, job, models, total)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                time.time(),
-                version,
-                legible(job_file),
-                json.dumps(job, default=str),
-                json.dumps(list(models)),
-                total,
-            ),
-        )
-        self._run = int(cursor.lastrowid or 0)
+        with self._change() as touched:
+            cursor = self._db.execute(
+                "INSERT INTO runs (started, version, job_file, job, models, total)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (time.time(), version, legible(job_file), json.dumps(job, default=str),
+                 json.dumps(list(models)), total),
+            )  # fmt: skip
+            self._run = int(cursor.lastrowid or 0)
+            touched["runs"].append(self._run)
         return self._run
 
     def end_run(self, outcome: str) -> None:
         """Record how the run ended."""
-        self._db.execute(
-            "UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (time.time(), outcome, self._run)
-        )
+        with self._change() as touched:
+            self._db.execute(
+                "UPDATE runs SET ended = ?, outcome = ? WHERE id = ?",
+                (time.time(), outcome, self._run),
+            )
+            touched["runs"].append(self._run)
 
     def recover(self) -> int:
         """Finish or forget what an earlier run left half-way; returns how many were finished."""
@@ -126,18 +85,21 @@ class Manifest(Ledger):
             if self._finish(row):
                 finished += 1
             else:
-                self._db.execute("UPDATE units SET state = 'pending' WHERE id = ?", (row["id"],))
+                self._set_pending([row["id"]])
         replaced = self._db.execute(
             "SELECT output FROM items JOIN units ON units.id = items.unit"
             " WHERE stand_in IS NOT NULL AND state = 'done'"
         ).fetchall()
         for row in replaced:
-            self._drop_stand_in(unpacked(row["output"]))
-        for leftover in self.staging_dir.iterdir():
-            if leftover.is_dir() and not leftover.is_symlink():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
+            self._drop_stand_in(row["output"])
+        try:
+            for leftover in self.staging_dir.iterdir():
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise fault_of_file(error, self.staging_dir) from None
         return finished
 
     # -- sources ------------------------------------------------------------------------------
@@ -155,11 +117,13 @@ class Manifest(Ledger):
         how long they hold: see :meth:`source_facts`.
         """
         noted = json.dumps({"probe": probe, "header": header}, default=str) if header else None
-        self._db.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
-            " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-            (packed(source), stamp, sha256, noted),
-        )
+        with self._change() as touched:
+            self._db.execute(
+                "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
+                " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
+                (packed(source), stamp, sha256, noted),
+            )
+            touched["sources"].append(source)
 
     # -- units --------------------------------------------------------------------------------
     def state_of(self, unit: Unit, *, verify: bool = False) -> State:
@@ -188,11 +152,15 @@ class Manifest(Ledger):
         under those of ``unit``."""
         if self.state_of(former, verify=verify) != "done":
             return False
-        self._db.execute(
-            "UPDATE units SET base_key = ?, face_key = ?"
-            " WHERE id = (SELECT unit FROM items WHERE output = ?)",
-            (unit.base_key, unit.face_key, packed(unit.output)),
-        )
+        with self._change() as touched:
+            (taken,) = self._db.execute(
+                "SELECT unit FROM items WHERE output = ?", (packed(unit.output),)
+            ).fetchone()
+            self._db.execute(
+                "UPDATE units SET base_key = ?, face_key = ? WHERE id = ?",
+                (unit.base_key, unit.face_key, taken),
+            )
+            touched["units"].append(taken)
         return True
 
     def is_ours(self, output: str) -> bool:
@@ -215,12 +183,12 @@ class Manifest(Ledger):
 
     def expect(self, unit: Unit, source_sha256: str) -> None:
         """Register what will be started once other units are done: the join of a film."""
-        with transaction(self._db):
+        with self._change():
             self._register(unit, source_sha256)
 
     def start(self, unit: AnyUnit, source_sha256: str) -> AnyUnit:
         """Register an attempt; returns the unit with its attempt number."""
-        with transaction(self._db):
+        with self._change():
             self._register(unit, source_sha256)
             self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
             row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
@@ -242,7 +210,7 @@ class Manifest(Ledger):
             )
         if staged.is_relative_to(self.staging_dir):
             staged = staged.relative_to(self.staging_dir)  # the folder may move before recover()
-        with transaction(self._db):
+        with self._change(durable=True) as touched:
             self._db.execute(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?"
@@ -261,6 +229,10 @@ class Manifest(Ledger):
                     for number, face in enumerate(result.faces)
                 ],
             )  # fmt: skip
+            touched["units"].append(unit.id)
+            touched["items"].append(unit.output)
+            touched["faces"].append(unit.id)
+        self.check_place()
         publish(self.staging_dir / staged, final)
         self._set_done(unit.id, unit.attempt, unit.output)
 
@@ -272,7 +244,7 @@ class Manifest(Ledger):
         """
         if stand_in:
             self._drop_stand_in(unit.output, keep=stand_in)
-        with transaction(self._db):
+        with self._change(durable=True) as touched:
             self._db.execute(
                 "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?"
                 " WHERE id = ?",
@@ -284,13 +256,16 @@ class Manifest(Ledger):
                     (packed(stand_in), self._content(stand_in), packed(unit.output)),
                 )
             self._note_attempt(unit.id, unit.attempt, kind, message)
+            touched["units"].append(unit.id)
+            touched["items"].append(unit.output)
 
     def forget_failures(self) -> int:
         """Make failed units pending again (``retry``); returns how many."""
-        return self._db.execute(
-            "UPDATE units SET state = 'pending', error = NULL, error_kind = NULL"
-            " WHERE state = 'failed' AND id IN (SELECT unit FROM items)"
-        ).rowcount
+        failed = self._db.execute(
+            "SELECT id FROM units WHERE state = 'failed' AND id IN (SELECT unit FROM items)"
+        ).fetchall()
+        self._set_pending([row["id"] for row in failed])
+        return len(failed)
 
     def drop_parts(self, film: str) -> None:
         """Remove the parts of a film that is joined, by the id of its join."""
@@ -319,8 +294,8 @@ class Manifest(Ledger):
                 (output, packed(unit.source), unit.id, self._run),
             )
 
-    def _intact(self, row: sqlite3.Row, verify: bool) -> bool:
-        output = unpacked(row["item"])
+    def _intact(self, row: Row, verify: bool) -> bool:
+        output = row["item"]
         try:
             stat = (self.output_dir / output).stat()
         except OSError:
@@ -331,10 +306,10 @@ class Manifest(Ledger):
             return True
         return self._holds(output, row["sha256"])
 
-    def _finish(self, row: sqlite3.Row) -> bool:
+    def _finish(self, row: Row) -> bool:
         """Take a commit that was cut short to its end; False when its file is not there."""
-        output = unpacked(row["item"])
-        staged = self.staging_dir / unpacked(row["staged_path"])
+        output = row["item"]
+        staged = self.staging_dir / row["staged_path"]
         try:
             if sha256_of(staged) == row["sha256"] and self._may_take(output):
                 publish(staged, self.output_dir / output)
@@ -346,6 +321,8 @@ class Manifest(Ledger):
         return True
 
     def _may_take(self, output: str) -> bool:
+        if output.startswith(f"{PARTS}/"):
+            return True  # nobody else keeps anything there
         return not os.path.lexists(self.output_dir / output) or self.is_ours(output)
 
     def _content(self, output: str) -> str | None:
@@ -358,18 +335,33 @@ class Manifest(Ledger):
     def _holds(self, output: str, sha256: str | None) -> bool:
         return sha256 is not None and self._content(output) == sha256
 
+    def _set_pending(self, units: Sequence[str]) -> None:
+        if not units:
+            return
+        with self._change() as touched:
+            self._db.executemany(
+                "UPDATE units SET state = 'pending', error = NULL, error_kind = NULL WHERE id = ?",
+                [(unit,) for unit in units],
+            )
+            touched["units"] += units
+
     def _set_done(self, unit_id: str, attempt: int, output: str) -> None:
-        with transaction(self._db):
+        with self._change() as touched:
             self._db.execute(
                 "UPDATE units SET state = 'done', staged_path = NULL, mtime_ns = ?, error = NULL,"
                 " error_kind = NULL WHERE id = ?",
                 ((self.output_dir / output).stat().st_mtime_ns, unit_id),
             )
+            others = self._db.execute(
+                "SELECT output FROM items WHERE stand_in = ?", (packed(output),)
+            ).fetchall()
             self._db.execute(
                 "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE stand_in = ?",
                 (packed(output),),
             )
             self._note_attempt(unit_id, attempt, "done", "")
+            touched["units"].append(unit_id)
+            touched["items"] += [row["output"] for row in others]
         self._drop_stand_in(output)
 
     def _drop_stand_in(self, output: str, keep: str = "") -> None:
@@ -379,16 +371,18 @@ class Manifest(Ledger):
         ).fetchone()
         if row is None or row["stand_in"] is None:
             return
-        copy = unpacked(row["stand_in"])
+        copy = row["stand_in"]
         if copy == keep:
             return
         if self._holds(copy, row["stand_in_sha256"]):
             with contextlib.suppress(OSError):  # a copy too many is no reason to fail
                 (self.output_dir / copy).unlink()
-        self._db.execute(
-            "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE output = ?",
-            (packed(output),),
-        )
+        with self._change() as touched:
+            self._db.execute(
+                "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE output = ?",
+                (packed(output),),
+            )
+            touched["items"].append(output)
 
     def _note_attempt(self, unit_id: str, attempt: int, outcome: str, message: str) -> None:
         self._db.execute(

@@ -30,8 +30,8 @@ Progress = Callable[..., None]
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run may be told beside its job. ``verify``: read every result that is there;
-    ``retry``: try again what failed before."""
+    """What a run may be told beside its job. ``verify``: read every original again and every
+    result that is there; ``retry``: try again what failed before."""
 
     verify: bool = False
     retry: bool = False
@@ -78,7 +78,8 @@ def open_run(
 ) -> Iterator[Runnable]:
     """Take the output folder, finish what an earlier run left half-way, and plan the rest."""
     # Planned before any folder is made: a job with mistakes leaves nothing behind.
-    plan = _plan(loaded, store_for(loaded.job, progress), fetch=True)
+    store = store_for(loaded.job, progress)
+    plan = _plan(loaded, store, fetch=True, read_again=options.verify)
     if isinstance(plan, ComparisonPlan):
         with open_comparison(
             plan, watcher, verify=options.verify, retry=options.retry
@@ -98,8 +99,12 @@ def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary
         return run.execute()
 
 
-def _plan(loaded: LoadedJob, store: Store, *, fetch: bool) -> Plan | ComparisonPlan:
+def _plan(
+    loaded: LoadedJob, store: Store, *, fetch: bool, read_again: bool = False
+) -> Plan | ComparisonPlan:
     make = plan_comparison if loaded.job.restore.compare else make_plan
+    if read_again:
+        return make(loaded, store, fetch=fetch)
     # What an earlier run noted of the originals; in a comparison every restorer's manifest did.
     existing = Manifest.read(next(iter(output_folders(loaded.job).values())))
     try:

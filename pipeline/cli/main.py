@@ -18,6 +18,10 @@ _COMMANDS = {
     "plan": ("plan:plan", "Show what a run would do, without doing it."),
     "status": ("status:status", "Show what is done, failed and left of a job."),
     "retry": ("run:retry", "Run a job again, with another try for what failed."),
+    "repair-manifest": (
+        "repair:repair_manifest",
+        "Rebuild a damaged or lost manifest, so that no result is made again.",
+    ),
     "models": ("models:models", "List, fetch, check and add networks."),
     "crops": ("crops:crops", "Cut out faces, aligned, for training."),
     "train": ("train:train", "Train a restorer on folders of good faces."),

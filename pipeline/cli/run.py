@@ -19,8 +19,9 @@ _SET = click.option(
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but failures.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary object.")
 _VERIFY = click.option(
-    "--verify", is_flag=True, help="Read every result that is there and redo those that changed."
-)
+    "--verify", is_flag=True,
+    help="Read every original and every result that is there, and redo what changed.",
+)  # fmt: skip
 _PREVIEW = click.option(
     "--preview", metavar="SECONDS",
     help="Restore only some seconds of each film, where the most faces are (3s), to a folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -28,9 +29,9 @@ _FAILED_LISTED = 20
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every item.")
 def status(job: str, everything: bool, failed: bool, as_json: bool) -> None:
     """Show what is done, at work, failed and left of JOB (a job file or an output folder)."""
-    folder, places = _places(job)
+    folder, found = places(job)
     with ExitStack() as opened:
-        standing = _Standing(places, opened)
+        standing = _Standing(found, opened)
         if not standing.manifests:
             raise UsageError(
                 f"{folder}: nothing was run there yet; `restore-batch run {job}` starts it"
@@ -86,7 +87,7 @@ class _Standing:
                 yield replace(item, output=prefix + item.output)
 
 
-def _places(job: str) -> tuple[Path, Mapping[str, Path]]:
+def places(job: str) -> tuple[Path, Mapping[str, Path]]:
     """The output folder of a job, and the folders in it that may have a manifest, by name."""
     from restore_batch.jobs.outputs import FOLDER, output_folders
     from restore_batch.jobs.source import load_job
@@ -94,10 +95,10 @@ def _places(job: str) -> tuple[Path, Mapping[str, Path]]:
     if not (folder := Path(job)).is_dir():
         described = load_job(job).job
         return Path(described.output), output_folders(described)
-    if (folder / FOLDER).is_dir():
+    if os.path.lexists(folder / FOLDER):
         return folder, {"": folder}
     # The folder of a comparison has none of its own, but every folder in it does.
-    inner = sorted(path.parents[1] for path in folder.glob(f"*/{FOLDER}/manifest.sqlite"))
+    inner = sorted(path.parent for path in folder.glob(f"*/{FOLDER}") if path.is_dir())
     return folder, {path.name: path for path in inner}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,15 +15,15 @@ from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of, storage_fault
 from restore_batch.jobs.manifest import Manifest, State
+from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
+from restore_batch.pipeline.drive.sources import Sources, sha256_of_source
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
-from restore_batch.pipeline.plan.films import film_content
-from restore_batch.pipeline.plan.headers import probe_key
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.film.work import JoinWork, SegmentWork
 from restore_batch.stages.media import Chunk, Failure
@@ -111,6 +110,7 @@ class Run:
         self._scheduler: Scheduler | None = None
         self._drained = False
         self._films = Films(manifest, verify=verify)
+        self._sources = Sources(manifest, plan.job, verify=verify)
         self._follow: dict[type[Unit], Callable[[Done], Sequence[Unit]]] = {
             Photo: self._photo_done,
             FilmIndex: self._film_indexed,
@@ -135,22 +135,31 @@ class Run:
              "licence": c.card.licence.title}
             for c in plan.choices.values() if c.card and c.ref
         ]  # fmt: skip
-        self._manifest.begin_run(
-            __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
-            len(plan.items),
-        )  # fmt: skip
         outcome = "aborted"
         try:
+            self._manifest.begin_run(
+                __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
+                len(plan.items),
+            )  # fmt: skip
             self._work()
             outcome = "interrupted" if summary.interrupted else "aborted"
             if not (summary.interrupted or summary.aborted):
                 outcome = "finished"
         except KeyboardInterrupt:
             summary.interrupted, outcome = True, "interrupted"
+        except ManifestError as error:
+            # Nothing that could still be done would be on record.
+            summary.aborted = summary.aborted or str(error)
         finally:
             summary.seconds = time.monotonic() - began
-            self._manifest.end_run(outcome)
+            self._end(outcome)
         return summary
+
+    def _end(self, outcome: str) -> None:
+        try:
+            self._manifest.end_run(outcome)
+        except ManifestError as error:
+            self.summary.aborted = self.summary.aborted or str(error)
 
     def _work(self) -> None:
         plan, summary = self._plan, self.summary
@@ -198,7 +207,7 @@ class Run:
                     self._count_failed(unit)
                 continue
             try:
-                sha256 = self._content(item)
+                sha256 = self._sources.content(item)
             except OSError as error:
                 unit = self._manifest.start(self._plan.unit(item, "unreadable"), "")
                 reason = f"{item.source.source}: cannot be read: {error.strerror or error}"
@@ -206,6 +215,7 @@ class Run:
                 continue
             unit = self._plan.unit(item, sha256)
             state = self._state_of(item, unit, sha256)
+            self._tell_changes(unit, state)
             if state == "done":
                 self.summary.unchanged += 1
             elif state == "failed":
@@ -225,25 +235,14 @@ class Run:
                 return "done"
         return state
 
-    def _content(self, item: Item) -> str:
-        """Checksum of a source: read once, then remembered while size and time stay the same.
-
-        A URL is known by its entity tag; where it has none, its content is read.
-        """
-        source = item.source
-        stamp = f"{source.size_bytes} {source.version}"
-        probe = probe_key(source.source, self._plan.job)
-        sha256, header = self._manifest.source_facts(source.source, stamp, probe)
-        if sha256 is not None and header is not None:
-            return sha256
-        if sha256 is not None:
-            pass  # only the header was read in another way
-        elif "://" in source.source:
-            sha256 = f"url {stamp}" if source.version else _sha256_of_url(source.source)
-        else:
-            sha256 = film_content(source.source) if item.is_film else sha256_of(Path(source.source))
-        self._manifest.note_source(source.source, stamp, sha256, item.facts, probe)
-        return sha256
+    def _tell_changes(self, unit: Unit, state: State) -> None:
+        """Say of what was verified that it is not what it was."""
+        while self._sources.changed:
+            text = "the original's content has changed since it was last read; it is restored anew"
+            self.summary.warned.append((self._sources.changed.pop(), text))
+        if self._verify and state == "pending" and self._manifest.result_of(unit) is not None:
+            text = f"the result {unit.output} is gone or not as it was written; it is made again"
+            self.summary.warned.append((unit.source, text))
 
     def _is_in_the_way(self, unit: Unit) -> bool:
         final = self._plan.output_dir / unit.output
@@ -252,7 +251,10 @@ class Run:
     def _obstruct(self, unit: Unit, sha256: str) -> None:
         unit = self._manifest.start(unit, sha256)
         path = self._plan.output_dir / unit.output
-        reason = f"{path}: a file that this job did not write is there; move it or change output"
+        reason = (
+            f"{path}: a file that this job did not write is there, or whose record is lost; move"
+            " it or change output"
+        )
         self._fail(Failed(unit, Failure(unit, "encode", "OutputExists", reason)))
 
     # -- what became of it ---
@@ -301,9 +303,8 @@ class Run:
         try:
             result = _result(outcome.chunk, first_frame, faces_of_parts)
             self._manifest.commit(outcome.unit, result)
-        except sqlite3.Error as error:
-            self._abort(f"{self._plan.output_dir}: the manifest cannot be written ({error})")
-            return False
+        except ManifestError:
+            raise
         except (OSError, RestoreBatchError) as error:
             kind = type(error).__name__
             if fault := storage_fault(error, self._plan.output_dir):
@@ -363,18 +364,13 @@ class Run:
         final = self._plan.output_dir / relative
         staged = self._manifest.staging_dir / f"{unit.id}.original"
         try:
-            if final.exists() and sha256_of(final) != _sha256_of_url(unit.source):
+            if final.exists() and sha256_of(final) != sha256_of_source(unit.source):
                 return ""
             with open_source(unit.source) as original:
                 publish_copy(original, staged, final)
         except (OSError, RestoreBatchError):
             return ""
         return relative
-
-
-def _sha256_of_url(source: str) -> str:
-    with open_source(source) as file:
-        return sha256_of(file)
 
 
 def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> StagedResult:

@@ -5,7 +5,7 @@ import os
 import random
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fsspec
@@ -71,7 +71,74 @@ def test_a_source_tells_size_and_version(tmp_path: Path) -> None:
     assert file.size_bytes == 5
     os.utime(tmp_path / "a.jpg", ns=(1, 12345))
     (touched,) = files_of([str(tmp_path)])
-    assert touched.version == "mtime_ns:12345" != file.version
+    assert "mtime_ns:12345" in touched.version
+    assert touched.version != file.version
+
+
+def put(path: Path, content: str, *, like: Path | None = None) -> Path:
+    """A file, with the times of another: what a copy that keeps them, or a tool that sets them
+    back, leaves."""
+    path.write_text(content)
+    if like is not None:
+        stat = like.stat()
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    return path
+
+
+def versions(*inputs: str | Path) -> list[tuple[int, str]]:
+    return [(file.size_bytes, file.version) for file in files_of([str(i) for i in inputs])]
+
+
+def replaced(folder: Path) -> None:
+    put(folder / "new", "WORLD", like=folder / "a.jpg").rename(folder / "a.jpg")
+
+
+def rewritten(folder: Path) -> None:
+    put(folder / "times", "", like=folder / "a.jpg")
+    put(folder / "a.jpg", "WORLD", like=folder / "times")
+
+
+def led_elsewhere(folder: Path) -> None:
+    (folder / "a.jpg").unlink()
+    (folder / "a.jpg").symlink_to(folder / "elsewhere" / "b")
+
+
+@pytest.mark.parametrize("change", [replaced, rewritten, led_elsewhere])
+def test_other_content_of_the_same_size_and_time_has_another_version(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    archive, elsewhere = tmp_path / "archive", tmp_path / "archive" / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    put(elsewhere / "a", "hello")
+    put(elsewhere / "b", "WORLD", like=elsewhere / "a")
+    (archive / "a.jpg").symlink_to(elsewhere / "a")
+    if change is not led_elsewhere:
+        (archive / "a.jpg").unlink()
+        put(archive / "a.jpg", "hello")
+    ((size, before),) = versions(archive / "a.jpg")
+    time_ns = (archive / "a.jpg").stat().st_mtime_ns
+    change(archive)
+    ((size_after, after),) = versions(archive / "a.jpg")
+    assert (size, time_ns) == (size_after, (archive / "a.jpg").stat().st_mtime_ns)
+    assert before != after
+    assert versions(archive / "a.jpg") == [(size_after, after)], "until the next change"
+
+
+def test_a_numbered_picture_exchanged_for_another_gives_the_film_another_version(
+    tmp_path: Path,
+) -> None:
+    for number in range(3):
+        put(tmp_path / f"{number:03}.png", str(number))
+    newest = tmp_path / "002.png"
+    before = versions(tmp_path / "%03d.png")
+    assert before == versions(tmp_path / "%03d.png")
+    put(tmp_path / "times", "", like=tmp_path / "000.png")
+    put(tmp_path / "000.png", "x", like=tmp_path / "times")
+    (tmp_path / "times").unlink()
+    os.utime(newest, ns=(1, newest.stat().st_mtime_ns))
+    after = versions(tmp_path / "%03d.png")
+    assert [size for size, _ in before] == [size for size, _ in after]
+    assert before != after
 
 
 def test_sidecars_hidden_files_and_system_folders_are_no_pictures(tmp_path: Path) -> None:

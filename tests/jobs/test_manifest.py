@@ -32,6 +32,7 @@ from restore_batch.jobs import manifest as manifest_module
 from restore_batch.jobs.database import SCHEMA_VERSION
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Join, Segment
 
@@ -360,8 +361,8 @@ def test_reading_works_beside_a_writer_and_sees_what_it_commits(manifest: Manife
         assert list(reader.items()) == []
         do(manifest, photo(manifest.output_dir, "a.png"), faces=1)
         assert [(i.output, i.state, i.faces) for i in reader.items()] == [("a.png", "done", 1)]
-        with pytest.raises(sqlite3.OperationalError):
-            reader.forget_failures()
+        with pytest.raises(ManifestError):
+            reader.begin_run("0", "job.yaml", {}, [])
 
 
 def test_reading_works_beside_a_writer_in_another_process(tmp_path: Path) -> None:
@@ -376,7 +377,7 @@ def test_there_is_nothing_to_read_where_nothing_was_run(tmp_path: Path) -> None:
     assert Manifest.read(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
     (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "manifest.sqlite").touch()  # a writer that is just about to begin
+    (tmp_path / FOLDER / "manifest.sqlite.new").touch()  # a writer that is just about to begin
     assert Manifest.read(tmp_path) is None
 
 
@@ -440,7 +441,7 @@ def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / FOLDER / "manifest.sqlite"
     path.write_bytes(b"this is not a database" * 400)
     for opening in (Manifest.open, Manifest.read):
-        with pytest.raises(RestoreBatchError, match=r"manifest\.sqlite: cannot be opened"):
+        with pytest.raises(RestoreBatchError, match=r"manifest\.sqlite: damaged \(file is"):
             opening(tmp_path)
     assert path.read_bytes().startswith(b"this is not")
 

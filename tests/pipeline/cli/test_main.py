@@ -29,6 +29,7 @@ WRONG = {
     ("plan",): ["no-such.yaml"],
     ("status",): ["no-such.yaml"],
     ("retry",): ["no-such.yaml"],
+    ("repair-manifest",): ["no-such.yaml"],
     ("crops",): ["no-such-folder", "-o", "out"],
     ("train",): ["no-such.yaml"],
     ("doctor",): ["surplus"],
