@@ -33,6 +33,7 @@ _KINDS_NAMED = 8
 _NOT_THE_USERS = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
 )
+_OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,9 @@ def _local(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     if not os.path.lexists(entry):  # brackets in a name that exists are no pattern
         root, pattern = split_pattern(entry) if has_pattern(entry) else (literal(entry), ())
     path, real = Path(root), os.path.realpath(root)
+    if root.startswith(_OPEN_FILES):
+        # Workers have other files open than this process.
+        raise _NothingFoundError(f"{root} is what a process reads from; expected a file or folder")
     if not os.path.lexists(root):
         raise _NothingFoundError(f"no such file or folder: {root}")
     if wanted.is_output(real):

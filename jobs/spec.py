@@ -243,9 +243,13 @@ class Limits(Section):
     max_attempts: Annotated[int, Field(ge=1)] = 3
     """Attempts at a picture whose worker was lost."""
 
-    timeout_s: Annotated[float, Field(gt=0)] | None = None
-    """Seconds that one attempt at one picture, or one segment of a film, may take; null: no
-    limit. The local engine's threads cannot be ended: there the time is only noticed."""
+    timeout_s: Annotated[
+        Annotated[float, Field(ge=0)] | None, BeforeValidator(lambda v: 0 if v == "none" else v)
+    ] = None
+    """Seconds that one attempt at one picture, or one segment of a film, may take; 0 or none: no
+    limit; null: ten minutes, and what reading it takes at 1 MB a second, and five times what a slow
+    machine needs for its networks by its size, the frames of a segment and ten faces a megapixel.
+    The local engine's threads cannot be ended: there the time is only noticed."""
 
 
 class Weights(Section):

@@ -21,7 +21,7 @@ from restore_batch.pipeline.compare.comparison import (
     plan_comparison,
 )
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
-from restore_batch.pipeline.plan.headers import probe_key
+from restore_batch.pipeline.plan.headers import ProbeCache, is_unreadable, probe_key
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 
@@ -79,7 +79,7 @@ def open_run(
     """Take the output folder, finish what an earlier run left half-way, and plan the rest."""
     # Planned before any folder is made: a job with mistakes leaves nothing behind.
     store = store_for(loaded.job, progress)
-    plan = _plan(loaded, store, fetch=True, read_again=options.verify)
+    plan = _plan(loaded, store, fetch=True, retry=options.retry, read_again=options.verify)
     if isinstance(plan, ComparisonPlan):
         with open_comparison(
             plan, watcher, verify=options.verify, retry=options.retry
@@ -100,28 +100,25 @@ def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary
 
 
 def _plan(
-    loaded: LoadedJob, store: Store, *, fetch: bool, read_again: bool = False
+    loaded: LoadedJob, store: Store, *, fetch: bool, retry: bool = False, read_again: bool = False
 ) -> Plan | ComparisonPlan:
     make = plan_comparison if loaded.job.restore.compare else make_plan
     if read_again:
         return make(loaded, store, fetch=fetch)
     # What an earlier run noted of the originals; in a comparison every restorer's manifest did.
     existing = Manifest.read(next(iter(output_folders(loaded.job).values())))
-    try:
-        return make(loaded, store, fetch=fetch, probed=_probe_cache(existing, loaded.job))
-    finally:
-        if existing is not None:
-            existing.close()
+    if existing is None:
+        return make(loaded, store, fetch=fetch)
+    with existing:
+        return make(loaded, store, fetch=fetch, probed=_probe_cache(existing, loaded.job, retry))
 
 
-def _probe_cache(
-    manifest: Manifest | None, job: Job
-) -> Callable[[SourceFile], Mapping[str, Any] | None]:
+def _probe_cache(manifest: Manifest, job: Job, retry: bool) -> ProbeCache:
     def known(source: SourceFile) -> Mapping[str, Any] | None:
-        if manifest is None:
-            return None
         stamp, probe = f"{source.size_bytes} {source.version}", probe_key(source.source, job)
         _, header = manifest.source_facts(source.source, stamp, probe)
+        if retry and header is not None and is_unreadable(header):
+            return None
         return header
 
     return known

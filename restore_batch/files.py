@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,10 +44,48 @@ def storage_fault(error: BaseException, folder: Path) -> str:
     return ""
 
 
+_OTHER_THAN_FILES = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a file to read it; never waits for a writer, as opening a pipe would.
+
+    Raises OSError, whose ``strerror`` says what is there, for what is no file: a pipe or a device
+    may have no end.
+    """
+    _expect_file(os.stat(path), path)  # noqa: PTH116 - of a string too
+    flags = os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        # What was a file may be a pipe by now.
+        handle = os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:  # another program has a lease on the file, and is asked to give it up
+        handle = os.open(path, flags)
+    try:
+        _expect_file(os.fstat(handle), path)
+        os.set_blocking(handle, True)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _expect_file(status: os.stat_result, path: Path | str) -> None:
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        found = _OTHER_THAN_FILES.get(kind, "something else")
+        raise OSError(errno.EINVAL, f"it is {found}, expected a file", os.fspath(path))
+
+
 def sha256_of(source: Path | BinaryIO) -> str:
     """Hex SHA-256 of a file's content, or of what is left in a stream; read in pieces."""
     if isinstance(source, Path):
-        with source.open("rb") as file:
+        with open_regular(source) as file:
             return sha256_of(file)
     return hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
 

@@ -6,13 +6,23 @@ import errno
 import hashlib
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from restore_batch import files
 from restore_batch.errors import MediaError
-from restore_batch.files import publish, publish_copy, settle, sha256_of, storage_fault, whole
+from restore_batch.files import (
+    open_regular,
+    publish,
+    publish_copy,
+    settle,
+    sha256_of,
+    storage_fault,
+    whole,
+)
 
 
 def test_a_checksum_is_that_of_the_content(tmp_path: Path) -> None:
@@ -138,3 +148,24 @@ def test_a_failing_disk_is_that_of_the_results_only_where_the_error_says_so(tmp_
 def test_other_errors_are_the_fault_of_their_file(tmp_path: Path) -> None:
     for error in (OSError(errno.ENOENT, "gone"), ValueError("No space left on device"), OSError()):
         assert storage_fault(error, tmp_path) == ""
+
+
+def test_a_file_that_another_program_leases_is_read_all_the_same(tmp_path: Path) -> None:
+    """As file servers lease those that their clients have open."""
+    (tmp_path / "a").write_bytes(b"content")
+    holder = (
+        "import fcntl, signal, sys, os\n"
+        "signal.signal(signal.SIGIO, lambda *_: os._exit(0))\n"
+        "file = open(sys.argv[1], 'r+b')\n"
+        "fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
+        "print('leased', flush=True)\n"
+        "signal.pause()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path / "a")], stdout=subprocess.PIPE
+    ) as program:
+        assert program.stdout is not None
+        if program.stdout.readline() != b"leased\n":
+            pytest.skip("no leases on this file system")
+        with open_regular(tmp_path / "a") as file:
+            assert file.read() == b"content"

@@ -24,7 +24,8 @@ from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.compare.sheets import SHEET_STAGE, Sheets
 from restore_batch.pipeline.drive.run import Run, Summary, Watcher
 from restore_batch.pipeline.engine.backend import Outcome
-from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, ProbeCache, find_items, make_plan
+from restore_batch.pipeline.plan.headers import ProbeCache
+from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, find_items, make_plan
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def split(loaded: LoadedJob) -> dict[str, LoadedJob]:
 
 
 def plan_comparison(
-    loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache = lambda _: None
+    loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache | None = None
 ) -> ComparisonPlan:
     """Plan all restorers. Raises JobFileError with the mistakes of all of them at once."""
     inputs = Inputs()

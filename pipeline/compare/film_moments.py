@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -32,7 +31,7 @@ _Place = tuple[Box, tuple[int, int]]
 
 
 class FilmMoments:
-    """Chooses and reads them, for one film at a time.
+    """Chooses and reads them; the detector is loaded for the first film.
 
     ``plan``: of any of the restorers compared; films are read and searched for faces as it says.
     """
@@ -43,13 +42,6 @@ class FilmMoments:
         self._opened: OpenedStages | None = None
         self._video, self._context = plan.job.video, plan.context
         self._reading = Reading(self._video.deinterlace, self._video.tonemap)
-        self._lock = threading.Lock()
-
-    def close(self) -> None:
-        """Release the detector."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
 
     def rows(self, source: str, results: Mapping[str, Path | None]) -> Rows:
         """A row for each of ``MOMENTS`` frames spread over the film: the surroundings of its
@@ -58,10 +50,9 @@ class FilmMoments:
         ``results``: by column label, None where a restorer has none. Raises MediaError when the
         original or a result cannot be read, or a result has another number of frames.
         """
-        with self._lock:
-            if self._opened is None:
-                self._opened = OpenedStages(self._stages, self._context)
-            return self._rows(self._opened.stages, source, results)
+        if self._opened is None:
+            self._opened = OpenedStages(self._stages, self._context)
+        return self._rows(self._opened.stages, source, results)
 
     def _rows(
         self, stages: Sequence[Stage], source: str, results: Mapping[str, Path | None]

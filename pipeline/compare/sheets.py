@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from restore_batch.jobs.units import Photo, digest, unit_id
 from restore_batch.pipeline.compare.contact_sheet import FACES_SHOWN, Rows, draw, face_cells
 from restore_batch.pipeline.compare.film_moments import FilmMoments
 from restore_batch.pipeline.plan.choose import model_refs
+from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo.encode import Encode
@@ -33,12 +33,14 @@ from restore_batch.stages.photo.read import read
 _VERSION = 1
 """Raised whenever the same results give another sheet."""
 _QUALITY = 90
+_BOUNDS = Bounds(time_s=3600.0)
+"""Of one sheet: a long film is read from end to end, once for each restorer."""
 
 
 @dataclass(frozen=True)
 class Sheet:
     """One sheet to draw. ``results``: by column label, None where a restorer has none;
-    ``faces``: those of the picture, in pixels of the source; ``moments``: of a film."""
+    ``faces``: those of the picture, in pixels of the source."""
 
     unit: Photo
     title: str
@@ -46,7 +48,7 @@ class Sheet:
     faces: tuple[FaceRecord, ...]
     max_megapixels: float
     made_by: Provenance
-    moments: FilmMoments | None = None
+    is_film: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,6 @@ class SheetOutcome:
     counted_as: Literal["sheets", "sheets_unchanged", "sheets_failed", "without_faces"]
     """The count of a comparison's summary that it belongs to."""
     error: str = ""
-
-
-Drawing: TypeAlias = tuple[Item, Sheet, "Future[StagedResult]"]
 
 
 class Sheets:
@@ -91,31 +90,36 @@ class Sheets:
     def make(self, is_stopped: Callable[[], bool], *, verify: bool) -> Iterator[SheetOutcome]:
         """Draw what is missing or out of date. Items without any result are passed over.
 
-        Sheets are drawn by threads, as many as the job has workers, and committed by the caller.
+        Sheets are drawn in processes of their own, as many as the job has workers, and committed
+        by the caller.
         """
         workers = max(plan.share.workers for plan in self._systems.values())
-        waiting: deque[Drawing] = deque()
-        with ExitStack() as opened, ThreadPoolExecutor(workers, "sheets") as pool:
-            opened.callback(self._moments.close)
+        drawn: deque[tuple[Item, Sheet]] = deque()
+        settled: list[SheetOutcome] = []
+        with ExitStack() as opened:
             found = {
                 name: opened.enter_context(manifest)
                 for name, plan in self._systems.items()
                 if (manifest := Manifest.read(plan.output_dir)) is not None
             }
-            for item, output in self._items:
-                if is_stopped():
-                    break
-                sheet = self._sheet(item, output, found)
-                if sheet is None:
-                    continue
-                if (settled := self._settled(item, sheet, verify)) is not None:
-                    yield settled
-                    continue
-                waiting.append((item, sheet, pool.submit(draw_sheet, sheet)))
-                if len(waiting) > workers:
-                    yield self._commit(waiting.popleft())
-            while waiting:
-                yield self._commit(waiting.popleft())
+
+            def missing() -> Iterator[Sheet]:
+                for item, output in self._items:
+                    if is_stopped():
+                        return
+                    sheet = self._sheet(item, output, found)
+                    if sheet is None:
+                        continue
+                    if (outcome := self._settled(item, sheet, verify)) is not None:
+                        settled.append(outcome)
+                        continue
+                    drawn.append((item, sheet))
+                    yield sheet
+
+            drawing = opened.enter_context(Isolated(DrawSheet(self._moments), _BOUNDS))
+            for answer in drawing.answers(missing(), workers):
+                yield self._commit(*drawn.popleft(), answer)
+            yield from settled
 
     def _sheet(self, item: Item, output: str, found: Mapping[str, Manifest]) -> Sheet | None:
         results = {
@@ -148,13 +152,13 @@ class Sheets:
         }
         return Sheet(
             unit, item.source.relative, paths, faces, self._plan.job.limits.max_megapixels,
-            self._made_by, self._moments if item.is_film else None,
+            self._made_by, item.is_film,
         )  # fmt: skip
 
     def _settled(self, item: Item, sheet: Sheet, verify: bool) -> SheetOutcome | None:
         """What is known of a sheet without drawing it; when it must be drawn, None, and it is
         registered."""
-        if not (sheet.faces or sheet.moments):
+        if not (sheet.faces or sheet.is_film):
             return SheetOutcome(item, "without_faces")
         state = self._manifest.state_of(sheet.unit, verify=verify)
         if state == "done":
@@ -163,11 +167,14 @@ class Sheets:
             return SheetOutcome(item, "sheets_failed", self._manifest.error_of(sheet.unit.output))
         return None
 
-    def _commit(self, drawing: Drawing) -> SheetOutcome:
-        item, sheet, future = drawing
+    def _commit(self, item: Item, sheet: Sheet, answer: Any) -> SheetOutcome:
         unit = self._manifest.start(sheet.unit, "")
         try:
-            self._manifest.commit(unit, future.result())
+            if isinstance(answer, Lost):
+                raise MediaError(f"{unit.source}: drawing its contact sheet {answer.reason}")
+            if _ERROR in answer:
+                raise MediaError(answer[_ERROR])
+            self._manifest.commit(unit, StagedResult(**answer))
         except (OSError, RestoreBatchError) as error:
             self._manifest.fail(unit, SHEET_STAGE, type(error).__name__, str(error))
             return SheetOutcome(item, "sheets_failed", str(error))
@@ -175,6 +182,7 @@ class Sheets:
 
 
 SHEET_STAGE = "contact sheet"
+_ERROR = "error"
 
 
 def _made_by(plan: Plan) -> Provenance:
@@ -182,13 +190,30 @@ def _made_by(plan: Plan) -> Provenance:
     return provenance_of(refs["restore"], refs["background"])
 
 
-def draw_sheet(sheet: Sheet) -> StagedResult:
+@dataclass(frozen=True)
+class DrawSheet:
+    """Draws sheets where a codec may crash; ``moments``: of films."""
+
+    moments: FilmMoments
+
+    def open(self) -> None:
+        """Nothing: the detector is loaded for the first film."""
+
+    def __call__(self, sheet: Sheet) -> dict[str, Any]:
+        """The fields of the StagedResult, or the ``error``."""
+        try:
+            return asdict(draw_sheet(sheet, self.moments))
+        except MediaError as error:
+            return {_ERROR: str(error)}
+
+
+def draw_sheet(sheet: Sheet, moments: FilmMoments) -> StagedResult:
     """Read the original and the results one after another, draw, and write to the staging path.
 
     Raises MediaError, one line, when one of them cannot be read or the sheet not be written.
     """
-    if sheet.moments is not None:
-        title, rows = sheet.title, sheet.moments.rows(sheet.unit.source, sheet.results)
+    if sheet.is_film:
+        title, rows = sheet.title, moments.rows(sheet.unit.source, sheet.results)
     else:
         title, rows = _faces_of(sheet)
     rgb_hwc = draw(title, rows)

@@ -24,7 +24,9 @@ from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
+from restore_batch.pipeline.plan.headers import note_lost
 from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.time_limits import time_limits
 from restore_batch.stages.film.work import JoinWork, SegmentWork
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.source import open_source
@@ -177,7 +179,7 @@ class Run:
                 plan.groups,
                 backend,
                 Budget(plan.share.budget_bytes),
-                Limits(limits.max_attempts, limits.timeout_s, batch),
+                Limits(limits.max_attempts, time_limits(plan), batch),
                 on_start=self._watcher.started,
             )
             if self._drained:
@@ -199,6 +201,8 @@ class Run:
             if self._drained:
                 return
             if item.error:
+                if item.lost:
+                    note_lost(self._manifest, item.source, self._plan.job, item.error)
                 unit = self._plan.unit(item, f"unreadable:{item.source.version}")
                 if self._manifest.state_of(unit) != "failed":
                     unit = self._manifest.start(unit, "")

@@ -74,12 +74,18 @@ class _Worker:
 class Limits:
     """How long and how often a unit may be tried. ``batch``: parcels a call may carry.
 
-    ``timeout_s`` is for one parcel; a call of several may take as many times as long.
+    ``timeout_s``: of one parcel, by its unit where that is a function; None: no limit. A call of
+    several may take as long as they all together.
     """
 
     max_attempts: int = 3
-    timeout_s: float | None = None
+    timeout_s: Callable[[Unit], float | None] | float | None = None
     batch: int = 1
+
+    def of(self, units: Iterable[Unit]) -> float | None:
+        """Seconds that a call with ``units`` may take; None: no limit."""
+        limits = [self.timeout_s(u) if callable(self.timeout_s) else self.timeout_s for u in units]
+        return None if None in limits else sum(filter(None, limits))
 
 
 class Scheduler:
@@ -286,13 +292,11 @@ class Scheduler:
     def _expire(self, now: float) -> Iterator[Outcome]:
         """End calls that were over their time at ``now``, when results were last asked for: what
         ended since then is a result, not a delay."""
-        limit = self._limits.timeout_s
-        if limit is None:
-            return
         for worker in list(self._workers):
             oldest = next(iter(worker.calls.values()), [])
-            if oldest and now - worker.busy_since > limit * len(oldest):
-                yield from self._lost(worker, f"no result within {limit:g} s (limits.timeout_s)")
+            limit = self._limits.of(task.unit for task in oldest)
+            if oldest and limit is not None and now - worker.busy_since > limit:
+                yield from self._lost(worker, f"no result within {limit:.6g} s (limits.timeout_s)")
 
     # -- workers ---
     def _start_workers(self) -> None:

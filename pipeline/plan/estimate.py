@@ -7,7 +7,7 @@ do the stage that runs it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,16 +97,16 @@ def _megapixels(items: Sequence[Item]) -> float:
 
 
 @dataclass(frozen=True)
-class _Amount:
-    """How much there is of some items."""
+class Amount:
+    """How much there is to restore."""
 
     pictures: int
     megapixels: float
     faces: float
 
 
-def _amount(items: Sequence[Item]) -> _Amount:
-    return _Amount(
+def _amount(items: Sequence[Item]) -> Amount:
+    return Amount(
         sum(item.frames for item in items),
         _megapixels(items),
         sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items),
@@ -117,27 +117,49 @@ def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> fl
     """What ``items`` take all workers together; notes in ``timing`` how that is known."""
     share = plan.share
     speeds = speed.read(Path(plan.job.weights.dir or default_folder()))
-    spent_s = 0.0  # of one worker
+
+    def amount(stage: Stage) -> Amount:
+        return _amount([i for i in items if stage.works_on(FILMS if i.is_film else PHOTOS)])
+
+    def pace_s(card: Card) -> float | None:
+        pace = speed.pace(card, share.runtime, share.threads, speeds)
+        if pace is None:
+            return None
+        timing[card.name] = pace.source
+        return pace.seconds
+
+    spent_s = one_worker_s(plan, amount, pace_s)
+    return None if spent_s is None else spent_s / share.workers
+
+
+def one_worker_s(
+    plan: Plan, amount: Callable[[Stage], Amount], pace_s: Callable[[Card], float | None]
+) -> float | None:
+    """Seconds that all stages of a plan take one worker.
+
+    ``amount``: what a stage has to work on. ``pace_s``: seconds of a network a face or a megapixel;
+    where it is None, so is the answer.
+    """
+    threads = plan.share.threads
+    spent_s = 0.0
     for stage in {stage.name: stage for group in plan.groups for stage in group.stages}.values():
-        amount = _amount([i for i in items if stage.works_on(FILMS if i.is_film else PHOTOS)])
-        cost = stage.cost
-        core_s = cost.picture_s * amount.pictures + cost.megapixel_s * amount.megapixels
+        of_stage, cost = amount(stage), stage.cost
+        core_s = cost.picture_s * of_stage.pictures + cost.megapixel_s * of_stage.megapixels
         in_networks_s = 0.0
-        for card, faces, megapixels in _network_work(stage, plan, amount):
-            pace = speed.pace(card, share.runtime, share.threads, speeds)
+        for card, faces, megapixels in _network_work(stage, plan, of_stage):
+            pace = pace_s(card)
             if pace is None:
                 return None
-            timing[card.name] = pace.source
             if card.per == "face":
-                in_networks_s += pace.seconds * faces
+                in_networks_s += pace * faces
             else:
-                in_networks_s += pace.seconds * (megapixels + faces * _FACE_MEGAPIXELS)
-        least_s = cost.least_megapixel_s * amount.megapixels / share.threads
-        spent_s += max(in_networks_s, least_s) + core_s / share.threads
-    return spent_s / share.workers
+                in_networks_s += pace * (megapixels + faces * _FACE_MEGAPIXELS)
+        least_s = cost.least_megapixel_s * of_stage.megapixels / threads
+        spent_s += max(in_networks_s, least_s) + core_s / threads
+    return spent_s
 
 
-def _network_work(stage: Stage, plan: Plan, amount: _Amount) -> Iterator[tuple[Card, float, float]]:
+def _network_work(stage: Stage, plan: Plan, amount: Amount) -> Iterator[tuple[Card, float, float]]:
     """(card, faces, megapixels) that each network of a stage works on."""
     finds_faces = plan.choices["detect"].card is not None
     for parameter, role in stage.networks.items():

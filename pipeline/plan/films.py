@@ -16,7 +16,6 @@ from restore_batch.jobs.units import digest
 from restore_batch.pipeline.plan.stages import make_stage
 from restore_batch.stages.film.frames_out import INDEX_NAME
 from restore_batch.stages.film.index import IndexFilm
-from restore_batch.stages.film.source import probe_film
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import output_suffix, resolve_format
 from restore_batch.stages.video.probe import is_video
@@ -31,13 +30,10 @@ def is_film(source: str) -> bool:
     return is_numbered(source) or is_video(source)
 
 
-def film_facts(source: str, job: Job) -> dict[str, Any]:
-    """What the header of a film says, as plain data that the manifest can keep.
-
-    Raises MediaError.
-    """
-    facts = probe_film(source, job.video.frame_rate)
-    plain: dict[str, Any] = _FACTS.dump_python(facts, mode="json")
+def plain_facts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What the header of a film says, as plain data that the manifest can keep, from the fields of
+    its VideoFacts."""
+    plain: dict[str, Any] = _FACTS.dump_python(facts_of(fields), mode="json")
     return plain
 
 
@@ -50,7 +46,7 @@ def film_content(source: str) -> str:
 
 
 def facts_of(plain: Mapping[str, Any]) -> VideoFacts:
-    """The facts again that :func:`film_facts` gave."""
+    """The facts again that :func:`plain_facts` gave."""
     return _FACTS.validate_python(plain)
 
 

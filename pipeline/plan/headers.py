@@ -1,18 +1,113 @@
-"""How long a header that a manifest keeps may be used: what it depends on beside its file."""
+"""The headers of a job's files: read in processes of their own, and kept by a manifest.
+
+A file whose header ends its reader, or never lets go of it, is a file that cannot be read.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
+from restore_batch.jobs.inputs import SourceFile
+from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
-from restore_batch.pipeline.plan.films import is_film
+from restore_batch.pipeline.plan.films import is_film, plain_facts
+from restore_batch.pipeline.plan.header_reader import ERROR, ReadHeader
+from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.video.types import ColourTags, StreamFacts, VideoFacts
 
 VERSION = 2
 """Raised when the same file gives another header with the same fields."""
+
+BOUNDS = Bounds(time_s=60.0, memory_bytes=4 << 30)
+"""What the header of one file may take: a thousand times what any took, slow networks allowed
+for."""
+_MOST_PROCESSES = 3
+_HEADERS_A_PROCESS = 400
+"""Fewer are read sooner than another process is started."""
+_LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""Nothing is computed; and threads would take address space, which is what is bounded."""
+
+ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
+"""The header of a source that is known already, or what :func:`note_lost` noted."""
+
+
+@dataclass(frozen=True)
+class HeaderRead:
+    """What a header says, as plain data, or the ``error``: why it cannot be read. ``lost``: trying
+    cost a process, so that it is not tried again unasked."""
+
+    facts: Mapping[str, Any]
+    error: str = ""
+    lost: bool = False
+
+
+class HeaderReaders:
+    """Reads the headers of a job's files, unless they are ``probed``; leaving the context ends its
+    processes."""
+
+    def __init__(self, job: Job, probed: ProbeCache | None) -> None:
+        self._isolated = Isolated(ReadHeader(job.video.frame_rate), BOUNDS, _LEAN)
+        self._probed = probed or (lambda source: None)
+        if probed is None:
+            self._isolated.start()  # and imports codecs while files are still looked for
+
+    def __enter__(self) -> HeaderReaders:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._isolated.__exit__()
+
+    def read(self, sources: Sequence[SourceFile]) -> list[HeaderRead]:
+        """The headers of ``sources``, in their order; those that are known cost no process.
+
+        Raises ExecutorError where no process can be started.
+        """
+        known = [self._probed(source) for source in sources]
+        unknown = [source for source, header in zip(sources, known, strict=True) if header is None]
+        read = self._read(unknown)
+        return [next(read) if header is None else _known(header) for header in known]
+
+    def _read(self, sources: Sequence[SourceFile]) -> Iterator[HeaderRead]:
+        most = min(_MOST_PROCESSES, os.cpu_count() or 1, 1 + len(sources) // _HEADERS_A_PROCESS)
+        requests = ((source.source, is_film(source.source)) for source in sources)
+        answers = self._isolated.answers(requests, most)
+        for source, answer in zip(sources, answers, strict=True):
+            if isinstance(answer, Lost):
+                text = (
+                    f"{source.source}: reading its header {answer.reason}; it is damaged or made to"
+                    " do harm: take it out of the inputs, or save it anew with another program"
+                )
+                yield HeaderRead({}, text, lost=True)
+            elif is_unreadable(answer):
+                yield HeaderRead({}, answer[ERROR])
+            elif is_film(source.source):
+                yield HeaderRead(plain_facts(answer))
+            else:
+                yield HeaderRead(answer)
+
+
+def _known(header: Mapping[str, Any]) -> HeaderRead:
+    if is_unreadable(header):
+        return HeaderRead({}, header[ERROR], lost=True)
+    return HeaderRead(header)
+
+
+def note_lost(manifest: Manifest, source: SourceFile, job: Job, error: str) -> None:
+    """Keep why the header of ``source`` cannot be read, so that planning does not try again."""
+    stamp = f"{source.size_bytes} {source.version}"
+    header, probe = {ERROR: error}, probe_key(source.source, job)
+    manifest.note_source(source.source, stamp, None, header, probe)
+
+
+def is_unreadable(header: Mapping[str, Any]) -> bool:
+    """Whether ``header`` only says why there is none."""
+    return ERROR in header
 
 
 def probe_key(source: str, job: Job) -> str:

@@ -6,7 +6,6 @@ The formats say it themselves (:mod:`restore_batch.stages.photo.formats`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from restore_batch.stages.photo import verdict
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.metadata.extras import without_films
 from restore_batch.stages.photo.probe import Probe
-from restore_batch.stages.photo.read import probe
 from restore_batch.stages.video.probe import VIDEO_SUFFIXES
 
 _DEEP = 16
@@ -26,15 +24,6 @@ _DEEP = 16
 def media_suffixes() -> frozenset[str]:
     """Of the files that are taken from a folder: photos and films, in lower case, with a dot."""
     return catalogue.suffixes() | VIDEO_SUFFIXES
-
-
-def photo_facts(source: str) -> dict[str, Any]:
-    """What the header of a photo says, as plain data that the manifest can keep.
-
-    Raises MediaError.
-    """
-    facts = asdict(probe(source))
-    return {**facts, "notes": list(facts["notes"])}
 
 
 def _probe_of(plain: Mapping[str, Any]) -> Probe:

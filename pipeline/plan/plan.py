@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from restore_batch.errors import JobFileError, MediaError, Problem
+from restore_batch.errors import JobFileError, Problem
 from restore_batch.jobs.inputs import InputsError, SourceFile, discover
 from restore_batch.jobs.manifest import FOLDER
 from restore_batch.jobs.outputs import assign_outputs
@@ -16,13 +16,13 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
-from restore_batch.pipeline.plan.films import film_facts, film_notes, film_suffix, is_film
+from restore_batch.pipeline.plan.films import film_notes, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
+from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
 from restore_batch.pipeline.plan.mistakes import check_photos, checked_choices
 from restore_batch.pipeline.plan.photos import (
     media_suffixes,
-    photo_facts,
     photo_notes,
     photo_refusal,
 )
@@ -37,18 +37,18 @@ from restore_batch.stages.base import Pool, Stage, WorkerContext
 from restore_batch.stages.film.work import JoinWork
 from restore_batch.stages.photo.write import suffix_for
 
-ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
-
 
 @dataclass(frozen=True)
 class Item:
     """One input and where its result goes. ``error``: why it will not be restored, by its header or
-    because that could not be read."""
+    because that could not be read. ``lost``: reading it cost a process, and is not tried again
+    before a ``retry``."""
 
     source: SourceFile
     output: str
     facts: Mapping[str, Any]
     error: str = ""
+    lost: bool = False
 
     @property
     def is_film(self) -> bool:
@@ -150,12 +150,12 @@ def make_plan(
     store: Store,
     *,
     fetch: bool,
-    probed: ProbeCache = lambda _: None,
+    probed: ProbeCache | None = None,
     inputs: Inputs | None = None,
 ) -> Plan:
     """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
 
-    ``probed`` may know the header of a source already; ``inputs`` are known where several plans
+    ``probed`` may know the headers of sources already; ``inputs`` are known where several plans
     are made for one job. Raises JobFileError.
     """
     job = loaded.job
@@ -198,27 +198,30 @@ def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
     )
 
 
-def find_items(loaded: LoadedJob, probed: ProbeCache = lambda _: None) -> Inputs:
-    """The inputs of a job and the names of their results. Raises JobFileError."""
+def find_items(loaded: LoadedJob, probed: ProbeCache | None = None) -> Inputs:
+    """The inputs of a job and the names of their results. Raises JobFileError, and ExecutorError
+    where headers cannot be read at all."""
     job = loaded.job
-    check_photos(loaded)
-    try:
-        sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
-    except InputsError as error:
-        raise JobFileError(
-            [_input_problem(loaded, i, text) for i, text in error.problems]
-        ) from None
-    return Inputs(tuple(_items(sources, job, probed)), passed_over)
+    with HeaderReaders(job, probed) as readers:
+        check_photos(loaded)
+        try:
+            sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
+        except InputsError as error:
+            raise JobFileError(
+                [_input_problem(loaded, i, text) for i, text in error.problems]
+            ) from None
+        read = readers.read(sources)
+    return Inputs(tuple(_items(sources, job, read)), passed_over)
 
 
-def _items(sources: list[SourceFile], job: Job, probed: ProbeCache) -> Iterator[Item]:
-    read = [_facts(source, job, probed) for source in sources]
+def _items(sources: list[SourceFile], job: Job, read: list[HeaderRead]) -> Iterator[Item]:
     names = [
-        (source.relative, _suffix(source, facts, job))
-        for source, (facts, _) in zip(sources, read, strict=True)
+        (source.relative, _suffix(source, header.facts, job))
+        for source, header in zip(sources, read, strict=True)
     ]
-    for source, output, (facts, why) in zip(sources, assign_outputs(names), read, strict=True):
-        yield Item(source, output, facts, why or _refused(source, facts, job, output))
+    for source, output, header in zip(sources, assign_outputs(names), read, strict=True):
+        error = header.error or _refused(source, header.facts, job, output)
+        yield Item(source, output, header.facts, error, header.lost)
 
 
 def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
@@ -234,18 +237,6 @@ def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
     if is_film(source.source):
         return film_suffix(facts, job, source.relative) if facts else original
     return suffix_for(facts["container"], job.photos.format, original) if facts else original
-
-
-def _facts(source: SourceFile, job: Job, probed: ProbeCache) -> tuple[Mapping[str, Any], str]:
-    known = probed(source)
-    if known is not None:
-        return known, ""
-    try:
-        if is_film(source.source):
-            return film_facts(source.source, job), ""
-        return photo_facts(source.source), ""
-    except MediaError as error:
-        return {}, str(error)
 
 
 def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:

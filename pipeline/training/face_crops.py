@@ -18,6 +18,7 @@ from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Photo
 from restore_batch.pipeline.plan.choose import choose_models
 from restore_batch.pipeline.plan.films import is_film
+from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.photos import media_suffixes
 from restore_batch.pipeline.session import store_for
 from restore_batch.stages.base import WorkerContext
@@ -29,6 +30,8 @@ from restore_batch.stages.photo.read import read
 
 INDEX = "faces.csv"
 _SHARPNESS_PX = 256
+_BOUNDS = Bounds(time_s=3600.0)
+"""Of one photo, with hundreds of faces in it."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ def collect_faces(
 
     Crops are square, ``side_px`` wide, on the template of the face restorers, 8 bits sRGB. Faces
     whose crop is narrower than ``least_px`` in the picture are left out, films too. A crop that is
-    there already is kept as it is. ``seen`` is called with each source. Raises UsageError for
-    inputs that lead nowhere and where no detector is at hand.
+    there already is kept as it is. ``seen`` is called with each source. Photos are read in a
+    process of its own. Raises UsageError for inputs that lead nowhere and where no detector is at
+    hand.
     """
     job = job_from_mapping(
         {
@@ -88,23 +92,56 @@ def collect_faces(
     if choice.ref is None:
         raise UsageError(f"no face detector is at hand; {choice.note}")
     find, align = Detect(choice.ref, min_face_px=least_px / 3), Align(side_px)
-    find.open(WorkerContext())
     found = discover(job.inputs, media_suffixes(), output=output).files
     sources = [source for source in found if not is_film(source.source)]
     output.mkdir(parents=True, exist_ok=True)
     crops: list[FaceCrop] = []
     failed: list[tuple[str, str]] = []
     kept = 0
-    for source in sources:
-        seen(source.source)
-        try:
-            for crop, rgb_hwc in _faces(source, find, align, job.limits.max_megapixels, least_px):
-                kept += not _write(output / crop.file, rgb_hwc)
-                crops.append(crop)
-        except MediaError as error:
-            failed.append((source.source, str(error)))
+
+    def shown() -> Iterator[SourceFile]:
+        for source in sources:
+            seen(source.source)
+            yield source
+
+    cut = _CutFaces(find, align, output, job.limits.max_megapixels, least_px)
+    with Isolated(cut, _BOUNDS) as cutting:
+        for source, answer in zip(sources, cutting.answers(shown()), strict=True):
+            if isinstance(answer, Lost):
+                failed.append((source.source, f"looking for its faces {answer.reason}"))
+            elif isinstance(answer, str):
+                failed.append((source.source, answer))
+            else:
+                crops += [FaceCrop(**crop) for crop, _ in answer]
+                kept += sum(not is_new for _, is_new in answer)
     _write_index(output / INDEX, crops)
     return Collected(tuple(crops), kept, tuple(failed))
+
+
+@dataclass(frozen=True)
+class _CutFaces:
+    """Writes the faces of a photo to ``output``."""
+
+    find: Detect
+    align: Align
+    output: Path
+    max_megapixels: float
+    least_px: int
+
+    def open(self) -> None:
+        self.find.open(WorkerContext())
+
+    def __call__(self, source: SourceFile) -> list[tuple[dict[str, Any], bool]] | str:
+        """The fields of each FaceCrop and whether its file is new; or why there are none."""
+        try:
+            return [
+                (asdict(crop), _write(self.output / crop.file, rgb_hwc))
+                for crop, rgb_hwc in _faces(
+                    source, self.find, self.align, self.max_megapixels, self.least_px
+                )
+            ]
+        except MediaError as error:
+            return str(error)
 
 
 def _faces(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,10 @@ _FILL = 128
 _LEAST_RUN_BLOCKS = 8
 """Blocks of exactly the decoder's grey side by side; fewer may be the picture's own."""
 
+MOST_SCANS = 100
+"""Encoders write a dozen, those that try everything a few dozen. Each is a pass over the whole
+picture, and a few bytes are enough for one."""
+
 
 class _Mark(NamedTuple):
     marker: int
@@ -44,6 +49,12 @@ def _marks(data: bytes, at: int) -> Iterator[_Mark]:
             return
         if marker in _WITH_PAYLOAD or marker in _FRAMES:
             at += max(int.from_bytes(data[at : at + 2], "big"), 2)
+
+
+def has_too_many_scans(data: bytes, head: JpegHead) -> bool:
+    """Whether a picture comes in more than MOST_SCANS; they are counted no further."""
+    further = (mark for mark in _marks(data, head.data_at) if mark.marker == _SOS)
+    return sum(1 for _ in islice(further, MOST_SCANS)) == MOST_SCANS
 
 
 def ends(data: bytes, head: JpegHead) -> bool:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from restore_batch.errors import MediaError
+from restore_batch.files import open_regular
 
 
 @contextmanager
 def open_source(source: str) -> Iterator[BinaryIO]:
-    """A seekable read-only file; raises MediaError when ``source`` cannot be opened."""
+    """A seekable read-only file; raises MediaError when ``source`` cannot be opened, or is a pipe,
+    a device or a folder."""
     if "://" not in source:
         try:
-            file: BinaryIO = Path(source).open("rb")  # noqa: SIM115 - closed below
+            file = open_regular(source)
         except OSError as error:
             raise MediaError(f"{source}: cannot be opened: {error.strerror or error}") from error
         with file:

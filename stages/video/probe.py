@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from restore_batch.errors import MediaError
+from restore_batch.files import open_regular
 from restore_batch.stages.photo.formats.catalogue import of_head
 from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.length import film_length
@@ -66,7 +67,7 @@ def open_video(source: str) -> Iterator[InputContainer]:
             "copy it to a local disk first"
         )
     try:
-        with Path(source).open("rb") as file:
+        with open_regular(source) as file:
             head = file.read(4096)
     except OSError as error:
         raise MediaError(f"{source}: cannot be opened: {error.strerror or error}") from error
@@ -105,7 +106,7 @@ def _looks_like_pictures(source: str, head: bytes) -> bool:
 
 def _refuse_picture(source: str) -> None:
     """Raise MediaError, a line that says what it is, for a photo under the name of a film."""
-    with Path(source).open("rb") as file:
+    with open_regular(source) as file:
         try:
             photo = of_head(file, source)
         except MediaError:
@@ -141,7 +142,7 @@ def _is_text(head: bytes) -> bool:
 
 def _has_movie_box(source: str) -> bool:
     """Whether an ISO media file has a ``moov`` box, complete or not (ISO/IEC 14496-12, 4.2)."""
-    with Path(source).open("rb") as file:
+    with open_regular(source) as file:
         place, size_of_file = 0, file.seek(0, 2)
         while place + 8 <= size_of_file:
             file.seek(place)
@@ -279,7 +280,7 @@ def _container_name(container: InputContainer, source: str) -> str:
         brand = container.metadata.get("major_brand", "qt")
         return "mov" if brand.startswith("qt") else "mp4"
     if name.startswith("matroska"):
-        with Path(source).open("rb") as file:
+        with open_regular(source) as file:
             # The document type is in the EBML header, the first element of the file.
             return "webm" if b"webm" in file.read(64) else "mkv"
     return name.partition(",")[0]

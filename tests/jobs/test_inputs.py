@@ -202,6 +202,12 @@ def test_pipes_and_the_like_are_no_pictures(tmp_path: Path) -> None:
     assert "neither a file nor a folder" in text
 
 
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/dev/zero"])
+def test_what_a_process_reads_from_is_no_input(name: str) -> None:
+    with pytest.raises(InputsError, match=rf"^inputs\.0: {name} is "):
+        discover([name], SUFFIXES)
+
+
 def test_a_name_that_is_not_utf8_can_be_opened_and_shown(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"x")
     (file,) = files_of([str(tmp_path)])

@@ -65,7 +65,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "engine: 3\n"
         "strength: 1\n"
         "weights: {mirrors: here}\n"
-        "limits: {timeout_s: 0}\n"
+        "limits: {timeout_s: -1}\n"
     )
     assert refused(path) == [
         "job.yaml:1:13: inputs.1: expected a name or text, got 1950 (put it in quotes)",
@@ -81,7 +81,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "job.yaml:11:9: engine: expected a section of options, got 3",
         "job.yaml:12:1: strength: unknown option, did you mean 'restore.strength'?",
         "job.yaml:13:20: weights.mirrors: expected a list, got 'here' (write [here])",
-        "job.yaml:14:21: limits.timeout_s: expected a number above 0, got 0",
+        "job.yaml:14:21: limits.timeout_s: expected a number of at least 0, got -1",
     ]
 
 

@@ -60,6 +60,12 @@ class Jpeg(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         head = jpeg_segments.head(io.BytesIO(data))
+        if jpeg_damage.has_too_many_scans(data, head):
+            most = jpeg_damage.MOST_SCANS
+            raise MediaError(
+                f"{source}: its picture comes in more than {most} scans, to keep its readers busy;"
+                f" expected at most {most}: save it anew with another program"
+            )
         if not head.height:
             data = jpeg_damage.with_height(data, jpeg_damage.height_after(data, head))
         has_end = jpeg_damage.ends(data, head)

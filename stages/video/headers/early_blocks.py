@@ -16,6 +16,7 @@ from typing import BinaryIO
 import av
 from av.container import InputContainer
 
+from restore_batch.files import open_regular
 from restore_batch.stages.video.headers.matroska import LONGEST_HEADER, read_element_header
 
 __all__ = ["early_begin_ticks", "with_early_times"]
@@ -82,7 +83,7 @@ def _early_times(path: Path) -> Times:
     """Everything below zero that the first clusters of a file hold; what can be read of them."""
     tracks: list[_Track] = []
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             _scan(file, tracks)
     except (OSError, IndexError):
         pass  # cut off or damaged: what was found before is what there is

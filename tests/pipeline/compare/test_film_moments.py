@@ -89,7 +89,6 @@ def test_the_largest_face_is_shown_with_its_size(tmp_path: Path) -> None:
     plan, result = restored(tmp_path, "compact-1")
     moments = FilmMoments(plan)
     rows = moments.rows(str(film), {"done": result})
-    moments.close()
     assert all("face" in caption for caption in rows.captions)
     cells = rows.columns["original"]
     assert cells is not None

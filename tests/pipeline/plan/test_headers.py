@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.pipeline.session import plan_job
 
 from support.archive import write_job
+from support.clips import clip
 
 OPTIONS: dict[str, Any] = {
     "output": "out", "engine": {"kind": "local", "workers": 1, "threads": 1},
@@ -29,9 +32,10 @@ PROMISED = 77
 """Frames, or pixels across, that no file here has: a header with it comes from the manifest."""
 
 
-def draw(path: Path) -> None:
+def draw(path: Path) -> Path:
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.zeros((24, 32, 3), np.uint8)).save(path)
+    return path
 
 
 def planned(job: Path, **overrides: object) -> Item:
@@ -119,3 +123,31 @@ def test_a_run_notes_the_header_that_a_manifest_of_the_first_format_cannot_give(
     assert sha256 is not None
     assert header is not None
     assert header["width"] == 32
+
+
+def test_known_headers_cost_no_process(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert planned(photo).facts["width"] == PROMISED
+    with pytest.raises(OSError, match="/nowhere/python"):
+        planned(photo, output="elsewhere")
+
+
+def test_headers_are_read_without_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from restore_batch.pipeline.plan.header_reader import ReadHeader\n"
+        "read = ReadHeader(24.0); read.open()\n"
+        f"assert read(({str(draw(tmp_path / 'in' / 'a.png'))!r}, False))['width'] == 32\n"
+        f"assert read(({str(clip(tmp_path / 'b.mp4', frames=5))!r}, True))['frame_count'] == 5\n"
+        "print([m for m in ('torch', 'ray', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_headers_come_in_the_order_of_the_files(tmp_path: Path) -> None:
+    for number in range(2000):
+        (tmp_path / f"{number:04}.pgm").write_bytes(b"P5 %d 1 255 " % (number + 1))
+    job = write_job(tmp_path / "job.yaml", inputs=["*.pgm"], **OPTIONS)
+    plan = plan_job(load_job(job))
+    assert isinstance(plan, Plan)
+    assert [item.facts["width"] for item in plan.items] == list(range(1, 2001))

@@ -1,0 +1,42 @@
+"""What is done in the processes that read headers; it imports what that takes, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from restore_batch.errors import MediaError
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.read import probe
+from restore_batch.stages.photo.source import one_line
+
+ERROR = "error"
+
+
+@dataclass(frozen=True)
+class ReadHeader:
+    """Reads the header of a path or URL. ``frame_rate``: of films of numbered pictures."""
+
+    frame_rate: float
+
+    def open(self) -> None:
+        """Import the codecs of all photo formats; those of films with the first one."""
+        catalogue.formats()
+
+    def __call__(self, request: tuple[str, bool]) -> dict[str, Any]:
+        """The fields of the Probe, or of the VideoFacts where the source is a film, with fractions
+        as text; or the ``error``."""
+        source, is_film = request
+        try:
+            return _film_fields(source, self.frame_rate) if is_film else asdict(probe(source))
+        except MediaError as error:
+            return {ERROR: str(error)}
+        except Exception as error:
+            text = f"{type(error).__name__}: {one_line(error)}"
+            return {ERROR: f"{source}: its header cannot be read ({text})"}
+
+
+def _film_fields(source: str, frame_rate: float) -> dict[str, Any]:
+    from restore_batch.stages.film.source import probe_film
+
+    return asdict(probe_film(source, frame_rate))
