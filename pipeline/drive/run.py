@@ -164,13 +164,19 @@ class Run:
             self.summary.aborted = self.summary.aborted or str(error)
 
     def _work(self) -> None:
-        plan, summary = self._plan, self.summary
+        summary = self.summary
         pending = self._pending()
         first = next(pending, None)
-        if first is None:
-            return
+        if first is not None:
+            self._restore(chain([first], pending))
+        if not (self._drained or summary.aborted):
+            self._manifest.keep_parts_of(self._films.unfinished)
+        summary.interrupted = self._drained and not summary.aborted and summary.left > 0
+
+    def _restore(self, units: Iterator[Unit]) -> None:
+        plan = self._plan
         # Shown only now: a run with nothing to do needs no Ray and no progress bar.
-        self._watcher.begin(plan, summary)
+        self._watcher.begin(plan, self.summary)
         backend = open_backend(plan.engine, plan.context)
         try:
             limits = plan.job.limits
@@ -185,14 +191,11 @@ class Run:
             if self._drained:
                 self._scheduler.drain()
             # Closed before the backend, so that workers are stopped while it still runs.
-            with contextlib.closing(self._scheduler.run(chain([first], pending))) as outcomes:
+            with contextlib.closing(self._scheduler.run(units)) as outcomes:
                 for outcome in outcomes:
                     self._scheduler.add(self._settle(outcome))
         finally:
             backend.close()
-        if not (self._drained or summary.aborted):
-            self._manifest.keep_parts_of(self._films.unfinished)
-        summary.interrupted = self._drained and not summary.aborted and summary.left > 0
 
     # -- what is to be done ---
     def _pending(self) -> Iterator[Unit]:
