@@ -26,15 +26,18 @@ _FLOAT_TAG = 0
 _WEIGHTLESS = frozenset(
     {"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "PixelShuffle"}
 )
+_WITH_WEIGHTS = frozenset({"Convolution", "PReLU"})
+_SIZES = frozenset({0, 1, 5, 6})
+"""Keys of outputs, side of the kernel, whether there is a bias, number of weights."""
 
 
 @dataclass(frozen=True)
 class _Layer:
     kind: str
-    params: dict[int, str]
+    params: dict[int, int]
 
     def number(self, index: int, default: int = 0) -> int:
-        return int(self.params.get(index, default))
+        return self.params.get(index, default)
 
 
 def read_ncnn(bin_path: str | Path) -> dict[str, torch.Tensor]:
@@ -93,12 +96,15 @@ def _layers(binary: Path) -> list[_Layer]:
 def _layer(line: str) -> _Layer:
     kind, _name, inputs, outputs, *rest = line.split()
     pairs = (field.split("=", 1) for field in rest[int(inputs) + int(outputs) :])
-    return _Layer(kind, {int(key): value for key, value in pairs})
+    params = {int(key): value for key, value in pairs}
+    # Others may be fractions or lists, and are not asked for.
+    known = _SIZES & params.keys() if kind in _WITH_WEIGHTS else ()
+    return _Layer(kind, {key: int(params[key]) for key in known})
 
 
 def _names(binary: Path, layers: list[_Layer]) -> list[str]:
     kinds = [layer.kind for layer in layers]
-    strange = sorted(set(kinds) - {"Convolution", "PReLU"})
+    strange = sorted(set(kinds) - _WITH_WEIGHTS)
     if strange:
         raise WeightsError(f"{binary} has {strange[0]} layers: neither RRDBNet nor SRVGGNetCompact")
     if "PReLU" in kinds:
@@ -133,7 +139,7 @@ class _Reader:
 
     def _take(self, count: int, dtype: str) -> np.ndarray:
         nbytes = count * np.dtype(dtype).itemsize
-        if self.at + nbytes > len(self.data):
+        if nbytes < 0 or self.at + nbytes > len(self.data):
             raise WeightsError(
                 f"{self.path} is cut off: {len(self.data)} bytes where the .param asks for more; "
                 "fetch it again"

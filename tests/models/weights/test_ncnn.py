@@ -169,3 +169,20 @@ def test_the_weights_of_one_network_under_the_description_of_another_are_refused
     shutil.copy(description, tmp_path / "mixed.param")
     with pytest.raises(WeightsError, match=r"mixed\.bin"):
         read_ncnn(tmp_path / "mixed.bin")
+
+
+@pytest.mark.parametrize(("written", "damaged"), [("6=3", "6=x"), ("0=1 1=1", "0=1.5 1=1")])
+def test_sizes_that_are_no_numbers_are_refused(written: str, damaged: str, tmp_path: Path) -> None:
+    path = _small(tmp_path / "net.bin")
+    param = path.with_suffix(".param")
+    param.write_text(param.read_text().replace(written, damaged, 1))
+    with pytest.raises(WeightsError, match=r"net\.param is not a whole ncnn description"):
+        read_ncnn(path)
+
+
+def test_a_size_below_zero_is_refused(tmp_path: Path) -> None:
+    path = _small(tmp_path / "net.bin")
+    param = path.with_suffix(".param")
+    param.write_text(param.read_text().replace("PReLU p0 1 1 a b 0=1", "PReLU p0 1 1 a b 0=-1"))
+    with pytest.raises(WeightsError, match=r"net\.bin"):
+        read_ncnn(path)
