@@ -7,7 +7,7 @@ of their own. Only the headers tell. Syntax: ITU-T H.264 (08/2021), 7.3; a few b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _SLICE, _PARTITION_A, _IDR, _SEI, _SPS, _PPS = 1, 2, 5, 6, 7, 8
@@ -62,8 +62,11 @@ class H264Headers:
 
     def read(self, data: bytes) -> H264Picture | None:
         """The picture that ``data``, a packet or its beginning, starts; None without one."""
+        return self._read_units(nal_units(data, self._length_size))
+
+    def _read_units(self, units: Iterable[bytes]) -> H264Picture | None:
         recovery: int | None = None
-        for unit in nal_units(data, self._length_size):
+        for unit in units:
             kind = unit[0] & 31
             try:
                 if kind == _SPS:
@@ -92,7 +95,7 @@ class H264Headers:
     def _read_entry(self, record: bytes, place: int) -> int:
         size = int.from_bytes(record[place : place + 2], "big")
         unit = record[place + 2 : place + 2 + size]
-        self.read(size.to_bytes(self._length_size, "big") + unit)
+        self._read_units([unit] if unit else [])
         return place + 2 + size
 
     def _picture(self, unit: bytes, idr: bool, recovery: int | None) -> H264Picture:

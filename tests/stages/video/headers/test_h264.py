@@ -86,6 +86,22 @@ def test_damage_is_never_an_error(data: bytes, with_lengths: bool) -> None:
     H264Headers(data)
 
 
+@given(st.binary(min_size=7, max_size=200))
+def test_a_damaged_record_is_never_an_error(record: bytes) -> None:
+    H264Headers(b"\x01" + record)
+
+
+def test_a_parameter_set_may_be_longer_than_the_units_of_packets(tmp_path: Path) -> None:
+    with av.open(str(clip(tmp_path / "a.mp4", frames=2))) as container:
+        record = bytearray(container.streams.video[0].codec_context.extradata or b"")
+    size = int.from_bytes(record[6:8], "big")
+    long = bytes(record[8 : 8 + size]) + bytes(300)
+    # Lengths of one byte in packets, as small pictures have them; those of the record have two.
+    record[4] = 0xFC
+    changed = bytes(record[:6]) + len(long).to_bytes(2, "big") + long + bytes(record[8 + size :])
+    assert H264Headers(changed).frames_only
+
+
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda unit: 0 not in unit)))
 def test_units_are_found_in_both_forms(units: list[bytes]) -> None:
     annex_b = b"".join(b"\0\0\1" + unit for unit in units)
