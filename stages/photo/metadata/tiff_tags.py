@@ -113,7 +113,9 @@ class Entry:
 
 def exactly(file: BinaryIO, at: int, size: int) -> bytes:
     """``size`` bytes from ``at`` on. Raises TagError where they are not all in the file."""
-    if at + size > size_of(file):  # asked for too many, reading would set memory aside first
+    if (
+        at < 0 or size < 0 or at + size > size_of(file)
+    ):  # asked for too many, reading would set memory aside first
         raise TagError(f"a tag points outside the file (to byte {at + size})")
     file.seek(at)
     data = file.read(size)
