@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
+from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
@@ -174,23 +173,23 @@ def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
     files = []
     for batch in batches:
         kept = []
-        for file in sorted(batch, key=lambda f: (f.is_link, _natural(f.parts))):
+        for file in sorted(batch, key=lambda f: (f.is_link, natural_order(f.parts))):
             if file.identity not in taken:
                 taken.add(file.identity)
                 kept.append(file)
-        files += sorted(kept, key=lambda f: _natural(f.parts))
+        files += sorted(kept, key=lambda f: natural_order(f.parts))
     return files
 
 
 def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
     """Sources with distinct relative paths: ``1950/scan1.jpg`` and ``1960/scan1.jpg`` for the
     inputs ``albums/1950`` and ``albums/1960``."""
-    relatives = ["/".join(_printable(part) for part in file.parts) for file in files]
+    relatives = ["/".join(printable(part) for part in file.parts) for file in files]
     roots: dict[str, set[str]] = {}
     for file, relative in zip(files, relatives, strict=True):
         roots.setdefault(folded(relative), set()).add(file.root)
     meeting = {root for same in roots.values() if len(same) > 1 for root in same}
-    labels = _labels(sorted(meeting))
+    labels = labels_of(sorted(meeting))
     return [
         SourceFile(
             file.source,
@@ -200,31 +199,6 @@ def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
         )
         for file, relative in zip(files, relatives, strict=True)
     ]
-
-
-def _labels(roots: Sequence[str]) -> dict[str, str]:
-    """For each root its last folder names, as few as tell all roots apart."""
-    parts = {root: [_printable(p) for p in re.split(r"[/\\]", root) if p] for root in roots}
-    labels: dict[str, str] = {}
-    for depth in range(1, max(map(len, parts.values()), default=0) + 1):
-        labels = {root: "/".join(parts[root][-depth:]) for root in roots}
-        if len({folded(label) for label in labels.values()}) == len(roots):
-            break
-    return labels
-
-
-def _natural(parts: Sequence[str]) -> tuple[Any, ...]:
-    """Sort key: numbers by value, letters without case, then the exact name."""
-    words = [re.split(r"(\d+)", unicodedata.normalize("NFC", p).casefold()) for p in parts]
-    by_value = tuple(
-        tuple(int(word) if i % 2 else word for i, word in enumerate(split)) for split in words
-    )
-    return (by_value, tuple(parts))
-
-
-def _printable(name: str) -> str:
-    """``name`` with the bytes that are not UTF-8 as ``%E9``."""
-    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
 
 
 def _found(entry: str, wanted: _Wanted) -> Iterator[_Found]:
