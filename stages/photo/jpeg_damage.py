@@ -26,7 +26,7 @@ END = bytes((0xFF, _EOI))
 
 _OF_DAMAGE = ("Corrupt JPEG data", "Premature end", "Inconsistent progression")
 _TOO_MUCH = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
-_FILL = 128
+_FILL, _CMYK = 128, 4
 _LEAST_RUN_BLOCKS = 8
 """Blocks of exactly the decoder's grey side by side; fewer may be the picture's own."""
 
@@ -110,7 +110,7 @@ def damage(data: bytes, head: JpegHead) -> str | None:
     unfinished = _unfinished(data, head)
     if unfinished:
         return unfinished
-    said = _read(data, strict=True)
+    said = _read(data, head, strict=True)
     if not isinstance(said, str):
         return ""
     if not said.startswith(_OF_DAMAGE):
@@ -118,11 +118,11 @@ def damage(data: bytes, head: JpegHead) -> str | None:
     reason = said.removeprefix("Corrupt JPEG data: ")
     if head.progressive:
         return f"some of its data is missing or wrong, and with it detail ({reason})"
-    return _of_sequential(data, reason)
+    return _of_sequential(data, head, reason)
 
 
-def _of_sequential(data: bytes, reason: str) -> str:
-    shown = _read(data, strict=False)
+def _of_sequential(data: bytes, head: JpegHead, reason: str) -> str:
+    shown = _read(data, head, strict=False)
     share = 0.0 if isinstance(shown, str) else 100 * _grey_share(shown)
     if share:
         lost = f"about {max(share, 1):.0f} % of the picture is missing"
@@ -133,18 +133,23 @@ def _of_sequential(data: bytes, reason: str) -> str:
     return f"some of its data is missing or wrong ({reason})"
 
 
-def _read(data: bytes, *, strict: bool) -> np.ndarray | str:
-    """(H / 8, W / 8) luminance, or what stands against it; ``strict``: also what libjpeg warns of.
-    All data is read and hardly anything computed."""
+def _read(data: bytes, head: JpegHead, *, strict: bool) -> np.ndarray | str:
+    """(H / 8, W / 8) luminance, or black of CMYK, or what stands against it; ``strict``: also what
+    libjpeg warns of. All data is read and hardly anything computed."""
     import simplejpeg
 
     try:
         small = simplejpeg.decode_jpeg(
-            data, "GRAY", fastdct=True, min_height=1, min_width=1, strict=strict
+            data,
+            "CMYK" if head.components == _CMYK else "GRAY",
+            fastdct=True,
+            min_height=1,
+            min_width=1,
+            strict=strict,
         )
     except ValueError as error:
         return str(error)
-    return np.asarray(small[..., 0])
+    return np.asarray(small[..., -1])
 
 
 def _unfinished(data: bytes, head: JpegHead) -> str:

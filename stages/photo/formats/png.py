@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
+from restore_batch.stages.photo import png_damage
 from restore_batch.stages.photo.colorimetry import Stated, refuse_high_dynamic_range
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
@@ -58,7 +59,7 @@ class Png(WrittenFormat):
         )
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        data = in_memory(file)
+        data, damage = png_damage.repaired(in_memory(file))
         head = png_chunks.head(png_chunks.chunks(data))
         extras = png_extras.extras(data, head)
         plain = png_chunks.only_pixels(data)
@@ -80,7 +81,7 @@ class Png(WrittenFormat):
             extras=extras,
         )
         stated = _stated(head.colour_chunks)
-        return Raster(samples, space, meta, alpha, stated=stated)
+        return Raster(samples, space, meta, alpha, stated=stated, damage=damage)
 
     def not_kept(self, file: BinaryIO) -> tuple[str, ...]:
         head = png_chunks.head(png_chunks.header_chunks(file))
