@@ -17,7 +17,7 @@ from typing import Any
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish
-from restore_batch.jobs.proof.faults import damaged, fault_of, fault_of_file
+from restore_batch.jobs.proof.faults import damaged, fault_of, fault_of_file, lacking_permission
 
 SCHEMA_VERSION = 3
 _SCHEMA = """
@@ -125,6 +125,8 @@ def connect(path: Path) -> Database:
         if wal.exists() and wal.stat().st_size:
             raise damaged(path, "it is gone, and what was last written to it is left")
         create(path)
+    if (error := lacking_permission(path)) is not None:
+        raise error  # SQLite would open it all the same, for reading
     database = _opened(path, str(path))
     with _closed_on_error(database):
         found = _format(database)

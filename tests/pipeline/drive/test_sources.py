@@ -1,0 +1,144 @@
+"""A source that holds something else is restored anew, however little speaks of the change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from restore_batch.jobs.inputs import discover
+from restore_batch.jobs.manifest import FOLDER
+from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.session import RunOptions, read_job, run_job
+
+from support.archive import make_archive, write_job
+
+PICTURES = 4
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job that was run to its end."""
+    make_archive(tmp_path / "in", faces=0, scenes=PICTURES, side_px=64)
+    path = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", restore={"model": "none"},
+        background={"model": "none", "scale": 1}, detect={"model": "none"},
+        engine={"kind": "local", "workers": 1},
+    )  # fmt: skip
+    assert run(path).done == PICTURES
+    return path
+
+
+def run(job: Path, *, verify: bool = False) -> Summary:
+    return run_job(read_job(job), Quiet(), RunOptions(verify=verify))
+
+
+def counts(summary: Summary) -> tuple[int, int, int]:
+    return summary.done, summary.unchanged, len(summary.failed)
+
+
+def put_other_content(path: Path) -> None:
+    """Another picture of the same size, with the time of the first set on it."""
+    stat = path.stat()
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1  # the picture's last data, before its end mark
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def replace(path: Path) -> None:
+    shutil.copy2(path, path.with_suffix(".new"))
+    put_other_content(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+def lead_elsewhere(path: Path) -> None:
+    path.rename(path.with_suffix(".first"))
+    shutil.copy2(path.with_suffix(".first"), path.with_suffix(".second"))
+    put_other_content(path.with_suffix(".second"))
+    path.symlink_to(path.with_suffix(".second"))
+
+
+@pytest.mark.parametrize("change", [put_other_content, replace, lead_elsewhere])
+def test_other_content_of_the_same_size_and_time_is_restored_anew(
+    job: Path, change: Callable[[Path], None]
+) -> None:
+    path = job.parent / "in" / "scene02.jpg"
+    before = path.stat()
+    change(path)
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    summary = run(job)
+    assert counts(summary) == (1, PICTURES - 1, 0)
+    ((source, text),) = summary.warned
+    assert source == str(path)
+    assert "content has changed" in text
+    assert counts(run(job)) == (0, PICTURES, 0)
+
+
+def test_an_archive_that_was_copied_is_read_again_and_nothing_of_it_made_again(job: Path) -> None:
+    """Also where the copy keeps no times, or a mount numbers its files anew."""
+    folder = job.parent / "in"
+    shutil.copytree(folder, job.parent / "copy", copy_function=shutil.copy)
+    shutil.rmtree(folder)
+    (job.parent / "copy").rename(folder)
+    summary = run(job)
+    assert counts(summary) == (0, PICTURES, 0)
+    assert summary.warned == []
+
+
+def test_a_manifest_that_noted_size_and_time_alone_is_taken_over(job: Path) -> None:
+    set_stamps(job, lambda size, mtime_ns: f"{size} mtime_ns:{mtime_ns}")
+    assert counts(run(job)) == (0, PICTURES, 0)
+    assert len(stamps(job)) == PICTURES
+    assert all("ctime_ns:" in stamp and "inode:" in stamp for stamp in stamps(job))
+
+
+def test_verify_reads_originals_and_results_and_says_which_have_changed(job: Path) -> None:
+    original, result = job.parent / "in" / "scene01.jpg", job.parent / "out" / "scene03.jpg"
+    put_other_content(original)
+    put_other_content(result)
+    forget_the_change(job, original)
+    assert counts(run(job)) == (0, PICTURES, 0), "nothing but the content speaks of it"
+    summary = run(job, verify=True)
+    assert counts(summary) == (2, PICTURES - 2, 0)
+    told = {Path(source).name: text for source, text in summary.warned}
+    assert set(told) == {"scene01.jpg", "scene03.jpg"}
+    assert "the original's content has changed" in told["scene01.jpg"]
+    assert "the result scene03.jpg is gone or not as it was written" in told["scene03.jpg"]
+    assert counts(run(job, verify=True)) == (0, PICTURES, 0)
+
+
+def database(job: Path) -> sqlite3.Connection:
+    return sqlite3.connect(job.parent / "out" / FOLDER / "manifest.sqlite", isolation_level=None)
+
+
+def stamps(job: Path) -> list[str]:
+    with closing(database(job)) as opened:
+        return [stamp for (stamp,) in opened.execute("SELECT stamp FROM sources")]
+
+
+def set_stamps(job: Path, stamp: Callable[[int, int], str]) -> None:
+    with closing(database(job)) as opened:
+        for (source,) in opened.execute("SELECT source FROM sources").fetchall():
+            status = Path(source).stat()
+            opened.execute(
+                "UPDATE sources SET stamp = ? WHERE source = ?",
+                (stamp(status.st_size, status.st_mtime_ns), source),
+            )
+
+
+def forget_the_change(job: Path, source: Path) -> None:
+    """As when a disk, and no program, has changed it: the file system knows nothing."""
+    (file,) = discover([str(source)], {".jpg"}).files
+    with closing(database(job)) as opened:
+        changed = opened.execute(
+            "UPDATE sources SET stamp = ? WHERE source = ?",
+            (f"{file.size_bytes} {file.version}", str(source)),
+        )
+        assert changed.rowcount == 1
