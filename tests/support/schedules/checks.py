@@ -1,0 +1,97 @@
+"""What must hold after a disturbed run, and after the run that takes the job to its end."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from support.archive import checksums
+from support.schedules.job import UNITS
+from support.schedules.steps import Kind, Step
+
+_HOW_IT_MAY_END: Mapping[Kind, tuple[int, ...]] = {
+    "kill": (-9, 0),
+    "kill a worker": (0,),
+    # Before work begins and after it there is nothing to finish first.
+    "interrupt": (130, 0),
+    "terminate": (130, -15, 0),
+    "stop and go on": (0,),
+    "second run": (0,),
+    "original removed": (0, 1),
+}
+_HELD = "another program holds it"
+_BY_AN_ERROR = (3, 0)
+"""0: it struck at nothing that matters, such as the removal of a leftover."""
+
+
+def after_disturbance(
+    step: Step, code: int | None, stderr: str, output: Path, expected: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong: one line each."""
+    may_be = _HOW_IT_MAY_END.get(step.kind, _BY_AN_ERROR)
+    if code not in may_be:
+        ended = "did not end" if code is None else f"ended with {code}"
+        yield f"{step}: {ended}, expected one of {may_be}: {_last_line(stderr)}"
+    if "Traceback" in stderr:
+        yield f"{step}: a traceback: {_last_line(stderr)}"
+    found = checksums(output)
+    for name, sha256 in found.items():
+        if expected.get(name) != sha256:
+            yield f"{step}: {name} is there and is no whole result"
+    if code == 0 and step.kind != "original removed" and found.keys() != expected.keys():
+        yield f"{step}: ended with 0, with {len(found)} of {len(expected)} results"
+
+
+def of_second(step: Step, code: int | None, stderr: str) -> Iterator[str]:
+    """What is wrong with how a run ended that began beside a stopped one.
+
+    It is let in where the first was stopped before it took the folder, and finds the manifest
+    locked where that happened in the middle of opening it.
+    """
+    if code not in (0, 2) and not (code == 3 and _HELD in stderr):
+        yield f"{step}: the second ended with {code}: {_last_line(stderr)}"
+
+
+def at_the_end(
+    code: int | None, stderr: str, output: Path, expected: Mapping[str, str]
+) -> Iterator[str]:
+    """What is wrong with a job that was resumed: one line each."""
+    if code != 0:
+        yield f"the last run ended with {code}: {_last_line(stderr)}"
+    found = checksums(output)
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            state = "missing" if name not in found else "not asked for"
+            yield f"{name} is {state if state == 'missing' or name not in expected else 'another'}"
+    hidden = output / ".restore-batch"
+    for folder in ("tmp", "parts"):
+        yield from (f"left over: {p.relative_to(output)}" for p in (hidden / folder).rglob("*"))
+    yield from _ledger(hidden / "manifest.sqlite")
+
+
+def _ledger(path: Path) -> Iterator[str]:
+    with closing(sqlite3.connect(path)) as ledger:
+        (verdict,) = ledger.execute("PRAGMA integrity_check").fetchone()
+        if verdict != "ok":
+            yield f"integrity_check: {verdict}"
+        commits = Counter(
+            unit for (unit,) in ledger.execute("SELECT unit FROM attempts WHERE outcome = 'done'")
+        )
+        for unit, times in commits.items():
+            if times > 1:
+                yield f"unit {unit} was committed {times} times"
+        (done,) = ledger.execute("SELECT COUNT(*) FROM units WHERE state = 'done'").fetchone()
+        if done != UNITS:
+            yield f"{done} units are on record as done, expected {UNITS}"
+        states = ledger.execute(
+            "SELECT DISTINCT state FROM units JOIN items ON items.unit = units.id"
+        ).fetchall()
+        if states != [("done",)]:
+            yield f"the ledger says of its items {states}"
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]
