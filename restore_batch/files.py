@@ -82,6 +82,18 @@ def _expect_file(status: os.stat_result, path: Path | str) -> None:
         raise OSError(errno.EINVAL, f"it is {found}, expected a file", os.fspath(path))
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What is done within is done to ``path`` alone: an input/output error that names no file, as
+    those of fsync and of codecs, is raised as one that names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO or error.filename is not None:
+            raise
+        raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path)) from error
+
+
 def sha256_of(source: Path | BinaryIO) -> str:
     """Hex SHA-256 of a file's content, or of what is left in a stream; read in pieces."""
     if isinstance(source, Path):
@@ -92,14 +104,14 @@ def sha256_of(source: Path | BinaryIO) -> str:
 
 def settle(path: Path) -> tuple[int, str]:
     """Force a written file to the disk; its size in bytes and the SHA-256 of what reads back."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         os.fsync(file.fileno())
         return os.fstat(file.fileno()).st_size, sha256_of(file)
 
 
 def sync_file(path: Path) -> None:
     """Force what was written to ``path`` to the disk."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         os.fsync(file.fileno())
 
 
@@ -107,7 +119,8 @@ def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` durable: files renamed, made and removed."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with naming(folder):
+            os.fsync(handle)
     finally:
         os.close(handle)
 

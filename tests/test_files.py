@@ -16,6 +16,7 @@ from restore_batch import files
 from restore_batch.errors import MediaError
 from restore_batch.files import (
     open_regular,
+    naming,
     publish,
     publish_copy,
     settle,
@@ -143,6 +144,20 @@ def test_a_failing_disk_is_that_of_the_results_only_where_the_error_says_so(tmp_
     assert "the disk fails" in storage_fault(ours, tmp_path)
     assert storage_fault(original, tmp_path) == ""
     assert storage_fault(OSError(errno.EIO, "Input/output error"), tmp_path) == ""
+
+
+def test_an_error_of_the_disk_that_names_no_file_is_of_what_was_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error") as caught, naming(tmp_path / "part"):
+        raise OSError(errno.EIO, "Input/output error")
+    assert "the disk fails" in storage_fault(caught.value, tmp_path)
+    for other in (
+        OSError(errno.EIO, "", "/in/original"),
+        OSError(errno.EINVAL, "odd"),
+        ValueError(),
+    ):
+        with pytest.raises(type(other)) as kept, naming(tmp_path / "part"):
+            raise other
+        assert kept.value is other
 
 
 def test_other_errors_are_the_fault_of_their_file(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.files import naming
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import colour
 from restore_batch.stages.photo.formats import catalogue
@@ -75,7 +76,8 @@ def write(
     if meta.exif is not None and meta.icc is not None and picture.icc is None:
         meta = dataclasses.replace(meta, exif=exif_block.as_srgb(meta.exif))
     try:
-        warnings += format.encode(picture, meta, path, quality)
+        with naming(path):
+            warnings += format.encode(picture, meta, path, quality)
     except MediaError as error:
         raise MediaError(str(error).replace(path.name, name)) from error
     except MemoryError:

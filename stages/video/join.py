@@ -17,7 +17,7 @@ import av
 from av.container import InputContainer, OutputContainer
 
 from restore_batch.errors import MediaError
-from restore_batch.files import settle
+from restore_batch.files import naming, settle
 from restore_batch.stages.media import Artifact
 from restore_batch.stages.video.headers.early_blocks import early_begin_ticks, with_early_times
 from restore_batch.stages.video.headers.matroska import DISPLAY_ROOM, set_display
@@ -145,7 +145,10 @@ def _write(
         if not pictures:
             raise MediaError(f"{source}: stream {facts.video_stream} is gone: the file has changed")
         for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
-            output.mux_one(packet)
+            with naming(staged):
+                output.mux_one(packet)
+        with naming(staged):
+            output.close()
     if format.container == "mkv":
         set_display(staged, format.sample_aspect)
     return tuple(warnings), origin_s

@@ -19,7 +19,7 @@ import av
 from av.video.reformatter import ColorRange
 
 from restore_batch.errors import MediaError
-from restore_batch.files import settle
+from restore_batch.files import naming, settle
 from restore_batch.stages.media import Artifact, Frame
 from restore_batch.stages.video.colour.convert import to_av_frame
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, with_captions
@@ -118,7 +118,8 @@ class PartWriter:
             if not self._pts:
                 raise MediaError(f"{self._path.name}: a part without frames")
             self._mux(self._stream.encode(None))
-            self._output.close()
+            with naming(self._path):
+                self._output.close()
             if self._packets != len(self._pts):
                 raise MediaError(
                     f"{self._format.encoder} returned {self._packets} packets for "
@@ -164,7 +165,8 @@ class PartWriter:
             packet.dts = self._ticks(self._packets - _MOST_REORDERED.get(self._format.codec, 0))
             packet.duration = self._durations[number] * self._base.numerator
             captions = self._captions.pop(number, b"")
-            self._output.mux_one(with_captions(self._format.codec, packet, captions))
+            with naming(self._path):
+                self._output.mux_one(with_captions(self._format.codec, packet, captions))
             self._packets += 1
 
     def _ticks(self, number: int) -> int:
