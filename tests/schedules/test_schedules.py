@@ -21,17 +21,19 @@ pytestmark = pytest.mark.skipif(
 
 def followed(engine: str, first: int, count: int) -> list[dict[str, Any]]:
     """The reports of some schedules."""
+    reports = reported("--engine", engine, "--first", str(first), "--count", str(count))
+    assert len(reports) == count
+    return reports
+
+
+def reported(*arguments: str) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [
-            sys.executable, "-m", "support.schedules", "--engine", engine,
-            "--first", str(first), "--count", str(count),
-        ],
+        [sys.executable, "-m", "support.schedules", *arguments],
         capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
-    reports = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(reports) == count, done.stderr
-    return reports
+    assert "Traceback" not in done.stderr, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def assert_as_undisturbed(reports: list[dict[str, Any]]) -> None:
@@ -59,3 +61,11 @@ def test_all_schedules_end_as_an_undisturbed_run() -> None:
 @pytest.mark.timeout(7200)
 def test_schedules_under_ray_end_as_an_undisturbed_run() -> None:
     assert_as_undisturbed(followed("ray", 0, 12))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_disk_that_fails_at_any_write_of_a_result_fails_no_file() -> None:
+    reports = reported("--each-write")
+    assert len(reports) > 20
+    assert_as_undisturbed(reports)

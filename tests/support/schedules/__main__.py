@@ -3,22 +3,25 @@
     PYTHONPATH=tests python -m support.schedules --engine local --first 0 --count 20
 
 A line of JSON a schedule, then a table; ends with 1 where something was lost. The same number
-is the same schedule again.
+is the same schedule again. With ``--each-write`` every write of a result fails once, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from support.schedules.below import library
 from support.schedules.director import Director, Report, load
+from support.schedules.steps import failing_write
 
 
 def main() -> int:
@@ -26,6 +29,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=("local", "ray"), default="local")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=20, help="how many seeds from there on")
+    parser.add_argument("--each-write", action="store_true", help="instead of seeds")
     asked = parser.parse_args()
     if "BELOW_LIBRARY" not in os.environ:
         with tempfile.TemporaryDirectory() as folder:
@@ -34,13 +38,24 @@ def main() -> int:
     director = Director(asked.engine, Path(os.environ["BELOW_LIBRARY"]))
     reports: list[Report] = []
     try:
-        for seed in range(asked.first, asked.first + asked.count):
-            reports.append(director.follow(seed))
-            print(json.dumps(asdict(reports[-1])), flush=True)
+        for report in _reports(director, asked):
+            reports.append(report)
+            print(json.dumps(asdict(report)), flush=True)
     finally:
         director.close()
     print(_table(reports), file=sys.stderr)
     return int(any(report.problems for report in reports))
+
+
+def _reports(director: Director, asked: argparse.Namespace) -> Iterator[Report]:
+    if not asked.each_write:
+        yield from map(director.follow, range(asked.first, asked.first + asked.count))
+        return
+    for number in itertools.count(1):
+        report = director.run(number, [failing_write(number)])
+        if not report.struck:
+            return
+        yield report
 
 
 def _again_with(library: Path) -> int:

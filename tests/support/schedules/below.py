@@ -34,20 +34,22 @@ def library(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Strike:
-    """What happens at the ``nth`` call of ``calls``: an error, which may last, or a signal."""
+    """What happens at the ``nth`` call of ``calls``: an error, which may last, or a signal.
+    ``below``: a folder in the one that is struck in, else all of it."""
 
     calls: tuple[str, ...]
     nth: int
     error: int = 0
     signal: int = 0
     lasting: bool = False
+    below: str = ""
 
     def variables(self, folder: Path, count: Path) -> dict[str, str]:
         """The environment of a process that is to be struck in ``folder``; ``count``: see
         :class:`Count`."""
         values = (
-            str(folder), " ".join(self.calls), str(self.nth), str(self.error), str(self.signal),
-            str(int(self.lasting)), str(count),
+            str(folder / self.below), " ".join(self.calls), str(self.nth), str(self.error),
+            str(self.signal), str(int(self.lasting)), str(count),
         )  # fmt: skip
         return {f"BELOW_{name}": value for name, value in zip(_VARIABLES, values, strict=True)}
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,12 +83,15 @@ class Director:
         shutil.rmtree(self._root, ignore_errors=True)
 
     def follow(self, seed: int) -> Report:
-        """Run one schedule to its end."""
+        """Run the schedule of a seed to its end."""
+        return self.run(seed, schedule(seed, self._engine, self.calls))
+
+    def run(self, seed: int, steps: Sequence[Step]) -> Report:
+        """Run the job with each of ``steps``, then to its end."""
         report = Report(seed, self._engine)
         folder = self._root / f"{self._engine}-{seed}"
         shutil.copytree(self._root / "whole" / "in", folder / "in")
         try:
-            steps = schedule(seed, self._engine, self.calls)
             for step in steps:
                 report.steps.append(str(step))
                 report.kinds.append(step.kind)

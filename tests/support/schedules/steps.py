@@ -63,6 +63,12 @@ def schedule(seed: int, engine: str, calls: int) -> list[Step]:
     return sorted(steps, key=lambda step: order.get(step.kind, 0))
 
 
+def failing_write(number: int) -> Step:
+    """A run in which one write of a result, or its way to the disk, fails."""
+    strike = Strike(("write", "sync"), number, error=errno.EIO, below=".restore-batch/tmp")
+    return Step("disk fails once", strike)
+
+
 def _step(chance: random.Random, engine: str, calls: int) -> Step:
     kind = chance.choice(RAY if engine == "ray" else LOCAL)
     # Most of them at any call, some at a kind of which there are few.
