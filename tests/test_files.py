@@ -15,8 +15,8 @@ import pytest
 from restore_batch import files
 from restore_batch.errors import MediaError
 from restore_batch.files import (
-    open_regular,
     naming,
+    open_regular,
     publish,
     publish_copy,
     settle,
