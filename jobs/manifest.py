@@ -2,7 +2,8 @@
 
 One SQLite file in ``<output>/.restore-batch/``. A result is committed in three steps, each
 durable before the next: row ``staged`` with the checksum, atomic rename into place, row
-``done``. Whatever dies in between, :meth:`Manifest.recover` finishes or forgets it.
+``done``. Whatever dies in between, :meth:`Manifest.recover` finishes or forgets it. A journal
+beside it, written in step, is what a damaged or lost ledger is rebuilt from.
 """
 
 from __future__ import annotations

@@ -92,7 +92,8 @@ def places(job: str) -> tuple[Path, Mapping[str, Path]]:
     from restore_batch.jobs.outputs import FOLDER, output_folders
     from restore_batch.jobs.source import load_job
 
-    if not (folder := Path(job)).is_dir():
+    folder = Path(job)
+    if not os.path.isdir(folder):  # noqa: PTH112 - a path without permission is none, too
         described = load_job(job).job
         return Path(described.output), output_folders(described)
     if os.path.lexists(folder / FOLDER):

@@ -89,11 +89,6 @@ def test_a_damaged_manifest_is_repaired_and_nothing_is_made_again(job: Path, dam
     assert checksums(output) == before
 
 
-def test_status_of_a_damaged_manifest_says_what_to_do(job: Path) -> None:
-    DAMAGES["overwritten"](job.parent / "out" / ".restore-batch")
-    assert "restore-batch repair-manifest" in the_line(cli("status", job))
-
-
 # -- a disk that does not take it -----------------------------------------------------------------
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
