@@ -1,8 +1,9 @@
 """The local backend: the same stages on threads of this process, without Ray.
 
-For one photo, notebooks, debugging, and machines where Ray does not run. A codec that crashes
-takes the process with it. A call cannot be ended: a unit over ``limits.timeout_s`` fails, but its
-thread goes on until the call returns.
+For one photo, notebooks, debugging, and machines where Ray does not run. A codec that crashes on
+the pixels of a photo or film takes the process with it; headers were read in processes of their
+own. A call cannot be ended: a unit over ``limits.timeout_s`` fails, but its thread goes on until
+the call returns.
 """
 
 from __future__ import annotations

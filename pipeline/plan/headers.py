@@ -28,7 +28,7 @@ BOUNDS = Bounds(time_s=60.0, memory_bytes=4 << 30)
 """What the header of one file may take: a thousand times what any took, slow networks allowed
 for."""
 _MOST_PROCESSES = 3
-_HEADERS_A_PROCESS = 400
+_HEADERS_A_PROCESS = 2000
 """Fewer are read sooner than another process is started."""
 _LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Nothing is computed; and threads would take address space, which is what is bounded."""

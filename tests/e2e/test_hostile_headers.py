@@ -183,6 +183,7 @@ def test_ctrl_c_while_headers_are_read_ends_at_once_and_leaves_no_process(
 # --- other commands that decode ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_crops_names_the_photo_that_ends_its_reader_and_goes_on(tree: Path, tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     (tmp_path / "in").mkdir()
