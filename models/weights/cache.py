@@ -26,6 +26,7 @@ from restore_batch.models.weights.fingerprint import fingerprint
 from restore_batch.models.weights.safe_load import read_state
 
 _LOCK_TIMEOUT_S = 3600.0
+_MAX_RECORD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,12 @@ def read_record(entry: Path) -> Record | None:
     """The record beside ``entry``; None where there is none."""
     where = record_path(entry)
     try:
+        if where.stat().st_size > _MAX_RECORD_BYTES:
+            raise ValueError("larger than any record")
         return Record(**json.loads(where.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         raise WeightsError(
             f"{where} is damaged; delete it with {entry.name} and fetch the weights again"
         ) from None

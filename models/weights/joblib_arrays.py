@@ -23,8 +23,10 @@ import numpy as np
 from restore_batch.errors import WeightsError
 
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
-_MAX_FILE_BYTES = 256 << 20
-_MAX_DATA_BYTES = 1 << 30
+# The networks that come like this have a megabyte and a few hundred opcodes.
+_MAX_FILE_BYTES = 64 << 20
+_MAX_DATA_BYTES = 128 << 20
+_MAX_OPCODES = 20_000
 _WRAPPER = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _NDARRAY = ("numpy", "ndarray")
 _DTYPE = ("numpy", "dtype")
@@ -120,9 +122,11 @@ class _Reader:
 
     def read(self) -> list[np.ndarray]:
         # genops reads lazily, so the bytes of an array can be taken between two opcodes.
-        for opcode, argument, _ in pickletools.genops(self._stream):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(self._stream)):
             if opcode.name == "STOP":
                 break
+            if count > _MAX_OPCODES:
+                raise WeightsError(f"more than {_MAX_OPCODES:,} opcodes; not loaded")
             step = self._simple.get(opcode.name)
             if step is None:
                 raise WeightsError(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MAGIC = "7767517"
 _HALF_TAG = 0x01306B47
 _FLOAT_TAG = 0
+_MAX_PARAM_BYTES = 1 << 20
+_MAX_BIN_BYTES = 1 << 30
+_MAX_NUMBER = 1 << 31
 _WEIGHTLESS = frozenset(
     {"Input", "Split", "Concat", "Eltwise", "BinaryOp", "Interp", "PixelShuffle"}
 )
@@ -37,7 +40,11 @@ class _Layer:
     params: dict[int, int]
 
     def number(self, index: int, default: int = 0) -> int:
-        return self.params.get(index, default)
+        """A parameter. Raises ValueError for what is no number of a layer."""
+        value = self.params.get(index, default)
+        if abs(value) > _MAX_NUMBER:
+            raise ValueError(f"{self.kind} with a parameter of {value.bit_length()} bits")
+        return value
 
 
 def read_ncnn(bin_path: str | Path) -> dict[str, torch.Tensor]:
@@ -46,9 +53,16 @@ def read_ncnn(bin_path: str | Path) -> dict[str, torch.Tensor]:
     The ``.param`` is expected beside the ``.bin``. Raises WeightsError when it is missing, when
     the files do not fit each other, or when the network is neither of the two.
     """
+    binary = Path(bin_path)
+    try:
+        return _state(binary)
+    except ValueError as error:  # a parameter that is no number, or of an absurd size
+        raise WeightsError(f"{binary.with_suffix('.param')} is damaged ({error})") from None
+
+
+def _state(binary: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    binary = Path(bin_path)
     layers = [layer for layer in _layers(binary) if layer.kind not in _WEIGHTLESS]
     names = _names(binary, layers)
     state: dict[str, torch.Tensor] = {}
@@ -59,7 +73,7 @@ def read_ncnn(bin_path: str | Path) -> dict[str, torch.Tensor]:
             continue
         out_channels, kernel, count = layer.number(0), layer.number(1, 1), layer.number(6)
         area = out_channels * kernel * kernel
-        if area <= 0 or count <= 0 or count % area:
+        if min(out_channels, kernel, count) <= 0 or count % area:
             raise WeightsError(f"{binary.with_suffix('.param')}: a convolution has odd sizes")
         weight = reader.weights(count).reshape(out_channels, count // area, kernel, kernel)
         state[f"{name}.weight"] = torch.from_numpy(weight)
@@ -72,7 +86,11 @@ def read_ncnn(bin_path: str | Path) -> dict[str, torch.Tensor]:
 def _layers(binary: Path) -> list[_Layer]:
     param = binary.with_suffix(".param")
     try:
-        lines = param.read_text(encoding="utf-8").split("\n")
+        with param.open("rb") as file:
+            text = file.read(_MAX_PARAM_BYTES + 1)
+        if len(text) > _MAX_PARAM_BYTES:
+            raise WeightsError(f"{param} is larger than {_MAX_PARAM_BYTES >> 20} MiB, not read")
+        lines = text.decode("utf-8").split("\n")
     except FileNotFoundError:
         raise WeightsError(
             f"{binary} needs {param.name} beside it: ncnn weights are a pair"
@@ -132,6 +150,8 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            if path.stat().st_size > _MAX_BIN_BYTES:
+                raise WeightsError(f"{path} is larger than {_MAX_BIN_BYTES >> 30} GiB, not read")
             self.data = path.read_bytes()
         except OSError as error:
             raise WeightsError(f"{path} cannot be read: {error.strerror}") from None

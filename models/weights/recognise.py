@@ -16,6 +16,8 @@ UNKNOWN_LICENCE = Licence(
     "unknown", "not known", commercial=True, note="the file was given by path: ask its author"
 )
 
+_MAX_RECORD_BYTES = 1 << 20
+
 
 def published(path: Path) -> tuple[Card, WeightFile] | None:
     """The card and file whose published checksum ``path`` has."""
@@ -110,9 +112,10 @@ def _record(path: Path) -> Mapping[str, str]:
     """What the record that training left beside weights says about them, if it is theirs."""
     beside = path.with_suffix(".json")
     try:
-        record = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+        is_record = beside.is_file() and beside.stat().st_size <= _MAX_RECORD_BYTES
+        record = json.loads(beside.read_text(encoding="utf-8")) if is_record else {}
         about = record["about"] if record.get("sha256") == fingerprint(path) else {}
-    except (ValueError, KeyError, AttributeError, OSError):
+    except (ValueError, KeyError, AttributeError, OSError, RecursionError):
         return {}  # some other program's file of that name
     if not isinstance(about, dict):
         return {}

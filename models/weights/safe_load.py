@@ -8,16 +8,17 @@ a file that wants more is refused, and the message names what it wanted to call.
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 import pickletools
 import warnings
 import zipfile
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.weights import state_layout
+from restore_batch.models.weights import pickle_size, state_layout
 from restore_batch.models.weights.ncnn import read_ncnn
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 PICKLES = frozenset({".pth", ".pt", ".ckpt", ".pkl", ".tar", ".pickle"})
 SUFFIXES = frozenset({".safetensors", ".bin", ".dat", ".lz4", *PICKLES})
 _AGAIN = "fetch it again"
+_MAX_HEADER_BYTES = 16 << 20
+"""Of safetensors: a hundred thousand tensors."""
+
+_MAX_DLIB_BYTES = 256 << 20
+_TIED_TIMES = 4
+"""How often the bytes of a file may be shared by its tensors."""
+
+_ALWAYS_BYTES = 64 << 20
+_MOST_PICKLES = 1000
 
 
 def load_state(paths: Sequence[str | Path]) -> dict[str, torch.Tensor]:
@@ -101,6 +111,11 @@ def _read_safetensors(file: Path, head: bytes) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    header_bytes = int.from_bytes(head[:8], "little")
+    if not _is_pickle(head) and _MAX_HEADER_BYTES < header_bytes <= file.stat().st_size:
+        raise WeightsError(
+            f"{file} has a header of {header_bytes:,} bytes, more than any network needs"
+        )
     if _is_pickle(head):
         raise WeightsError(
             f"{file} is a pickle with the name of a safetensors file and was not loaded; "
@@ -118,6 +133,12 @@ def _read_safetensors(file: Path, head: bytes) -> dict[str, torch.Tensor]:
 def _read_pickle(file: Path, head: bytes) -> dict[str, torch.Tensor]:
     import torch
 
+    try:
+        (pickle_size.check_archive if _is_zip(head) else pickle_size.check_file)(file)
+    except pickle_size.TooLargeError as error:
+        raise WeightsError(f"{file} {error}: no checkpoint, and it was not loaded") from None
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
+        pass  # torch says the same of it, or reads it all the same
     try:
         with warnings.catch_warnings():
             # torch warns of TorchScript archives before it refuses them.
@@ -141,6 +162,10 @@ def _unwrapped(file: Path, content: object) -> dict[str, torch.Tensor]:
     if state is None:
         keys = list(content)[:4] if isinstance(content, dict) else type(content).__name__
         raise WeightsError(f"{file} holds no state dict of a network (it holds {keys})")
+    # A view may repeat four bytes as often as it says, until something copies it.
+    wanted, stored = sum(t.numel() * t.element_size() for t in state.values()), file.stat().st_size
+    if wanted > _TIED_TIMES * stored + _ALWAYS_BYTES:
+        raise WeightsError(f"{file} has {stored:,} bytes, but its tensors would have {wanted:,}")
     return state
 
 
@@ -159,6 +184,8 @@ def _read_arrays(file: Path) -> dict[str, torch.Tensor]:
 def _read_dlib(file: Path) -> dict[str, torch.Tensor]:
     from restore_batch.models.nets import dlib_resnet
 
+    if file.stat().st_size > _MAX_DLIB_BYTES:
+        raise WeightsError(f"{file} is larger than {_MAX_DLIB_BYTES >> 20} MiB, not read")
     try:
         return dlib_resnet.read_state(file)
     except (OSError, ValueError, IndexError) as error:
@@ -193,21 +220,21 @@ def _globals(file: Path, head: bytes) -> Iterator[str]:
         if _is_zip(head):
             with zipfile.ZipFile(file) as archive:
                 member = next(n for n in archive.namelist() if n.endswith("data.pkl"))
-                yield from _stream_globals(archive.read(member))
+                with archive.open(member) as packed:
+                    data = packed.read(pickle_size.MAX_PICKLE_BYTES)
+            yield from _stream_globals(io.BytesIO(data))
             return
-        data = file.read_bytes()
-        while data:
-            end = yield from _stream_globals(data)
-            data = data[end:]
+        with file.open("rb") as stream:
+            for _ in range(_MOST_PICKLES):
+                yield from _stream_globals(stream)
 
 
-def _stream_globals(data: bytes) -> Generator[str, None, int]:
-    """Names of one pickle's globals; returns where the pickle ends."""
-    end = 0
+def _stream_globals(stream: BinaryIO) -> Iterator[str]:
+    """Names of the globals of the pickle at the stream's place."""
     strings: list[str] = []
     memo: dict[int, str] = {}
     last = ""
-    for opcode, argument, position in pickletools.genops(data):
+    for opcode, argument, _ in pickletools.genops(stream):
         name = ""
         if opcode.name == "GLOBAL":
             name = str(argument).replace(" ", ".", 1)
@@ -226,5 +253,3 @@ def _stream_globals(data: bytes) -> Generator[str, None, int]:
                 strings.append(last)
         if name:
             yield name.replace("__builtin__.", "builtins.")
-        end = (position or 0) + 1
-    return end

@@ -36,11 +36,11 @@ _EMPTY_PACKET: Final = (
     '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
 )
 _END_OF_RDF: Final = re.compile(r"</\w+:RDF\s*>")
-_ABOUT: Final = re.compile(r"\w+:about\s*=\s*(\"[^\"<]*\"|'[^'<]*')")
+_ABOUT: Final = re.compile(r"(?<!\w)\w++:about\s*+=\s*+(\"[^\"<]*\"|'[^'<]*')")
 _END_OF_HISTORY: Final = re.compile(r"</\w+:Seq\s*>\s*</\w+:History\s*>")
 _HISTORY: Final = re.compile(r"<\w+:History[\s>/]")
 _SOURCE_TYPE: Final = re.compile(
-    r"(\w+:DigitalSourceType(?:\s*=\s*|\s*>\s*|\s+\w+:resource\s*=\s*)[\"']?)([^\"'<>]*)"
+    r"((?<!\w)\w++:DigitalSourceType(?:\s*=\s*|\s*>\s*|\s+\w+:resource\s*=\s*)[\"']?)([^\"'<>]*)"
 )
 _WARNING: Final = "Warning"
 _SOFTWARE, _IMAGE_HISTORY = 305, 0x9213

@@ -6,7 +6,6 @@ Source: Microsoft, [MS-WMF] 2.2.2.4 and 2.2.2.5 (BitmapV4Header and BitmapV5Head
 from __future__ import annotations
 
 import dataclasses
-import io
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -17,9 +16,9 @@ from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.colorimetry import Stated
 from restore_batch.stages.photo.formats import pillow
 from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.metadata.allowance import MAX_BYTES
 from restore_batch.stages.photo.metadata.behind import extras_behind
 from restore_batch.stages.photo.raster import Header, Picture, Raster
-from restore_batch.stages.photo.source import in_memory
 
 _HEADER_AT, _HEADER_BYTES, _V4_BYTES, _V5_BYTES = 14, 54, 108, 124
 _CALIBRATED, _EMBEDDED = 0, int.from_bytes(b"MBED", "big")
@@ -39,13 +38,17 @@ class Bmp(WrittenFormat):
         return pillow.header(BmpImagePlugin.BmpImageFile(file))
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
-        data = in_memory(file)
-        picture = BmpImagePlugin.BmpImageFile(io.BytesIO(data))
-        end = int.from_bytes(data[2:6], "little")
-        extras = extras_behind(data, end) if end > _HEADER_BYTES else ()
+        file.seek(0)
+        start = file.read(_HEADER_AT + _V5_BYTES)
+        end = int.from_bytes(start[2:6], "little")
+        file.seek(end)
+        extras = extras_behind(file.read(), 0) if end > _HEADER_BYTES else ()
+        profile = _embedded_profile(file, start)
+        file.seek(0)
+        picture = BmpImagePlugin.BmpImageFile(file)
         raster = pillow.raster(picture, self.name, lossless=True, extras=extras)
-        meta = dataclasses.replace(raster.meta, icc=_embedded_profile(data))
-        return dataclasses.replace(raster, meta=meta, stated=_stated(data))
+        meta = dataclasses.replace(raster.meta, icc=profile)
+        return dataclasses.replace(raster, meta=meta, stated=_stated(start))
 
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
@@ -57,16 +60,17 @@ class Bmp(WrittenFormat):
 def _space(data: bytes, least_bytes: int) -> int | None:
     """The kind of colours that a header of at least this size states."""
     size = int.from_bytes(data[_HEADER_AT : _HEADER_AT + 4], "little")
-    if size < least_bytes or len(data) < _HEADER_AT + size:
+    if size < least_bytes or len(data) < _HEADER_AT + least_bytes:
         return None
     return int.from_bytes(data[_HEADER_AT + 56 : _HEADER_AT + 60], "little")
 
 
-def _embedded_profile(data: bytes) -> bytes | None:
-    if _space(data, _V5_BYTES) != _EMBEDDED:
+def _embedded_profile(file: BinaryIO, start: bytes) -> bytes | None:
+    if _space(start, _V5_BYTES) != _EMBEDDED:
         return None
-    at, length = struct.unpack_from("<II", data, _HEADER_AT + 112)
-    return data[_HEADER_AT + at : _HEADER_AT + at + length] or None
+    at, length = struct.unpack_from("<II", start, _HEADER_AT + 112)
+    file.seek(_HEADER_AT + at)
+    return file.read(min(length, MAX_BYTES)) or None
 
 
 def _stated(data: bytes) -> Stated:

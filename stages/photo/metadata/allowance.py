@@ -41,8 +41,8 @@ class Allowance:
     @property
     def left_out(self) -> tuple[Extra, ...]:
         why = f"the metadata of a picture may have {self._limit_bytes >> 20} MiB"
-        names = [what for what, count in self._left_out.items() for _ in range(min(count, 1000))]
-        return tuple(Extra(what, left_out=why) for what in names)
+        names = (f"{n:,} x {what}" if n > 1 else what for what, n in self._left_out.items())
+        return tuple(Extra(name, left_out=why) for name in names)
 
     def takes(self, size_bytes: int, what: str) -> bool:
         """Whether a piece of this size fits; then it is taken."""

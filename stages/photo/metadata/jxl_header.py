@@ -140,7 +140,7 @@ def _unpacked(data: bytes, allowance: Allowance, what: str) -> bytes | None:
         unpacked = bytes(imagecodecs.brotli_decode(data, out=limit))
     except imagecodecs.BrotliError:
         # Which of both it is, the decoder does not tell.
-        allowance.refuse(f"{what} that is damaged or unpacks to more than {limit:,} bytes")
+        allowance.refuse(f"{what} that is damaged or too large")
         return None
     return unpacked if allowance.takes(len(unpacked), what) else None
 

@@ -33,7 +33,7 @@ _PANORAMA: Final = tuple(
             + size
             + rb"|CroppedArea"
             + edge
-            + rb")Pixels(?:\s*=\s*[\"']|\s*>\s*))(\d+)(?=\s*[\"'<])"
+            + rb")Pixels(?:\s*=\s*[\"']|\s*>\s*))(\d{1,9})(?=\s*[\"'<])"
         ),
     )
     for axis, size, edge in ((0, b"Width", b"Left"), (1, b"Height", b"Top"))

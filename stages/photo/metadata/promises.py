@@ -31,11 +31,17 @@ _GAIN_MAPS = frozenset(
 )
 _CAMERAS = "/photos/1.0/camera/"
 _OF_FILM = ("MotionPhoto", "MicroVideo", "OLivePhoto", "VideoLength")
-_ATTRIBUTE = re.compile(rb"\s+([^\s=<>/\"']+)\s*=\s*(\"[^\"]*\"|'[^']*')")
-_TAG_END = re.compile(rb"(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
-_ITEM = re.compile(rb"(?:Semantic|DataURI)\s*(?:=\s*[\"']|>)\s*([^\"'<]+)")
+# Every repetition is possessive or starts where nothing of its kind stands before it: a packet
+# of blanks must not take the square of its length.
+_VALUE = rb"\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')"
+_ATTRIBUTE = re.compile(rb"(?<!\s)\s++([^\s=<>/\"']++)" + _VALUE)
+_DECLARATION = re.compile(rb"(?<!\s)\s++xmlns:([\w.-]++)" + _VALUE)
+_PREFIX = re.compile(rb"(?<![\w:.-])([\w.-]++):")
+_TAG_END = re.compile(rb"(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
+_ITEM = re.compile(rb"(?:Semantic|DataURI)\s*+(?:=\s*[\"']|>)\s*([^\"'<]+)")
 _OF_CREDENTIALS = re.compile(rb"jumbf|c2pa", re.IGNORECASE)
-_A_LINK = re.compile(rb"[=>]\s*[\"']?\s*(?:https?:|self#|urn:)")
+_A_LINK = re.compile(rb"[=>]\s*+(?:[\"']\s*+)?(?:https?:|self#|urn:)")
+_MAX_DEPTH, _MAX_PREFIXES = 1000, 1000
 
 
 def items_of(xmp: bytes) -> tuple[str, ...]:
@@ -63,14 +69,13 @@ def without_promises(
     one to them. Text about the provenance stays. ``turned``: the pixels are turned or mirrored,
     which a depth map inside the packet is not. ``films``: those inside the file are still there, so
     what is said of them stays. Raises ValueError for a packet that is not well-formed XML in
-    UTF-8.
+    UTF-8, or nested more deeply than any program writes.
     """
     reader = _Reader(xmp, credentials, turned, films)
     reader.read()
-    out = bytearray(xmp)
-    for start, end in reversed(reader.cuts):
-        del out[start:end]
-    return _without_idle_prefixes(bytes(out), reader.idle), tuple(sorted(reader.kinds))
+    edges = [0, *(edge for cut in reader.cuts for edge in cut), len(xmp)]
+    kept = b"".join(xmp[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return _without_idle_prefixes(kept, reader.idle), tuple(sorted(reader.kinds))
 
 
 @dataclass
@@ -105,10 +110,12 @@ class _Reader:
             raise ValueError(str(error)) from error
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        known = dict(self.prefixes[-1])
-        for key, value in attributes.items():
-            if key.startswith("xmlns:"):
-                known[key.removeprefix("xmlns:")] = value
+        known = self.prefixes[-1]
+        added = {key[6:]: value for key, value in attributes.items() if key.startswith("xmlns:")}
+        if added:
+            known = known | added
+        if len(known) > _MAX_PREFIXES or len(self.prefixes) > _MAX_DEPTH:
+            raise ValueError("nested too deeply")
         self.prefixes.append(known)
         if self.depth:
             self.depth += 1
@@ -185,8 +192,9 @@ def _promised(namespace: str, local: str, text: bytes, credentials: bool) -> set
 
 def _without_idle_prefixes(xmp: bytes, idle: set[bytes]) -> bytes:
     """The packet without the declarations of prefixes that nothing uses any more."""
-    for prefix in idle - {b"rdf", b"x", b"xmlns", b"xml"}:
-        if re.search(rb"(?<![\w:.-])" + re.escape(prefix) + rb":", xmp) is None:
-            declared = rb"\s+xmlns:" + re.escape(prefix) + rb"\s*=\s*(?:\"[^\"]*\"|'[^']*')"
-            xmp = re.sub(declared, b"", xmp)
-    return xmp
+    idle = idle - {b"rdf", b"x", b"xmlns", b"xml"}
+    if idle:
+        idle -= {found[1] for found in _PREFIX.finditer(xmp)}
+    if not idle:
+        return xmp
+    return _DECLARATION.sub(lambda found: b"" if found[1] in idle else found[0], xmp)
