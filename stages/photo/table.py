@@ -1,6 +1,8 @@
-"""The table of docs/photos.md, from what the formats say: ``python -m`` this module prints it."""
+"""The tables of docs/photos.md, from what the formats say; ``python -m`` prints them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.formats.base import Format, WrittenFormat
@@ -17,6 +19,20 @@ _HEADINGS = (
 )
 _BEYOND_PX = 2**31 - 1
 """Larger than any picture."""
+_FATES = (
+    "format",
+    "kept where it is there",
+    "kept in another form",
+    "left out and said",
+    "refused",
+)
+_STORED = {
+    "film": "films (`photos.extras: keep`)",
+    "jp2": "boxes of text and links",
+    "jpeg": "comments and segments",
+    "photoshop": "Photoshop resources",
+    "png": "text and safe chunks",
+}
 _CARRIED = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "icc": "profile", "dpi": "resolution"}
 
 
@@ -26,6 +42,26 @@ def markdown() -> str:
     for format in catalogue.formats():
         lines.append(f"| {' | '.join(_cells(format))} |")
     return "\n".join(lines)
+
+
+def fates() -> str:
+    """A line for each format: what becomes of what its files hold, where the format is kept."""
+    lines = [f"| {' | '.join(_FATES)} |", "| --- " * len(_FATES) + "|"]
+    for format in catalogue.formats():
+        kept_as = catalogue.written_named(format.kept_as)
+        kept = [_CARRIED[name] for name in _CARRIED if name in kept_as.carries]
+        if kept_as is format:
+            kept += [_STORED[name] for name in sorted(kept_as.stores_extras)]
+        form = list(format.converted)
+        if kept_as is not format:
+            form.insert(0, f"becomes {kept_as.title}")
+        cells = (format.title, kept, form, format.left_out, format.refused)
+        lines.append("| " + " | ".join(_listed(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _listed(cell: str | Sequence[str]) -> str:
+    return cell if isinstance(cell, str) else "; ".join(cell) or "–"
 
 
 def _cells(format: Format) -> tuple[str, ...]:
@@ -61,4 +97,4 @@ def _kept(format: WrittenFormat) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown())
+    print(markdown(), fates(), sep="\n\n")

@@ -34,6 +34,18 @@ class Avif(WrittenFormat):
     takes_quality = True
     usual_quality = 90
     bytes_a_pixel = 0.3
+    converted = (
+        "nclx colours become a profile",
+        "the clean aperture is cut out, turns and mirrors are applied",
+        "10 and 12 bits become 8",
+    )
+    left_out = (
+        "further frames",
+        "gain maps, depth maps, mattes, thumbnails",
+        "content credentials",
+        "other boxes and items",
+    )
+    refused = ("PQ and HLG",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         return bool(iso_media.brands(head)[1] & {b"avif", b"avis"})

@@ -40,6 +40,12 @@ class Format(ABC):
     """Whether files of other formats begin like this one (a camera raw is a TIFF): it is asked
     after them."""
 
+    converted: ClassVar[tuple[str, ...]] = ()
+    left_out: ClassVar[tuple[str, ...]] = ()
+    refused: ClassVar[tuple[str, ...]] = ()
+    """For the documents, what of its files results have in another form, what they lack and warn
+    of, and which files are not restored; beside what holds for all formats."""
+
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         """Whether a file is of this format, by its first :data:`HEAD_BYTES` or by more of it."""
         return head.startswith(self.magic) if self.magic else False

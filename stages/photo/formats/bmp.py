@@ -32,6 +32,8 @@ class Bmp(WrittenFormat):
     max_side_px = 2**31 - 1
     carries = frozenset({"dpi"})
     bytes_a_pixel = 3.0
+    converted = ("colours that its header states become sRGB",)
+    left_out = ("what lies behind the picture",)
 
     def header(self, file: BinaryIO, source: str) -> Header:
         file.seek(0)

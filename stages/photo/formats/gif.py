@@ -21,6 +21,12 @@ class Gif(Format):
     suffixes = (".gif",)
     magic = (b"GIF87a", b"GIF89a")
     kept_as = "png"
+    left_out = (
+        "further frames",
+        "text over the picture and other extensions",
+        "content credentials",
+        "what lies behind the picture",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         found = gif_extras.read(in_memory(file))

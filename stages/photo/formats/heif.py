@@ -38,6 +38,17 @@ class Heif(WrittenFormat):
     takes_quality = True
     usual_quality = 90
     bytes_a_pixel = 0.3
+    converted = (
+        "nclx colours become a profile",
+        "the clean aperture is cut out, turns and mirrors are applied",
+    )
+    left_out = (
+        "further pictures",
+        "gain maps, depth maps, mattes, thumbnails",
+        "content credentials",
+        "other boxes and items",
+    )
+    refused = ("PQ and HLG",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         return bool(brands(head)[1] & _BRANDS)

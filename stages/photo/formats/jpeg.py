@@ -45,6 +45,17 @@ class Jpeg(WrittenFormat):
     takes_quality = True
     usual_quality = 95
     bytes_a_pixel = 0.6
+    converted = (
+        "CMYK becomes sRGB",
+        "12 and 16 bits become 8",
+    )
+    left_out = (
+        "further pictures, gain maps, depth maps, thumbnails",
+        "content credentials",
+        "segments that nothing here knows",
+        "what lies behind the picture",
+    )
+    refused = ("files that are cut off",)
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jpeg_segments.head(file)

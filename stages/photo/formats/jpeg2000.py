@@ -35,6 +35,15 @@ class Jpeg2000(WrittenFormat):
     stores_extras = frozenset({jp2_boxes.STORED_AS, photoshop.STORED_AS})
     takes_quality = True
     bytes_a_pixel = 1.5
+    converted = ("CMYK becomes sRGB",)
+    left_out = (
+        "content credentials",
+        "boxes that nothing here knows",
+    )
+    refused = (
+        "signed samples, more than 16 bits",
+        "files that are cut off",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jp2_boxes.head(file, size_of(file))

@@ -25,6 +25,18 @@ class JpegXl(Format):
     suffixes = (".jxl",)
     magic = (jxl_header.CODESTREAM, jxl_header.CONTAINER)
     kept_as = "png"
+    converted = (
+        "linear light becomes sRGB",
+        "turns and mirrors are applied",
+    )
+    left_out = (
+        "further frames",
+        "further channels",
+    )
+    refused = (
+        "other colours than sRGB",
+        "floating-point samples",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = jxl_header.head(file)

@@ -26,6 +26,7 @@ class Pcx(Format):
     # Its first four bytes are small numbers that other files may begin with too.
     general = True
     kept_as = "png"
+    refused = ("files that are cut off",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         return (

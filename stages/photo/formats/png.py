@@ -43,6 +43,18 @@ class Png(WrittenFormat):
     text_keys = None
     stores_extras = frozenset({png_extras.STORED_AS, photoshop.STORED_AS})
     bytes_a_pixel = 2.2
+    converted = ("palettes become colours or grey",)
+    left_out = (
+        "further frames",
+        "what tells of the samples as they were (`sBIT`, `hIST`, `sPLT`, `pCAL`, `sCAL`, `tIME`)",
+        "gain maps, content credentials",
+        "chunks that are not safe to copy",
+        "what lies behind the picture",
+    )
+    refused = (
+        "PQ and HLG",
+        "files that are cut off",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = png_chunks.head(png_chunks.header_chunks(file))

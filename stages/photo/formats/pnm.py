@@ -63,6 +63,9 @@ class Pnm(WrittenFormat):
     bit_depths = (8, 16)
     text_keys = frozenset({"Comment"})
     bytes_a_pixel = 3.0
+    converted = ("black and white becomes grey",)
+    left_out = ("further pictures",)
+    refused = ("files that are cut off",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         return _MAGIC.match(head) is not None

@@ -141,6 +141,18 @@ class Psd(Format):
     suffixes = (".psd", ".psb")
     magic = (b"8BPS\x00\x01", b"8BPS\x00\x02")
     kept_as = "tiff"
+    converted = (
+        "CMYK becomes sRGB",
+        "palettes become colours or grey",
+    )
+    left_out = (
+        "layers, transparency, further channels",
+        "thumbnails",
+    )
+    refused = (
+        "layers alone",
+        "32 bits, Lab and other modes",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         head = _head(file)

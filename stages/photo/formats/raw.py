@@ -15,6 +15,7 @@ _SUFFIXES = (
     "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 "
     "srf srw x3f"
 )
+_DEVELOPED = "developed from sensor data with the camera's white balance: keep the original"
 
 
 class Raw(Format):
@@ -25,6 +26,8 @@ class Raw(Format):
     magic = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"FOVb")
     extra = "raw"
     kept_as = "tiff"
+    converted = ("developed with the camera's white balance, 16 bits, sRGB",)
+    left_out = ("previews",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         if head.startswith(self.magic) or brands(head)[0] == b"crx ":
@@ -42,7 +45,7 @@ class Raw(Format):
             width, height = sizes.iwidth, sizes.iheight
             if sizes.flip in {5, 6}:
                 width, height = height, width
-            return Header(width, height, 16, 3)
+            return Header(width, height, 16, 3, notes=(_DEVELOPED,))
 
     def decode(self, file: BinaryIO, source: str) -> Raster:
         """Developed: the camera's white balance, no brightening, sRGB, 16 bits."""
@@ -61,10 +64,9 @@ class Raw(Format):
             icc=None,
             quality_hint={"lossless": True},
         )
-        warning = "developed from sensor data with the camera's white balance: keep the original"
         # Whatever EXIF says: that is of the JPEG that the camera would have made.
         stated = Stated(srgb=True)
-        return Raster(pixels, "rgb", meta, orientation=1, warnings=(warning,), stated=stated)
+        return Raster(pixels, "rgb", meta, orientation=1, warnings=(_DEVELOPED,), stated=stated)
 
     def _opened(self, file: BinaryIO, source: str) -> Any:
         try:

@@ -66,6 +66,8 @@ class Tga(Format):
     suffixes = (".tga", ".icb", ".vda", ".vst")
     general = True
     kept_as = "png"
+    converted = ("palettes become colours or grey",)
+    left_out = ("thumbnails, gamma, table of colours, developer area",)
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         found = _head(head)

@@ -28,6 +28,22 @@ class Tiff(WrittenFormat):
     carries = frozenset({"exif", "xmp", "iptc", "icc", "dpi"})
     stores_extras = frozenset({photoshop.STORED_AS})
     bytes_a_pixel = 2.6
+    converted = (
+        "CMYK and Lab become sRGB",
+        "palettes become colours",
+        "tiles and planes become strips",
+    )
+    left_out = (
+        "smaller pictures and masks",
+        "layers of Photoshop, further channels",
+        "tags of the samples as they were, repeated tags",
+        "content credentials",
+    )
+    refused = (
+        "several pages",
+        "floating-point, signed and 32-bit samples",
+        "files that are cut off",
+    )
 
     def header(self, file: BinaryIO, source: str) -> Header:
         return tiff_read.header(file)

@@ -30,6 +30,12 @@ class WebP(WrittenFormat):
     takes_quality = True
     usual_quality = 92
     bytes_a_pixel = 0.4
+    left_out = (
+        "further frames",
+        "content credentials",
+        "other chunks",
+        "what lies behind the picture",
+    )
 
     def matches(self, head: bytes, file: BinaryIO) -> bool:
         return head[:4] == b"RIFF" and head[8:12] == b"WEBP"

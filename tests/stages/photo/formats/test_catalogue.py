@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -139,13 +139,16 @@ def test_a_format_that_is_only_read_is_not_written() -> None:
         catalogue.named("exr")
 
 
-def test_the_table_of_the_docs_is_that_of_the_formats() -> None:
+@pytest.mark.parametrize(("name", "made"), [("formats", table.markdown), ("fates", table.fates)])
+def test_the_tables_of_the_docs_are_those_of_the_formats(
+    name: str, made: Callable[[], str]
+) -> None:
     docs = (ROOT / "docs" / "photos.md").read_text(encoding="utf-8")
-    _, _, rest = docs.partition("<!-- formats -->\n")
-    written, end, _ = rest.partition("\n<!-- /formats -->")
-    assert end, "docs/photos.md has no block between <!-- formats --> and <!-- /formats -->"
+    _, _, rest = docs.partition(f"<!-- {name} -->\n")
+    written, end, _ = rest.partition(f"\n<!-- /{name} -->")
+    assert end, f"docs/photos.md has no block between <!-- {name} --> and <!-- /{name} -->"
     # `python -m restore_batch.stages.photo.table` prints what belongs there.
-    assert written == table.markdown()
+    assert written == made()
 
 
 def test_asking_for_the_formats_imports_neither_torch_nor_ray() -> None:
