@@ -317,4 +317,4 @@ def _extras(file: BinaryIO, pages: _Pages) -> tuple[Extra, ...]:
     if pages.others or tiff_tags.SUB_IFDS in page:
         what = f"{pages.others or page[tiff_tags.SUB_IFDS].count} smaller pictures or masks"
         found += (Extra(what, left_out="of the picture as it was"),)
-    return (*found, *tags_left_out(_codes(file)), *pages.allowance.left_out)
+    return (*found, *tags_left_out(_codes(file), page), *pages.allowance.left_out)

@@ -5,11 +5,17 @@ Source: TIFF revision 6.0 (sections 8, 16, 20); GDAL and ImageJ for their own ta
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Iterable
 
 from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata.tiff_tags import Directory, Tag
 
+_PHOTOMETRIC, _CHROMATICITIES = 262, 319
+_OF_RGB = frozenset({2, 3, 6})
+_SRGB = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+_SAME = 0.002
 _OF_SAMPLES = {
     280: "least sample",
     281: "greatest sample",
@@ -27,9 +33,11 @@ _OF_SAMPLES = {
 }
 
 
-def tags_left_out(codes: Iterable[int]) -> tuple[Extra, ...]:
-    """The extras among the tags of a page, by all their codes in order."""
+def tags_left_out(codes: Iterable[int], page: Directory) -> tuple[Extra, ...]:
+    """The extras among the tags of a page. ``codes``: of all its tags, in order."""
     counted = Counter(codes)
+    if not _tells_of_other_colours(page):
+        counted.pop(_CHROMATICITIES, None)
     why, why_once = "it describes the samples as they were", "the first of equal tags counts"
     return (
         *(
@@ -43,3 +51,18 @@ def tags_left_out(codes: Iterable[int]) -> tuple[Extra, ...]:
             if count > 1
         ),
     )
+
+
+def _tells_of_other_colours(page: Directory) -> bool:
+    """Whether the chromaticities of a page say something: many programs write those of sRGB, or
+    beside samples that are no RGB."""
+    tag, kind = page.get(_CHROMATICITIES), page.get(_PHOTOMETRIC)
+    if tag is None or kind is None or kind.integers()[:1] not in {(each,) for each in _OF_RGB}:
+        return False
+    values = _ratios(tag)
+    return any(abs(a - b) > _SAME for a, b in zip(values, _SRGB, strict=False))
+
+
+def _ratios(tag: Tag) -> tuple[float, ...]:
+    pairs = struct.iter_unpack("<II", tag.data[: len(tag.data) // 8 * 8])
+    return tuple(above / below for above, below in pairs if below)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import tifffile
 
 from restore_batch.stages.photo.metadata import tiff_tags
@@ -41,6 +42,22 @@ def test_the_first_of_two_descriptions_is_kept_and_the_second_said(tmp_path: Pat
     with (tmp_path / "b.tif").open("rb") as file:
         (page,) = tiff_tags.directories(file)
     assert page[270].data.rstrip(b"\x00") == b"an old box"
+
+
+@pytest.mark.parametrize(
+    ("green", "photometric", "said"),
+    [(0.60, "rgb", False), (0.71, "rgb", True), (0.71, "cielab", False)],
+)
+def test_chromaticities_are_said_where_they_say_something(
+    green: float, photometric: str, said: bool, tmp_path: Path
+) -> None:
+    places = (64, 33, 30, int(green * 100), 15, 6)
+    pairs = tuple(value for place in places for value in (place, 100))
+    path = tmp_path / "a.tif"
+    tag = (319, "2I", 6, pairs, True)
+    tifffile.imwrite(path, photo(), photometric=photometric, extratags=[tag], metadata=None)
+    warnings = read(str(path), LIMIT)[2]
+    assert any("319 (chromaticities)" in line for line in warnings) == said
 
 
 def test_private_tags_are_kept_without_a_word(tmp_path: Path) -> None:
