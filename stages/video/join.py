@@ -150,7 +150,8 @@ def _write(
         with naming(staged):
             output.close()
     if format.container == "mkv":
-        set_display(staged, format.sample_aspect)
+        with naming(staged):
+            set_display(staged, format.sample_aspect)
     return tuple(warnings), origin_s
 
 

@@ -101,7 +101,9 @@ class Director:
             last = self._begin(folder, NEVER, Count(folder / "count"), "retry" if again else "run")
             code = last.wait()
             report.ends.append(code)
-            report.problems += checks.at_the_end(code, last.stderr(), folder / "out", self.expected)
+            report.problems += checks.at_the_end(
+                code, last.stderr(), folder / "out", self.expected, again=again
+            )
         finally:
             _end_all(folder)
             shutil.rmtree(folder, ignore_errors=True)
