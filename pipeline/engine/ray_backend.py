@@ -27,6 +27,7 @@ from restore_batch.pipeline.engine.backend import (
     WorkerGone,
     unexpected,
 )
+from restore_batch.pipeline.engine.ray_alone import without_api_server
 from restore_batch.pipeline.engine.ray_noise import without_ray
 from restore_batch.pipeline.engine.ray_worker import (
     PAYLOAD_LOSSES,
@@ -75,14 +76,15 @@ class RayBackend:
             _remove_stale_folders()
             folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
             self._temp_dir = folder
-            ray.init(
-                num_cpus=max(1, int(cpus)),
-                object_store_memory=store_bytes,
-                include_dashboard=False,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder) if len(str(folder)) <= _LONGEST_TEMP_DIR else None,
-                **_quiet(),
-            )
+            with without_api_server():
+                ray.init(
+                    num_cpus=max(1, int(cpus)),
+                    object_store_memory=store_bytes,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(folder) if len(str(folder)) <= _LONGEST_TEMP_DIR else None,
+                    **_quiet(),
+                )
         except Exception as error:
             self.close()
             where = f"the Ray cluster at {address}" if address else "a local Ray"

@@ -47,7 +47,12 @@ class Watched:
 
     @property
     def contacted_beyond_loopback(self) -> set[str]:
-        return {a for a in self.contacted if not ipaddress.ip_address(a).is_loopback}
+        return {address for address in self.contacted if not _is_loopback(address)}
+
+
+def _is_loopback(address: str) -> bool:
+    found = ipaddress.ip_address(address)
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def watched(arguments: Sequence[str], log: Path, *, cwd: Path, env: Mapping[str, str]) -> Watched:
