@@ -80,7 +80,11 @@ class InputsError(UsageError):
 
     def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(f"inputs.{index}: {text}" for index, text in problems))
+        super().__init__("\n".join(self.lines))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(f"inputs.{index}: {text}" for index, text in self.problems)
 
 
 @dataclass(frozen=True)

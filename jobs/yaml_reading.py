@@ -21,6 +21,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from restore_batch.errors import JobFileError, Problem
+from restore_batch.text import joined_surrogates
 
 __all__ = [
     "DEFECTS",
@@ -112,6 +113,13 @@ class _Composer(Composer):
 
 class _Constructor(SafeConstructor):
     """Plain data only. A date is left as text: an album named 1950-06-01 is a name."""
+
+    def construct_scalar(self, node: Node) -> Any:
+        value = super().construct_scalar(node)
+        try:
+            return joined_surrogates(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ConstructorError(None, None, str(error), node.start_mark) from None
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:

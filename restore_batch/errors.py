@@ -10,6 +10,11 @@ class RestoreBatchError(Exception):
 
     exit_code = 3
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What to show, a line each; line ends in a name are not line ends."""
+        return (str(self),)
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -30,6 +35,10 @@ class JobFileError(RestoreBatchError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         super().__init__("\n".join(str(p) for p in problems))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(map(str, self.problems))
 
 
 class UsageError(RestoreBatchError):

@@ -20,6 +20,7 @@ from restore_batch.files import storage_fault
 from restore_batch.jobs.units import Photo, Segment, Unit
 from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.text import legible
 
 Role = Literal["detect", "restore", "background", "parse", "identity"]
 """What a network does in a job."""
@@ -142,6 +143,6 @@ class Stage(ABC):
         kind = type(error).__name__
         text = str(error) or kind
         if not isinstance(error, RestoreBatchError):
-            text = f"{kind}: {text}"
+            text = f"{kind}: {' '.join(text.split())}"
         fault = storage_fault(error, Path(chunk.unit.staging_dir)) if chunk.unit.staging_dir else ""
-        return Failure(chunk.unit, self.name, kind, " ".join(text.split()), fault)
+        return Failure(chunk.unit, self.name, kind, legible(text), fault)

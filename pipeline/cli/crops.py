@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from restore_batch.pipeline.cli.output import say
+
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True)
@@ -30,15 +32,13 @@ def crops(
 
     def seen(source: str) -> None:
         if not quiet:
-            click.echo(source, err=True)
+            say(source, err=True)
 
     done = collect_faces(inputs, output, side_px=side, least_px=least, detector=detector, seen=seen)
     for source, reason in done.failed:
-        click.echo(
-            f"restore-batch: {reason if source in reason else f'{source}: {reason}'}", err=True
-        )
+        say(f"restore-batch: {reason if source in reason else f'{source}: {reason}'}", err=True)
     if not quiet:
         kept = f", {done.kept} of them there already" if done.kept else ""
-        click.echo(f"{len(done.crops)} faces{kept}; listed in {output / INDEX}")
+        say(f"{len(done.crops)} faces{kept}; listed in {output / INDEX}")
     if done.failed:
         sys.exit(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from importlib import metadata
 from typing import Literal
 
 import click
+
+from restore_batch.pipeline.cli.output import say, say_json
 
 Level = Literal["ok", "warning", "error"]
 
@@ -37,12 +38,12 @@ def doctor(as_json: bool, no_ray: bool) -> None:
     if not no_ray:
         checks += _guarded(_ray)
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in checks], indent=2))
+        say_json([asdict(check) for check in checks])
     else:
         for check in checks:
             mark = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}[check.level]
             advice = f"; {check.advice}" if check.advice else ""
-            click.echo(f"{mark} {check.name}: {check.found}{advice}")
+            say(f"{mark} {check.name}: {check.found}{advice}")
     sys.exit(1 if any(check.level == "error" for check in checks) else 0)
 
 
@@ -107,10 +108,14 @@ def _codecs() -> Iterator[Check]:
 def _weights() -> Iterator[Check]:
     from restore_batch.models import registry
     from restore_batch.models.base import Task
+    from restore_batch.models.weights import cache as weight_cache
     from restore_batch.models.weights.store import Store
     from restore_batch.pipeline.plan.choose import Role, best_first
 
     store = Store(download=False)
+    if fault := weight_cache.open_to_others(store.folder):
+        advice = "what others put there is used: take the right away, or choose another folder"
+        yield Check("weights folder", "warning", f"{store.folder} {fault}", advice)
     roles: dict[Task, Role] = {
         "detect": "detect",
         "restore": "restore",

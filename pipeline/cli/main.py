@@ -12,6 +12,7 @@ import click
 
 from restore_batch import __version__
 from restore_batch.errors import JobFileError, RestoreBatchError
+from restore_batch.pipeline.cli.output import say, warn_in_lines
 
 _COMMANDS = {
     "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
@@ -74,22 +75,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     ``arguments``: instead of those that the process was given. Always ends with SystemExit.
     """
+    warn_in_lines()
     try:
         # Without its standalone mode, click returns the code of an Exit that a command raised.
         sys.exit(cli(arguments, standalone_mode=False))
     except click.ClickException as error:
         message = error.format_message()
-        # A group that is called alone answers with its help.
-        name = "" if message.startswith("Usage:") else "restore-batch: "
-        click.echo(f"{name}{message}", err=True)
+        if message.startswith("Usage:"):  # a group that is called alone answers with its help
+            click.echo(message, err=True)
+        else:
+            say(f"restore-batch: {message}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except RestoreBatchError as error:
         # Mistakes in a job file begin with their place, where an editor looks for it.
         name = "" if isinstance(error, JobFileError) else "restore-batch: "
-        for line in str(error).splitlines():
-            click.echo(f"{name}{line}", err=True)
+        for line in error.lines:
+            say(f"{name}{line}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output went away (`| head`); nothing is wrong.

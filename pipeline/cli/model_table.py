@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, get_args
@@ -52,8 +51,9 @@ def record(card: Card, store: Store, speeds: Speeds) -> dict[str, Any]:
 
 def show(shown: Sequence[Card], store: Store, speeds: Speeds) -> None:
     """Print the table: each model with its licence, its weights and how fast it is here."""
-    from rich.console import Console
     from rich.table import Table
+
+    from restore_batch.pipeline.cli.screen import Screen
 
     table = Table(box=None, header_style="bold")
     # The name is what other commands take, so it is never cut.
@@ -75,8 +75,7 @@ def show(shown: Sequence[Card], store: Store, speeds: Speeds) -> None:
             "–" if here is None else str(here),
             "; ".join(f"{speed} ({speed.where})" for speed in speeds.get(card.name, ())),
         )
-    # In a pipe or a log there is no screen to fit, and a cut line cannot be searched.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 1000).print(table)
+    Screen().print(table)
 
 
 def markdown(shown: Sequence[Card]) -> str:

@@ -14,6 +14,7 @@ from restore_batch.errors import LicenceError, RestoreBatchError, UsageError
 from restore_batch.models import registry, speed
 from restore_batch.models.base import Card, Task
 from restore_batch.pipeline.cli import model_facts, model_table
+from restore_batch.pipeline.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from restore_batch.models.weights.store import Store
@@ -48,13 +49,13 @@ def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: P
     """List every model: licence, where its weights are, and how fast it was measured here."""
     shown = model_table.cards(task)
     if markdown:
-        click.echo(model_table.markdown(shown))
+        for line in model_table.markdown(shown).split("\n"):
+            say(line)
         return
     store = _store(weights_dir)
     speeds = speed.read(store.folder)
     if as_json:
-        rows = [model_table.record(card, store, speeds) for card in shown]
-        click.echo(json.dumps(rows, indent=1))
+        say_json([model_table.record(card, store, speeds) for card in shown])
     else:
         model_table.show(shown, store, speeds)
 
@@ -94,7 +95,7 @@ def _pull(store: Store, card: Card) -> bool:
     except RestoreBatchError as error:
         _say(card, error)
         return False
-    click.echo(f"{card.name}: {here.paths[0]}")
+    say(f"{card.name}: {here.paths[0]}")
     return True
 
 
@@ -102,7 +103,7 @@ def _say(card: Card, error: RestoreBatchError) -> None:
     """An error that ends nothing: the next model's turn comes."""
     hint = isinstance(error, LicenceError)
     here = f" (here: --accept-licence {card.licence.key})" if hint else ""
-    click.echo(f"{card.name}: {error}{here}", err=True)
+    say(f"{card.name}: {error}{here}", err=True)
 
 
 @models.command()
@@ -119,7 +120,7 @@ def verify(names: Sequence[str], weights_dir: Path | None) -> None:
         found = [store.verify(card) for card in registry.cards()]
         results = [result for result in found if result.status != "absent"]
     for result in results:
-        click.echo(f"{result.status:9} {result.card.name}: {result.detail}")
+        say(f"{result.status:9} {result.card.name}: {result.detail}")
     if any(result.status in {"damaged", "absent"} for result in results):
         raise click.exceptions.Exit(1)
 
@@ -131,15 +132,15 @@ def verify(names: Sequence[str], weights_dir: Path | None) -> None:
 def add(path: Path, name: str | None, weights_dir: Path | None) -> None:
     """Copy the checkpoint at PATH, a published file you already have, into the cache."""
     added = _store(weights_dir).add(path, name)
-    click.echo(f"{added.card.name}: {added.path}")
+    say(f"{added.card.name}: {added.path}")
     if added.published is False:
-        click.echo(
+        say(
             f"note: {path} has not the published checksum of {added.card.name}: "
             "saved again, converted, or another training",
             err=True,
         )
     if added.missing:
-        click.echo(f"still missing: {', '.join(added.missing)}", err=True)
+        say(f"still missing: {', '.join(added.missing)}", err=True)
 
 
 @models.command()
@@ -188,7 +189,7 @@ def measure(
             failed += 1
             continue
         speed.record(store.folder, card, measured)
-        click.echo(f"{card.name}: {measured} ({measured.where})")
+        say(f"{card.name}: {measured} ({measured.where})")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -215,7 +216,7 @@ def describe(name: str, weights_dir: Path | None) -> None:
     card = registry.card(name)
     store = _store(weights_dir)
     for label, value in model_facts.facts(card, store.availability(card)):
-        click.echo(f"{label:9}{value}")
+        say(f"{label:9}{value}")
 
 
 def _store(folder: Path | None, **settings: Any) -> Store:
@@ -240,7 +241,6 @@ def _has_urls(card: Card) -> bool:
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar a file, on a terminal; nothing where the output is a log."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -250,10 +250,12 @@ def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
         TransferSpeedColumn,
     )
 
-    console = Console(stderr=True)
+    from restore_batch.pipeline.cli.screen import Screen
+
+    console = Screen(stderr=True)
     bars: dict[str, Any] = {}
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from restore_batch.pipeline.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.plan.estimate import Estimate
@@ -36,13 +37,14 @@ def plan(
         shown = {name: _as_dict(plan, figures[name]) for name, plan in plans.items()}
         sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
         whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
-        click.echo(json.dumps(whole, indent=2))
+        say_json(whole)
         return
     _print_files(next(iter(plans.values())), show_all)
     for name, plan in plans.items():
         _print(plan, figures[name], name)
     if isinstance(made, ComparisonPlan):
-        click.echo(f"\ncontact sheets go to {made.sheets_dir}")
+        say("")
+        say(f"contact sheets go to {made.sheets_dir}")
 
 
 @click.command()
@@ -50,7 +52,7 @@ def schema() -> None:
     """Print the JSON Schema of job files, for editors."""
     from restore_batch.pipeline.plan.photos import job_schema
 
-    click.echo(json.dumps(job_schema(), indent=2))
+    say_json(job_schema())
 
 
 def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
@@ -95,34 +97,33 @@ def _size(item: Item) -> str:
 
 
 def _print_files(plan: Plan, show_all: bool) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from restore_batch.jobs.inputs import passed_over_line
+    from restore_batch.pipeline.cli.screen import Screen
     from restore_batch.text import legible
 
-    out = Console(soft_wrap=True, highlight=False)
+    out = Screen()
     files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
     limit = len(plan.items) if show_all else _ITEMS_SHOWN
     for item in plan.items[:limit]:
         size = _size(item)
-        files.add_row(escape(legible(item.source.relative)), size, escape(legible(item.output)))
+        files.add_row(legible(item.source.relative), size, legible(item.output))
     out.print(files)
     if len(plan.items) > limit:
-        out.print(f"… and {len(plan.items) - limit} more (--all lists them)")
+        out.say(f"… and {len(plan.items) - limit} more (--all lists them)")
     passed_over = passed_over_line(plan.passed_over)
     if passed_over:
-        out.print(escape(legible(passed_over)))
+        out.say(passed_over)
     alike: dict[str, list[str]] = {}
     for item in plan.items:
         if item.error:
-            out.print(escape(legible(f"will fail: {item.error}")))
+            out.say(f"will fail: {item.error}")
             continue
         for note in plan.notes_on(item):
             alike.setdefault(note, []).append(item.source.relative)
     for note, names in alike.items():
-        out.print(escape(legible(f"note: {_listed(names)}: {note}")))
+        out.say(f"note: {_listed(names)}: {note}")
 
 
 def _listed(names: list[str]) -> str:
@@ -144,16 +145,16 @@ def _known_by(figures: Estimate) -> str:
 
 
 def _print(plan: Plan, figures: Estimate, title: str) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from restore_batch.pipeline.cli.progress import duration
+    from restore_batch.pipeline.cli.screen import Screen
     from restore_batch.text import legible
 
-    out = Console(soft_wrap=True, highlight=False)
+    out = Screen()
     if title:
-        out.print(f"\n[bold]{escape(title)}[/]")
+        out.print()
+        out.print(legible(title), style="bold")
     models = Table("role", "model", "licence", "weights", box=None, header_style="bold",
                    pad_edge=False)  # fmt: skip
     for choice in plan.choices.values():
@@ -162,25 +163,25 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
             continue
         licence = choice.card.licence
         terms = licence.title if licence.commercial else f"{licence.title} (non-commercial)"
-        models.add_row(choice.role, choice.card.name, escape(terms), escape(choice.availability))
+        models.add_row(*map(legible, (choice.role, choice.card.name, terms, choice.availability)))
     out.print()
     out.print(models)
     out.print()
     for number, group in enumerate(plan.groups, 1):
         plural = "worker" if group.workers == 1 else "workers"
-        out.print(f"pool {number}: {group.workers} {plural}: {group.name.replace('+', ' → ')}")
+        out.say(f"pool {number}: {group.workers} {plural}: {group.name.replace('+', ' → ')}")
     share = plan.share
-    out.print(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
-              f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
+    out.say(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
+            f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
     for note in plan.notes:
-        out.print(escape(f"note: {note}"))
+        out.say(f"note: {note}")
     time_text = "unknown"
     if figures.seconds is not None:
         time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"
-    out.print(
+    out.say(
         f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
-        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {legible(str(plan.output_dir))}"
+        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {plan.output_dir}"
     )
     if figures.disk_bytes > figures.free_bytes:
-        out.print("[bold red]not enough disk space[/]")
+        out.print("not enough disk space", style="bold red")

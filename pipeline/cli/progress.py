@@ -6,15 +6,15 @@ import sys
 import time
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from restore_batch.jobs.inputs import passed_over_line
 from restore_batch.jobs.units import Join, Unit
+from restore_batch.pipeline.cli.screen import Screen
 from restore_batch.pipeline.drive.run import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.plan.plan import Plan
@@ -38,7 +38,7 @@ class Quiet:
     """Shows nothing while running; at the end only what failed."""
 
     def __init__(self) -> None:
-        self.err = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.err = Screen(stderr=True)
 
     def __enter__(self) -> Quiet:
         return self
@@ -64,9 +64,9 @@ class Quiet:
     def finish(self, summary: Summary, job: str) -> None:
         """Failures to stderr."""
         for source, _, reason in summary.failed:
-            self.err.print(escape(_named(source, reason)))
+            self.err.say(_named(source, reason))
         if summary.aborted:
-            self.err.print(escape(f"aborted: {summary.aborted}"))
+            self.err.say(f"aborted: {summary.aborted}")
 
 
 class Plain(Quiet):
@@ -74,7 +74,7 @@ class Plain(Quiet):
 
     def __init__(self) -> None:
         super().__init__()
-        self.out = Console(soft_wrap=True, highlight=False)
+        self.out = Screen()
 
     def begin(self, plan: Plan, summary: Summary) -> None:
         for note in plan.notes:
@@ -93,7 +93,7 @@ class Plain(Quiet):
 
     def say(self, text: str) -> None:
         """One line, whatever is in it."""
-        self.out.print(escape(legible(text)))
+        self.out.say(text)
 
     def finish(self, summary: Summary, job: str) -> None:
         for source, text in summary.warned:
@@ -125,7 +125,7 @@ class LiveView(Plain):
         self._began = time.monotonic()
         self._stopping = False
         self._fetch = Progress(
-            TextColumn("fetching {task.description}"), BarColumn(),
+            TextColumn("fetching {task.description}", markup=False), BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"), console=self.out,
         )  # fmt: skip
         self._fetching: dict[str, TaskID] = {}
@@ -205,7 +205,7 @@ def watcher_for(*, quiet: bool) -> Quiet | Plain | LiveView:
 
 def _line(outcome: Outcome) -> str:
     if not isinstance(outcome, Done):
-        return f"failed: {legible(outcome.unit.source)} (why is said at the end)"
+        return f"failed: {outcome.unit.source} (why is said at the end)"
     chunk = outcome.chunk
     faces = sum(len(records) for records in chunk.records)
     plural = "face" if faces == 1 else "faces"
@@ -217,7 +217,9 @@ def _line(outcome: Outcome) -> str:
 
 
 def _named(source: str, message: str) -> str:
-    return legible(message if source in message else f"{source}: {message}")
+    # Messages are kept in the manifest as they are shown.
+    source, message = legible(source), legible(message)
+    return message if source in message else f"{source}: {message}"
 
 
 def _closing(summary: Summary, job: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -10,6 +9,7 @@ import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
+from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.drive.run import Summary
 
 _SET = click.option(
@@ -82,7 +82,6 @@ def _run(
     from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run, read_job
-    from restore_batch.text import legible
 
     watcher = watcher_for(quiet=quiet or as_json)
     loaded = read_job(job, overrides)
@@ -96,11 +95,11 @@ def _run(
         with interruptible(end), watcher:
             summary = current.execute()
     if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=2))
+        say_json(summary.as_dict())
     else:
         watcher.finish(summary, job)
         if isinstance(summary, ComparisonSummary) and not quiet:
-            click.echo(legible(summary.closing()))
+            say(summary.closing())
     _exit(summary)
 
 

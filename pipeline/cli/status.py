@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restore_batch.errors import UsageError
+from restore_batch.pipeline.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from restore_batch.jobs.manifest import Manifest
@@ -46,7 +46,7 @@ def status(job: str, everything: bool, failed: bool, as_json: bool) -> None:
                 "items": [asdict(item) for item in standing.items(listed)],
                 "last_run": standing.last_run,
             }
-            click.echo(json.dumps(plain, indent=2))
+            say_json(plain)
             return
         if everything or failed:
             for item in standing.items(listed):
@@ -112,7 +112,7 @@ def _print_summary(standing: _Standing) -> None:
     for item in failed:
         _print("failed", item)
     if more := standing.counts["failed"] - len(failed):
-        click.echo(f"… and {more} more that failed: --failed lists them")
+        say(f"… and {more} more that failed: --failed lists them")
 
 
 def _print(state: str, item: ItemStatus) -> None:
@@ -123,9 +123,7 @@ def _print(state: str, item: ItemStatus) -> None:
 
 
 def _print_line(state: str, output: str, detail: str) -> None:
-    from restore_batch.text import legible
-
-    click.echo(legible(f"{state:8} {output}  {detail}".rstrip()))
+    say(f"{state:8} {output}  {detail}".rstrip())
 
 
 def _print_totals(standing: _Standing) -> None:
@@ -134,4 +132,4 @@ def _print_totals(standing: _Standing) -> None:
     parts += [f"{len(standing.at_work):,} at work"] if standing.at_work else []
     parts += [f"{standing.left:,} left"] if standing.left else []
     ended = f"; last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
-    click.echo((", ".join(parts) or "nothing begun") + ended)
+    say((", ".join(parts) or "nothing begun") + ended)

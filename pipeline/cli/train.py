@@ -10,6 +10,7 @@ import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
+from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def train(recipe: str, resume: bool, overrides: tuple[str, ...], quiet: bool) ->
                 "run.workers above 1 needs Ray Train: pip install 'restore-batch[train]'"
             ) from error
         gpus = device_of(chosen) == "cuda"
-        click.echo(str(train_with_ray(chosen, resume=resume, gpus=gpus, quiet=quiet)))
+        say(str(train_with_ray(chosen, resume=resume, gpus=gpus, quiet=quiet)))
     else:
         _train_here(chosen, resume, quiet)
 
@@ -72,18 +73,18 @@ def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
 
     trainer = Trainer(recipe, partial(load_judges, store=Store()))
     if resume and trainer.resume() and not quiet:
-        click.echo(f"goes on after step {trainer.step}")
+        say(f"goes on after step {trainer.step}")
 
     def show(step: int, values: dict[str, float]) -> None:
-        click.echo(f"{step}/{recipe.run.steps}  " + _listed(values))
+        say(f"{step}/{recipe.run.steps}  " + _listed(values))
 
     interrupted = Event()
     with interruptible(interrupted.set):
         finished = trainer.run(None if quiet else show, interrupted.is_set)
     if not finished:
-        click.echo(f"interrupted after step {trainer.step}; --resume goes on", err=True)
+        say(f"interrupted after step {trainer.step}; --resume goes on", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)
-    click.echo(str(trainer.export()))
+    say(str(trainer.export()))
 
 
 def _listed(values: dict[str, float]) -> str:

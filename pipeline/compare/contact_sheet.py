@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from restore_batch.stages.geometry import warp
 from restore_batch.stages.media import Frame
+from restore_batch.text import legible
 
 CELL_PX = 320
 FACES_SHOWN = 60
@@ -89,7 +90,7 @@ def draw(title: str, rows: Rows) -> np.ndarray:
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """``text``, cut from the left where it is too long: the end of a path tells more."""
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = legible(text)
     if font.getlength(text) <= width - 2 * _GAP_PX:
         return text
     while text and font.getlength("…" + text) > width - 2 * _GAP_PX:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -342,3 +343,14 @@ def test_whatever_stands_in_a_job_is_accepted_or_refused_in_plain_words(data: di
         for problem in error.problems:
             assert "pydantic" not in str(problem)
             assert len(str(problem).splitlines()) == 1
+
+
+def test_a_job_written_as_json_may_name_any_file(tmp_path: Path) -> None:
+    names = ["😀", "caf\udce9", "\x1b[31m"]
+    (tmp_path / "job.yaml").write_text(json.dumps({"inputs": names, "output": "𐀀"}))
+    job = load_job(tmp_path / "job.yaml").job
+    assert [Path(name).name for name in job.inputs] == names
+    assert Path(job.output).name == "𐀀"
+    (tmp_path / "job.yaml").write_text('{"inputs": ["a"],\n "output": "b\\ud83d"}')
+    with pytest.raises(JobFileError, match=r"job.yaml:2:12: .*half of a character"):
+        load_job(tmp_path / "job.yaml")
