@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -52,12 +53,20 @@ class Record:
 
 
 def default_folder() -> Path:
-    """$RESTORE_BATCH_WEIGHTS_DIR, else restore-batch in $XDG_CACHE_HOME or ~/.cache."""
+    """$RESTORE_BATCH_WEIGHTS_DIR, else restore-batch in $XDG_CACHE_HOME or ~/.cache.
+
+    Raises WeightsError where there is no home.
+    """
     chosen = os.environ.get("RESTORE_BATCH_WEIGHTS_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "restore-batch"
+    try:
+        if chosen:
+            return Path(chosen).expanduser()
+        return (Path(cache) if cache else Path.home() / ".cache") / "restore-batch"
+    except RuntimeError:  # a user without an entry in the system's list, as in containers
+        raise WeightsError(
+            "this user has no home folder for weights; set RESTORE_BATCH_WEIGHTS_DIR to a folder"
+        ) from None
 
 
 def entry_path(folder: Path, card: Card, file: WeightFile) -> Path:
@@ -107,7 +116,7 @@ def keep(
     from safetensors.torch import save_file
 
     state = read_state(origin)
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(entry.parent)
     origin_sha256 = fingerprint(origin)
     for leftover in entry.parent.glob(".*.tmp"):  # of a process that died under the lock
         leftover.unlink(missing_ok=True)
@@ -166,14 +175,45 @@ def check(entry: Path, *, fully: bool = False) -> Record:
     return record
 
 
+def make_folder(folder: Path) -> None:
+    """Make sure that ``folder`` is there to write to. Raises WeightsError where it cannot be, and
+    for a link that another user has put there: it may lead anywhere."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"{folder} cannot be written ({error.strerror}); "
+            "set RESTORE_BATCH_WEIGHTS_DIR to a folder that can"
+        ) from None
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and place.lstat().st_uid not in (0, os.geteuid()):
+            raise WeightsError(
+                f"{place} is a link of another user (uid {place.lstat().st_uid}) and was not "
+                "followed; remove it, or set RESTORE_BATCH_WEIGHTS_DIR to a folder of your own"
+            )
+
+
+def open_to_others(folder: Path) -> str:
+    """Why what lies in ``folder`` may be exchanged by other users of this machine, or ""."""
+    try:
+        seen = folder.stat()
+    except OSError:
+        return ""
+    if seen.st_uid not in (0, os.geteuid()):
+        return f"belongs to another user (uid {seen.st_uid})"
+    if seen.st_mode & stat.S_IWOTH:
+        return "can be written by every user"
+    return ""
+
+
 @contextlib.contextmanager
 def locked(folder: Path, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[None]:
     """Hold the folder against other processes; the system frees it when the holder dies."""
     import fcntl
 
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise WeightsError(
             f"{folder} cannot be written ({error.strerror}); "

@@ -4,18 +4,25 @@ What has arrived lies in ``<target>.part`` with a note of its origin beside it, 
 later attempt (or process) goes on from there. The target appears by a rename, whole and
 checked, or not at all. Only http(s) and ``file://`` addresses are followed, and a redirect
 from https to http is refused: a first use without a published checksum trusts the transport.
+
+No address is trusted to end: what is longer than published (or than ``MOST_BYTES``, or half of what
+is free) is given up as soon as that is seen, and so is one that hardly gives anything. The next one
+is asked then.
 """
 
 from __future__ import annotations
 
+import errno
 import http.client
-import json
+import os
+import re
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -23,12 +30,20 @@ from urllib.parse import urlsplit
 import restore_batch
 from restore_batch.errors import WeightsError
 from restore_batch.files import publish, settle
+from restore_batch.models.weights.pace import Watch, watched_handlers
+from restore_batch.models.weights.part import Origin, Part
 
 Progress = Callable[[str, int, "int | None"], None]
 """Called with the file's name, the bytes that have arrived, and all bytes (None: not known)."""
 
+MOST_BYTES = 4 << 30
+"""Of a file whose size was not published."""
+
 _BLOCK_BYTES = 1 << 18
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LENGTH = re.compile(r"[0-9]{1,19}")
+_PLACE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19}|\*)")
 
 
 @dataclass(frozen=True)
@@ -42,23 +57,28 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on: attempts without any new byte, the silence allowed, the first pause."""
+    """How long to go on: attempts without progress, the silence allowed, the first pause.
+
+    ``least_bytes_s``: what must arrive a second, on the mean of ``timeout_s`` seconds.
+    """
 
     attempts: int = 4
     timeout_s: float = 30.0
     backoff_s: float = 1.0
+    least_bytes_s: float = 1000.0
 
-
-@dataclass(frozen=True)
-class _Origin:
-    """What the bytes in the .part file are a part of."""
-
-    url: str
-    validator: str
+    @property
+    def least_bytes(self) -> int:
+        """What counts as progress."""
+        return max(1, round(self.least_bytes_s * self.timeout_s))
 
 
 class _Refused(Exception):  # noqa: N818 - control flow between this module's functions
     """This address will not give the file; the next may."""
+
+
+class _StalledError(ConnectionError):
+    """The connection was shut because it hardly gave anything."""
 
 
 def fetch(
@@ -96,7 +116,7 @@ def fetch(
     )
 
 
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
+class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self,
         req: urllib.request.Request,
@@ -106,7 +126,10 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         headers: Any,
         newurl: str,
     ) -> urllib.request.Request | None:
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+        scheme = urlsplit(newurl).scheme
+        if scheme not in {"http", "https"}:
+            raise _Refused(f"redirects to {newurl}, and only http and https are followed")
+        if req.full_url.startswith("https:") and scheme != "https":
             raise _Refused("redirects from https to http, which is not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -130,8 +153,7 @@ class _Transfer:
         self.size_bytes = size_bytes
         self.progress = progress
         self.patience = patience
-        self.part = target.with_name(target.name + ".part")
-        self.note = target.with_name(target.name + ".part.json")
+        self.part = Part(target)
 
     def run(self) -> Fetched:
         resumed = self._continues()
@@ -139,20 +161,20 @@ class _Transfer:
         fault = self._fault(size_bytes, sha256)
         if fault and resumed:
             # The bytes that lay there may have been the wrong ones: once more from the start.
-            self._discard()
+            self.part.discard()
             size_bytes, sha256 = self._received()
             fault = self._fault(size_bytes, sha256)
         if fault:
-            self._discard()
+            self.part.discard()
             raise _Refused(fault)
-        publish(self.part, self.target)
-        self.note.unlink(missing_ok=True)
+        publish(self.part.path, self.target)
+        self.part.forget_origin()
         return Fetched(self.url, size_bytes, sha256)
 
     def _received(self) -> tuple[int, str]:
         """Size in bytes and SHA-256 of the .part file, once all of it is there."""
         self._receive()
-        return settle(self.part)
+        return settle(self.part.path)
 
     def _fault(self, size_bytes: int, sha256: str) -> str | None:
         if self.size_bytes is not None and size_bytes != self.size_bytes:
@@ -164,21 +186,29 @@ class _Transfer:
     def _receive(self) -> None:
         """Fill the .part file, trying again as long as bytes keep coming."""
         tries = 0
-        most = self._have()
+        most = self.part.size_bytes
         while True:
+            stalled = False
             try:
                 self._attempt()
                 return
             except urllib.error.HTTPError as error:
+                fault = f"HTTP {error.code} {_reason(error)}"
                 if error.code not in _TEMPORARY:
-                    raise _Refused(f"HTTP {error.code} {error.reason}") from None
-                fault = f"HTTP {error.code} {error.reason}"
+                    raise _Refused(fault) from None
             except (OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.errno == 28:
+                if isinstance(error, OSError) and error.errno in _FULL:
+                    self.part.discard()
                     raise WeightsError(f"no space left for {self.target}") from None
-                fault = str(getattr(error, "reason", "") or error) or type(error).__name__
-            tries = 0 if self._have() > most else tries + 1
-            most = max(most, self._have())
+                fault, stalled = _reason(error), isinstance(error, _StalledError)
+                if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+                    raise _Refused(fault) from None
+            except ValueError as error:  # an address, or one it redirects to, that is none
+                raise _Refused(_reason(error)) from None
+            if self.part.size_bytes - most >= self.patience.least_bytes and not stalled:
+                tries, most = 0, self.part.size_bytes
+            else:
+                tries += 1
             if tries >= self.patience.attempts:
                 raise _Refused(f"{fault} (tried {tries} times)")
             time.sleep(self.patience.backoff_s * 2**tries)
@@ -190,88 +220,151 @@ class _Transfer:
             return
         if parts.scheme not in {"http", "https"}:
             raise _Refused(f"{parts.scheme or 'no'} scheme: only http, https and file are read")
-        have = self._have() if self._continues() else 0
+        have = self.part.size_bytes if self._continues() else 0
         headers = {
             "User-Agent": f"restore-batch/{restore_batch.__version__}",
             "Accept-Encoding": "identity",
         }
         if have:
             headers["Range"] = f"bytes={have}-"
-            validator = self._origin().validator
+            validator = self.part.origin().validator
             if validator:
                 headers["If-Range"] = validator
         request = urllib.request.Request(self.url, headers=headers)
-        opener = urllib.request.build_opener(_NoDowngrade)
+        patience = self.patience
+        with Watch(patience.timeout_s, patience.least_bytes) as watch:
+            slow = _StalledError(
+                f"gave less than {patience.least_bytes / 1000:g} kB in {patience.timeout_s:g} s"
+            )
+            try:
+                self._ask(request, have, watch)
+            except (OSError, http.client.HTTPException):
+                if watch.fired:
+                    raise slow from None
+                raise
+            if watch.fired:  # a body without a length seems to end there
+                raise slow
+
+    def _ask(self, request: urllib.request.Request, have: int, watch: Watch) -> None:
+        opener = urllib.request.build_opener(_Redirects, *watched_handlers(watch))
         try:
             response = opener.open(request, timeout=self.patience.timeout_s)
         except urllib.error.HTTPError as error:
             if error.code == 416 and have:
                 # The part is as long as the file or longer: the checksum cannot tell which.
-                self._discard()
+                self.part.discard()
                 raise ConnectionError("the file changed at its source") from None
             raise
         with response:
-            self._store(response, have)
+            self._store(response, have, watch)
 
-    def _store(self, response: http.client.HTTPResponse, have: int) -> None:
-        if response.headers.get_content_type() == "text/html":
+    def _store(self, response: http.client.HTTPResponse, have: int, watch: Watch) -> None:
+        headers = response.headers
+        if headers.get_content_type() == "text/html":
             raise _Refused("answers with a web page instead of the file")
+        coding = headers.get("Content-Encoding", "identity")
+        if coding != "identity":
+            raise _Refused(f"sends the file as {coding}, and only as it is was asked for")
         goes_on = response.status == 206 and have > 0
+        if response.status != 200 and not goes_on:
+            raise _Refused(f"HTTP {response.status} instead of the file")
         start = have if goes_on else 0
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length and length.isdigit() else None
-        place = response.headers.get("Content-Range") or ""
-        if goes_on and not place.startswith(f"bytes {start}-"):
-            self._discard()
-            raise ConnectionError("the server resumed at another place")
-        if total is not None and total - start > shutil.disk_usage(self.part.parent).free:
-            raise WeightsError(f"no space for {self.target}: it takes {total / 1e6:.0f} MB")
+        total = self._total(response, start)
+        limit = self._limit(total, start)
         if not goes_on:
-            etag = response.headers.get("ETag") or ""
+            etag = headers.get("ETag") or ""
             # A weak ETag says nothing about the bytes, so If-Range may not use it.
             validator = etag if etag and not etag.startswith("W/") else ""
-            # Emptied before the note is written: the note must never speak for older bytes.
-            self.part.write_bytes(b"")
-            self._remember(validator or response.headers.get("Last-Modified") or "")
-        with self.part.open("ab") as sink:
-            self._pump(response, sink, start, total)
-        if total is not None and self._have() < total:
-            raise ConnectionError(f"the connection ended at {self._have()} of {total} bytes")
+            self.part.begin(Origin(self.url, validator or headers.get("Last-Modified") or ""))
+        with self.part.appending() as sink:
+            self._pump(response, sink, start, total, limit, watch)
+        if total is not None and self.part.size_bytes < total:
+            raise ConnectionError(
+                f"the connection ended at {self.part.size_bytes} of {total} bytes"
+            )
+
+    def _total(self, response: http.client.HTTPResponse, start: int) -> int | None:
+        """Bytes of the whole file by the headers of a response that begins at ``start``."""
+        if start:
+            place = _PLACE.fullmatch(response.headers.get("Content-Range") or "")
+            if place is None or int(place[1]) != start:
+                self.part.discard()
+                raise ConnectionError("the server resumed at another place")
+            if place[2] != "*":
+                return int(place[2])
+        length = response.headers.get("Content-Length")
+        if length is None:
+            return None
+        if not _LENGTH.fullmatch(length):
+            raise _Refused(f"announces {length[:40]!r} bytes")
+        return start + int(length)
+
+    def _limit(self, total: int | None, start: int) -> int:
+        """The most bytes that the .part file may come to. Raises what ends this address where
+        that is announced to be passed."""
+        free = shutil.disk_usage(self.target.parent).free
+        if self.size_bytes is not None:
+            if total is not None and total != self.size_bytes:
+                self.part.discard()
+                raise _Refused(f"is {total} bytes, {self.size_bytes} expected")
+            if self.size_bytes - start > free:
+                megabytes = self.size_bytes / 1e6
+                raise WeightsError(f"no space for {self.target}: it takes {megabytes:.0f} MB")
+            return self.size_bytes
+        limit = min(MOST_BYTES, start + free // 2)
+        if total is not None and total > limit:
+            self.part.discard()
+            raise _Refused(
+                f"announces {total / 1e6:.0f} MB, at most {limit / 1e6:.0f} MB are taken here"
+            )
+        return limit
 
     def _copy(self, source: Path) -> None:
         try:
+            if not source.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            if not source.is_file():
+                raise _Refused("is no file")
             stream = source.open("rb")
         except OSError as error:
             raise _Refused(str(error.strerror).lower()) from None
-        with stream, self.part.open("wb") as sink:
-            self._pump(stream, sink, 0, source.stat().st_size)
+        total = source.stat().st_size
+        limit = self._limit(total, 0)
+        self.part.begin()
+        with stream, self.part.appending() as sink:
+            self._pump(stream, sink, 0, total, limit, None)
 
-    def _pump(self, source: Any, sink: IO[bytes], start: int, total: int | None) -> None:
+    def _pump(
+        self,
+        source: Any,
+        sink: IO[bytes],
+        start: int,
+        total: int | None,
+        limit: int,
+        watch: Watch | None,
+    ) -> None:
         done = start
-        while block := source.read(_BLOCK_BYTES):
-            sink.write(block)
+        # Without a promise one more than allowed, so that going on is told from having ended.
+        end = limit + 1 if total is None else total
+        while done < end and (block := source.read1(min(_BLOCK_BYTES, end - done))):
             done += len(block)
+            if done > limit:
+                self.part.discard()
+                raise _Refused(f"gives more than {limit} bytes, the most that are taken")
+            sink.write(block)
+            if watch is not None:
+                watch.received += len(block)
             if self.progress is not None:
                 self.progress(self.target.name, done, total)
 
-    def _have(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
-
-    def _origin(self) -> _Origin:
-        try:
-            return _Origin(**json.loads(self.note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return _Origin("", "")
-
     def _continues(self) -> bool:
-        """Whether the .part file can be gone on with: the same address, and a way to be sure."""
-        origin = self._origin()
+        """Whether the part can be gone on with: the same address, and a way to be sure."""
+        origin = self.part.origin()
         certain = bool(origin.validator) or self.sha256 is not None
-        return self._have() > 0 and origin.url == self.url and certain
+        return self.part.size_bytes > 0 and origin.url == self.url and certain
 
-    def _remember(self, validator: str) -> None:
-        self.note.write_text(json.dumps(asdict(_Origin(self.url, validator))), encoding="utf-8")
 
-    def _discard(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    text = str(getattr(error, "reason", "") or error)
+    return " ".join(text.split()) or type(error).__name__

@@ -206,6 +206,7 @@ class Store:
             except WeightsError:
                 pass  # damaged: fetched again over it
         raw = entry.parent / ".incoming" / file.filename
+        weight_cache.make_folder(raw.parent)
         got = fetch(
             [*(_in_mirror(mirror, file.filename) for mirror in self.mirrors), *file.urls],
             raw,

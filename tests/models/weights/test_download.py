@@ -186,7 +186,7 @@ def test_a_redirect_is_followed(web: Site, tmp_path: Path) -> None:
 
 
 def test_a_redirect_from_https_to_http_is_not_followed() -> None:
-    handler = download._NoDowngrade()
+    handler = download._Redirects()
     request = urllib.request.Request("https://127.0.0.1/a")
     follow = (request, io.BytesIO(), 302, "Found", Message())
     with pytest.raises(download._Refused, match="from https to http"):
