@@ -15,9 +15,11 @@ ERROR = "error"
 
 @dataclass(frozen=True)
 class ReadHeader:
-    """Reads the header of a path or URL. ``frame_rate``: of films of numbered pictures."""
+    """Reads the header of a path or URL. ``frame_rate``: of films of numbered pictures.
+    ``max_megapixels``: of a film's frames, none of which is decoded if they are larger."""
 
     frame_rate: float
+    max_megapixels: float
 
     def open(self) -> None:
         """Import the codecs of all photo formats; those of films with the first one."""
@@ -28,15 +30,14 @@ class ReadHeader:
         as text; or the ``error``."""
         source, is_film = request
         try:
-            return _film_fields(source, self.frame_rate) if is_film else asdict(probe(source))
+            return self._film_fields(source) if is_film else asdict(probe(source))
         except MediaError as error:
             return {ERROR: str(error)}
         except Exception as error:
             text = f"{type(error).__name__}: {one_line(error)}"
             return {ERROR: f"{source}: its header cannot be read ({text})"}
 
+    def _film_fields(self, source: str) -> dict[str, Any]:
+        from restore_batch.stages.film.source import probe_film
 
-def _film_fields(source: str, frame_rate: float) -> dict[str, Any]:
-    from restore_batch.stages.film.source import probe_film
-
-    return asdict(probe_film(source, frame_rate))
+        return asdict(probe_film(source, self.frame_rate, self.max_megapixels))

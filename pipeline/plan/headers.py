@@ -52,7 +52,9 @@ class HeaderReaders:
     processes."""
 
     def __init__(self, job: Job, probed: ProbeCache | None) -> None:
-        self._isolated = Isolated(ReadHeader(job.video.frame_rate), BOUNDS, _LEAN)
+        self._isolated = Isolated(
+            ReadHeader(job.video.frame_rate, job.limits.max_megapixels), BOUNDS, _LEAN
+        )
         self._probed = probed or (lambda source: None)
         if probed is None:
             self._isolated.start()  # and imports codecs while files are still looked for

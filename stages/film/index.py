@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from restore_batch.errors import MediaError
 from restore_batch.jobs.units import FilmIndex, Unit
 from restore_batch.stages.base import Pool, Stage
 from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
@@ -94,14 +93,8 @@ class IndexFilm(Stage):
 
     def _index(self, chunk: Chunk) -> Chunk:
         source = chunk.unit.source
-        index = index_film(source, self.frame_rate)
+        index = index_film(source, self.frame_rate, self.max_megapixels)
         facts = index.facts
-        megapixels = facts.width * facts.height / 1e6
-        if megapixels > self.max_megapixels:
-            raise MediaError(
-                f"{source}: {megapixels:.0f} megapixels a frame, expected at most"
-                f" {self.max_megapixels:g} (limits.max_megapixels)"
-            )
         refuse_hdr(facts, self.tonemap, source)
         format_, notes = resolve_format(self.wish, facts, self.scale, source)
         if self.preview_s is None:

@@ -152,8 +152,10 @@ class RestoreSegment(Stage):
             if captions and work.format.codec not in CAPTION_CODECS and not work.facts.captions:
                 warnings.append(captions_lost(work.format.codec))  # else the index has said so
             part = writer.close()
-        except BaseException:
+        except BaseException as error:
             writer.abort()
+            if isinstance(error, MediaError) and chunk.unit.source not in str(error):
+                raise MediaError(f"{chunk.unit.source}: {error}") from error
             raise
         return replace(
             chunk,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path, PurePath
+
+import av.error
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.numbered import follows, is_numbered
@@ -17,26 +20,34 @@ from restore_batch.stages.video.frame_folder import (
     index_frames,
 )
 from restore_batch.stages.video.index import VideoIndex, index_video
+from restore_batch.stages.video.limits import largest_picture, refuse_large
 from restore_batch.stages.video.probe import probe_video
 from restore_batch.stages.video.read import FrameRangeReader
 from restore_batch.stages.video.segments import cut_segments
 from restore_batch.stages.video.types import FrameRange, VideoFacts, VideoFrame
 
 _FINEST_RATE = 1001
+_ANY_SIZE = float("inf")
 
 
-def probe_film(source: str, frame_rate: float) -> VideoFacts:
-    """What its header says. ``frame_rate``: of numbered pictures. Raises MediaError."""
-    if is_numbered(source):
-        return index_frames(_sequence(source), _rate(frame_rate)).facts
-    return probe_video(source)
+def probe_film(source: str, frame_rate: float, max_megapixels: float = _ANY_SIZE) -> VideoFacts:
+    """What its header says. ``frame_rate``: of numbered pictures. Raises MediaError, also for a
+    film file whose frames are larger than ``max_megapixels``."""
+    with _reading(source):
+        if is_numbered(source):
+            return index_frames(_sequence(source), _rate(frame_rate)).facts
+        return probe_video(source, max_megapixels)
 
 
-def index_film(source: str, frame_rate: float) -> VideoIndex:
-    """Every frame of it. Raises MediaError."""
-    if is_numbered(source):
-        return index_frames(_sequence(source), _rate(frame_rate))
-    return index_video(source)
+def index_film(source: str, frame_rate: float, max_megapixels: float = _ANY_SIZE) -> VideoIndex:
+    """Every frame of it. Raises MediaError, also for frames larger than ``max_megapixels``."""
+    with _reading(source):
+        if is_numbered(source):
+            index = index_frames(_sequence(source), _rate(frame_rate))
+        else:
+            index = index_video(source, max_megapixels)
+        refuse_large(index.facts.width, index.facts.height, max_megapixels, source)
+        return index
 
 
 def read_film(
@@ -44,7 +55,8 @@ def read_film(
 ) -> Iterable[VideoFrame]:
     """The frames of a segment, one for each of its timestamps."""
     if is_numbered(source):
-        return SequenceReader(_sequence(source), facts, segment)
+        most = largest_picture(facts.width * facts.height) / 1e6
+        return SequenceReader(_sequence(source), facts, segment, max_megapixels=most)
     return FrameRangeReader(
         source, facts, segment, deinterlace=reading.deinterlace, tonemap=reading.tonemap
     )
@@ -55,6 +67,23 @@ def read_frame(source: str, index: VideoIndex, number: int, reading: Reading) ->
     (look,) = cut_segments(index, 1.0, 1, 0, span=range(number, number + 1))
     (seen,) = read_film(source, index.facts, look, reading)
     return seen.frame
+
+
+@contextmanager
+def _reading(source: str) -> Iterator[None]:
+    """Turn whatever numbers that cannot be true lead to into one line that names the film."""
+    try:
+        yield
+    except MediaError:
+        raise
+    except MemoryError as error:  # damaged sizes ask for absurd amounts, too
+        raise MediaError(f"{source}: not enough memory to read it") from error
+    except (ArithmeticError, ValueError, LookupError, av.error.FFmpegError, OSError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MediaError(
+            f"{source}: a damaged film, or not a film ({reason}); copy it again from where it "
+            "came, or take it out of the inputs"
+        ) from error
 
 
 def _sequence(source: str) -> FrameSequence:

@@ -21,6 +21,7 @@ from av.sidedata.sidedata import SideData, Type
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.headers.captions import captions_of
+from restore_batch.stages.video.limits import limit_pictures
 from restore_batch.stages.video.packets import numbered_packets
 from restore_batch.stages.video.types import ColourTags, FieldOrder
 
@@ -84,6 +85,7 @@ def _first_frame(
     """The first that is decoded, and whether the file has alpha that the decoder does not see."""
     # One thread gives the first frame after the fewest packets.
     stream.codec_context.thread_count = 1
+    limit_pictures(stream)
     alpha = stream.metadata.get("alpha_mode") == "1"
     for _, packet in numbered_packets(container, stream):
         alpha = alpha or _has_alpha_beside(stream, packet)

@@ -32,6 +32,7 @@ from restore_batch.stages.video.types import VideoFacts
 _PROBED_PACKETS = 250
 # Share of wrong times up to which the others are believed: made-up ones are wrong by the third.
 _FEW = 0.05
+_LONGEST_PICTURE_S = 24 * 3600
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class VideoIndex:
         return len(self.pts)
 
 
-def index_video(source: str) -> VideoIndex:
+def index_video(source: str, max_megapixels: float = float("inf")) -> VideoIndex:
     """Index the first film of a local video file; its ``facts`` are counted, not estimated.
 
     Not frames are: packets that an edit list discards, leading pictures at the very start of a
@@ -66,9 +67,10 @@ def index_video(source: str) -> VideoIndex:
     (alternate references of VP8 and VP9), and a last picture of which a part is missing.
 
     Raises MediaError, one line that names the file, what was expected and what to do: not a
-    video, no film in it, nothing that can be decoded, a clock that restarts within the file.
+    video, no film in it, frames larger than ``max_megapixels``, nothing that can be decoded, a
+    clock that restarts within the file.
     """
-    found = examine(source)
+    found = examine(source, max_megapixels)
     facts = found.facts
     with open_video(source) as container:
         stream = video_stream(container, source)
@@ -92,6 +94,8 @@ def index_video(source: str) -> VideoIndex:
     if lost:
         warnings.append(f"its first {lost} pictures cannot be decoded and are left out")
     pts, last = table.pts[order], int(table.durations[order[-1]])
+    if last * facts.time_base_s > _LONGEST_PICTURE_S:
+        last = 0
     if doubt:
         pts, last = _repaired(pts, table.dts[order], step), 0
     # The packets' own durations are steps of decoding order in MP4, and absent elsewhere.

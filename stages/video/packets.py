@@ -23,6 +23,7 @@ from av.container import InputContainer
 
 from restore_batch.errors import MediaError
 from restore_batch.stages.video.headers.early_blocks import with_early_times
+from restore_batch.stages.video.limits import Allowance
 from restore_batch.stages.video.random_access import PacketRoles
 from restore_batch.stages.video.types import FrameRange, UntimedRange
 
@@ -74,13 +75,16 @@ def packets_of(
 ) -> Iterator[av.Packet]:
     """All packets with data (of ``stream``, if given); damaged places are stepped over.
 
-    Raises OSError when the file itself cannot be read any more.
+    Raises OSError when the file itself cannot be read any more, MediaError for one that goes on
+    giving packets that cannot be in it.
     """
     stumbles = 0
+    allowance = Allowance(container)
     while stumbles < _MAX_STUMBLES:
         try:
             wanted = container.demux(*([] if stream is None else [stream]))
             for packet in with_early_times(container, wanted):
+                allowance.take(packet)
                 if packet.size:
                     stumbles = 0
                     yield packet

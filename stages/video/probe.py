@@ -20,6 +20,13 @@ from restore_batch.files import open_regular
 from restore_batch.stages.photo.formats.catalogue import of_head
 from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.length import film_length
+from restore_batch.stages.video.limits import (
+    MOST_STREAMS,
+    USUAL_PIXELS,
+    limit_memory,
+    refuse_large,
+    refuse_long_header,
+)
 from restore_batch.stages.video.types import StreamFacts, StreamKind, VideoFacts
 
 __all__ = [
@@ -50,6 +57,9 @@ _JPEG = b"\xff\xd8\xff"
 # Of animations too, which have a movie box.
 _PICTURE_BRANDS = frozenset({b"avif", b"avis", b"heic", b"hevc", b"mif1", b"msf1"})
 _KINDS = frozenset({"video", "audio", "subtitle", "attachment", "data"})
+_ISO_BOXES = frozenset({b"ftyp", b"mdat", b"wide", b"free", b"skip"})
+# Fragments of a live recording have two each, and come behind the movie's own.
+_MOST_BOXES = 10_000
 _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -76,7 +86,14 @@ def open_video(source: str) -> Iterator[InputContainer]:
     is_motion_jpeg = _is_motion_jpeg(source)
     if _looks_like_pictures(source, head) and not is_motion_jpeg:
         _refuse_picture(source)
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "file",
+        "max_streams": str(MOST_STREAMS),
+        # FFmpeg decodes some pictures to see what a stream is; its size is known before.
+        "max_pixels": str(USUAL_PIXELS),
+    }
+    limit_memory()
     try:
         # Absolute, because FFmpeg takes "a:b.mp4" for a protocol named a.
         container = av.open(
@@ -121,7 +138,12 @@ def _unreadable(source: str, head: bytes, error: av.error.FFmpegError) -> str:
     expected = "expected MP4, MOV, MKV, WebM, AVI, MPEG or the like"
     if b"\0" not in head and _is_text(head):
         return f"{source}: not a video: the content is text; {expected}; take it out of the inputs"
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"free", b"skip") and not _has_movie_box(source):
+    if isinstance(error, MemoryError):
+        return (
+            f"{source}: asks for more than {MOST_STREAMS} streams or for more memory than a film "
+            f"needs; {expected}; take it out of the inputs"
+        )
+    if head[4:8] in _ISO_BOXES and not _has_movie_box(source):
         return (
             f"{source}: cut off: its index (moov) is missing, so that nothing can be read; "
             "expected a complete MP4 or MOV; copy it again from where it came, or have it repaired"
@@ -141,10 +163,15 @@ def _is_text(head: bytes) -> bool:
 
 
 def _has_movie_box(source: str) -> bool:
-    """Whether an ISO media file has a ``moov`` box, complete or not (ISO/IEC 14496-12, 4.2)."""
+    """Whether an ISO media file has a ``moov`` box, complete or not (ISO/IEC 14496-12, 4.2).
+
+    Raises MediaError where more boxes lie before it than any film has: FFmpeg would read them all.
+    """
     with open_regular(source) as file:
         place, size_of_file = 0, file.seek(0, 2)
-        while place + 8 <= size_of_file:
+        for _ in range(_MOST_BOXES):
+            if place + 8 > size_of_file:
+                return False
             file.seek(place)
             size, kind = struct.unpack(">I4s", file.read(8))
             if kind == b"moov":
@@ -154,7 +181,10 @@ def _has_movie_box(source: str) -> bool:
             if size < 8:
                 return False
             place += size
-    return False
+    raise MediaError(
+        f"{source}: not a video: more than {_MOST_BOXES} boxes and no index (moov) among them; "
+        "copy it again from where it came, or take it out of the inputs"
+    )
 
 
 def video_stream(container: InputContainer, source: str) -> av.VideoStream:
@@ -174,15 +204,15 @@ def video_stream(container: InputContainer, source: str) -> av.VideoStream:
     )
 
 
-def probe_video(source: str) -> VideoFacts:
+def probe_video(source: str, max_megapixels: float = float("inf")) -> VideoFacts:
     """What a local video file is, by its header and first picture: fast, however long it is.
 
     ``frame_count`` and ``duration_s`` are what the header promises; where it has no count of
     frames, they are counted in a small file and else estimated, and a warning says so. Raises
-    MediaError, one line that names the file, for what is not a video, holds none, or has no
-    picture that can be decoded.
+    MediaError, one line that names the file, for what is not a video, holds none, has larger
+    frames than ``max_megapixels``, or no picture that can be decoded.
     """
-    found = examine(source)
+    found = examine(source, max_megapixels)
     facts = found.facts
     if found.counted:
         return facts
@@ -213,10 +243,12 @@ class Examined:
     first_pts: int | None
 
 
-def examine(source: str) -> Examined:
+def examine(source: str, max_megapixels: float = float("inf")) -> Examined:
     """What :func:`probe_video` says, without its words about the estimate."""
     with open_video(source) as container:
         stream = video_stream(container, source)
+        refuse_long_header(stream, source)
+        refuse_large(stream.width, stream.height, max_megapixels, source)
         warnings = _oddities(container, stream)
         duration_s = _header_duration_s(container, stream)
         fps = _frames_a_second(stream)
@@ -264,9 +296,12 @@ def _frames_a_second(stream: av.VideoStream) -> float:
 
 def _oddities(container: InputContainer, stream: av.VideoStream) -> list[str]:
     films = [each for each in container.streams.video if not each.disposition & _NOT_FILMS]
-    if len(films) == 1:
-        return []
-    return [f"it has {len(films)} video streams; stream {stream.index} is restored"]
+    odd = []
+    if len(films) != 1:
+        odd.append(f"it has {len(films)} video streams; stream {stream.index} is restored")
+    if len(container.streams) >= MOST_STREAMS:
+        odd.append(f"only its first {MOST_STREAMS} streams are read")
+    return odd
 
 
 def _is_mov(container: InputContainer) -> bool:

@@ -25,6 +25,7 @@ from restore_batch.stages.video.colour.convert import FrameConverter, refuse_hdr
 from restore_batch.stages.video.colour.tone_map import tone_map
 from restore_batch.stages.video.deinterlace import DecodedPicture, deinterlaced, fields_to_weave
 from restore_batch.stages.video.headers.captions import captions_of
+from restore_batch.stages.video.limits import largest_picture, limit_pictures
 from restore_batch.stages.video.packets import packets_of, range_packets
 from restore_batch.stages.video.probe import open_video
 from restore_batch.stages.video.random_access import PacketRoles
@@ -164,6 +165,7 @@ class FrameRangeReader:
         with open_video(self._source) as container:
             stream = cast(av.VideoStream, container.streams[self._facts.video_stream])
             stream.codec_context.thread_count = _THREADS
+            limit_pictures(stream, largest_picture(self._facts.width * self._facts.height))
             packets = range_packets(container, stream, start)
             doubtful: set[int] = set()
             group_broken = False

@@ -188,7 +188,7 @@ def tag_colour(context: av.VideoCodecContext, colour: ColourTags) -> None:
 
 def _refusal(format: VideoFormat, error: Exception) -> str:
     """FFmpeg's reason, which does not say what it was to do."""
-    reason = " ".join(str(error).split())
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
     hint = "; choose encoder software" if format.encoder.endswith("_nvenc") else ""
     return (
         f"{format.encoder} cannot write {format.width}x{format.height} {format.pix_fmt}: "
