@@ -33,6 +33,8 @@ _NOT_THE_USERS = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
 )
 _OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
+# The whole machine, and its state, which has no end.
+_SYSTEM = re.compile(r"/|/(proc|sys)(/.*)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -259,6 +261,10 @@ def _local(entry: str, wanted: _Wanted) -> Iterator[_Found]:
         raise _NothingFoundError(
             f"{root} lies inside the output folder, where results would replace originals"
         )
+    if _SYSTEM.fullmatch(real):
+        raise _NothingFoundError(
+            f"{root} is the whole machine or a part of its system; expected folders of pictures"
+        )
     scope = Scope(wanted.excluded, pattern)
     try:
         if path.is_dir():
@@ -292,7 +298,9 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
             if wanted.is_output(target):
                 continue
             if here.is_dir():
-                if scope.enters(below):
+                if is_link and _SYSTEM.fullmatch(target):
+                    wanted.pass_over(entry.name, target)
+                elif scope.enters(below):
                     (links if is_link else folders).append((entry.path, target, below))
             elif scope.takes(below):
                 is_file = here.is_file()

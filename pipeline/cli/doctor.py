@@ -12,6 +12,7 @@ from typing import Literal
 
 import click
 
+from restore_batch.errors import RestoreBatchError
 from restore_batch.pipeline.cli.output import say, say_json
 
 Level = Literal["ok", "warning", "error"]
@@ -50,6 +51,8 @@ def doctor(as_json: bool, no_ray: bool) -> None:
 def _guarded(examine: Callable[[], Iterator[Check]]) -> list[Check]:
     try:
         return list(examine())
+    except RestoreBatchError as error:
+        return [Check(examine.__name__.strip("_"), "error", str(error))]
     except Exception as error:  # a broken installation is what this command is for
         name = examine.__name__.strip("_")
         return [Check(name, "error", f"{type(error).__name__}: {error}", "reinstall restore-batch")]

@@ -426,3 +426,18 @@ def test_many_kinds_of_other_files_are_summed_up() -> None:
     assert passed_over_line(kinds).endswith("1 .g, 1 .h, 4 others")
     assert passed_over_line({}) == ""
     assert passed_over_line({".xmp": 1}) == "1 file passed over: 1 .xmp"
+
+
+@pytest.mark.parametrize("place", ["/", "/proc", "/sys/kernel", "//", "/tmp/.."])
+def test_the_whole_machine_is_no_archive(place: str) -> None:
+    ((_, text),) = problems(place)
+    assert "the whole machine or a part of its system; expected folders of pictures" in text
+
+
+def test_a_link_that_leads_to_the_whole_machine_is_passed_over_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "world").symlink_to("/")
+    (tmp_path / "state.d").symlink_to("/proc/self")
+    found = discover([str(tmp_path)], SUFFIXES)
+    assert relatives(found.files) == ["a.png"]
+    assert found.passed_over == {"": 1, ".d": 1}

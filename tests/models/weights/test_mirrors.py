@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from restore_batch.errors import WeightsError
+from restore_batch.models.weights import cache as weight_cache
 from restore_batch.models.weights import download
 from restore_batch.models.weights.download import Patience, fetch
 
@@ -367,3 +368,34 @@ def test_a_planted_link_is_replaced_and_never_followed(
         assert not victim.exists()
     else:
         assert victim.read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links of other users")
+@pytest.mark.parametrize("level", ["card", "incoming", "cache"])
+def test_a_link_of_another_user_in_the_cache_is_not_followed(level: str, tmp_path: Path) -> None:
+    cache, victim = tmp_path / "cache", tmp_path / "victim"
+    victim.mkdir()
+    card = cache / "card"
+    place = {"card": card, "incoming": card / ".incoming", "cache": cache}[level]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(victim)
+    os.lchown(place, 65534, 65534)
+    with pytest.raises(WeightsError, match=rf"{place} is a link of another user \(uid 65534\)"):
+        weight_cache.make_folder(card / ".incoming")
+    os.lchown(place, os.geteuid(), -1)
+    weight_cache.make_folder(card / ".incoming")
+
+
+def test_a_cache_that_others_can_write_to_is_told_apart(tmp_path: Path) -> None:
+    assert weight_cache.open_to_others(tmp_path / "absent") == ""
+    tmp_path.chmod(0o755)
+    assert weight_cache.open_to_others(tmp_path) == ""
+    tmp_path.chmod(0o777)
+    assert weight_cache.open_to_others(tmp_path) == "can be written by every user"
+
+
+def test_a_cache_that_is_a_file_or_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    for place in (tmp_path / "cache", tmp_path / "cache" / "card", Path("/proc/none")):
+        with pytest.raises(WeightsError, match=r"cannot be written .*RESTORE_BATCH_WEIGHTS_DIR"):
+            weight_cache.make_folder(place)

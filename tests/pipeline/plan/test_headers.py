@@ -135,7 +135,7 @@ def test_known_headers_cost_no_process(photo: Path, monkeypatch: pytest.MonkeyPa
 def test_headers_are_read_without_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from restore_batch.pipeline.plan.header_reader import ReadHeader\n"
-        "read = ReadHeader(24.0); read.open()\n"
+        "read = ReadHeader(24.0, 100.0); read.open()\n"
         f"assert read(({str(draw(tmp_path / 'in' / 'a.png'))!r}, False))['width'] == 32\n"
         f"assert read(({str(clip(tmp_path / 'b.mp4', frames=5))!r}, True))['frame_count'] == 5\n"
         "print([m for m in ('torch', 'ray', 'scipy') if m in sys.modules])"

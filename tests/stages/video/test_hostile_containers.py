@@ -3,12 +3,20 @@ memory, and hurts nothing beside it."""
 
 from __future__ import annotations
 
+import io
 import itertools
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from restore_batch.stages.film.source import index_film, read_film
+from restore_batch.stages.film.work import Reading
+from restore_batch.stages.video.segments import cut_segments
+from restore_batch.stages.video.uniform import LOST_FRAME
 from restore_batch.text import legible
 
 from support import hostile_mkv, hostile_mp4, hostile_streams
@@ -70,3 +78,32 @@ def test_whatever_is_said_is_a_line_that_names_the_file(table: dict[str, Fate]) 
 
 def test_none_takes_a_gigabyte(table: dict[str, Fate]) -> None:
     assert {n: f.peak_mb for n, f in table.items() if f.peak_mb > MOST_MB} == {}
+
+
+def _png(width: int, height: int) -> bytes:
+    """The header of a picture of this size, and a few of its bytes."""
+    memory = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(memory, "PNG")
+    data = bytearray(memory.getvalue())
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "hostile", [_png(60_000, 60_000), _png(0, 0), b"", b"\x89PNG\r\n\x1a\n" + bytes(1 << 20)]
+)
+def test_one_hostile_picture_costs_a_numbered_film_that_frame_alone(
+    hostile: bytes, tmp_path: Path
+) -> None:
+    for number in range(6):
+        picture = Image.new("RGB", (64, 48), (40 * number, 90, 9))
+        picture.save(tmp_path / f"frame_{number:03}.png")
+    (tmp_path / "frame_003.png").write_bytes(hostile)
+    source = str(tmp_path / "frame_%03d.png")
+    index = index_film(source, 24.0)
+    (span,) = cut_segments(index, 4.0, 1 << 30, 0)
+    frames = list(read_film(source, index.facts, span, Reading("auto", None)))
+    faults = {number: frame.fault for number, frame in enumerate(frames) if frame.fault}
+    assert faults == {3: LOST_FRAME}
+    assert frames[3].frame.rgb_hwc[0, 0].tolist() == [80, 90, 9]
