@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from restore_batch.pipeline.cli.output import say
+from restore_batch.pipeline.cli.streams import goes_on
 
 
 @click.command()
@@ -29,6 +30,8 @@ def crops(
     already are kept. Exit codes: 0 all read, 1 some pictures failed, 2 wrong usage.
     """
     from restore_batch.pipeline.training.face_crops import INDEX, collect_faces
+
+    goes_on("the work")
 
     def seen(source: str) -> None:
         if not quiet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,11 @@ import click
 
 from restore_batch import __version__
 from restore_batch.errors import JobFileError, RestoreBatchError
+from restore_batch.pipeline.cli.interrupts import INTERRUPTED, Asked, interruptible
 from restore_batch.pipeline.cli.output import say, warn_in_lines
+from restore_batch.pipeline.cli.streams import kept_streams, lost
+
+_UNSHOWN = 3
 
 _COMMANDS = {
     "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
@@ -76,25 +79,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ``arguments``: instead of those that the process was given. Always ends with SystemExit.
     """
     warn_in_lines()
+    with kept_streams(), interruptible() as asked:
+        code = _call(arguments, asked)
+        # Nothing is claimed to be done that was to be shown and could not be.
+        sys.exit(code or (_UNSHOWN if lost() else 0))
+
+
+def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
     try:
         # Without its standalone mode, click returns the code of an Exit that a command raised.
-        sys.exit(cli(arguments, standalone_mode=False))
+        return int(cli(arguments, standalone_mode=False) or 0)
     except click.ClickException as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # a group that is called alone answers with its help
             click.echo(message, err=True)
         else:
             say(f"restore-batch: {message}", err=True)
-        sys.exit(2)
+        return 2
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        say("restore-batch: interrupted", err=True)
+        return INTERRUPTED
     except RestoreBatchError as error:
         # Mistakes in a job file begin with their place, where an editor looks for it.
         name = "" if isinstance(error, JobFileError) else "restore-batch: "
         for line in error.lines:
             say(f"{name}{line}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away (`| head`); nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return error.exit_code
+    except Exception:
+        # A library that is interrupted while it is imported may raise what it likes.
+        if not asked.times:
+            raise
+        say("restore-batch: interrupted", err=True)
+        return INTERRUPTED

@@ -17,11 +17,13 @@ from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.cli.screen import Screen
 from restore_batch.pipeline.drive.run import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
+from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.text import legible
 
 _AT_WORK_SHOWN = 4
 _FAILURES_SHOWN = 50
+_TIME_LEFT = f"what is in flight has {DRAIN_S:g} s to finish"
 
 
 def duration(seconds: float) -> str:
@@ -89,7 +91,7 @@ class Plain(Quiet):
         """Downloads are silent here: a log is no place for a bar."""
 
     def interrupted(self) -> None:
-        self.say("interrupted: finishing what is in flight (Ctrl-C again stops at once)")
+        self.say(f"interrupted: {_TIME_LEFT} (Ctrl-C again stops at once)")
 
     def say(self, text: str) -> None:
         """One line, whatever is in it."""
@@ -191,7 +193,7 @@ class LiveView(Plain):
             text = "  ".join(f"{name} {100 * spent / total:.0f}%" for name, spent in shares)
             parts.append(Text(f"  time spent: {text}", style="dim"))
         if self._stopping:
-            text = "  finishing what is in flight; Ctrl-C again stops at once"
+            text = f"  {_TIME_LEFT}; Ctrl-C again stops at once"
             parts.append(Text(text, style="yellow"))
         return Group(*parts)
 

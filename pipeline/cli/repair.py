@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from restore_batch.errors import UsageError
+from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.cli.status import places
 
 _NAMED = 5
@@ -30,23 +31,22 @@ def repair_manifest(output: str) -> None:
 
 def _repair(folder: Path) -> None:
     from restore_batch.jobs.proof.repair import repair
-    from restore_batch.text import legible
 
-    def say(text: str) -> None:
-        click.echo(legible(f"{folder}: {text}"))
+    def tell(text: str) -> None:
+        say(f"{folder}: {text}")
 
     done = repair(folder)
     if done.aside is None:
-        say("the manifest is sound; nothing was changed")
+        tell("the manifest is sound; nothing was changed")
         return
-    say(f"the manifest is rebuilt; {_count(done.taken, 'result')} proven and taken over")
+    tell(f"the manifest is rebuilt; {_count(done.taken, 'result')} proven and taken over")
     if done.again:
         what = _count(len(done.again), "result")
-        say(f"{what} missing or altered, for the next run to make again: {_named(done.again)}")
+        tell(f"{what} missing or altered, for the next run to make again: {_named(done.again)}")
     if done.unproven:
         what = _count(len(done.unproven), "other file")
-        say(f"{what} that nothing proves to be of this job, left alone: {_named(done.unproven)}")
-    say(f"what was there is kept in {done.aside}")
+        tell(f"{what} that nothing proves to be of this job, left alone: {_named(done.unproven)}")
+    tell(f"what was there is kept in {done.aside}")
 
 
 def _count(number: int, what: str) -> str:

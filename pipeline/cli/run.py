@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 
 import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.pipeline.cli.streams import goes_on, lost
 from restore_batch.pipeline.drive.run import Summary
 
+_UNSHOWN = 3
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
@@ -83,30 +86,36 @@ def _run(
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run, read_job
 
+    goes_on("the run")
     watcher = watcher_for(quiet=quiet or as_json)
     loaded = read_job(job, overrides)
     options = RunOptions(verify, again)
-    with open_run(loaded, watcher, options, watcher.download) as current:
+    with ExitStack() as to_the_end:
+        with open_run(loaded, watcher, options, watcher.download) as current:
 
-        def end() -> None:
-            current.drain()
-            watcher.interrupted()
+            def end() -> None:
+                current.drain()
+                watcher.interrupted()
 
-        with interruptible(end), watcher:
-            summary = current.execute()
-    if as_json:
-        say_json(summary.as_dict())
-    else:
-        watcher.finish(summary, job)
-        if isinstance(summary, ComparisonSummary) and not quiet:
-            say(summary.closing())
-    _exit(summary)
+            to_the_end.enter_context(interruptible(end))
+            with watcher:
+                summary = current.execute()
+        if as_json:
+            say_json(summary.as_dict())
+        else:
+            watcher.finish(summary, job)
+            if isinstance(summary, ComparisonSummary) and not quiet:
+                say(summary.closing())
+        _exit(summary, asked_for_json=as_json)
 
 
-def _exit(summary: Summary) -> None:
+def _exit(summary: Summary, *, asked_for_json: bool) -> None:
+    code = summary.exit_code
+    if asked_for_json and not code and lost():
+        code = _UNSHOWN  # the results are there, but a script would take nothing for an answer
     # The workers are gone and the manifest is closed; nothing is left to clean up.
     # Interpreter exit would only add ways to fail: a second Ctrl-C may have cut off a library's
     # own clean-up, and a thread of the local engine may still be freeing a network.
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(summary.exit_code)
+    os._exit(code)

@@ -11,6 +11,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say
+from restore_batch.pipeline.cli.streams import goes_on
 from restore_batch.pipeline.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def train(recipe: str, resume: bool, overrides: tuple[str, ...], quiet: bool) ->
     The first Ctrl-C ends the run after a checkpoint; `--resume` goes on from there as if nothing
     had happened. Exit codes: 0 done, 2 wrong recipe or usage, 130 interrupted.
     """
+    goes_on("the training")
     chosen = load_recipe(recipe, overrides)
     _check(recipe, chosen, resume)
     if chosen.run.workers > 1:
@@ -79,7 +81,8 @@ def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
         say(f"{step}/{recipe.run.steps}  " + _listed(values))
 
     interrupted = Event()
-    with interruptible(interrupted.set):
+    # However long the step takes: ended before its checkpoint, it would be lost.
+    with interruptible(interrupted.set, within_s=None):
         finished = trainer.run(None if quiet else show, interrupted.is_set)
     if not finished:
         say(f"interrupted after step {trainer.step}; --resume goes on", err=True)

@@ -23,7 +23,7 @@ from restore_batch.pipeline.drive.sources import Sources, sha256_of_source
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
-from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
+from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
 from restore_batch.pipeline.plan.headers import note_lost
 from restore_batch.pipeline.plan.plan import Item, Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
@@ -111,6 +111,7 @@ class Run:
         self._verify = verify
         self._scheduler: Scheduler | None = None
         self._drained = False
+        self._within_s: float | None = None
         self._films = Films(manifest, verify=verify)
         self._sources = Sources(manifest, plan.job, verify=verify)
         self._follow: dict[type[Unit], Callable[[Done], Sequence[Unit]]] = {
@@ -123,11 +124,12 @@ class Run:
             plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over
         )
 
-    def drain(self) -> None:
-        """Finish what workers are at and stop; the rest stays for the next run."""
-        self._drained = True
+    def drain(self, within_s: float | None = DRAIN_S) -> None:
+        """Finish what workers are at, as far as ``within_s`` seconds allow, and stop; the rest
+        stays for the next run."""
+        self._drained, self._within_s = True, within_s
         if self._scheduler is not None:
-            self._scheduler.drain()
+            self._scheduler.drain(within_s)
 
     def execute(self) -> Summary:
         """Do all pending work. Raises what ends a run as a whole (ExecutorError …)."""
@@ -189,7 +191,7 @@ class Run:
                 on_start=self._watcher.started,
             )
             if self._drained:
-                self._scheduler.drain()
+                self._scheduler.drain(self._within_s)
             # Closed before the backend, so that workers are stopped while it still runs.
             with contextlib.closing(self._scheduler.run(units)) as outcomes:
                 for outcome in outcomes:
@@ -360,7 +362,7 @@ class Run:
 
     def _abort(self, reason: str) -> None:
         self.summary.aborted = self.summary.aborted or reason
-        self.drain()
+        self.drain(within_s=None)
 
     def _copy_original(self, unit: Unit) -> str:
         """Put the original in the place of a result that could not be made; its path, or ''."""

@@ -6,13 +6,16 @@ scheduler's. So all backends behave alike, and one contract test holds them to i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
+
+LOOKS_S = 0.5
+"""Between two looks at whether a wait is still wanted."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,11 @@ class Backend(Protocol):
         """Begin starting a worker of ``group``; returns its handle at once."""
         ...
 
-    def await_ready(self, worker: Any, timeout_s: float) -> str | None:
-        """None when the worker is up; else why not. Raises ExecutorError if it never can be."""
+    def await_ready(
+        self, worker: Any, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
+    ) -> str | None:
+        """None when the worker is up; else why not, also as soon as it is ``unwanted``. Raises
+        ExecutorError if it never can be."""
         ...
 
     def submit(self, worker: Any, parcels: Sequence[Parcel], is_last: bool) -> Any:

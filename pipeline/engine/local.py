@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
-from restore_batch.pipeline.engine.backend import Parcel, Returned, unexpected
+from restore_batch.pipeline.engine.backend import LOOKS_S, Parcel, Returned, unexpected
 from restore_batch.pipeline.engine.worker import GroupWorker
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
@@ -95,14 +96,18 @@ class LocalBackend:
     def start_worker(self, group: Group, index: int) -> _Thread:
         return _Thread(group, self._context)
 
-    def await_ready(self, worker: _Thread, timeout_s: float) -> str | None:
+    def await_ready(
+        self, worker: _Thread, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
+    ) -> str | None:
+        until = time.monotonic() + timeout_s
+        while not wait([worker.ready], min(timeout_s, LOOKS_S)).done:
+            if unwanted() or time.monotonic() >= until:
+                return f"no answer within {timeout_s:g} s"
         try:
-            worker.ready.result(timeout_s)
+            worker.ready.result()
         except RestoreBatchError:
             raise
         except Exception as error:
-            if not worker.ready.done():
-                return f"no answer within {timeout_s:g} s"
             raise ExecutorError(f"{type(error).__name__}: {error}") from error
         return None
 

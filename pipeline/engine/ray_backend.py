@@ -6,13 +6,9 @@ Ray is started that listens on the loopback interface only, and stopped again at
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 import psutil
@@ -21,31 +17,26 @@ from ray import exceptions
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.pipeline.engine.backend import (
+    LOOKS_S,
     Parcel,
     PayloadGone,
     Returned,
     WorkerGone,
     unexpected,
 )
-from restore_batch.pipeline.engine.ray_alone import without_api_server
+from restore_batch.pipeline.engine.ray_deaths import MemoryKills, describe_death
 from restore_batch.pipeline.engine.ray_noise import without_ray
-from restore_batch.pipeline.engine.ray_worker import (
-    PAYLOAD_LOSSES,
-    WORKER_DEATHS,
-    PoolWorker,
-    describe_death,
-)
+from restore_batch.pipeline.engine.ray_private import PrivateRay, handlers_kept, quiet, shut_down
+from restore_batch.pipeline.engine.ray_worker import PAYLOAD_LOSSES, WORKER_DEATHS, PoolWorker
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
-
-# Unix socket paths end at 107 characters; Ray adds about 80 to its folder.
-_LONGEST_TEMP_DIR = 26
-_PREFIX = "rb-"
 
 
 class _Handle:
     def __init__(self, actor: Any, opened: Any, group: Group) -> None:
         self.actor, self.opened, self.group = actor, opened, group
+        self.process: psutil.Process | None = None
+        """Of a worker on this machine, once it is up."""
 
 
 class _Call(NamedTuple):
@@ -63,28 +54,19 @@ class RayBackend:
     ) -> None:
         self._context = context
         self._calls: dict[Any, _Call] = {}
-        self._temp_dir: Path | None = None
+        self._private: PrivateRay | None = None
+        self._memory = MemoryKills()
         self._ours = not ray.is_initialized()
         self._silence = ExitStack()
         self._silence.enter_context(without_ray())
         if not self._ours:
             return
         try:
-            if address is not None:
-                ray.init(address=address, **_quiet())
-                return
-            _remove_stale_folders()
-            folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-            self._temp_dir = folder
-            with without_api_server():
-                ray.init(
-                    num_cpus=max(1, int(cpus)),
-                    object_store_memory=store_bytes,
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=str(folder) if len(str(folder)) <= _LONGEST_TEMP_DIR else None,
-                    **_quiet(),
-                )
+            if address is None:
+                self._private = PrivateRay(cpus, store_bytes)
+            else:
+                with handlers_kept():
+                    ray.init(address=address, **quiet())
         except Exception as error:
             self.close()
             where = f"the Ray cluster at {address}" if address else "a local Ray"
@@ -96,28 +78,39 @@ class RayBackend:
 
     def start_worker(self, group: Group, index: int) -> _Handle:
         needs, on_gpu = group.needs, self._context.runtime.device.startswith("cuda")
+        # torch and OpenCV read it when they are imported, before any call of ours.
+        started_with: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": str(self._context.threads)}}
+        if self._private is not None:
+            started_with["py_executable"] = self._private.worker_python
         actor = PoolWorker.options(  # type: ignore[attr-defined] # added by the decorator
             num_cpus=self._context.threads if needs.cpus >= 1 else 0,
             num_gpus=min(1.0, needs.gpus) if on_gpu else 0,
-            # torch and OpenCV read it when they are imported, before any call of ours.
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self._context.threads)}},
+            runtime_env=started_with,
         ).remote()
         return _Handle(actor, actor.open.remote(group, self._context), group)
 
-    def await_ready(self, worker: _Handle, timeout_s: float) -> str | None:
+    def await_ready(
+        self, worker: _Handle, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
+    ) -> str | None:
+        until = time.monotonic() + timeout_s
+        while not ray.wait([worker.opened], timeout=min(timeout_s, LOOKS_S))[0]:
+            self._check()
+            if unwanted() or time.monotonic() >= until:
+                return (
+                    f"no room or no answer within {timeout_s:g} s; the cluster has "
+                    f"{_resources(ray.available_resources())} free"
+                )
         try:
-            ray.get(worker.opened, timeout=timeout_s)
-        except exceptions.GetTimeoutError:
-            return (
-                f"no room or no answer within {timeout_s:g} s; the cluster has "
-                f"{_resources(ray.available_resources())} free"
-            )
+            pid = ray.get(worker.opened)
         except exceptions.RayTaskError as error:
             if isinstance(error.cause, RestoreBatchError):
                 raise error.cause from None
             raise ExecutorError(f"{worker.group.name} cannot start: {error.cause}") from error
         except WORKER_DEATHS as error:
-            return describe_death(error)
+            return self._describe(error)
+        if self._private is not None:
+            with suppress(psutil.NoSuchProcess):
+                worker.process = psutil.Process(pid)
         return None
 
     def submit(self, worker: _Handle, parcels: Sequence[Parcel], is_last: bool) -> Any:
@@ -130,10 +123,12 @@ class RayBackend:
         return first
 
     def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
+        self._memory.look()
         ended, _ = ray.wait(
             list(calls), num_returns=len(calls), timeout=0, fetch_local=False
         )  # all that have ended, without waiting for more than one
         if not ended:
+            self._check()
             ended, _ = ray.wait(list(calls), num_returns=1, timeout=timeout_s, fetch_local=False)
         # In the order of submission: of a dead worker's calls the oldest must come first.
         order = set(ended)
@@ -146,7 +141,7 @@ class RayBackend:
         except PAYLOAD_LOSSES:
             return PayloadGone()
         except WORKER_DEATHS as error:
-            return WorkerGone(describe_death(error))
+            return WorkerGone(self._describe(error))
         except exceptions.RayError as error:
             return unexpected(parcels, worker.group, getattr(error, "cause", None) or error)
         if is_last:
@@ -161,26 +156,26 @@ class RayBackend:
     def stop_worker(self, worker: _Handle) -> None:
         self._calls = {c: entry for c, entry in self._calls.items() if entry.worker is not worker}
         ray.kill(worker.actor, no_restart=True)
+        if worker.process is not None:
+            # Ray only asks, and one that is stopped cannot hear.
+            with suppress(psutil.NoSuchProcess):
+                worker.process.kill()
 
     def close(self) -> None:
         self._calls.clear()
-        if self._ours and ray.is_initialized():
-            ray.shutdown()
+        if self._private is not None:
+            self._private.close()
+        elif self._ours and ray.is_initialized():
+            shut_down()
         self._silence.close()
-        if self._temp_dir is not None:
-            shutil.rmtree(self._temp_dir, ignore_errors=True)
 
+    def _check(self) -> None:
+        if self._private is not None:
+            self._private.check()
 
-def _remove_stale_folders() -> None:
-    """Folders of runs that were killed: their names say whose they are."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _quiet() -> dict[str, Any]:
-    return {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    def _describe(self, error: Exception) -> str:
+        deaths = self._private.deaths if self._private is not None else None
+        return describe_death(error, deaths, self._memory)
 
 
 def _resources(free: dict[str, float]) -> str:

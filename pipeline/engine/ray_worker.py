@@ -1,4 +1,4 @@
-"""One worker as a Ray actor, and what its ways of dying mean.
+"""One worker as a Ray actor.
 
 Restarts and retries are ours: Ray's own would run an input that kills its process again and
 again, and take innocent neighbours with it.
@@ -6,6 +6,7 @@ again, and take innocent neighbours with it.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
@@ -29,9 +30,10 @@ PAYLOAD_LOSSES = (exceptions.ObjectLostError, exceptions.ReferenceCountingAssert
 class PoolWorker:
     """Runs the stages of one group on batches of chunks."""
 
-    def open(self, group: Group, context: WorkerContext) -> None:
-        """Load weights; the first call on a new actor."""
+    def open(self, group: Group, context: WorkerContext) -> int:
+        """Load weights; the first call on a new actor. Returns the id of its process."""
         self._stages = GroupWorker(group, context)
+        return os.getpid()
 
     def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.
@@ -44,22 +46,3 @@ class PoolWorker:
             return list(replies)
         failures = [r if isinstance(r, Failure) else None for r in replies]
         return [failures, *(None if isinstance(r, Failure) else r for r in replies)]
-
-
-def describe_death(error: Exception) -> str:
-    """Why a worker died, in one line."""
-    if isinstance(error, exceptions.OutOfMemoryError):
-        return "out of memory"
-    if isinstance(error, exceptions.NodeDiedError):
-        return "its machine was lost"
-    text = str(error)
-    for sign, meaning in (
-        ("SIGKILL", "killed"),
-        ("SIGSEGV", "crashed: segmentation fault"),
-        ("SIGABRT", "crashed: aborted"),
-        ("SIGBUS", "crashed: bus error"),
-        ("connection error code 2", "its process ended unexpectedly"),
-    ):
-        if sign in text:
-            return meaning
-    return "its process died"

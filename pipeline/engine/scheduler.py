@@ -29,6 +29,9 @@ from restore_batch.stages.media import Chunk, Failure
 
 CALLS_PER_WORKER = 2
 """One running and one waiting, so that a worker never idles between calls."""
+DRAIN_S = 5.0
+"""What workers are at when a run is interrupted has so long to finish; then it is given up,
+uncharged, and begun anew by the next run."""
 ALONE_AFTER_LOSSES = 2
 _START_ATTEMPTS = 3
 _MOST_VANISHED = 10
@@ -111,11 +114,15 @@ class Scheduler:
         self._running: list[Any] = []  # every handle begun and not stopped, ready or not
         # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
         self._draining = False
+        self._drained_at = float("inf")
         # The last attempt is always alone, so that no unit fails for what another one did.
         self._alone_after = max(1, min(ALONE_AFTER_LOSSES, limits.max_attempts - 1))
 
-    def drain(self) -> None:
-        """Give workers nothing new; :meth:`run` ends when their calls are finished."""
+    def drain(self, within_s: float | None = None) -> None:
+        """Give workers nothing new; :meth:`run` ends when their calls are finished, or after
+        ``within_s`` seconds: the units of the others have no outcome then."""
+        if within_s is not None:
+            self._drained_at = min(self._drained_at, time.monotonic() + within_s)
         self._draining = True
 
     def add(self, units: Iterable[Unit]) -> None:
@@ -140,6 +147,8 @@ class Scheduler:
                         return
                     # Never seen; but waiting in silence for ever would be worse than saying so.
                     raise ExecutorError("units wait and no worker takes them; please report this")
+                if time.monotonic() >= self._drained_at:
+                    return
                 yield from self._collect()
         finally:
             self._workers.clear()
@@ -322,7 +331,9 @@ class Scheduler:
 
     def _finish_start(self, group: int, index: int, handle: Any) -> None:
         for attempt in range(1, _START_ATTEMPTS + 1):
-            reason = self._backend.await_ready(handle, timeout_s=600)
+            reason = self._backend.await_ready(handle, 600, lambda: self._draining)
+            if self._draining:
+                return  # it gets nothing to do any more
             if reason is None:
                 self._workers.append(_Worker(group, index, handle))
                 return

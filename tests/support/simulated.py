@@ -6,7 +6,7 @@ to a worker that is gone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -91,7 +91,9 @@ class Simulated:
         self.started += 1
         return worker
 
-    def await_ready(self, worker: Worker, timeout_s: float) -> str | None:
+    def await_ready(
+        self, worker: Worker, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
+    ) -> str | None:
         assert worker in self.alive
         if self.fate.bad_starts > 0 and self.chance.random() < 0.3:
             self.fate.bad_starts -= 1

@@ -226,7 +226,7 @@ class Scripted:
         self.workers.append(Worker(int(group.name[1:])))
         return self.workers[-1]
 
-    def await_ready(self, worker: Worker, timeout_s: float) -> str | None:
+    def await_ready(self, worker: Worker, timeout_s: float, *unwanted: object) -> str | None:
         return None
 
     def submit(self, worker: Worker, parcels: Sequence[Parcel], is_last: bool) -> Call:
@@ -434,7 +434,7 @@ class Refusing(Scripted):
         super().__init__()
         self.first, self.error, self.times = first, error, times
 
-    def await_ready(self, worker: Worker, timeout_s: float) -> str | None:
+    def await_ready(self, worker: Worker, timeout_s: float, *unwanted: object) -> str | None:
         if self.workers.index(worker) < self.first or self.times == 0:
             return None
         self.times -= 1
