@@ -15,12 +15,11 @@ _RECENT_S = 15.0
 _LOOKS_S = 1.0
 _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}
 _LESS_MEMORY = "try fewer engine.workers or a smaller engine.memory_mb"
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 class MemoryKills:
-    """Processes that the kernel has ended for want of memory: of our control group where it
-    counts them, else of the whole machine."""
+    """Processes that the kernel has ended for want of memory, in our control group or anywhere on
+    the machine."""
 
     def __init__(self) -> None:
         self._counts: deque[tuple[float, int]] = deque()
@@ -41,22 +40,21 @@ class MemoryKills:
 
 
 def _memory_kills() -> int:
-    try:
-        group = re.search(r"^0::(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-        if group is not None:
-            counts = (_CGROUPS / group[1].lstrip("/") / "memory.events").read_text()
-            return _count(counts)
-    except OSError:
-        pass  # the root has no such file, an older kernel another
-    try:
-        return _count(Path("/proc/vmstat").read_text())
-    except OSError:
-        return 0
+    groups = dict(re.findall(r"^\d+:(memory|):/(.*)$", _read("/proc/self/cgroup"), re.MULTILINE))
+    counted = [
+        _read("/proc/vmstat"),
+        _read(f"/sys/fs/cgroup/{groups.get('', '')}/memory.events"),
+        _read(f"/sys/fs/cgroup/memory/{groups.get('memory', '')}/memory.oom_control"),
+    ]
+    found = [re.search(r"^oom_kill (\d+)$", text, re.MULTILINE) for text in counted]
+    return sum(int(count[1]) for count in found if count)
 
 
-def _count(text: str) -> int:
-    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
-    return int(found[1]) if found else 0
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""  # kernels differ in which of them they have
 
 
 def describe_death(

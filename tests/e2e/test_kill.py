@@ -95,24 +95,3 @@ def test_twenty_kills_of_driver_and_workers_lose_nothing(
     archive: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
     check_kills(archive, expected, tmp_path, kills=20, seed=2)
-
-
-@pytest.mark.slow  # Ray's own helpers notice after a minute
-def test_a_killed_driver_takes_its_private_ray_with_it(archive: Path, tmp_path: Path) -> None:
-    job = write_job(
-        tmp_path / "job.yaml", inputs=[str(archive)], output=str(tmp_path / "o"), **FAST
-    )
-    process = subprocess.Popen(command("run", job, "--quiet"), start_new_session=True)
-    deadline = time.monotonic() + 60
-    children: list[psutil.Process] = []
-    while time.monotonic() < deadline and not any(
-        "PoolWorker" in " ".join(c.cmdline()) for c in children
-    ):
-        time.sleep(0.3)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(process.pid).children(recursive=True)
-    assert children
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=120)
-    assert alive == []

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from restore_batch.pipeline.engine.ray_warden import MARK
+
 from support.archive import cli, command, make_archive, write_job
 from support.family import LONG_S, folders_of, handles, named, ray_of, until
 
@@ -42,6 +44,8 @@ def begin(job: Path, *options: str, **settings: Any) -> subprocess.Popen[bytes]:
         command("run", job, *options), start_new_session=True, **{**streams, **settings}
     )
     until(lambda: results(job) or process.poll() is not None, "the first result")
+    if process.poll() is not None:
+        raise AssertionError(f"ended before it was interrupted: {process.communicate()}")
     return process
 
 
@@ -50,13 +54,14 @@ def results(job: Path) -> list[Path]:
 
 
 def nothing_is_left_of(process: subprocess.Popen[bytes]) -> None:
-    assert folders_of(process.pid) == []
+    # Of a run that had to be cut off another process clears away what is left.
+    until(lambda: folders_of(process.pid) == [], "the removal of its folder")
     left = [p for p in psutil.process_iter(["environ"]) if of_run(p, process.pid)]
     assert left == []
 
 
 def of_run(process: psutil.Process, pid: int) -> bool:
-    return f"/rb-{pid}-" in (process.info["environ"] or {}).get("RESTORE_BATCH_RAY", "")
+    return f"/rb-{pid}-" in (process.info["environ"] or {}).get(MARK, "")
 
 
 def goes_on(job: Path) -> None:
@@ -184,7 +189,7 @@ def test_a_killed_driver_takes_its_ray_with_it(job: Path) -> None:
     process.communicate()
     _, alive = psutil.wait_procs(before, timeout=LONG_S)
     assert alive == []
-    until(lambda: not folders_of(process.pid), "the removal of its folder")
+    nothing_is_left_of(process)
     goes_on(job)
 
 

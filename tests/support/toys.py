@@ -54,7 +54,9 @@ class Load(Stage):
 
 class Work(Stage):
     """``kill…`` kills its process; ``once…`` kills it the first time only (``marks`` remembers);
-    ``slow…`` sleeps; ``hang…`` sleeps for ever; ``boom…`` raises for the whole batch."""
+    ``signal 11`` and ``status 7`` end it so; ``fill FOLDER`` takes more
+    memory than the control group allows; ``slow…`` sleeps; ``hang…`` sleeps for ever;
+    ``boom…`` raises for the whole batch."""
 
     name = "work"
     reads = frozenset({"frames"})
@@ -81,6 +83,14 @@ class Work(Stage):
                 file.write("x")
         if source.startswith("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
+        kind, _, number = source.partition(" ")
+        if kind == "signal":
+            os.kill(os.getpid(), int(number))
+        if kind == "fill":
+            (Path(number) / "tasks").write_text(str(os.getpid()))
+            bytearray(1 << 30)
+        if kind == "status":
+            os._exit(int(number))
         if source.startswith("once"):
             mark = Path(self.marks) / f"died-{source}"
             if not mark.exists():
