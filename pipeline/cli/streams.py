@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+from restore_batch.pipeline.cli.output import say
+
 _CLOSED = -1
 
 
@@ -63,7 +65,7 @@ def _say_lost(kept: _Kept) -> None:
         return
     closed = kept.loss.errno == errno.EBADF
     reason = "it is closed" if closed else kept.loss.strerror
-    print(f"restore-batch: standard output takes no more ({reason}){kept.goes_on}", file=errors)
+    say(f"restore-batch: standard output takes no more ({reason}){kept.goes_on}", err=True)
 
 
 @contextlib.contextmanager
