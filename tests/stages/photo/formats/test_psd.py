@@ -13,7 +13,7 @@ import tifffile
 from PIL import PsdImagePlugin
 
 from restore_batch.stages.photo.read import probe, read
-from restore_batch.stages.photo.write import suffix_for
+from restore_batch.stages.photo.write import suffix_for, write
 
 from support import data
 from support.photo_files import LIMIT, file, photo, refused
@@ -124,3 +124,16 @@ def test_a_photoshop_file_cut_off_anywhere_is_refused(packed: bool, tmp_path: Pa
 def test_the_photoshop_file_from_the_field_is_read() -> None:
     frame, _, _ = read(str(data.field() / "x.psd"), LIMIT)
     assert (frame.width, frame.height) == (96, 64)
+
+
+def test_what_its_resources_say_is_kept_and_thumbnails_are_said(tmp_path: Path) -> None:
+    path, flag, layers = bytes(26), b"\1", b"\0\0"
+    resources = _resource(2000, path) + _resource(1034, flag) + _resource(1026, layers)
+    resources += _resource(1036, bytes(40))
+    source = file(tmp_path, "a.psd", psd(photo(), RGB, resources=resources))
+    frame, meta, warnings = read(source, LIMIT)
+    assert warnings == ("not kept: Photoshop resource 1036 (thumbnail): of the picture as it was",)
+    assert probe(source).notes == warnings
+    assert write(frame, meta, tmp_path / "a.tif") == ()
+    again = read(str(tmp_path / "a.tif"), LIMIT)[1]
+    assert [extra.kind for extra in again.extras] == [b"\x07\xd0", b"\x04\x0a"]
