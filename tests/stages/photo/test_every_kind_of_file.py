@@ -12,7 +12,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from restore_batch.stages.media import Frame, PhotoMeta
+from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.read import probe, read
+from restore_batch.stages.photo.write import write
 
 from support.photo_files import LIMIT, encoded, file, photo, refused
 
@@ -187,3 +191,32 @@ def test_every_container_is_turned_as_its_exif_says(
     found = shown(source).astype(int)
     assert found.shape == np.asarray(upright).shape
     assert np.abs(found - np.asarray(upright)).mean() < 3
+
+
+@pytest.mark.parametrize("lengthwise", [False, True])
+@pytest.mark.parametrize(
+    "format",
+    [each for each in catalogue.written() if each.max_side_px < 100_000 and each.can_write],
+    ids=lambda each: each.name,
+)
+def test_the_largest_picture_that_a_format_takes_can_be_read_again(
+    format: WrittenFormat, lengthwise: bool, tmp_path: Path
+) -> None:
+    shape = (32, format.max_side_px, 3) if lengthwise else (format.max_side_px, 32, 3)
+    path = tmp_path / f"a{format.written_suffixes[0]}"
+    write(Frame(np.full(shape, 99, np.uint8)), PhotoMeta(format.name), path)
+    assert read(str(path), LIMIT)[0].rgb_hwc.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (7, 1, 3), (3, 5, 3)])
+@pytest.mark.parametrize(
+    "format", [each for each in catalogue.written() if each.can_write], ids=lambda each: each.name
+)
+def test_a_tiny_picture_can_be_read_again(
+    format: WrittenFormat, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{format.written_suffixes[0]}"
+    write(Frame(np.full(shape, 99, np.uint8)), PhotoMeta(format.name), path)
+    again = read(str(path), LIMIT)[0].rgb_hwc
+    assert again.shape == shape
+    assert np.abs(again.astype(int) - 99).max() <= 2
