@@ -16,6 +16,7 @@ import restore_batch as rb
 from restore_batch.errors import OutputLockedError
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import FaceRow
+from restore_batch.pipeline.compare import sheets
 from restore_batch.pipeline.compare.comparison import ComparisonSummary
 from restore_batch.pipeline.compare.contact_sheet import CELL_PX
 from restore_batch.pipeline.compare.film_moments import MOMENTS
@@ -23,6 +24,7 @@ from restore_batch.pipeline.compare.film_moments import MOMENTS
 from support import data, small_systems
 from support.archive import checksums, cli, face, scene, write_job
 from support.clips import clip
+from support.crashing_sheets import CrashOnOneSheet
 from support.films_e2e import moving_face
 
 PAIR = ["small-gfpgan", "small-srgan"]
@@ -235,6 +237,17 @@ def test_a_bad_file_fails_for_every_restorer_and_costs_no_other_its_sheet(job: P
     face(100).save(bad)
     mended = run(job, retry=True)
     assert (mended.exit_code, mended.done, mended.sheets) == (0, 2, 1)
+
+
+def test_a_sheet_that_crashes_who_draws_it_costs_no_other_its_sheet(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheets, "DrawSheet", CrashOnOneSheet)
+    summary = run(job)
+    assert (summary.sheets, summary.sheets_failed) == (1, 1)
+    ((source, stage, reason),) = summary.failed
+    assert stage == "contact sheet"
+    assert reason == f"{source}: drawing its contact sheet crashed (SIGSEGV)"
 
 
 def test_a_restorer_that_failed_leaves_its_column_empty(job: Path) -> None:
