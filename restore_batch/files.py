@@ -59,20 +59,23 @@ def open_regular(path: Path | str) -> BinaryIO:
     Raises OSError, whose ``strerror`` says what is there, for what is no file: a pipe or a device
     may have no end.
     """
-    _expect_file(os.stat(path), path)  # noqa: PTH116 - of a string too
-    flags = os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC
+    return open(path, "rb", opener=_opened_regular)
+
+
+def _opened_regular(path: str, flags: int) -> int:
+    _expect_file(os.stat(path), path)  # noqa: PTH116
     try:
         # What was a file may be a pipe by now.
-        handle = os.open(path, flags | os.O_NONBLOCK)
+        handle = os.open(path, flags | os.O_NOCTTY | os.O_NONBLOCK)
     except BlockingIOError:  # another program has a lease on the file, and is asked to give it up
-        handle = os.open(path, flags)
+        handle = os.open(path, flags | os.O_NOCTTY)
     try:
         _expect_file(os.fstat(handle), path)
         os.set_blocking(handle, True)
-        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+    return handle
 
 
 def _expect_file(status: os.stat_result, path: Path | str) -> None:

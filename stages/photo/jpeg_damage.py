@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +33,9 @@ MOST_SCANS = 100
 """Encoders write a dozen, those that try everything a few dozen. Each is a pass over the whole
 picture, and a few bytes are enough for one."""
 
+_SCAN_HEADS = frozenset(bytes((0, 6 + 2 * count, count)) for count in range(1, 5))
+"""Length and number of components."""
+
 
 class _Mark(NamedTuple):
     marker: int
@@ -51,19 +53,26 @@ def _marks(data: bytes, at: int) -> Iterator[_Mark]:
             at += max(int.from_bytes(data[at : at + 2], "big"), 2)
 
 
-def has_too_many_scans(data: bytes, head: JpegHead) -> bool:
-    """Whether a picture comes in more than MOST_SCANS; they are counted no further."""
-    further = (mark for mark in _marks(data, head.data_at) if mark.marker == _SOS)
-    return sum(1 for _ in islice(further, MOST_SCANS)) == MOST_SCANS
+class Scans(NamedTuple):
+    """How a picture comes. ``too_many``: in more than MOST_SCANS, which are counted no further.
+    ``has_end``: the end marker follows them, and not another picture or nothing."""
+
+    too_many: bool
+    has_end: bool
 
 
-def ends(data: bytes, head: JpegHead) -> bool:
-    """Whether the end marker follows the compressed data, and not another picture or nothing."""
-    last = max(_marks(data, head.data_at), key=lambda mark: mark.payload_at, default=None)
-    if last is not None and last.marker in {_EOI, _SOI}:
-        return last.marker == _EOI
+def scans(data: bytes, head: JpegHead) -> Scans:
+    """Follow the compressed data to its end."""
+    count, marker = 1, None
+    for marker, at in _marks(data, head.data_at):
+        # Damage may look like a marker, but hardly like a whole header.
+        count += marker == _SOS and data[at - 2 : at + 1] in _SCAN_HEADS
+        if count > MOST_SCANS:
+            return Scans(True, False)
+    if marker in {_EOI, _SOI}:
+        return Scans(False, marker == _EOI)
     # Damage that looks like a marker may lead past the end.
-    return data.rstrip(b"\0").endswith(END)
+    return Scans(False, data.rstrip(b"\0").endswith(END))
 
 
 def ended(data: bytes) -> bytes:

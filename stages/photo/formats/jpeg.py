@@ -71,7 +71,8 @@ class Jpeg(WrittenFormat):
     def decode(self, file: BinaryIO, source: str) -> Raster:
         data = in_memory(file)
         head = jpeg_segments.head(io.BytesIO(data))
-        if jpeg_damage.has_too_many_scans(data, head):
+        scans = jpeg_damage.scans(data, head)
+        if scans.too_many:
             most = jpeg_damage.MOST_SCANS
             raise MediaError(
                 f"{source}: its picture comes in more than {most} scans, to keep its readers busy;"
@@ -79,12 +80,11 @@ class Jpeg(WrittenFormat):
             )
         if not head.height:
             data = jpeg_damage.with_height(data, jpeg_damage.height_after(data, head))
-        has_end = jpeg_damage.ends(data, head)
-        if not has_end:
+        if not scans.has_end:
             data = jpeg_damage.ended(data)
         plain = jpeg_segments.only_pixels(data, head)
         damage = jpeg_damage.damage(plain, head)
-        if not has_end:
+        if not scans.has_end:
             if damage != "":
                 raise MediaError(f"{source}: cut off: the end of the JPEG data is missing")
             damage = "its end marker is missing; all of its pixels are there"

@@ -46,7 +46,7 @@ def test_what_is_no_film_is_refused_in_one_line(tmp_path: Path) -> None:
     noise.write_bytes(np.random.default_rng(1).bytes(20000))
     assert "not a video" in _refused(noise)
     assert "No such file" in _refused(tmp_path / "absent.mp4")
-    assert "directory" in _refused(tmp_path)
+    assert "it is a folder" in _refused(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".ts"])
