@@ -110,7 +110,7 @@ def _test_colours(space: Space) -> np.ndarray:
     return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(18, -1, 3)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def is_srgb(icc: bytes) -> bool:
     """Whether a grey or RGB profile moves no colour by more than 1/255 from sRGB.
 
@@ -124,7 +124,7 @@ def is_srgb(icc: bytes) -> bool:
     return bool(np.abs(moved.astype(np.int32) - colours).max() <= 257)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def is_writable(icc: bytes) -> bool:
     """Whether sRGB can be converted to the profile (a scanner's may only go one way)."""
     space = space_of(icc)
@@ -137,7 +137,7 @@ def is_writable(icc: bytes) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def has_srgb_tones(icc: bytes) -> bool:
     """Whether an RGB profile moves no grey by more than 1/255 from sRGB."""
     ramp = np.repeat(_test_colours("grey"), 3, axis=2)

@@ -26,6 +26,9 @@ from restore_batch.stages.photo.verdict import holds_films, refusal
 
 Damaged = Literal["warn", "refuse"]
 
+_MAX_PROFILE_BYTES = 16 << 20
+"""Profiles are kept for the pictures to come; printers' largest have three megabytes."""
+
 DAMAGED = "damaged: "
 """How the warning that some of a picture is missing or wrong begins."""
 
@@ -131,6 +134,9 @@ def _with_films(raster: Raster, target: WrittenFormat | None) -> Raster:
 
 def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
     meta, orientation, warnings = _upright_meta(raster)
+    if meta.icc is not None and len(meta.icc) > _MAX_PROFILE_BYTES:
+        too_large = f"its colour profile of {len(meta.icc):,} bytes is not read: no device has one"
+        meta, warnings = dataclasses.replace(meta, icc=None), (*warnings, too_large)
     thumbnail = exif_block.has_thumbnail(raster.meta.exif)
     meta, not_kept = extras.settled(meta, turned=orientation != 1, thumbnail=thumbnail)
     meaning = colorimetry.meaning(meta.icc, raster.stated, meta.exif, raster.space, meta.bits)

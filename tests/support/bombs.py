@@ -6,6 +6,7 @@ Each maker gives a whole file. Most hold a good picture, so that what is beside 
 from __future__ import annotations
 
 import functools
+import io
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -451,29 +452,46 @@ def avif_shared_extents() -> bytes:
 
 
 def heic_shared_extents() -> bytes:
-    return _with_extents(encoded(Image.fromarray(photo()), "HEIF", exif=exif([(274, 3, 1, b"\1")])))
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    block = exif([(274, 3, 1, b"\1")])
+    pillow_heif.encode("RGB", (60, 40), photo().tobytes(), buffer, exif=block)
+    return _with_extents(buffer.getvalue())
 
 
 def _with_extents(data: bytes) -> bytes:
-    """The second item's one extent replaced by 4,000 of a megabyte behind the file."""
+    """The last item's place replaced by 4,000 of a megabyte behind the file."""
     at = data.index(b"iloc") - 4
     size = int.from_bytes(data[at : at + 4], "big")
-    count = 4000
-    body = bytearray(b"\0\0\0\0\x44\0") + struct.pack(">H", 1)
-    body += struct.pack(">HHH", 2, 0, count)
-    growth = len(body) + 8 + count * 8 - size
+    version, sizes = data[at + 8], data[at + 12]
+    base = data[at + 13] >> 4
+    step = 6 + 2 * bool(version) + base
+    count = int.from_bytes(data[at + 14 : at + 16], "big")
+    assert sizes == 0x44
+    assert version < 2
+    growth = 3999 * 8
+    place = len(data) + growth + 64
+    rows, row = [], at + 16
+    for item in range(count):
+        head, extents = data[row : row + step - 2], data[row + step - 2 : row + step]
+        number = int.from_bytes(extents, "big")
+        assert number == 1
+        offset, length = struct.unpack_from(">II", data, row + step)
+        if item < count - 1:
+            shift = growth if not (version and head[3] & 1) else 0
+            rows.append(head + extents + struct.pack(">II", offset + shift, length))
+        else:
+            method = bytes(2) if version else b""
+            head = head[:2] + method + head[2 + len(method) :]
+            many = struct.pack(">II", place, 1 << 20) * 4000
+            rows.append(head + struct.pack(">H", 4000) + many)
+        row += step + 8
     meta_at = data.index(b"meta") - 4
     meta = int.from_bytes(data[meta_at : meta_at + 4], "big")
-    place = len(data) + growth + 64
-    body += struct.pack(">II", place, 1 << 20) * count
     head = data[:meta_at] + struct.pack(">I", meta + growth) + data[meta_at + 4 : at]
-    rest = data[at + size :]
-    return head + box(b"iloc", bytes(body)) + rest + box(b"free", bytes(2 << 20))
-
-
-def iso_meta(inner: bytes) -> bytes:
-    ftyp = box(b"ftyp", b"avif\0\0\0\0avifmif1")
-    return ftyp + box(b"meta", b"\0\0\0\0" + inner)
+    table = struct.pack(">I", size + growth) + data[at + 4 : at + 16] + b"".join(rows)
+    return head + table + data[at + size :] + box(b"free", bytes(2 << 20))
 
 
 def avif_endless_properties() -> bytes:

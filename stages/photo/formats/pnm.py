@@ -25,6 +25,7 @@ from restore_batch.stages.photo.source import in_memory
 _SPACE = b" \t\n\v\f\r"
 _HEADER_BYTES = 1 << 16
 _COMMENT_BYTES = 1 << 15
+_TEXT_BYTES, _DIGITS = 1 << 20, 1 << 10
 _MAGIC = re.compile(rb"P[1-6][\s#]")
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([0-9]{1,10})(?=[\s#])")
 _COMMENT = re.compile(rb"#[^\r\n]*")
@@ -158,12 +159,30 @@ def _plain(data: bytes, head: _Head, source: str) -> tuple[np.ndarray, bool]:
         wrong = bool(((values < 0) | (values > 1)).any())
     else:
         wrong = bool(body.translate(None, b"0123456789" + _SPACE))
-        values = np.zeros(0, np.int64) if wrong else np.fromstring(body, np.int64, sep=" ")
+        values = np.zeros(0, np.uint32) if wrong else _numbers(body, head.count + 1)
     if wrong:
         raise ValueError("something that is no number among its samples")
     if values.size < head.count:
         raise _cut_off(source, f"{head.count} samples expected, {values.size} found")
     return values[: head.count], values.size > head.count
+
+
+def _numbers(body: bytes, most: int) -> np.ndarray:
+    """The first numbers in a text, as uint32, piece by piece: as numpy reads them they take eight
+    bytes each."""
+    parts, found, at = [], 0, 0
+    while at < len(body) and found < most:
+        end = at + _TEXT_BYTES
+        # A piece ends with a number.
+        while end < len(body) and body[end : end + 1].isdigit():
+            end += 1
+        if end - at > _TEXT_BYTES + _DIGITS:
+            raise ValueError(f"a number of more than {_DIGITS} digits")
+        piece = body[at:end].strip(_SPACE)  # numpy reads blanks alone as a zero
+        values = np.fromstring(piece, np.int64, sep=" ")
+        parts.append(np.minimum(values, 2**32 - 1).astype(np.uint32))
+        found, at = found + len(values), end
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 
 def _cut_off(source: str, how: str) -> MediaError:

@@ -19,6 +19,8 @@ _PLAIN_TEXT, _CONTROL, _COMMENT, _APPLICATION = 0x01, 0xF9, 0xFE, 0xFF
 _TRAILER = b";"
 _OF_ANIMATION = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"XMP DataXMP")
 _SCREEN_AT, _SCREEN_BYTES = 6, 13
+_MAX_BLOCKS = 4_000_000
+"""A gigabyte, of blocks as large as they can be."""
 
 
 @dataclass
@@ -33,19 +35,21 @@ class Gif:
 
 
 def read(data: bytes) -> Gif:
-    """The blocks of a whole file."""
+    """The blocks of a whole file. Raises ValueError for more than any picture has."""
     allowance = Allowance()
     found: list[Extra] = []
     comments: list[bytes] = []
     start = min(_SCREEN_BYTES + _table(data, 10), len(data))
-    picture = [_screen(data), data[_SCREEN_BYTES:start]]
-    at, frames = start, 0
+    picture = [data[:_SCREEN_BYTES], data[_SCREEN_BYTES:start]]
+    at, frames, blocks = start, 0, 0
     while at + 1 < len(data) and data[at] in {_IMAGE, _EXTENSION}:
         label = _IMAGE if data[at] == _IMAGE else data[at + 1]
         head = 11 + _table(data, at + 9) if label == _IMAGE else 2
-        end = _behind_blocks(data, at + head)
+        end, count = _behind_blocks(data, at + head, _MAX_BLOCKS - blocks)
+        blocks += count
         if label == _IMAGE:
             if not frames:
+                picture[0] = _screen(data, at)
                 picture.append(data[at:end])
                 picture.append(_TRAILER if data[end - 1 : end] == b"\x00" else b"")
             frames += 1
@@ -78,12 +82,10 @@ def _without_disposal(control: bytes) -> bytes:
     return control[:3] + bytes((control[3] & 0xE3,)) + control[4:] if len(control) > 3 else control
 
 
-def _screen(data: bytes) -> bytes:
-    """The screen's descriptor, large enough for the first picture: some writers' is not."""
-    at = _SCREEN_BYTES + _table(data, 10)
-    while at + 1 < len(data) and data[at] == _EXTENSION:
-        at = _behind_blocks(data, at + 2)
-    if at + 9 > len(data) or data[at] != _IMAGE:
+def _screen(data: bytes, at: int) -> bytes:
+    """The screen's descriptor, large enough for the first picture, which starts at ``at``: some
+    writers' is not. Raises ValueError."""
+    if at + 9 > len(data):
         return data[:_SCREEN_BYTES]
     left, top, width, height = struct.unpack_from("<4H", data, at + 1)
     across, down = struct.unpack_from("<2H", data, _SCREEN_AT)
@@ -94,11 +96,16 @@ def _screen(data: bytes) -> bytes:
     return data[:_SCREEN_AT] + size + data[_SCREEN_AT + 4 : _SCREEN_BYTES]
 
 
-def _behind_blocks(data: bytes, at: int) -> int:
-    """The end of the sub-blocks that start at ``at``."""
-    while at < len(data) and data[at]:
+def _behind_blocks(data: bytes, at: int, most: int) -> tuple[int, int]:
+    """The end of the sub-blocks that start at ``at``, and how many they are. Raises ValueError for
+    more than ``most``."""
+    end, count = len(data), 0
+    while at < end and data[at]:
         at += 1 + data[at]
-    return min(at + 1, len(data))
+        count += 1
+        if count > most:
+            raise ValueError(f"more than {_MAX_BLOCKS:,} blocks")
+    return min(at + 1, end), count + 1
 
 
 def _joined(data: bytes, at: int) -> bytes:

@@ -30,6 +30,7 @@ _ALPHA = ("urn:mpeg:hevc:2015:auxid:1", "urn:mpeg:mpegB:cicp:systems:auxiliary:a
 _DEPTH = ("urn:mpeg:hevc:2015:auxid:2", "urn:mpeg:mpegB:cicp:systems:auxiliary:depth")
 _HEAD_BYTES = 256
 _META_BYTES = 8 << 20
+_MAX_BOXES = 10_000
 _ALONE = "a result holds the picture alone"
 
 
@@ -50,8 +51,12 @@ def extras(file: BinaryIO) -> tuple[Extra, ...]:
     """All extras of a file, without reading its pictures; what cannot be followed is one."""
     found: list[Extra] = []
     allowance = Allowance()
-    at, size = 0, size_of(file)
+    at, size, boxes = 0, size_of(file), 0
     while at < size:
+        boxes += 1
+        if boxes > _MAX_BOXES:
+            found.append(unknown(f"{size - at:,} bytes of boxes"))
+            return (*found, *allowance.left_out)
         name, start, end = _box_at(file, at, size)
         if not name or (name == b"ftyp" and at):
             break  # another file behind this one
