@@ -172,12 +172,13 @@ def _numbers(body: bytes, most: int) -> np.ndarray:
     bytes each."""
     parts, found, at = [], 0, 0
     while at < len(body) and found < most:
-        end = at + _TEXT_BYTES
         # A piece ends with a number.
-        while end < len(body) and body[end : end + 1].isdigit():
-            end += 1
-        if end - at > _TEXT_BYTES + _DIGITS:
+        end = at + _TEXT_BYTES
+        rest = body[end : end + _DIGITS]
+        more = len(rest) - len(rest.lstrip(b"0123456789"))
+        if more == _DIGITS:
             raise ValueError(f"a number of more than {_DIGITS} digits")
+        end += more
         piece = body[at:end].strip(_SPACE)  # numpy reads blanks alone as a zero
         values = np.fromstring(piece, np.int64, sep=" ")
         parts.append(np.minimum(values, 2**32 - 1).astype(np.uint32))
