@@ -33,6 +33,7 @@ _STREAMS = frozenset({1, 2, 0x11, 0x21})
 _USUAL_SCALE_NS = 1_000_000
 _FURTHEST_BACK = 1 << 15
 _BLOCK_HEADER = 12
+_LONGEST_NUMBER = 8
 _LACED = 0x06
 
 Times = dict[int, list[int | None]]
@@ -102,7 +103,7 @@ def _scan(file: BinaryIO, tracks: list[_Track]) -> None:
             tracks.append(_Track())
         elif identifier in _VALUES:
             file.seek(at + header)
-            value = int.from_bytes(file.read(size), "big")
+            value = int.from_bytes(file.read(min(size, _LONGEST_NUMBER)), "big")
             if identifier == _SCALE:
                 scale_ns = value
             elif identifier == _CLUSTER_TIME:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 import pytest
 
-from restore_batch.stages.video.headers.early_blocks import with_early_times
+from restore_batch.stages.video.headers.early_blocks import _early_times, with_early_times
 from restore_batch.stages.video.read import FrameRangeReader
 from restore_batch.stages.video.segments import cut_segments
 
@@ -86,6 +86,16 @@ def test_packets_below_zero_have_their_times(name: str, tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         packets = with_early_times(container, container.demux(video=0))
         assert sorted(packet.pts or 0 for packet in packets if packet.size) == PTS
+
+
+def test_a_number_of_absurd_length_takes_no_memory(tmp_path: Path) -> None:
+    data = _early(tmp_path / "a.mkv").read_bytes()
+    # The scale of times, said to be as long as a size of eight bytes can say.
+    scale = data.index(bytes.fromhex("2ad7b1"))
+    damaged = tmp_path / "b.mkv"
+    longest = b"\x01" + b"\xff" * 6 + b"\xfe"
+    damaged.write_bytes(data[: scale + 3] + longest + data[scale + 4 :])
+    assert _early_times(damaged) == {}
 
 
 def test_a_capture_from_the_field(tmp_path: Path) -> None:
