@@ -6,7 +6,6 @@ This is the short form; ``python -m support.fuzz`` gives as many inputs as one l
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,22 +16,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.data import ROOT
 from support.fuzz.mutation import mutated
 from support.fuzz.readers import READERS
 from support.fuzz.seeds import seeds
 
 Ask = Callable[[str, str, bytes], dict[str, Any]]
-EXAMPLES = 12
+EXAMPLES = 8
 
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """Has a reader read what it is given, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
     folder = tmp_path_factory.mktemp("fuzz")
     with subprocess.Popen(
-        [sys.executable, "-m", "support.fuzz", "--serve"], env=environment, text=True,
+        [sys.executable, "-m", "support.fuzz", "--serve"], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ) as server:  # fmt: skip
         assert server.stdin is not None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
-
-from support.data import ROOT
 
 READERS = {
     "says what is wrong": ("raise MediaError('x.png: no picture')", "refused"),
@@ -42,6 +39,5 @@ trials.close()
 def test_every_way_in_which_a_reader_can_end_is_told_apart(code: str, outcome: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, code], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
     assert done.stdout.strip() == str([outcome, outcome]), done.stderr

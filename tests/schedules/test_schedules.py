@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from support.data import ROOT
 from support.schedules.below import compiler
 
 pytestmark = pytest.mark.skipif(
@@ -30,7 +28,6 @@ def reported(*arguments: str) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "support.schedules", *arguments],
         capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -17,7 +17,7 @@ _LARGEST = 2 << 20
 
 def mutated(data: bytes, chance: Random, others: Sequence[bytes] = ()) -> bytes:
     """``data`` after one to eight changes; ``others``: files of the same kind to borrow from."""
-    for _ in range(min(1 + int(chance.expovariate(0.7)), 8)):
+    for _ in range(1 + int(min(chance.expovariate(0.7), 7))):
         change = chance.choice(_CHANGES)
         data = change(data, chance, others)[:_LARGEST]
     if data.startswith(b"\x89PNG") and chance.random() < 0.7:

@@ -33,6 +33,9 @@ from support.schedules.steps import Step, schedule
 _LIMIT_S = 240
 _NEEDED = ("cli.run", "cli.progress", "session", "drive.run", "engine.local")
 _STOPPED = 1000
+_STARTS = 6
+_TOO_SLOW = "The current node timed out during startup"
+"""Ray gives itself 30 seconds, which is too little on a machine with other things to do."""
 
 
 @dataclass
@@ -72,8 +75,8 @@ class Director:
             os._exit(0)
         os.waitpid(child, 0)
         count = Count(whole / "count")
-        run = self._begin(whole, NEVER, count)
-        if (code := run.wait()) != 0:
+        code, run = self._ended(whole, NEVER, count)
+        if code != 0:
             raise RuntimeError(f"the undisturbed run ended with {code}: {run.stderr()}")
         self.expected = checksums(whole / "out")
         self.calls = count.value()
@@ -98,8 +101,8 @@ class Director:
                 report.problems += self._disturbed(folder, step, report)
             # What failed because its original was gone waits to be asked for again.
             again = any(step.kind == "original removed" for step in steps)
-            last = self._begin(folder, NEVER, Count(folder / "count"), "retry" if again else "run")
-            code = last.wait()
+            verb = "retry" if again else "run"
+            code, last = self._ended(folder, NEVER, Count(folder / "count"), verb)
             report.ends.append(code)
             report.problems += checks.at_the_end(
                 code, last.stderr(), folder / "out", self.expected, again=again
@@ -111,10 +114,7 @@ class Director:
 
     def _disturbed(self, folder: Path, step: Step, report: Report) -> Iterator[str]:
         count = Count(folder / "count")
-        run = self._begin(folder, step.strike, count)
-        if step.kind == "kill a worker":
-            _kill_a_worker(run, step)
-        code = run.wait()
+        code, run = self._ended(folder, step.strike, count, meanwhile=step)
         if code == _STOPPED:
             yield from self._while_stopped(folder, step)
             run.send(signal.SIGCONT)
@@ -123,6 +123,20 @@ class Director:
         report.ends.append(code)
         report.struck += step.kind == "kill a worker" or count.value() >= step.strike.nth
         yield from checks.after_disturbance(step, code, run.stderr(), folder / "out", self.expected)
+
+    def _ended(
+        self, folder: Path, strike: Strike, count: Count, verb: str = "run",
+        meanwhile: Step | None = None,
+    ) -> tuple[int | None, _Run]:  # fmt: skip
+        """A run that has ended or is stopped. ``meanwhile``: in which a worker may be killed."""
+        for _ in range(_STARTS):
+            run = self._begin(folder, strike, count, verb)
+            if meanwhile is not None and meanwhile.kind == "kill a worker":
+                _kill_a_worker(run, meanwhile)
+            code = run.wait()
+            if code != 3 or _TOO_SLOW not in run.stderr():
+                break
+        return code, run
 
     def _while_stopped(self, folder: Path, step: Step) -> Iterator[str]:
         if step.kind == "second run":
