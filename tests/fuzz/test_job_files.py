@@ -53,7 +53,7 @@ OVERRIDES = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(JOBS, OVERRIDES)
 def test_options_of_any_kind_are_taken_or_refused_at_their_place(
     tmp_path_factory: Any, job: dict[str, Any], overrides: list[str]
@@ -70,7 +70,7 @@ def test_options_of_any_kind_are_taken_or_refused_at_their_place(
             assert line.startswith((str(path), "--set ")), line
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     st.text(
         alphabet=st.characters(codec="utf-8") | st.sampled_from("&*<{[]}:-?|>!%@ \n\t#'\""),

@@ -21,7 +21,7 @@ from support.fuzz.readers import READERS
 from support.fuzz.seeds import seeds
 
 Ask = Callable[[str, str, bytes], dict[str, Any]]
-EXAMPLES = 8
+EXAMPLES, MOST_SEEDS = 8, 12
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 @pytest.mark.parametrize("reader", READERS)
 def test_every_good_file_is_read_or_refused_for_what_it_is(reader: str, ask: Ask) -> None:
     """Else the spoiled ones would prove little."""
-    said = [ask(reader, suffix, data) for suffix, data in seeds(reader)]
+    said = [ask(reader, suffix, data) for suffix, data in seeds(reader)[:MOST_SEEDS]]
     assert said, "no seed"
     assert {each["outcome"] for each in said} <= {"done", "refused"}, said
     assert any(each["outcome"] == "done" for each in said) or reader in ("photo raw", "pickle")
