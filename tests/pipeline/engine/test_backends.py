@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,55 +168,6 @@ def test_a_poisonous_unit_fails_after_three_losses_and_spares_its_neighbours(
     assert failed["kill"].failure.kind == "WorkerLost"
     assert "lost 3 times" in failed["kill"].failure.message
     assert (tmp_path / "ran-kill").read_text() == "xxx"
-
-
-def test_deaths_are_told_apart(ray_backend: Backend) -> None:
-    told = {
-        "signal 9": "killed with SIGKILL, from outside",
-        "signal 11": "crashed: segmentation fault (SIGSEGV), in a library",
-        "signal 6": "crashed: aborted (SIGABRT), in a library",
-        "status 7": "ended itself with status 7",
-    }
-    outcomes = run(ray_backend, list(told), (Load(), Work()), limits=Limits(max_attempts=1))
-    for name, text in told.items():
-        outcome = outcomes[name]
-        assert isinstance(outcome, Failed)
-        assert text in outcome.failure.message
-
-
-@pytest.fixture
-def small_memory() -> Iterator[Path]:
-    """A control group of 100 MB."""
-    folder = Path(f"/sys/fs/cgroup/memory/restore-batch-{os.getpid()}")
-    try:
-        folder.mkdir()
-    except OSError:
-        pytest.skip("control groups cannot be made here")
-    try:
-        (folder / "memory.limit_in_bytes").write_text(str(100 << 20))
-        yield folder
-    finally:
-        folder.rmdir()
-
-
-def test_the_kernel_ends_a_worker_for_want_of_memory(
-    ray_backend: Backend, small_memory: Path
-) -> None:
-    name = f"fill {small_memory}"
-    outcomes = run(ray_backend, [name, "a"], (Load(), Work()), limits=Limits(max_attempts=1))
-    filled = outcomes[name]
-    assert isinstance(filled, Failed)
-    assert "out of memory: the kernel killed it; try fewer" in filled.failure.message
-    assert isinstance(outcomes["a"], Done)
-
-
-def test_a_worker_that_was_stopped_is_ended_too(ray_backend: Backend) -> None:
-    limits = Limits(max_attempts=1, timeout_s=2.0)
-    outcomes = run(ray_backend, ["a", f"signal {signal.SIGSTOP}"], (Load(), Work()), limits=limits)
-    stopped = outcomes.pop(f"signal {signal.SIGSTOP}")
-    assert isinstance(stopped, Failed)
-    assert "limits.timeout_s" in stopped.failure.message
-    assert isinstance(outcomes["a"], Done)
 
 
 def test_a_unit_over_its_time_limit_is_ended(ray_backend: Backend) -> None:
