@@ -1,0 +1,85 @@
+"""Asked to end, a process does: in good order, at once when asked again, and whatever hangs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+HEAD = """
+import os, signal, sys, threading, time
+from restore_batch.pipeline.cli.interrupts import interruptible
+def ask(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+"""
+LONG_S = 120
+
+
+def ended(script: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", HEAD + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONG_S,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_request_is_heard_and_the_second_is_an_interrupt(number: int) -> None:
+    done = ended(f"""
+try:
+    with interruptible(lambda: print("ending")) as asked:
+        ask({number})
+        print("goes on", asked.times)
+        ask({number})
+        time.sleep(60)
+except KeyboardInterrupt:
+    print("at once", asked.times)
+""")
+    assert done.stdout.splitlines() == ["ending", "goes on 1", "at once 2"]
+
+
+def test_a_process_that_hangs_in_a_wait_ends_all_the_same() -> None:
+    done = ended("""
+lock = threading.Lock()
+lock.acquire()
+with interruptible(lambda: None, within_s=0.5):
+    threading.Timer(0.2, ask).start()
+    lock.acquire()
+""")
+    assert done.returncode == 130
+    assert done.stderr == "restore-batch: interrupted while something hung\n"
+
+
+def test_a_request_that_is_held_back_for_too_long_ends_the_process() -> None:
+    done = ended("""
+with interruptible(lambda: None, within_s=0.5):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ask()
+    time.sleep(60)
+""")
+    assert done.returncode == 130
+
+
+def test_without_a_limit_there_is_none() -> None:
+    done = ended("""
+with interruptible(lambda: None, within_s=None):
+    ask()
+    time.sleep(1.5)
+print("finished")
+""")
+    assert (done.returncode, done.stdout) == (0, "finished\n")
+
+
+def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
+    script = """
+with interruptible():
+    ask(signal.SIGHUP)
+print("still here")
+"""
+    assert ended(script, ("nohup",)).stdout == "still here\n"
+    assert "KeyboardInterrupt" in ended(script).stderr
