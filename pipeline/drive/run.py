@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from restore_batch import __version__
-from restore_batch.errors import RestoreBatchError
+from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of, storage_fault
 from restore_batch.jobs.manifest import Manifest, State
 from restore_batch.jobs.proof.faults import ManifestError
@@ -149,7 +149,9 @@ class Run:
             outcome = "interrupted" if summary.interrupted else "aborted"
             if not (summary.interrupted or summary.aborted):
                 outcome = "finished"
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ExecutorError) as error:
+            if isinstance(error, ExecutorError) and not self._drained:
+                raise
             summary.interrupted, outcome = True, "interrupted"
         except ManifestError as error:
             # Nothing that could still be done would be on record.
