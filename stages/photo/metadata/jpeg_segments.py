@@ -28,7 +28,7 @@ _OLD_PHOTOSHOP = b"Adobe_Photoshop2.5:"
 _ADOBE = b"Adobe"
 _APP0, _APP1, _APP2, _APP13, _APP14, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 _OF_METADATA = frozenset({*range(_APP0, _APP0 + 16), _COMMENT})
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES, _MAX_SEGMENTS = 1 << 16, 100_000
 STORED_AS = "jpeg"
 _PREVIEW = 0x010000
 _SOS, _EOI = 0xDA, 0xD9
@@ -78,7 +78,7 @@ class JpegHead:
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Marker and payload of each segment, up to and with the first start of scan."""
     file.seek(2)
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         _to_marker(file)
         byte = b"\xff"
         while byte == b"\xff":
@@ -95,6 +95,7 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield marker, payload
         if marker == _SOS:
             return
+    raise JpegError(f"more than {_MAX_SEGMENTS:,} segments before the picture starts")
 
 
 def _to_marker(file: BinaryIO) -> None:
