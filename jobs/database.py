@@ -112,6 +112,8 @@ class _Cursor(sqlite3.Cursor):
             raise  # a mistake of ours, in a statement or its parameters
         except sqlite3.Error as error:
             raise fault_of(error, self.connection.manifest) from None
+        except UnicodeDecodeError:  # SQLite's message quotes the damage
+            raise damaged(self.connection.manifest, "a name in it is no text") from None
 
 
 def connect(path: Path) -> Database:

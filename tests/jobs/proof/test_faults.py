@@ -60,6 +60,23 @@ def test_another_program_that_holds_the_database_is_named_as_the_reason(
         manifest.end_run("finished")  # what came after a change that failed would not fit it
 
 
+@pytest.mark.parametrize("opened", [Manifest.open, Manifest.read], ids=["open", "read"])
+def test_a_name_of_a_table_that_is_no_text_is_found_as_damage(
+    opened: Callable[[Path], object], tmp_path: Path
+) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        do(manifest, photo(tmp_path, "a.png"))
+    path = tmp_path / MANIFEST
+    data = path.read_bytes()
+    # SQLite quotes the name of what it cannot make sense of.
+    damaged = data.replace(b"tableattemptsattempts", b"tableattempt\xffattemptz")
+    assert damaged != data
+    path.write_bytes(damaged)
+    with pytest.raises(DamagedManifestError, match="repair-manifest") as said:
+        opened(tmp_path)
+    assert "\n" not in str(said.value)
+
+
 def test_a_page_that_goes_bad_under_an_open_manifest_is_found_as_damage(tmp_path: Path) -> None:
     with Manifest.open(tmp_path) as manifest:
         for number in range(60):
