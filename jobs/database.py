@@ -154,6 +154,9 @@ def connect_reading(path: Path) -> Database | None:
     except OSError as error:
         raise fault_of_file(error, path) from None
     query = "mode=ro"
+    if path.with_name(f"{path.name}-journal").exists() and os.access(path.parent, os.W_OK):
+        # A run was killed while it made the manifest: only who may write can take that back.
+        query = "mode=rw"
     wal = path.with_name(path.name + "-wal")
     if not (wal.exists() or os.access(path.parent, os.W_OK)):
         # Readers share an index file beside the database; where none can be made (a read-only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -75,6 +76,28 @@ def test_a_name_of_a_table_that_is_no_text_is_found_as_damage(
     with pytest.raises(DamagedManifestError, match="repair-manifest") as said:
         opened(tmp_path)
     assert "\n" not in str(said.value)
+
+
+def test_what_a_killed_run_left_half_way_in_the_database_is_taken_back_by_a_reader(
+    tmp_path: Path,
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with Manifest.open(whole) as manifest:
+        do(manifest, photo(whole, "a.png"))
+    with closing(sqlite3.connect(whole / MANIFEST, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+        database.execute("PRAGMA cache_size = 1")
+        database.execute("BEGIN IMMEDIATE")
+        for number in range(200):
+            database.execute(
+                "INSERT INTO sources VALUES (?, ?, '', '{}')", [f"{number}", "x" * 999]
+            )
+        shutil.copytree(whole, killed)
+    assert (killed / f"{MANIFEST}-journal").stat().st_size
+    reader = Manifest.read(killed)
+    assert reader is not None
+    with reader:
+        assert reader.counts() == {"done": 1}
 
 
 def test_a_page_that_goes_bad_under_an_open_manifest_is_found_as_damage(tmp_path: Path) -> None:
