@@ -18,7 +18,7 @@ from restore_batch.models import registry
 from restore_batch.models.base import Restorer, Runtime
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, frame_stages
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for

@@ -20,7 +20,8 @@ from restore_batch.pipeline.compare.comparison import (
     open_comparison,
     plan_comparison,
 )
-from restore_batch.pipeline.drive.run import Run, Summary, Watcher
+from restore_batch.pipeline.drive.run import Run
+from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.plan.headers import ProbeCache, is_unreadable, probe_key
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan

@@ -12,7 +12,7 @@ from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.cli.streams import goes_on, lost
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 
 _UNSHOWN = 3
 _SET = click.option(

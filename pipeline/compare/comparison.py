@@ -22,7 +22,8 @@ from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.units import Unit
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.compare.sheets import SHEET_STAGE, Sheets
-from restore_batch.pipeline.drive.run import Run, Summary, Watcher
+from restore_batch.pipeline.drive.run import Run
+from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.headers import ProbeCache
 from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, find_items, make_plan

@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from pathlib import PurePosixPath
 
 from restore_batch import __version__
 from restore_batch.errors import ExecutorError, RestoreBatchError
@@ -20,6 +19,7 @@ from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.sources import Sources, sha256_of_source
+from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
@@ -32,73 +32,6 @@ from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.source import open_source
 
 _FACES_PER_CALL_ON_GPU = 8
-
-
-@dataclass
-class Summary:
-    """How a run went. ``failed``: (source, stage, reason) of each item without a result.
-    ``segments``: those to be restored in the films that were begun so far. ``passed_over``: other
-    files in the inputs' folders, their number by suffix."""
-
-    output_dir: Path
-    total: int = 0
-    done: int = 0
-    unchanged: int = 0
-    faces: int = 0
-    segments: int = 0
-    segments_done: int = 0
-    failed: list[tuple[str, str, str]] = field(default_factory=list)
-    warned: list[tuple[str, str]] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
-    passed_over: Mapping[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    busy: dict[str, float] = field(default_factory=dict)
-    interrupted: bool = False
-    aborted: str = ""
-
-    @property
-    def left(self) -> int:
-        """Items that this run did not come to."""
-        return self.total - self.done - self.unchanged - len(self.failed)
-
-    @property
-    def segments_left(self) -> int:
-        """Segments of the films begun that are still to be done."""
-        return self.segments - self.segments_done
-
-    @property
-    def exit_code(self) -> int:
-        """0 all done, 1 some failed, 3 aborted, 130 interrupted and resumable."""
-        if self.aborted:
-            return 3
-        if self.interrupted:
-            return 130
-        return 1 if self.failed else 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        failed = [{"source": s, "stage": g, "reason": r} for s, g, r in self.failed]
-        warned = [{"source": s, "warning": w} for s, w in self.warned]
-        return {
-            **asdict(self), "output_dir": str(self.output_dir), "notes": list(self.notes),
-            "failed": failed, "warned": warned, "left": self.left, "exit_code": self.exit_code,
-        }  # fmt: skip
-
-
-class Watcher(Protocol):
-    """Whoever shows the progress of a run."""
-
-    def begin(self, plan: Plan, summary: Summary) -> None:
-        """Work is about to start."""
-        ...
-
-    def started(self, unit: Unit) -> None:
-        """A unit was given to a worker."""
-        ...
-
-    def update(self, outcome: Outcome, summary: Summary) -> None:
-        """A unit is finished and committed."""
-        ...
 
 
 class Run:

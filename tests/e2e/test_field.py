@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import restore_batch as rb
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 
 from support import data
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import restore_batch as rb
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.stages.video.types import ColourTags
 
 from support.archive import cli, write_job

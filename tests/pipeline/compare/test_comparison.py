@@ -16,7 +16,7 @@ from restore_batch.jobs.source import job_from_mapping, json_schema, load_job
 from restore_batch.jobs.spec import System
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.compare.contact_sheet import CELL_PX, Rows, draw, face_cells
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.media import Frame
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from restore_batch.pipeline.cli.progress import watcher_for
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.session import RunOptions, open_run, read_job
 
 from support.archive import write_job

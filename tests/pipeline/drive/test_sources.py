@@ -14,7 +14,7 @@ import pytest
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.manifest import FOLDER
 from restore_batch.pipeline.cli.progress import Quiet
-from restore_batch.pipeline.drive.run import Summary
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.session import RunOptions, read_job, run_job
 
 from support.archive import make_archive, write_job
