@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -10,6 +11,10 @@ from hypothesis import settings
 _TESTS = str(Path(__file__).parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# Programs that tests start and ask to end must hear it, whoever started the tests in whatever shell.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every machine and day: a rare one found by chance belongs into an @example,
 # not into somebody else's build. HYPOTHESIS_PROFILE=explore looks for new ones.

@@ -34,7 +34,7 @@ _MAX_DLIB_BYTES = 256 << 20
 _TIED_TIMES = 4
 """How often the bytes of a file may be shared by its tensors."""
 
-_ALWAYS_BYTES = 64 << 20
+_ALWAYS_BYTES = 512 << 20
 _MOST_PICKLES = 1000
 
 

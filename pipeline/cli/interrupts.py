@@ -36,7 +36,7 @@ def interruptible(
 ) -> Iterator[Asked]:
     """Within, the first request calls ``end``, the second raises KeyboardInterrupt; without
     ``end`` the first does. ``within_s`` after the first the process ends with status 130, unless
-    it is None. Signals that the process was started to ignore (``nohup``) stay ignored."""
+    it is None. SIGHUP stays ignored where the process was started so, as by ``nohup``."""
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # handlers are the main thread's
@@ -48,8 +48,10 @@ def interruptible(
             raise KeyboardInterrupt
         end()
 
-    taken = [s for s in _SIGNALS if signal.getsignal(s) is not signal.SIG_IGN]
-    before = {s: signal.signal(s, handle) for s in taken}
+    # Not so SIGINT, which a shell's script has its background jobs ignore: to be asked by
+    # ``kill -INT`` they are meant.
+    spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {s: signal.signal(s, handle) for s in _SIGNALS - spared}
     try:
         with _ended_within(within_s):
             yield asked

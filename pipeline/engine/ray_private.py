@@ -28,7 +28,7 @@ from ray._private import services
 
 from restore_batch.errors import ExecutorError
 from restore_batch.pipeline.engine import ray_coroner, ray_warden
-from restore_batch.pipeline.engine.ray_alone import without_api_server
+from restore_batch.pipeline.engine.ray_alone import without_idle_processes
 
 # Unix socket paths end at 107 characters; Ray adds about 80 to its folder.
 _LONGEST_TEMP_DIR = 26
@@ -53,7 +53,7 @@ class PrivateRay:
         self._warden = _start_warden(self.folder)
         short = len(str(self.folder)) <= _LONGEST_TEMP_DIR
         try:
-            with _processes_noted(self._processes, self.folder), without_api_server():
+            with _processes_noted(self._processes, self.folder), without_idle_processes():
                 ray.init(
                     num_cpus=max(1, int(cpus)),
                     object_store_memory=store_bytes,

@@ -31,8 +31,8 @@ _JPEG = 7
 _PICTURES_INSIDE = frozenset(
     {_JPEG, 33003, 33004, 33005, 33007, 34712, 34892, 34933, 50001, 50002, 52546}
 )
-_NOT_CHECKED = frozenset({22610, 34887, 34934})
-"""The same, of kinds whose sizes nothing here reads: JPEG XR and LERC."""
+NOT_READ = {22610: "JPEG XR", 34887: "LERC", 34934: "JPEG XR"}
+"""The same, of kinds whose sizes nothing here reads."""
 
 _READ_AHEAD_BYTES = 16 << 20
 _SHARED_TIMES = 4
@@ -84,8 +84,6 @@ def _refuse_absurd(page: TiffPage, stored_bytes: int, file_bytes: int) -> None:
     area = page.imagewidth * page.imagelength
     if page.is_tiled and page.tilewidth * page.tilelength > 4 * area + _LARGEST_TILE_PX:
         raise ValueError(f"tiles of {page.tilewidth}x{page.tilelength} pixels")
-    if page.compression in _NOT_CHECKED:
-        raise ValueError(f"TIFF compression {int(page.compression)} is not supported")
 
 
 def _damaged_parts(file: BinaryIO, page: TiffPage, places: Sequence[tuple[int, int]]) -> int:

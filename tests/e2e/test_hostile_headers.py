@@ -175,7 +175,7 @@ def test_ctrl_c_while_headers_are_read_ends_at_once_and_leaves_no_process(
     readers = psutil.Process(planning.pid).children(recursive=True)
     planning.send_signal(signal.SIGINT)
     out, err = planning.communicate(timeout=60)
-    assert (planning.returncode, out, err.strip()) == (130, "", "")
+    assert (planning.returncode, out, err.strip()) == (130, "", "restore-batch: interrupted")
     assert readers
     assert not any(reader.is_running() for reader in readers)
 

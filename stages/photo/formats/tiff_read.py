@@ -190,6 +190,8 @@ def _refusal(page: Directory, pages: int) -> str:
 
 
 def _refusal_of_samples(page: Directory) -> str:
+    if inside := tiff_pixels.NOT_READ.get(_first(page, _COMPRESSION, 1)):
+        return f"TIFF with {inside} inside is not read; save it with another compression"
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
         return f"TIFF photometric interpretation {photometric} is not supported"

@@ -112,8 +112,8 @@ def _three(parameters: str) -> str:
     ("param", "expected"),
     [
         ("7767517\n" + "# pad\n" * (1 << 18), "larger than 1 MiB"),
-        (_three("0=" + "9" * 5000 + " 6=9"), "damaged"),
-        (_three("0=99999999999999 6=9"), "damaged"),
+        (_three("0=" + "9" * 5000 + " 6=9"), "not a whole ncnn description"),
+        (_three("0=99999999999999 6=9"), "not a whole ncnn description|damaged"),
         (_three("0=1 1=-3 6=9"), "odd sizes"),
         ("7767517\n1 1\nPReLU a 0 0 0=2000000000\n", "no SRVGGNetCompact"),
         ("7767517\n1 1\nConvolution a 0 0 0=1 1=-3 6=9\nPReLU b 0 0 0=1\n", "cut off"),

@@ -75,7 +75,7 @@ print("finished")
     assert (done.returncode, done.stdout) == (0, "finished\n")
 
 
-def test_what_the_process_was_started_to_ignore_stays_ignored() -> None:
+def test_a_closed_terminal_is_ignored_where_the_process_was_started_so() -> None:
     script = """
 with interruptible():
     ask(signal.SIGHUP)
@@ -83,3 +83,12 @@ print("still here")
 """
     assert ended(script, ("nohup",)).stdout == "still here\n"
     assert "KeyboardInterrupt" in ended(script).stderr
+
+
+def test_an_interrupt_is_heard_also_by_a_background_job_of_a_script() -> None:
+    script = """
+with interruptible():
+    ask(signal.SIGINT)
+print("still here")
+"""
+    assert "KeyboardInterrupt" in ended(script, ("sh", "-c", '"$@" & wait $!', "sh")).stderr

@@ -37,7 +37,7 @@ TIFFS: dict[str, tuple[np.ndarray, dict[str, Any], np.ndarray]] = {
     "tiled planes": (PLANES, {"planarconfig": "separate", "tile": (16, 16)}, RGB),
     **{
         name: (RGB, {"compression": name}, RGB)
-        for name in ("lzw", "deflate", "packbits", "zstd", "lzma", "lerc", "png", "jpegxl")
+        for name in ("lzw", "deflate", "packbits", "zstd", "lzma", "png", "jpegxl")
     },
     "predictor": (DEEP, {"compression": "deflate", "predictor": True}, DEEP),
     "JPEG 2000": (RGB, {"compression": "jpeg2000"}, RGB),
@@ -58,6 +58,7 @@ REFUSED: dict[str, tuple[np.ndarray, dict[str, Any], str]] = {
     "32 bits": (RGB.astype(np.uint32), {}, "32-bit samples"),
     "complex": (GREY.astype(np.complex64), {"photometric": "minisblack"}, "64-bit samples"),
     "pages": (np.stack([RGB, RGB]), {}, "holds 2 pages"),
+    "LERC": (RGB, {"compression": "lerc"}, "LERC inside"),
 }
 
 TURNS = {
