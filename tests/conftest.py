@@ -12,7 +12,7 @@ _TESTS = str(Path(__file__).parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
-# Programs that tests start and ask to end must hear it, whoever started the tests in whatever shell.
+# Programs that tests start and ask to end must hear it, whatever shell the tests were started in.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

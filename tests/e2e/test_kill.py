@@ -83,6 +83,7 @@ def check_kills(
     assert states == [("done", PICTURES)]
 
 
+@pytest.mark.slow
 def test_kills_of_driver_and_workers_lose_nothing(
     archive: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_sigterm_ends_a_run_in_good_order(job: Path, asked: str) -> None:
     goes_on(job)
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_a_run_in_good_order(job: Path) -> None:
     pid, master = pty.fork()
     if pid == 0:
@@ -156,6 +157,7 @@ def test_sigterm_at_any_moment_of_the_start_is_one_line(job: Path, after_s: floa
     interrupted_at_start(job, after_s)
 
 
+@pytest.mark.slow
 def test_one_interrupt_ends_a_run_whose_worker_hangs(job: Path) -> None:
     process = begin(job)
     workers = named(ray_of(process.pid), "ray::PoolWorker")
@@ -193,7 +195,8 @@ def test_a_killed_driver_takes_its_ray_with_it(job: Path) -> None:
     goes_on(job)
 
 
-@pytest.mark.parametrize("name", ["raylet", pytest.param("gcs_server", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
 def test_the_end_of_a_process_of_ray_is_one_line_and_no_word_of_its_own(
     job: Path, name: str
 ) -> None:

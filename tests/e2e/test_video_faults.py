@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import restore_batch as rb
 from restore_batch.pipeline.drive.summary import Summary
@@ -59,6 +60,7 @@ def test_a_frame_that_cannot_be_restored_stands_in_for_itself(
     assert summary.faces == 29
 
 
+@pytest.mark.slow
 def test_a_stretch_that_kills_its_worker_three_times_stays_plain_and_the_film_is_done(
     weights_dir: Path, env: dict[str, str], tmp_path: Path
 ) -> None:

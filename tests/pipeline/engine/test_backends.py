@@ -55,6 +55,12 @@ def run(
     return {o.unit.id: o for o in outcomes}
 
 
+quick = pytest.mark.parametrize(
+    "backend", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True
+)
+"""Of what the scheduler decides, whatever the backend: under Ray when there is time."""
+
+
 def test_every_unit_passes_all_groups(backend: Backend) -> None:
     outcomes = run(backend, [f"u{i}" for i in range(20)], (Load(), Work()))
     for outcome in outcomes.values():
@@ -65,6 +71,7 @@ def test_every_unit_passes_all_groups(backend: Backend) -> None:
         assert set(outcome.chunk.seconds) == {"load", "work"}
 
 
+@quick
 def test_one_fused_group_gives_the_same(backend: Backend) -> None:
     outcomes = run(backend, ["a", "b"], (Load(), Work()), cut=0)
     assert all(isinstance(o, Done) for o in outcomes.values())
@@ -98,6 +105,7 @@ def test_draining_finishes_what_is_in_flight_and_starts_nothing(backend: Backend
     assert all(isinstance(o, Done) for o in seen)
 
 
+@quick
 def test_draining_within_a_time_gives_up_what_hangs(backend: Backend) -> None:
     groups = groups_of((Load(),), (Work(),), workers=(1, 2))
     scheduler = Scheduler(groups, backend, Budget(1 << 30))
@@ -112,6 +120,7 @@ def _until_drained(scheduler: Scheduler, names: list[str]) -> Iterator[Done | Fa
         scheduler.drain(within_s=1.0)
 
 
+@quick
 def test_units_in_flight_stay_within_the_budget(backend: Backend) -> None:
     size = estimated_bytes(unit("x", megapixels=10))
     budget, peak = Budget(2 * size), 0
@@ -132,6 +141,7 @@ def test_units_in_flight_stay_within_the_budget(backend: Backend) -> None:
     assert budget.live_bytes == 0
 
 
+@quick
 def test_a_unit_larger_than_the_budget_still_runs(backend: Backend) -> None:
     outcomes = run(backend, ["a", "b"], (Load(), Work()), budget=1)
     assert all(isinstance(o, Done) for o in outcomes.values())
@@ -147,6 +157,7 @@ def test_a_stage_that_cannot_open_ends_the_run_with_its_own_error(backend: Backe
         run(backend, ["a"], (Load(), Broken()))
 
 
+@quick
 def test_no_units_is_no_work(backend: Backend) -> None:
     assert run(backend, [], (Load(), Work())) == {}
 
@@ -179,6 +190,7 @@ def test_a_unit_over_its_time_limit_is_ended(ray_backend: Backend) -> None:
     assert all(isinstance(o, Done) for o in outcomes.values())
 
 
+@quick
 def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: Backend) -> None:
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
@@ -193,6 +205,7 @@ def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: B
     assert order.index("join") < order.index("u29")
 
 
+@quick
 def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> None:
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
@@ -204,6 +217,7 @@ def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> N
     assert seen == ["film", "then 1", "then 2", "then 3"]
 
 
+@quick
 def test_added_units_that_nobody_wants_any_more_are_not_begun(backend: Backend) -> None:
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())

@@ -60,6 +60,7 @@ def small_memory() -> Iterator[Path]:
         folder.rmdir()
 
 
+@pytest.mark.slow
 def test_the_kernel_ends_a_worker_for_want_of_memory(own_ray: Backend, small_memory: Path) -> None:
     name = f"fill {small_memory}"
     outcomes = run(own_ray, [name, "a"], Limits(max_attempts=1))
@@ -69,6 +70,7 @@ def test_the_kernel_ends_a_worker_for_want_of_memory(own_ray: Backend, small_mem
     assert isinstance(outcomes["a"], Done)
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_stopped_is_ended_too(own_ray: Backend) -> None:
     limits = Limits(max_attempts=1, timeout_s=2.0)
     outcomes = run(own_ray, ["a", f"signal {signal.SIGSTOP}"], limits)

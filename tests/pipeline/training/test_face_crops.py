@@ -55,6 +55,7 @@ def test_faces_are_listed_sharpest_first_and_kept_on_a_second_run(
     assert checksums(out, hidden=(INDEX,)) == before
 
 
+@pytest.mark.slow
 def test_eyes_are_where_restorers_expect_them(album: Path, tmp_path: Path) -> None:
     collect_faces([str(album / "one")], tmp_path / "a", side_px=512, detector="mtcnn")
     collect_faces([str(tmp_path / "a")], tmp_path / "b", side_px=512, detector="mtcnn")
@@ -66,6 +67,7 @@ def test_eyes_are_where_restorers_expect_them(album: Path, tmp_path: Path) -> No
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.8
 
 
+@pytest.mark.slow
 def test_small_faces_are_left_out(album: Path, tmp_path: Path) -> None:
     done = collect_faces([str(album / "one")], tmp_path, least_px=2000, detector="mtcnn")
     assert not done.crops

@@ -34,12 +34,12 @@ def _made(folder: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(4, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)],
+    params=[pytest.param(12, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)],
 )
 def table(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Fate]:
-    """What came of every file, or of every fourth."""
+    """What came of every file, or of every twelfth."""
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "in").mkdir()
     made = dict(itertools.islice(_made(folder / "in"), 0, None, request.param))
