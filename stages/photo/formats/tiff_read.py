@@ -186,12 +186,12 @@ def _refusal(page: Directory, pages: int) -> str:
         return f"holds {pages} pages; split it into one file a page (for example with tiffsplit)"
     if _first(page, _DEPTH, 1) > 1:
         return f"holds a volume of {_first(page, _DEPTH, 1)} layers, and no photo"
+    if inside := tiff_pixels.NOT_READ.get(_first(page, _COMPRESSION, 1)):
+        return f"TIFF with {inside} inside is not read; save it with another compression"
     return _refusal_of_samples(page)
 
 
 def _refusal_of_samples(page: Directory) -> str:
-    if inside := tiff_pixels.NOT_READ.get(_first(page, _COMPRESSION, 1)):
-        return f"TIFF with {inside} inside is not read; save it with another compression"
     photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
         return f"TIFF photometric interpretation {photometric} is not supported"
