@@ -290,7 +290,7 @@ def test_ctrl_c_in_a_terminal_stops_resumably(tmp_path: Path, presses: int) -> N
     assert "Traceback" not in screen
     if presses == 1:
         assert "goes on from here" in screen
-    done = json.loads(cli("run", job, "--json").stdout)
+    done = json.loads(cli("run", job, "--json", "--set", "engine.kind=local").stdout)
     assert done["exit_code"] == 0
     assert done["unchanged"] >= 1
     assert done["done"] + done["unchanged"] == 24

@@ -285,6 +285,7 @@ def test_a_second_run_is_refused_while_any_folder_is_taken(job: Path, taken: str
     assert run(job).exit_code == 0
 
 
+@pytest.mark.slow
 def test_films_are_compared_moment_by_moment(tmp_path: Path, weights_dir: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, picture in (("face.mp4", moving_face()), ("none.mkv", None)):

@@ -31,6 +31,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_faces_are_listed_sharpest_first_and_kept_on_a_second_run(
     album: Path, tmp_path: Path
 ) -> None:
