@@ -13,7 +13,8 @@ from support.archive import command, make_archive, write_job
 from support.clips import clip
 from support.watched import watched
 
-OF_THE_KERNEL = (Path("/dev/null"), Path("/dev/shm"), Path("/proc"))
+# A shell by which Ray starts workers looks whether it has a terminal.
+OF_THE_KERNEL = (Path("/dev/null"), Path("/dev/shm"), Path("/dev/tty"), Path("/proc"))
 """Shared memory, and settings of their own processes."""
 
 
