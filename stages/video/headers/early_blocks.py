@@ -103,7 +103,7 @@ def _scan(file: BinaryIO, tracks: list[_Track]) -> None:
             tracks.append(_Track())
         elif identifier in _VALUES:
             file.seek(at + header)
-            value = int.from_bytes(file.read(min(size, _LONGEST_NUMBER)), "big")
+            value = int.from_bytes(file.read(max(0, min(size, _LONGEST_NUMBER))), "big")
             if identifier == _SCALE:
                 scale_ns = value
             elif identifier == _CLUSTER_TIME:

@@ -98,6 +98,15 @@ def test_a_number_of_absurd_length_takes_no_memory(tmp_path: Path) -> None:
     assert _early_times(damaged) == {}
 
 
+def test_no_first_byte_of_a_length_ends_the_search(tmp_path: Path) -> None:
+    data = _early(tmp_path / "a.mkv").read_bytes()
+    scale = data.index(bytes.fromhex("2ad7b1"))
+    for first in range(256):
+        damaged = tmp_path / "b.mkv"
+        damaged.write_bytes(data[: scale + 3] + bytes([first]))
+        assert _early_times(damaged) == {}
+
+
 def test_a_capture_from_the_field(tmp_path: Path) -> None:
     index = checked_index(field() / "vfr_neg.mkv")
     assert index.pts[:6].tolist() == [-200, -100, 0, 33, 100, 200]
