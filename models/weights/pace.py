@@ -77,14 +77,8 @@ class _Connection(http.client.HTTPConnection):
         self._watch.add(self.sock)
 
 
-class _SecureConnection(http.client.HTTPSConnection):
-    def __init__(self, *place: Any, **settings: Any) -> None:
-        self._watch: Watch = settings.pop("watch")
-        super().__init__(*place, **settings)
-
-    def connect(self) -> None:
-        super().connect()
-        self._watch.add(self.sock)
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    pass
 
 
 class _Http(urllib.request.HTTPHandler):

@@ -48,8 +48,8 @@ def interruptible(
             raise KeyboardInterrupt
         end()
 
-    # Not so SIGINT, which a shell's script has its background jobs ignore: to be asked by
-    # ``kill -INT`` they are meant.
+    # Not so SIGINT, which shell scripts have their background jobs ignore: whoever sends it to
+    # one means it.
     spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
     before = {s: signal.signal(s, handle) for s in _SIGNALS - spared}
     try:

@@ -13,9 +13,7 @@ from restore_batch import __version__
 from restore_batch.errors import JobFileError, RestoreBatchError
 from restore_batch.pipeline.cli.interrupts import INTERRUPTED, Asked, interruptible
 from restore_batch.pipeline.cli.output import say, warn_in_lines
-from restore_batch.pipeline.cli.streams import kept_streams, lost
-
-_UNSHOWN = 3
+from restore_batch.pipeline.cli.streams import UNSHOWN, kept_streams, lost
 
 _COMMANDS = {
     "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
@@ -82,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with kept_streams(), interruptible() as asked:
         code = _call(arguments, asked)
         # Nothing is claimed to be done that was to be shown and could not be.
-        sys.exit(code or (_UNSHOWN if lost() else 0))
+        sys.exit(code or (UNSHOWN if lost() else 0))
 
 
 def _call(arguments: Sequence[str] | None, asked: Asked) -> int:

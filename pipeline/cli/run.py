@@ -11,10 +11,9 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
-from restore_batch.pipeline.cli.streams import goes_on, lost
+from restore_batch.pipeline.cli.streams import UNSHOWN, goes_on, lost
 from restore_batch.pipeline.drive.summary import Summary
 
-_UNSHOWN = 3
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
@@ -112,7 +111,7 @@ def _run(
 def _exit(summary: Summary, *, asked_for_json: bool) -> None:
     code = summary.exit_code
     if asked_for_json and not code and lost():
-        code = _UNSHOWN  # the results are there, but a script would take nothing for an answer
+        code = UNSHOWN  # the results are there, but a script would take nothing for an answer
     # The workers are gone and the manifest is closed; nothing is left to clean up.
     # Interpreter exit would only add ways to fail: a second Ctrl-C may have cut off a library's
     # own clean-up, and a thread of the local engine may still be freeing a network.

@@ -18,6 +18,9 @@ from typing import Any, TextIO
 
 from restore_batch.pipeline.cli.output import say
 
+UNSHOWN = 3
+"""Exit code where all was done, and what was to be printed of it has not arrived."""
+
 _CLOSED = -1
 
 

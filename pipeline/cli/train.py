@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from restore_batch.errors import UsageError
-from restore_batch.pipeline.cli.interrupts import interruptible
+from restore_batch.pipeline.cli.interrupts import INTERRUPTED, interruptible
 from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.cli.streams import goes_on
 from restore_batch.pipeline.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from restore_batch.models.train.recipe import Recipe
-
-_INTERRUPTED = 130
 
 
 @click.command()
@@ -86,7 +84,7 @@ def _train_here(recipe: Recipe, resume: bool, quiet: bool) -> None:
         finished = trainer.run(None if quiet else show, interrupted.is_set)
     if not finished:
         say(f"interrupted after step {trainer.step}; --resume goes on", err=True)
-        raise click.exceptions.Exit(_INTERRUPTED)
+        raise click.exceptions.Exit(INTERRUPTED)
     say(str(trainer.export()))
 
 

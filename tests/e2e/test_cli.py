@@ -17,6 +17,7 @@ from PIL import Image
 from restore_batch.jobs.manifest import Manifest
 
 from support.archive import checksums, cli, command, face, make_archive, scene, write_job
+from support.host import read_until_closed
 
 LOCAL: dict[str, Any] = {
     "engine": {"kind": "local"},
@@ -251,19 +252,6 @@ def test_doctor_finds_the_engine_and_the_weights_of_the_registry() -> None:
     assert "realesrgan-x4plus" in done.stdout
 
 
-def read_until_closed(master: int) -> str:
-    parts: list[bytes] = []
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        parts.append(part)
-    return b"".join(parts).decode(errors="replace")
-
-
 @pytest.mark.parametrize("presses", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_in_a_terminal_stops_resumably(tmp_path: Path, presses: int) -> None:
     pytest.importorskip("skimage")
@@ -284,7 +272,7 @@ def test_ctrl_c_in_a_terminal_stops_resumably(tmp_path: Path, presses: int) -> N
     for _ in range(presses):
         os.write(master, b"\x03")
         time.sleep(0.3)
-    screen = read_until_closed(master)
+    screen = read_until_closed(master).decode(errors="replace")
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130, screen[-2000:]
     assert "Traceback" not in screen

@@ -15,6 +15,7 @@ import pytest
 
 from support.archive import checksums, cli, command, make_archive, write_job
 from support.damage import DAMAGES
+from support.host import small_file_system
 
 FAST = {
     "restore": {"model": "none"}, "background": {"model": "none", "scale": 1},
@@ -92,16 +93,8 @@ def test_a_damaged_manifest_is_repaired_and_nothing_is_made_again(job: Path, dam
 # -- a disk that does not take it -----------------------------------------------------------------
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("mounting a file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_file_system(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 def fill(folder: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.host import small_file_system
+
 PHOTOS = 6
 SIDE_PX = 700
 
@@ -20,16 +22,8 @@ SIDE_PX = 700
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with room for two of the results."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("mounting a file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with small_file_system(tmp_path / "disk", "4m") as folder:
+        yield folder
 
 
 def run(job: Path) -> tuple[int, dict[str, Any]]:

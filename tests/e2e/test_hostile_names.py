@@ -21,6 +21,7 @@ from restore_batch.text import legible
 from support.archive import cli, command, scene, write_job
 from support.clips import clip
 from support.command_line import call
+from support.host import read_until_closed
 
 NASTY = [
     "a\x1b[2K\x1b[1A\x1b[32m9 restored (0 faces)",
@@ -174,15 +175,7 @@ def test_on_a_terminal_names_are_escaped_too(places: tuple[Place, Place], tmp_pa
     pid, master = pty.fork()
     if pid == 0:
         os.execve(arguments[0], arguments, {**os.environ, "TERM": "xterm", "COLUMNS": "100"})
-    seen = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:
-            break
-        if not part:
-            break
-        seen += part
+    seen = read_until_closed(master)
     os.waitpid(pid, 0)
     assert b"failed: " in seen
     for payload in (b"\x1b]", b"\x07", b"\x1b[1A\x1b[32m", b"\xc2\x9b", b"\x9b31", b"\xe2\x80\xae",
