@@ -10,8 +10,9 @@ archive: $(VENV)/.installed
 	$(BIN)/restore-batch run jobs/video.yaml
 
 test: $(VENV)/.installed-dev lint
-	# One thread each: two processes with two threads each are slower than either alone.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	# One thread each: two processes with two threads each are slower than either alone. The tests
+	# start hundreds of processes, which read compiled modules even where a shell forbids writing them.
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
@@ -30,11 +31,11 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --upgrade uv
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python torch torchvision -e .
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python torch torchvision -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python torch torchvision -e '.[dev,heif,raw,s3]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python torch torchvision -e '.[dev,heif,raw,s3]'
 	touch $@ $(VENV)/.installed
 
 clean:
