@@ -19,7 +19,7 @@ from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish
 from restore_batch.jobs.proof.faults import damaged, fault_of, fault_of_file, lacking_permission
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT,
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS units (
     attempts INTEGER NOT NULL DEFAULT 0, face_count INTEGER NOT NULL DEFAULT 0,
     staged_path TEXT, size_bytes INTEGER, mtime_ns INTEGER, sha256 TEXT,
     width INTEGER, height INTEGER, stage TEXT, error_kind TEXT, error TEXT,
-    seconds TEXT, warnings TEXT, run INTEGER);
+    seconds TEXT, warnings TEXT, run INTEGER, sidecars TEXT);
 CREATE TABLE IF NOT EXISTS attempts (
     unit TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL, ended REAL NOT NULL,
     outcome TEXT NOT NULL, message TEXT);
@@ -53,7 +53,7 @@ CREATE INDEX IF NOT EXISTS units_by_item ON units (item);
 KEYS = {"runs": "id", "sources": "source", "items": "output", "units": "id", "faces": "unit"}
 """The tables that the journal keeps, and the column that a change names their rows by."""
 
-_SINCE_FORMAT = {("runs", "total"): 2, ("position", ""): 3}
+_SINCE_FORMAT = {("runs", "total"): 2, ("position", ""): 3, ("units", "sidecars"): 4}
 """What a manifest of an earlier format lacks: a column, or with "" a whole table."""
 
 _LAST_WRITE_FORMAT = 2
@@ -243,7 +243,7 @@ def _number(value: Any) -> Any:
 
 
 _NAMES = ("output", "source", "stand_in", "item", "staged_path")
-_JSON = ("job", "models", "probe", "seconds", "warnings", "box", "landmarks")
+_JSON = ("job", "models", "probe", "seconds", "warnings", "sidecars", "box", "landmarks")
 _TEXTS = (
     "outcome", "version", "job_file", "stamp", "sha256", "unit", "stand_in_sha256", "kind",
     "state", "base_key", "face_key", "source_sha256", "stage", "error_kind", "error", "message",
@@ -357,6 +357,8 @@ def _bring_up_to_date(database: Database) -> None:
     with transaction(database):
         if "total" not in _columns(database, "runs"):
             database.execute("ALTER TABLE runs ADD COLUMN total INTEGER")
+        if "sidecars" not in _columns(database, "units"):
+            database.execute("ALTER TABLE units ADD COLUMN sidecars TEXT")
         if not _columns(database, "position"):
             for statement in _SCHEMA.split(";"):
                 if "TABLE IF NOT EXISTS position" in statement:

@@ -26,6 +26,7 @@ from restore_batch.jobs.proof.faults import fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
 from restore_batch.jobs.proof.kept import KeptLedger
+from restore_batch.jobs.proof.sidecars import Sidecars, recorded, sidecars_in
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
@@ -47,6 +48,7 @@ class Manifest(KeptLedger):
         super().__init__(output_dir, database, hold, journal)
         self.staging_dir = output_dir / FOLDER / "tmp"
         self._run = 0
+        self._sidecars = Sidecars(output_dir, database)
 
     # -- runs ---------------------------------------------------------------------------------
     def begin_run(
@@ -203,6 +205,7 @@ class Manifest(KeptLedger):
                 f"{final}: a file that this job did not write is in the way; move it or choose"
                 " another output"
             )
+        former = self._sidecars.check(unit.output, result.sidecars)
         staged = Path(result.staged_path)
         if (found := staged.stat().st_size) != result.size_bytes:
             raise RestoreBatchError(
@@ -214,11 +217,12 @@ class Manifest(KeptLedger):
         with self._change(durable=True) as touched:
             self._db.execute(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
-                " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?"
-                " WHERE id = ?",
+                " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
+                " sidecars = ? WHERE id = ?",
                 (packed(str(staged)), result.size_bytes, result.sha256, result.width,
                  result.height, len(result.faces) + result.faces_of_parts,
-                 json.dumps(dict(result.seconds)), json.dumps(result.warnings), unit.id),
+                 json.dumps(dict(result.seconds)), json.dumps(result.warnings),
+                 recorded(result.sidecars), unit.id),
             )  # fmt: skip
             self._db.execute("DELETE FROM faces WHERE unit = ?", (unit.id,))
             self._db.executemany(
@@ -234,8 +238,10 @@ class Manifest(KeptLedger):
             touched["items"].append(unit.output)
             touched["faces"].append(unit.id)
         self.check_place()
+        self._sidecars.publish(unit.output, self.staging_dir / staged, result.sidecars)
         publish(self.staging_dir / staged, final)
         self._set_done(unit.id, unit.attempt, unit.output)
+        self._sidecars.drop(unit.output, former, result.sidecars)
 
     def fail(self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "") -> None:
         """Record why a unit could not be done, and what stands in its place.
@@ -303,6 +309,8 @@ class Manifest(KeptLedger):
             return False
         if stat.st_size != row["size_bytes"]:
             return False
+        if not self._sidecars.intact(row, verify=verify):
+            return False
         if stat.st_mtime_ns == row["mtime_ns"] and not verify:
             return True
         return self._holds(output, row["sha256"])
@@ -313,8 +321,10 @@ class Manifest(KeptLedger):
         staged = self.staging_dir / row["staged_path"]
         try:
             if sha256_of(staged) == row["sha256"] and self._may_take(output):
+                self._sidecars.check(output, sidecars_in(row))
+                self._sidecars.publish(output, staged, sidecars_in(row))
                 publish(staged, self.output_dir / output)
-        except OSError:
+        except (OSError, RestoreBatchError):
             pass  # already renamed, or never to be: what lies at the end of the way decides
         if not self._holds(output, row["sha256"]):
             return False
@@ -370,11 +380,9 @@ class Manifest(KeptLedger):
         row = self._db.execute(
             "SELECT stand_in, stand_in_sha256 FROM items WHERE output = ?", (packed(output),)
         ).fetchone()
-        if row is None or row["stand_in"] is None:
+        if row is None or row["stand_in"] in (None, keep):
             return
         copy = row["stand_in"]
-        if copy == keep:
-            return
         if self._holds(copy, row["stand_in_sha256"]):
             with contextlib.suppress(OSError):  # a copy too many is no reason to fail
                 (self.output_dir / copy).unlink()

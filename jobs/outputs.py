@@ -86,6 +86,14 @@ def _uncontested(
     }
 
 
+def sidecar_of(output: str, suffix: str) -> str:
+    """Where the sidecar with ``suffix`` of a result at ``output`` lies: ``photo.jpg.mask.png``."""
+    head, slash, name = output.rpartition("/")
+    if len((name + suffix).encode()) <= _FILE_NAME_BYTES:
+        return output + suffix
+    return head + slash + _tagged(name + suffix, _hash(name))
+
+
 def folded(path: str) -> str:
     """``path`` as a file system sees it that ignores case and Unicode composition."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())

@@ -25,10 +25,20 @@ class FaceRow:
 
 
 @dataclass(frozen=True)
+class SidecarFile:
+    """A file beside a result, under the result's name and ``suffix`` (``.mask.png``)."""
+
+    suffix: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class StagedResult:
     """A file in the staging folder, and all that is to be recorded of it with its commit.
 
-    ``sha256``: of the file, as its worker read it back. ``seconds``: by stage.
+    ``sha256``: of the file, as its worker read it back. ``seconds``: by stage. ``sidecars`` lie in
+    the staging folder under the file's name there and their suffixes.
     """
 
     staged_path: str
@@ -41,6 +51,7 @@ class StagedResult:
     seconds: Mapping[str, float] = field(default_factory=dict)
     faces_of_parts: int = 0
     """Faces recorded with the parts that this unit joins."""
+    sidecars: tuple[SidecarFile, ...] = ()
 
 
 @dataclass(frozen=True)

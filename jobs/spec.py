@@ -225,7 +225,8 @@ class Photos(Section):
 
     extras: Literal["keep", "drop"] = "drop"
     """The short films inside motion photos: drop leaves them out and says so; keep carries them,
-    unrestored, into results of the original's format (JPEG, HEIF, AVIF)."""
+    unrestored, into results of the original's format (JPEG, HEIF, AVIF), and writes them beside
+    others (photo.png.film.mp4)."""
 
 
 class Limits(Section):

@@ -23,6 +23,8 @@ __all__ = [
     "Frame",
     "Holds",
     "PhotoMeta",
+    "Sidecar",
+    "StagedSidecar",
 ]
 
 
@@ -64,6 +66,7 @@ class Extra:
     on as it is, and then ``kind`` and ``payload`` are what a file holds that stores extras of the
     type ``stored_as`` (a JPEG segment, a PNG chunk, a Photoshop resource, a film). ``text_key``:
     the text entry of PhotoMeta that says the same, for formats which do not store this type.
+    ``film``: of a film inside a photo, its file.
     """
 
     what: str
@@ -73,6 +76,7 @@ class Extra:
     payload: bytes = b""
     holds: Holds = "always"
     text_key: str = ""
+    film: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,24 @@ class FaceRecord:
     note: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Sidecar:
+    """A file to be written beside a photo's result, under the result's name and ``suffix``
+    (``.mask.png``)."""
+
+    suffix: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class StagedSidecar:
+    """A sidecar in the staging folder, under its result's name there and ``suffix``; fsynced."""
+
+    suffix: str
+    size_bytes: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A finished file in the staging folder, fsynced, waiting for its commit."""
@@ -140,6 +162,7 @@ class Artifact:
     sha256: str
     width: int
     height: int
+    sidecars: tuple[StagedSidecar, ...] = ()
 
 
 def _of_each_frame() -> Any:
@@ -153,7 +176,8 @@ class Chunk:
     Every stage fills its own fields and leaves the others alone. Fields of each frame are tuples
     as long as ``frames``, or empty. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8
     rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
-    ``pixel_aspect``: width of a pixel over its height. ``index``: of a film, what indexing found.
+    ``sidecars``: what stages want beside a photo's result. ``pixel_aspect``: width of a pixel over
+    its height. ``index``: of a film, what indexing found.
     """
 
     unit: Unit
@@ -166,6 +190,7 @@ class Chunk:
     upscaled: tuple[Frame, ...] = _of_each_frame()
     pasted: tuple[Frame, ...] = _of_each_frame()
     records: tuple[tuple[FaceRecord, ...], ...] = _of_each_frame()
+    sidecars: tuple[Sidecar, ...] = ()
     artifact: Artifact | None = None
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -27,12 +27,13 @@ from restore_batch.jobs.database import (
     packed,
     transaction,
 )
-from restore_batch.jobs.outputs import FOLDER
+from restore_batch.jobs.outputs import FOLDER, sidecar_of
 from restore_batch.jobs.proof import journal
 from restore_batch.jobs.proof.faults import DamagedManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.kept import NAME, KeptLedger, apply, changes_to, move_to
 from restore_batch.jobs.proof.salvage import salvage
+from restore_batch.jobs.proof.sidecars import sidecars_in
 
 _FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm", journal.NAME)
 
@@ -207,6 +208,7 @@ class _Results:
                 "UPDATE items SET unit = ? WHERE output = ?", (match["id"], packed(output))
             )
         self.proven.add(output)
+        self.proven |= {sidecar_of(output, one.suffix) for one in sidecars_in(match)}
         if newest["newest"]:
             self.taken += 1
 

@@ -15,7 +15,7 @@ from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of, storage_fault
 from restore_batch.jobs.manifest import Manifest, State
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.records import FaceRow, StagedResult
+from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.sources import Sources, sha256_of_source
@@ -332,4 +332,5 @@ def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> StagedResult
     return StagedResult(
         artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
         artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
+        tuple(SidecarFile(each.suffix, each.size_bytes, each.sha256) for each in artifact.sidecars),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def photo_notes(plain: Mapping[str, Any], job: Job, output: str) -> tuple[str, .
     if target is None:
         return found.notes
     notes = found.notes
-    if job.photos.extras == "keep" and verdict.holds_films(target, found.container):
+    if job.photos.extras == "keep":
         notes = without_films(notes)
     lost = verdict.losses(target, found.bits, found.has_alpha, job.photos.bit_depth)
     return (*notes, *lost)

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from restore_batch.stages.base import Cost, Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.metadata.extras import sidecars_of
 from restore_batch.stages.photo.read import Damaged, read
 
 Extras = Literal["keep", "drop"]
@@ -18,8 +19,8 @@ Extras = Literal["keep", "drop"]
 class Decode(Stage):
     """Read photos by the ``source`` of their unit.
 
-        In:  chunks that hold nothing but their unit.
-        Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
+    In:  chunks that hold nothing but their unit.
+    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
     samples too, where they had to be converted), and warnings.
     A photo of more than ``max_megapixels``, or one whose result, ``scale`` times as large, its
     format could not hold, is refused from its header. ``damaged``: what happens with a picture of
@@ -27,7 +28,7 @@ class Decode(Stage):
     """
 
     name: ClassVar[str] = "decode"
-    writes: ClassVar[frozenset[str]] = frozenset({"frames", "meta", "warnings"})
+    writes: ClassVar[frozenset[str]] = frozenset({"frames", "meta", "sidecars", "warnings"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = Cost(picture_s=0.03, megapixel_s=0.1)
@@ -64,5 +65,9 @@ class Decode(Stage):
             keep_films=self.extras == "keep",
         )
         return dataclasses.replace(
-            chunk, frames=(frame,), meta=meta, warnings=chunk.warnings + warnings
+            chunk,
+            frames=(frame,),
+            meta=meta,
+            sidecars=sidecars_of(meta),
+            warnings=chunk.warnings + warnings,
         )

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Cost, Pool, Role, Stage
-from restore_batch.stages.media import Artifact, Chunk, Failure, PhotoMeta
+from restore_batch.stages.media import (
+    Artifact,
+    Chunk,
+    Failure,
+    PhotoMeta,
+    Sidecar,
+    StagedSidecar,
+)
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
 from restore_batch.stages.photo.verdict import BitDepth
@@ -31,7 +40,7 @@ class Encode(Stage):
 
     name: ClassVar[str] = "encode"
     after: ClassVar[str] = "paste"
-    reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records"})
+    reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records", "sidecars"})
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
@@ -77,11 +86,14 @@ class Encode(Stage):
                 bit_depth=self.bit_depth,
                 name=chunk.unit.output,
             )
+            sidecars = tuple(_staged(path, sidecar) for sidecar in chunk.sidecars)
             size_bytes, sha256 = settle(path)
         except BaseException:
-            path.unlink(missing_ok=True)
+            for leftover in path.parent.glob(f"{glob.escape(path.name)}*"):
+                leftover.unlink(missing_ok=True)
             raise
-        artifact = Artifact(str(path), size_bytes, sha256, frame.width, frame.height)
+        size = frame.width, frame.height
+        artifact = Artifact(str(path), size_bytes, sha256, *size, sidecars)
         warnings = (*chunk.warnings, *noted, *warnings)
         return dataclasses.replace(chunk, artifact=artifact, warnings=warnings)
 
@@ -97,3 +109,9 @@ class Encode(Stage):
             return meta, ()
         records = chunk.records[0] if chunk.records else ()
         return stamped(meta, made_by, records, text_entries=format.text_keys is None)
+
+
+def _staged(result: Path, sidecar: Sidecar) -> StagedSidecar:
+    path = result.with_name(result.name + sidecar.suffix)
+    path.write_bytes(sidecar.content)
+    return StagedSidecar(sidecar.suffix, *settle(path))

@@ -66,7 +66,7 @@ def extras_behind(
 def _not_last(extra: Extra) -> Extra:
     if extra.stored_as != FILM:
         return extra
-    return Extra(extra.what, left_out="other things lie behind it")
+    return dataclasses.replace(extra, stored_as="", payload=b"")
 
 
 def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[int, Extra | None]:
@@ -76,7 +76,7 @@ def _next(data: bytes, at: int, end: int, previews: Collection[int]) -> tuple[in
         return stop, _picture(data[at : min(stop, at + _MARKED_BYTES)], stop - at, previews)
     if data[at + 4 : at + 8] == b"ftyp":
         stop = _end_of_boxes(data, at, end)
-        return stop, film(in_bytes(stop - at), data[at:])
+        return stop, film(in_bytes(stop - at), data[at:], data[at:stop])
     places = [data.find(_JPEG, at + 1, end), data.find(b"ftyp", at + 5, end) - 4]
     stop = min((place for place in places if place > at), default=end)
     if not data[at:stop].strip(_BLANK):
@@ -135,8 +135,8 @@ def _samsung(data: bytes, at: int) -> tuple[int, tuple[Extra, ...]]:
         start = min(start, place)
         name_size = int.from_bytes(data[place + 4 : place + 8], "little")
         name = data[place + 8 : place + 8 + min(name_size, 64)].decode("ascii", "replace")
-        found.append(_of_samsung(name, size - 8 - name_size))
-    if any(extra.stored_as == FILM for extra in found):
+        found.append(_of_samsung(name, data[place + 8 + name_size : place + size]))
+    if any(extra.film for extra in found):
         # The trailer is carried as a whole: its places are counted from its end.
         found = [dataclasses.replace(extra, stored_as=FILM, payload=b"") for extra in found]
         found[0] = dataclasses.replace(found[0], payload=data[start:])
@@ -150,10 +150,10 @@ def _entries(data: bytes, table: int, end: int) -> Iterator[tuple[int, int]]:
         yield offset, size
 
 
-def _of_samsung(name: str, size: int) -> Extra:
-    detail = f" {name!r}{in_bytes(max(size, 0))}"
+def _of_samsung(name: str, content: bytes) -> Extra:
+    detail = f" {name!r}{in_bytes(len(content))}"
     if name == "MotionPhoto_Data":
-        return film(detail, b"")
+        return film(detail, b"", content)
     if "depth" in name.lower():
         return left_out(promises.DEPTH_MAP, detail)
     return unknown(f"Samsung trailer{detail}")

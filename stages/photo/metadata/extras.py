@@ -10,13 +10,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable
 
-from restore_batch.stages.media import Extra, PhotoMeta
+from restore_batch.stages.media import Extra, PhotoMeta, Sidecar
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import promises
 
 FILM = "film"
 """Type of extras (``Extra.stored_as``) that are films inside photos: what stands in a file behind
 its picture, up to its end. They are left out unless a job asks for them."""
+_BESIDE = "film beside"
+"""Type of those that are kept beside the result, where it cannot hold them."""
 _DROPPED = "photos.extras is drop"
 _WHY = {
     promises.GAIN_MAP: "it fits only the picture as it was",
@@ -34,20 +36,40 @@ def left_out(kind: str, detail: str = "") -> Extra:
     return Extra(f"{kind}{detail}", left_out=_WHY[kind])
 
 
-def film(detail: str, behind_picture: bytes) -> Extra:
-    """A film inside a photo. ``behind_picture``: all that stands behind the picture and has to stay
-    together."""
+def film(detail: str, behind_picture: bytes, content: bytes) -> Extra:
+    """A film inside a photo, whose file is ``content``. ``behind_picture``: all that stands behind
+    the picture and has to stay together; b"" where it is not the last thing there."""
     extra = left_out(promises.FILM, detail)
-    return dataclasses.replace(extra, stored_as=FILM, payload=behind_picture)
+    stored_as = FILM if behind_picture else ""
+    return dataclasses.replace(extra, stored_as=stored_as, payload=behind_picture, film=content)
 
 
 def carried(found: Iterable[Extra], *, fits: bool) -> tuple[Extra, ...]:
-    """``found`` where a job asks to keep films. ``fits``: its results hold those of its source."""
-    why = "" if fits else "only a JPEG, HEIF or AVIF made of a file of the same format holds it"
+    """``found`` where a job asks to keep films: in the result where that can hold what stands
+    behind the picture of its source (``fits``), else beside it."""
+    return tuple(_carried(extra, fits) for extra in found)
+
+
+def _carried(extra: Extra, fits: bool) -> Extra:
+    if fits and extra.stored_as == FILM:
+        return dataclasses.replace(extra, left_out="")
+    if extra.film:
+        return dataclasses.replace(extra, left_out="", stored_as=_BESIDE, payload=b"")
+    return extra
+
+
+def sidecars_of(meta: PhotoMeta) -> tuple[Sidecar, ...]:
+    """The films that are kept beside a result."""
+    films = [extra.film for extra in meta.extras if extra.stored_as == _BESIDE]
     return tuple(
-        dataclasses.replace(extra, left_out=why) if extra.stored_as == FILM else extra
-        for extra in found
+        Sidecar(f".film{f'-{number}' if number > 1 else ''}{_suffix_of(film)}", film)
+        for number, film in enumerate(films, 1)
     )
+
+
+def _suffix_of(film: bytes) -> str:
+    # ISO 14496-12 section 4.3: the major brand; QuickTime's own is a format of its own.
+    return ".mov" if film[8:12] == b"qt  " else ".mp4"
 
 
 def films_of(found: Iterable[Extra]) -> bytes:
@@ -101,7 +123,8 @@ def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMet
                 why = "it is damaged and stays as it is"
                 gone.append(Extra("what its XMP says of things left out", left_out=why))
         for kind in kinds:
-            if not any(extra.what.startswith(kind) for extra in gone):
+            beside = (extra for extra in kept if extra.stored_as == _BESIDE)
+            if not any(extra.what.startswith(kind) for extra in (*gone, *beside)):
                 gone.append(left_out(kind, ", as its XMP says"))
     meta = dataclasses.replace(meta, xmp=xmp, extras=tuple(kept))
     return meta, warnings_of(gone)
@@ -122,6 +145,8 @@ def fitting(
     """
     kept, gone, lost = [], [], []
     for extra in meta.extras:
+        if extra.stored_as == _BESIDE:
+            continue
         if extra.stored_as not in stored:
             if not extra.text_key:
                 lost.append(extra.what)

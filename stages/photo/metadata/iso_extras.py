@@ -63,7 +63,8 @@ def extras(file: BinaryIO) -> tuple[Extra, ...]:
         file.seek(start)
         if name == b"mpvd":
             file.seek(at)
-            found.append(film(in_bytes(end - start), file.read(end - at)))
+            box = file.read(end - at)
+            found.append(film(in_bytes(end - start), box, box[start - at :]))
             at = end
             continue
         head = file.read(min(end - start, _META_BYTES if name == b"meta" else _HEAD_BYTES))

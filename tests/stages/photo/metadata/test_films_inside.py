@@ -84,19 +84,27 @@ def test_the_directory_loses_the_gain_map_alone(tmp_path: Path) -> None:
     assert beside.xmp_of(result) == expected
 
 
-def test_a_film_before_other_things_is_not_carried(tmp_path: Path) -> None:
+def test_a_film_before_other_things_is_kept_beside_the_result(tmp_path: Path) -> None:
     xmp = packet(CONTAINER + MOTION, directory("MotionPhoto", "GainMap"))
     said = run(tmp_path, "a.jpg", beside.with_xmp(JPEG, xmp) + FILM + GAIN_MAP, "keep")
-    assert any("short film" in line and "other things lie behind it" in line for line in said)
+    assert not any("short film" in line for line in said)
+    assert (tmp_path / "out" / "a.jpg.film.mp4").read_bytes() == FILM
     result = (tmp_path / "out" / "a.jpg").read_bytes()
     assert b"Motion" not in beside.xmp_of(result)
 
 
-def test_a_film_is_said_where_the_result_cannot_hold_it(tmp_path: Path) -> None:
-    content = beside.with_xmp(JPEG, packet(MOTION)) + FILM
-    (said,) = run(tmp_path, "a.jpg", content, "keep", format="png")
-    assert said.startswith("not kept: short film inside")
-    assert said.endswith("only a JPEG, HEIF or AVIF made of a file of the same format holds it")
+@pytest.mark.parametrize(
+    "behind", [FILM, beside.samsung_trailer(MotionPhoto_Data=FILM, Other=b"x")]
+)
+def test_a_film_is_kept_beside_a_result_that_cannot_hold_it(behind: bytes, tmp_path: Path) -> None:
+    content = beside.with_xmp(JPEG, packet(MOTION)) + behind
+    said = run(tmp_path, "a.jpg", content, "keep", format="png")
+    assert not any("short film" in line for line in said)
+    out = tmp_path / "out"
+    assert (out / "a.png.film.mp4").read_bytes() == FILM
+    assert b"MotionPhoto" not in (out / "a.png").read_bytes()
+    again = rb.run(job(tmp_path, "keep", format="png"))
+    assert (again.unchanged, again.done) == (1, 0)
 
 
 def test_heif_keeps_its_film(tmp_path: Path) -> None:
@@ -115,7 +123,7 @@ def test_heif_keeps_its_film(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extras", "format", "notes"), [("drop", "keep", 1), ("keep", "keep", 0), ("keep", "png", 1)]
+    ("extras", "format", "notes"), [("drop", "keep", 1), ("keep", "keep", 0), ("keep", "png", 0)]
 )
 def test_the_plan_says_what_the_run_will(
     extras: str, format: str, notes: int, tmp_path: Path
