@@ -140,8 +140,27 @@ class Restorer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Tiling:
+    """How pictures are cut for a network that takes them whole.
+
+    ``align_px``: tiles begin at multiples of this, 4 or 8, so that the network folds the same
+    pixels together as in the whole picture. ``halo_px``: context on each side that a result needs,
+    a multiple of 8; None: by the tile's size. ``largest_px``: side of the largest tile worth
+    having; None: the stage's own.
+    """
+
+    align_px: int = 4
+    halo_px: int | None = None
+    largest_px: int | None = None
+
+
 class Upscaler(Protocol):
-    """Enlarges pictures of any size by a fixed factor."""
+    """Enlarges pictures of any size by a fixed factor, 1 where it restores them at their size.
+
+    One that wants its tiles cut otherwise than :class:`Tiling` says by default has an attribute
+    ``tiling``.
+    """
 
     scale: int
 

@@ -112,17 +112,28 @@ def _wishes(job: Job) -> Iterator[_Wish]:
         yield _Wish("restore", path, system.model, system.options)
     if not job.restore.compare:
         yield _Wish("restore", "restore.model", job.restore.model, job.restore.options)
-    if job.background.scale == 1:
+    background = job.background
+    if background.scale == 1 and not _may_keep_the_size(background.model):
         yield _Wish("background", "background.model", "none")
     else:
-        background = job.background
         yield _Wish("background", "background.model", background.model, background.options)
     yield _Wish("parse", "paste.mask", parse if faces else "none")
     yield _Wish("identity", "restore.min_identity", identity if faces else "none")
 
 
+def _may_keep_the_size(asked: str) -> bool:
+    """Whether a job may name with this a network that works at the picture's own size: by such a
+    card's name, or by a path, whose file says it when it is read."""
+    card = _card_or_none(asked)
+    return _is_path(asked) if card is None else card.scale == 1
+
+
 def _is_name(asked: str) -> bool:
-    return asked not in ("auto", "none", "required") and not Path(asked).is_absolute()
+    return asked not in ("auto", "none", "required") and not _is_path(asked)
+
+
+def _is_path(asked: str) -> bool:
+    return Path(asked).is_absolute()
 
 
 def _card_or_none(asked: str) -> Card | None:
@@ -173,8 +184,10 @@ def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choi
         return Choice(role, asked, None)
     if asked == "auto":
         return _auto(role, job, store)
-    if role in ("restore", "background") and Path(asked).is_absolute():
+    if role in ("restore", "background") and _is_path(asked):
         ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
+        if role == "background" and job.background.scale == 1 != ref.card.scale:
+            return Choice(role, asked, None)  # nothing is to be enlarged
         return Choice(role, asked, ref.card, ref, f"file {asked}")
     card = _first_here(role, store) if asked == "required" else _named(role, asked)
     availability = store.availability(card)

@@ -27,7 +27,8 @@ class Upscale(Stage):
 
     With a model: the network runs on overlapping tiles and its result is resampled to the
     wanted size, also when the network enlarges less than wanted. Without: Lanczos.
-    ``scale`` 1 passes the frames through untouched. ``tile_px`` is the side of a tile of the
+    ``scale`` 1 passes the frames through untouched, unless the network's own scale is 1: then it
+    restores them at their size. ``tile_px`` is the side of a tile of the
     source including its halo; None chooses it from the network's memory need (on the CPU
     independently of what is free at the moment, so that a run can be repeated to the bit).
 
@@ -65,7 +66,7 @@ class Upscale(Stage):
     def open(self, worker: WorkerContext) -> None:
         """Load the network, when there is one and it is needed."""
         self._device = worker.runtime.device
-        if self.model is not None and self.scale != 1:
+        if self.model is not None and (self.scale != 1 or self.model.card.scale == 1):
             from restore_batch.models import registry
 
             self.upscaler = registry.build(self.model, worker.runtime, worker.weights_dir)
@@ -78,7 +79,7 @@ class Upscale(Stage):
         return self.each(batch, self._upscale)
 
     def _upscale(self, chunk: Chunk) -> Chunk:
-        if self.scale == 1:
+        if self.scale == 1 and (self.upscaler is None or self.upscaler.scale != 1):
             return replace(chunk, upscaled=chunk.frames)
         if self.upscaler is None:
             done = tuple(enlarge_plainly(frame, self.scale) for frame in chunk.frames)
@@ -96,11 +97,13 @@ class Upscale(Stage):
     ) -> list[Frame]:
         """Frames of one shape, as many at once as fit, in smaller tiles when memory runs out."""
         from restore_batch.stages.enlarge.tiles import memory
-        from restore_batch.stages.enlarge.tiles.network import upscale_in_tiles
+        from restore_batch.stages.enlarge.tiles.network import tiling_of, upscale_in_tiles
 
         first = frames[0]
         size_wh = output_size(first.width, first.height, self.scale)
-        tile_px = self.tile_px or memory.tile_side_px(upscaler.bytes_per_pixel(), self._device)
+        tile_px = self.tile_px or memory.tile_side_px(
+            upscaler.bytes_per_pixel(), self._device, tiling_of(upscaler).largest_px
+        )
         if self._tile_limit_px is not None:
             tile_px = min(tile_px, self._tile_limit_px)
         together = self._frames_at_once(upscaler, first, tile_px)

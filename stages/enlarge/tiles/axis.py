@@ -19,6 +19,8 @@ from functools import cached_property
 
 import numpy as np
 
+from restore_batch.models.base import Tiling
+
 SMALLEST_TILE_PX = 32
 OVERLAP_PX = 16
 _HALO_STEP_PX = 8
@@ -26,9 +28,8 @@ _HALO_RANGE_PX = (16, 64)
 """Least and most context on each side; about a sixteenth of the tile in between. Cutting the
 input of Real-ESRGAN x4plus changes the result by 0.5 levels of 255 at 16 px from the cut, 0.2
 at 32 px and nothing from 64 px on. A wider halo costs: at a sixteenth, a third more pixels."""
-ALIGN_PX = 4
-"""Reads start at multiples of this: networks that fold 2x2 or 4x4 pixels into channels before
-they start (Real-ESRGAN x2 and x1) would otherwise fold other pixels together in each tile."""
+
+_USUAL = Tiling()
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class AxisTile:
 
 @dataclass(frozen=True)
 class TiledAxis:
-    """One axis of ``length`` pixels cut into tiles that read at most ``tile_px`` each.
+    """One axis of ``length`` pixels cut into tiles that read about ``tile_px`` each at most.
 
-    Raises ValueError when ``tile_px`` is below :data:`SMALLEST_TILE_PX`.
+    ``tiling``: what the network asks for. Raises ValueError when ``tile_px`` is below
+    :data:`SMALLEST_TILE_PX`.
     """
 
     length: int
     tile_px: int
+    tiling: Tiling = _USUAL
 
     def __post_init__(self) -> None:
         if self.length < 1 or self.tile_px < SMALLEST_TILE_PX:
@@ -63,6 +66,8 @@ class TiledAxis:
         """Context that a tile reads on each side of its contribution."""
         if self._is_small:
             return _HALO_STEP_PX
+        if self.tiling.halo_px is not None:
+            return min(self.tiling.halo_px, self.tile_px // 4 // _HALO_STEP_PX * _HALO_STEP_PX)
         least, most = _HALO_RANGE_PX
         steps = -(-self.tile_px // (16 * _HALO_STEP_PX))
         return min(max(steps * _HALO_STEP_PX, least), most)
@@ -82,10 +87,11 @@ class TiledAxis:
         """Middles of the cross-fades, with both ends of the axis."""
         if self.length <= self.tile_px:
             return (0, self.length)
-        widest = (self.tile_px - 2 * self.halo_px - self.overlap_px) // ALIGN_PX * ALIGN_PX
+        align = self.tiling.align_px
+        widest = (self.tile_px - 2 * self.halo_px - self.overlap_px) // align * align
         count = -(-self.length // widest)
         # Equal steps rather than a narrow last tile: it would read mostly halo.
-        step = -(-self.length // (count * ALIGN_PX)) * ALIGN_PX
+        step = -(-self.length // (count * align)) * align
         return (*range(0, self.length, step), self.length)
 
     @cached_property
@@ -97,8 +103,8 @@ class TiledAxis:
         for index, (left, right) in enumerate(zip(self.bounds, self.bounds[1:], strict=False)):
             start = 0 if index == 0 else max(0, left - half)
             stop = self.length if index == last else min(self.length, right + half)
-            # A multiple of ALIGN_PX, since bounds, half the overlap and the halo are.
-            read_start = max(0, start - self.halo_px)
+            align = self.tiling.align_px
+            read_start = max(0, (start - self.halo_px) // align * align)
             found.append(AxisTile(read_start, min(self.length, stop + self.halo_px), start, stop))
         return tuple(found)
 

@@ -43,8 +43,10 @@ def budget_bytes(device: str) -> int:
     return min(CPU_BUDGET_BYTES, int(psutil.virtual_memory().total) // 8)
 
 
-def tile_side_px(bytes_per_pixel: int, device: str) -> int:
-    """Side of the largest square tile that fits the budget, a multiple of 32."""
-    largest = LARGEST_GPU_TILE_PX if device.startswith("cuda") else LARGEST_CPU_TILE_PX
+def tile_side_px(bytes_per_pixel: int, device: str, largest_px: int | None = None) -> int:
+    """Side of the largest square tile that fits the budget, a multiple of 32; ``largest_px``: of
+    what a network is best given, None: what most are."""
+    usual = LARGEST_GPU_TILE_PX if device.startswith("cuda") else LARGEST_CPU_TILE_PX
+    largest = largest_px or usual
     side = math.isqrt(budget_bytes(device) // max(1, bytes_per_pixel))
     return min(max(side // 32 * 32, SMALLEST_TILE_PX), largest)

@@ -8,12 +8,18 @@ import numpy as np
 import torch
 
 from restore_batch.errors import MediaError
-from restore_batch.models.base import Upscaler
+from restore_batch.models.base import Tiling, Upscaler
 from restore_batch.stages.enlarge.tiles.axis import TiledAxis
 from restore_batch.stages.enlarge.tiles.resampling import LineResampler, SeamBlender
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness, ITU-R BT.601 section 2.5.1."""
+
+
+def tiling_of(upscaler: Upscaler) -> Tiling:
+    """How ``upscaler`` wants pictures cut; most do not say."""
+    said: Tiling = getattr(upscaler, "tiling", Tiling())
+    return said
 
 
 def upscale_in_tiles(
@@ -59,7 +65,8 @@ def _strips(
     """The result from top to bottom as (N, 3, rows, width) float32 pieces in about [0, 1]."""
     scale = upscaler.scale
     height, width = pictures[0].shape[:2]
-    rows, columns = TiledAxis(height, tile_px), TiledAxis(width, tile_px)
+    tiling = tiling_of(upscaler)
+    rows, columns = (TiledAxis(length, tile_px, tiling) for length in (height, width))
     vertical = LineResampler(height * scale, size_wh[1], dim=2, device=device)
     down = SeamBlender(rows, scale, dim=2, device=device)
     for row in rows.tiles:

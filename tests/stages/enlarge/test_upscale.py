@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.models.base import Upscaler
+from restore_batch.models.base import Tiling, Upscaler
 from restore_batch.stages.enlarge.tiles import memory
 from restore_batch.stages.enlarge.upscale import Upscale, enlarge_plainly
 from restore_batch.stages.geometry import output_size
@@ -53,6 +53,39 @@ class ShortOfMemory(Repeat):
 def test_scale_one_passes_the_very_frame_on() -> None:
     frame = Frame(picture(7, 5))
     assert one(stage(Repeat(2), 1), frame) is frame
+
+
+class Inverts(Repeat):
+    """Works at the picture's own size."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+        return 1 - rgb_nchw
+
+
+def test_at_scale_one_a_network_of_scale_one_restores_frames_and_leaves_their_alpha() -> None:
+    rgb = picture(70, 50)
+    alpha = picture(70, 50)[..., 0]
+    done = one(stage(Inverts(), 1, 64), Frame(rgb, alpha_hw=alpha))
+    assert np.array_equal(done.rgb_hwc, 255 - rgb)
+    assert done.alpha_hw is not None
+    assert np.array_equal(done.alpha_hw, alpha)
+
+
+def test_a_network_that_asks_for_larger_tiles_gets_them() -> None:
+    seen: list[int] = []
+
+    class Notes(Repeat):
+        tiling = Tiling(align_px=8, halo_px=32, largest_px=1024)
+
+        def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+            seen.append(rgb_nchw.shape[-1])
+            return super().__call__(rgb_nchw)
+
+    one(stage(Notes(2)), Frame(picture(900, 40)))
+    assert seen == [900]
 
 
 @settings(deadline=None, max_examples=20)

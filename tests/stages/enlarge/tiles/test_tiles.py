@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from restore_batch.errors import MediaError
-from restore_batch.models.base import Upscaler
-from restore_batch.stages.enlarge.tiles.axis import ALIGN_PX, SMALLEST_TILE_PX, TiledAxis
+from restore_batch.models.base import Tiling, Upscaler
+from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX, TiledAxis
 from restore_batch.stages.enlarge.tiles.network import upscale_in_tiles
 from restore_batch.stages.enlarge.tiles.resampling import LineResampler, lanczos_taps
 
@@ -19,27 +19,35 @@ from support.pixels import Repeat, packaged_upscaler, picture, smooth_picture
 
 lengths = st.integers(1, 5000)
 tile_sizes = st.integers(SMALLEST_TILE_PX, 1100)
+tilings = st.sampled_from([Tiling(), Tiling(align_px=8, halo_px=32), Tiling(align_px=8)])
 
 
-@given(lengths, tile_sizes)
-def test_tiles_cover_the_axis_and_read_at_most_their_size(length: int, tile_px: int) -> None:
-    axis = TiledAxis(length, tile_px)
+@given(lengths, tile_sizes, tilings)
+def test_tiles_cover_the_axis_and_read_at_most_their_size(
+    length: int, tile_px: int, tiling: Tiling
+) -> None:
+    axis = TiledAxis(length, tile_px, tiling)
     reached = 0
     for tile in axis.tiles:
         assert 0 <= tile.read_start <= tile.start <= reached <= tile.stop <= tile.read_stop
         assert tile.read_stop <= length
-        assert 0 < tile.read_stop - tile.read_start <= tile_px
-        assert tile.read_start % ALIGN_PX == 0
+        # To begin at a multiple a tile may have to begin a little earlier.
+        assert 0 < tile.read_stop - tile.read_start <= tile_px + tiling.align_px - 4
+        assert tile.read_start % tiling.align_px == 0
         reached = tile.stop
     assert axis.tiles[0].start == 0
     assert reached == length
 
 
-@given(lengths, tile_sizes)
-def test_every_tile_has_its_halo_except_at_the_pictures_border(length: int, tile_px: int) -> None:
-    axis = TiledAxis(length, tile_px)
+@given(lengths, tile_sizes, tilings)
+def test_every_tile_has_its_halo_except_at_the_pictures_border(
+    length: int, tile_px: int, tiling: Tiling
+) -> None:
+    axis = TiledAxis(length, tile_px, tiling)
     for tile in axis.tiles:
-        assert tile.start - tile.read_start == min(axis.halo_px, tile.start)
+        halo_px = tile.start - tile.read_start
+        assert halo_px >= min(axis.halo_px, tile.start)
+        assert halo_px < axis.halo_px + tiling.align_px - 3
         assert tile.read_stop - tile.stop == min(axis.halo_px, length - tile.stop)
 
 

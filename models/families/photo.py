@@ -1,0 +1,151 @@
+"""photo: small networks of our own for whole pictures, whose weights come with this package.
+
+photo-1 keeps the size, photo-2 doubles it. Grain, JPEG blocks, slight blur, printing screens, dust,
+hairs and scratches go; edges, textures and text are kept, and nothing is invented: what is lost
+stays soft.
+
+Trained with ``jobs/train/photo.yaml`` (docs/training.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, Field
+
+from restore_batch.models.base import (
+    Card,
+    Family,
+    Options,
+    Runtime,
+    StateDict,
+    Tiling,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PhotoOptions(Options):
+    """Options of the networks of whole pictures."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    strength: float = Field(default=1.0, ge=0, le=1)
+    """Share of the network's correction: 0 is the picture as it is, or plainly enlarged."""
+
+
+HALO_PX = 32
+LARGEST_TILE_PX = 1024
+"""Small tiles would be mostly halo: at 512 px this network computes a third more pixels, at
+1024 px a sixth."""
+
+CARDS: tuple[Card, ...] = ()
+
+
+def network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
+    """The network with its keys loaded strictly, in eval mode.
+
+    ``architecture``: that of :class:`restore_batch.models.nets.photo.PhotoNet`; what is not given
+    is read from the keys. Weights that change nothing where ``state`` is None. Raises WeightsError
+    when keys or shapes do not fit.
+    """
+    from restore_batch.models.nets.loading import load_strictly
+    from restore_batch.models.nets.photo import PhotoNet
+
+    inferred = (recognise(state) if state is not None else None) or {}
+    return load_strictly(PhotoNet(**{**inferred, **architecture}), state, "photo network")
+
+
+def recognise(state: StateDict) -> dict[str, Any] | None:
+    """The architecture of a photo network's state dict, or None."""
+    if not {"entry.weight", "down_eighth.weight", "up_full.weight"} <= state.keys():
+        return None
+    from restore_batch.models.nets import photo
+
+    try:
+        return photo.infer({key: tensor.shape for key, tensor in state.items()})
+    except (KeyError, IndexError):
+        return None
+
+
+class PhotoUpscaler:
+    """An :class:`~restore_batch.models.base.Upscaler`."""
+
+    def __init__(self, net: Any, options: PhotoOptions, runtime: Runtime) -> None:
+        from restore_batch.models.nets.layout import channels_last
+        from restore_batch.models.nets.photo import MULTIPLE_PX
+
+        self.scale = int(net.scales[-1])
+        self.tiling = Tiling(align_px=MULTIPLE_PX, halo_px=HALO_PX, largest_px=LARGEST_TILE_PX)
+        self._net: Any = channels_last(net.to(runtime.device))
+        self._strength = options.strength
+        self._runtime = runtime
+
+    def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) float32 in [0, 1] to (N, 3, H*scale, W*scale), clamped to [0, 1]."""
+        import torch
+
+        from restore_batch.models.nets.photo import plain
+
+        if rgb_nchw.ndim != 4 or rgb_nchw.shape[1] != 3 or 0 in rgb_nchw.shape[2:]:
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(rgb_nchw.shape)}")
+        count, _, height, width = rgb_nchw.shape
+        rgb = rgb_nchw.to(self._runtime.device).float()
+        if count == 0:
+            return rgb.new_empty((0, 3, height * self.scale, width * self.scale))
+        # On the CPU a batch is no faster, and could change the order of additions.
+        parts = rgb.split(1) if rgb.device.type == "cpu" else (rgb,)
+        with torch.no_grad():
+            return torch.cat([self._restored(part, plain(part, self.scale)) for part in parts])
+
+    def _restored(self, rgb: torch.Tensor, plainly: torch.Tensor) -> torch.Tensor:
+        if self._strength:
+            from restore_batch.models.running.crops import mixed
+
+            with mixed(self._runtime.device, self._runtime.precision):
+                change = self._net(_padded(rgb))[-1]
+            height, width = plainly.shape[-2:]
+            plainly = plainly + self._strength * change[:, :, :height, :width]
+        return plainly.clamp(0, 1)
+
+    def bytes_per_pixel(self) -> int:
+        """Working memory per input pixel; see the network's ``floats_per_pixel``."""
+        return int(self._net.floats_per_pixel * 4)
+
+
+def _padded(rgb: torch.Tensor) -> torch.Tensor:
+    """Right and bottom up to the multiple that the network takes, by reflection."""
+    import torch
+    import torch.nn.functional as F
+
+    from restore_batch.models.nets.photo import MULTIPLE_PX
+
+    down, across = (-size % MULTIPLE_PX for size in rgb.shape[-2:])
+    if down or across:
+        reflects = down < rgb.shape[-2] and across < rgb.shape[-1]
+        rgb = F.pad(rgb, (0, across, 0, down), "reflect" if reflects else "replicate")
+    return rgb.contiguous(memory_format=torch.channels_last)
+
+
+def build(state: StateDict, card: Card, options: PhotoOptions, runtime: Runtime) -> PhotoUpscaler:
+    """The upscaler, on the device of ``runtime``."""
+    return PhotoUpscaler(network(state, **card.architecture), options, runtime)
+
+
+FAMILY = Family(
+    name="photo",
+    task="upscale",
+    cards=CARDS,
+    network=network,
+    build=build,
+    recognise=recognise,
+    options=PhotoOptions,
+    tiny={
+        "scale": 2,
+        "widths": [4, 4, 8, 8],
+        "blocks": [1, 1, 1],
+        "double_width": 4,
+        "double_blocks": 1,
+    },
+)
