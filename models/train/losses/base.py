@@ -21,12 +21,15 @@ class Sample:
     ``restored`` and ``target``: (N, 3, H, W) RGB in [-1, 1], the first unclamped. ``degraded``:
     what went in, of the same size and range, where a discriminator is to see it as well.
     ``pyramid``: pictures of the network's inner levels, each a halving of ``target``'s size.
+    ``same``: the true pictures at the size of the degraded ones, where a network restores them at
+    both sizes; what it makes of them is then the pyramid's only picture.
     """
 
     restored: torch.Tensor
     target: torch.Tensor
     degraded: torch.Tensor | None = None
     pyramid: Sequence[torch.Tensor] = ()
+    same: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +37,18 @@ class Judges:
     """The networks an objective asks.
 
     ``discriminators`` are trained against the restorer, by name; "main" sees whole pictures.
-    ``features`` (VGG) and ``identity`` (ArcFace or dlib's) are fixed, and None where no term
-    needs them.
+    ``features`` (VGG), ``identity`` (ArcFace or dlib's) and ``likeness`` (ST-LPIPS) are fixed, and
+    None where no term needs them.
     """
 
     discriminators: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     features: nn.Module | None = None
     identity: nn.Module | None = None
+    likeness: nn.Module | None = None
 
     def to(self, device: torch.device | str) -> Judges:
         """The same networks, moved to ``device``."""
-        for network in (self.discriminators, self.features, self.identity):
+        for network in (self.discriminators, self.features, self.identity, self.likeness):
             if network is not None:
                 network.to(device)
         return self
@@ -133,6 +137,11 @@ class Objective(ABC):
     @property
     def needs_identity(self) -> bool:
         """Whether a term compares identities."""
+        return False
+
+    @property
+    def needs_likeness(self) -> bool:
+        """Whether a term asks how alike pictures look, which ST-LPIPS answers."""
         return False
 
     def generator_loss(self, sample: Sample, judges: Judges, step: int) -> Losses:

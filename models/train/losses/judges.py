@@ -12,7 +12,8 @@ from torch import nn
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import Card
 from restore_batch.models.families import dlib as dlib_face
-from restore_batch.models.families import identity, vgg
+from restore_batch.models.families import identity, stlpips, vgg
+from restore_batch.models.nets.layout import channels_last
 from restore_batch.models.train.losses.base import Judges, Objective
 from restore_batch.models.weights import cache as weight_cache
 from restore_batch.models.weights.fingerprint import fingerprint
@@ -31,6 +32,7 @@ def load_judges(
         objective.discriminators(side_px),
         feature_network(objective, store) if objective.needs_features else None,
         identity_network(objective, store) if objective.needs_identity else None,
+        likeness_network(store) if objective.needs_likeness else None,
     ).to(device)
 
 
@@ -54,6 +56,11 @@ def identity_network(objective: Objective, store: Store) -> nn.Module:
         return dlib_face.network(_published_state(dlib_face.CARD, store))
     card = identity.CARD
     return identity.network(_published_state(card, store), **card.architecture)
+
+
+def likeness_network(store: Store) -> nn.Module:
+    """ST-LPIPS, whose weights a package ships."""
+    return channels_last(stlpips.network(_published_state(stlpips.CARD, store)))
 
 
 def _published_state(card: Card, store: Store) -> dict[str, torch.Tensor]:
