@@ -29,7 +29,7 @@ from restore_batch.models.families import dlib as dlib_face
 from restore_batch.models.running.crops import CropOptions
 from restore_batch.models.running.face_upscaler import FaceByUpscaler
 from restore_batch.models.train.data.degrade import Mixed, resize
-from restore_batch.models.train.data.pairs import face_files, read_face
+from restore_batch.models.train.data.pairs import picture_files, read_face
 from restore_batch.models.train.validate import compare, write_grid
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.safe_load import load_state
@@ -129,7 +129,7 @@ def main() -> None:
     chosen = restorers(arguments.weights)
     if arguments.only:
         chosen = {k: v for k, v in chosen.items() if k.startswith(tuple(arguments.only))}
-    for number, path in enumerate(face_files([arguments.faces])):
+    for number, path in enumerate(picture_files([arguments.faces])):
         true = read_face(path, SIDE_PX)
         small = Mixed().reduced(true, np.random.default_rng([_SEED, number]))
         restored: dict[str, np.ndarray] = {}

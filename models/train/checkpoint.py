@@ -77,8 +77,10 @@ class Checkpoints:
 
 def _identity(recipe: Recipe) -> str:
     """What a continuation must have in common with the run: folders by their names alone, since
-    runs are moved with their faces to other machines."""
+    runs are moved with their pictures to other machines."""
     settings = recipe.model_dump(mode="json", exclude=cast(Any, _FREE))
-    for faces in settings["data"]:
-        faces["folders"] = [Path(folder).name for folder in faces["folders"]]
+    for source in (*settings["data"], *settings["scenes"]):
+        source["folders"] = [Path(folder).name for folder in source["folders"]]
+    if settings["degradations"]["outlines"] is not None:
+        settings["degradations"]["outlines"] = Path(settings["degradations"]["outlines"]).name
     return json.dumps(settings)

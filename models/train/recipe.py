@@ -22,6 +22,8 @@ from pydantic import (
 )
 
 from restore_batch.models.train.data.degrade import Mixed, OldPrint
+from restore_batch.models.train.data.old_scan.fading import Fading
+from restore_batch.models.train.data.old_scan.recipe import OldScan
 from restore_batch.models.train.data.tone import Tone
 from restore_batch.models.weights.safe_load import SUFFIXES
 
@@ -82,39 +84,70 @@ class Faces(Part):
     """Used in each so many-th step; the first entry takes the rest."""
 
 
+class Scenes(Part):
+    """Folders of good pictures of anything, and how often crops of them are used."""
+
+    folders: Annotated[list[Place], Field(min_length=1)]
+    """Folders of pictures of any size."""
+
+    crop_px: Positive
+    """Side of the true crops; a network that doubles learns from crops of half of it."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Patterns of file names left out, such as old_*."""
+
+    every: Positive = 1
+    """Used in each so many-th step; the first entry takes the rest."""
+
+
 class Degradations(Part):
-    """How good faces become bad ones."""
+    """How good faces and scenes become bad ones."""
 
     mixed: Share = 1.0
     """Weight of GFP-GAN's mixed degradation."""
 
     old_print: Share = 0.0
-    """Weight of the old print."""
+    """Weight of the old print, for faces."""
+
+    old_scan: Share = 0.0
+    """Weight of the old scan, for scenes."""
+
+    clean: Share = 0.0
+    """Weight of no degradation at all, for scenes."""
 
     mixed_options: Mixed = Mixed()
-    """Ranges of the mixed degradation."""
+    """Ranges of the mixed degradation; for scenes in pixels of the picture."""
 
     old_print_options: OldPrint = OldPrint()
     """Ranges of the old print."""
 
+    old_scan_options: OldScan = OldScan()
+    """Ranges of the old scan."""
+
+    outlines: Place | None = None
+    """Outlines of real dust, hairs and scratches for the old scan; null: drawn ones alone."""
+
     tone: Tone | None = None
-    """Changes of tone that both pictures undergo; null: none."""
+    """Changes of tone that both pictures of a face undergo; null: none."""
+
+    fading: Fading | None = None
+    """Changes of tone that all pictures of a scene undergo; null: none."""
 
     jitter: bool = True
     """Small shifts and turns, and mirrored faces."""
 
     @model_validator(mode="after")
     def _some_weight(self) -> Degradations:
-        if self.mixed + self.old_print <= 0:
-            raise ValueError("mixed and old_print are both 0: expected a weight above 0")
+        if self.mixed + self.old_print + self.old_scan + self.clean <= 0:
+            raise ValueError("all degradations weigh 0: expected a weight above 0")
         return self
 
 
 class Validation(Part):
-    """Faces that measure progress; no step is trained on them."""
+    """Faces or scenes that measure progress; no step is trained on them."""
 
     folders: Annotated[list[Place], Field(min_length=1)]
-    """Folders of square crops."""
+    """Folders of square crops, or of whole pictures where the recipe has scenes."""
 
     exclude: list[str] = Field(default_factory=list)
     """Patterns of file names left out."""
@@ -129,8 +162,8 @@ class Validation(Part):
 class ObjectiveChoice(Part):
     """What is minimised."""
 
-    name: Literal["fidelity", "srgan", "hifacegan", "gfpgan", "glean"] = "fidelity"
-    """The objective of one of the systems, or fidelity: no network judges."""
+    name: Literal["fidelity", "scenes", "srgan", "hifacegan", "gfpgan", "glean"] = "fidelity"
+    """The objective of one of the systems, or fidelity, for faces, or scenes, for pictures."""
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Weights of its terms that differ from the published ones."""
@@ -238,8 +271,11 @@ class Recipe(Part):
     network: Network
     """What is trained."""
 
-    data: Annotated[list[Faces], Field(min_length=1)]
-    """What it is trained on."""
+    data: list[Faces] = Field(default_factory=list)
+    """Faces that it is trained on."""
+
+    scenes: list[Scenes] = Field(default_factory=list)
+    """Whole pictures that it is trained on, instead of faces."""
 
     degradations: Degradations = Degradations()
     """How pairs are made."""
@@ -271,9 +307,20 @@ class Recipe(Part):
     about: About = About()
     """What those who use the weights should know; kept beside them."""
 
-    @field_validator("data")
+    @field_validator("data", "scenes")
     @classmethod
-    def _first_takes_the_rest(cls, value: list[Faces]) -> list[Faces]:
-        if value[0].every != 1:
+    def _first_takes_the_rest(cls, value: list[Faces | Scenes]) -> list[Faces | Scenes]:
+        if value and value[0].every != 1:
             raise ValueError("the first entry takes the steps that no other does: remove `every`")
         return value
+
+    @model_validator(mode="after")
+    def _faces_or_scenes(self) -> Recipe:
+        if bool(self.data) == bool(self.scenes):
+            raise ValueError("expected either `data`, of aligned faces, or `scenes`")
+        return self
+
+    @property
+    def side_px(self) -> int:
+        """Side of the true pictures of most steps."""
+        return self.data[0].side_px if self.data else self.scenes[0].crop_px

@@ -1,4 +1,4 @@
-"""Families as the trainer sees them: a degraded face in, a restored one out, all in [-1, 1].
+"""Families as the trainer sees them: degraded pictures in, restored ones out, all in [-1, 1].
 
 What a family's network takes otherwise (smaller pictures, another range) and what it needs while
 it learns (fresh noise, singular values that follow the weights) is dealt with here.
@@ -15,6 +15,7 @@ from torch import nn
 
 from restore_batch.errors import UsageError
 from restore_batch.models import registry
+from restore_batch.models.nets.photo import cut, plain
 from restore_batch.models.nets.spade import SpectralConv2d
 from restore_batch.models.train.recipe import Network
 
@@ -37,6 +38,11 @@ class Trainee(nn.Module):
 
     def after_step(self) -> None:
         """What must follow a change of the weights."""
+
+    def parts(self, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        """The networks that a state dict of this module is exported as, each with the family's own
+        keys, by what is added to the recipe's name."""
+        return {"": self.bare_keys(state)}
 
     def bare_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """A state dict of this module with the family's own keys."""
@@ -70,6 +76,27 @@ class GFPGANTrainee(Trainee):
         return image, pyramid
 
 
+class PhotoTrainee(Trainee):
+    """The network of whole pictures: what it doubles and, with both heads, what it restores at the
+    same size, from one pass of the trunk. They are exported as one network for each head."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__(net)
+        self.shrinks = max(net.scales)
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        # Autocast's dtype would round the picture itself.
+        rgb = degraded.float() / 2 + 0.5
+        made = [
+            2 * (plain(rgb, scale) + change) - 1
+            for scale, change in zip(self.net.scales, self.net(rgb), strict=True)
+        ]
+        return made[-1], made[:-1]
+
+    def parts(self, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, torch.Tensor]]:
+        return {f"-{scale}": cut(self.bare_keys(state), scale) for scale in self.net.scales}
+
+
 class HiFaceGANTrainee(Trainee):
     """HiFaceGAN normalises each picture by itself, in training as in use: it stays in train mode.
     Its spectral norms take one power iteration a step (Miyato et al. 2018, algorithm 1)."""
@@ -94,6 +121,7 @@ _TRAINEES: Mapping[str, type[Trainee]] = {
     "glean": GLEANTrainee,
     "glean-category": GLEANTrainee,
     "hifacegan": HiFaceGANTrainee,
+    "photo": PhotoTrainee,
     "srgan": SRGANTrainee,
 }
 

@@ -62,7 +62,7 @@ class Trainer:
         channels_last(self.trainee.to(self.device).train())
         self.average = {key: value.clone() for key, value in self.trainee.state_dict().items()}
         self.objective = objective_of(recipe.objective)
-        self.judges = judges(self.objective, recipe.data[0].side_px).to(self.device)
+        self.judges = judges(self.objective, recipe.side_px).to(self.device)
         self.optimiser = adam([(self.trainee, recipe.optimiser)])
         rivals = self.judges.discriminators
         self.rival_optimiser = (
@@ -135,8 +135,8 @@ class Trainer:
         if validator is not None and self.step == 0:
             validator(0, self.averaged())
         with contextlib.closing(batches(streams, recipe, self.step, self._share)) as loaded:
-            for degraded, true in loaded:
-                losses = self.train_step(degraded, true)
+            for degraded, true, *same in loaded:
+                losses = self.train_step(degraded, true, *same)
                 self.step += 1
                 if self.step % recipe.run.log_every_steps == 0:
                     row = {"learning_rate": self.rate()} | self._crew.averaged(losses())
@@ -156,18 +156,20 @@ class Trainer:
         return self.step >= recipe.run.steps
 
     def train_step(
-        self, degraded: torch.Tensor, true: torch.Tensor
+        self, degraded: torch.Tensor, true: torch.Tensor, same: torch.Tensor | None = None
     ) -> Callable[[], dict[str, float]]:
-        """One step on uint8 pictures (N, 3, S, S). Returns what reads its losses: waiting for the
-        device at each step would slow a GPU down."""
+        """One step on uint8 pictures (N, 3, S, S), see
+        :data:`~restore_batch.models.train.data.loading.Batch`. Returns what reads its losses:
+        waiting for the device at each step would slow a GPU down."""
         z, y = (signed(pictures, self.device) for pictures in (degraded, true))
+        also = None if same is None else signed(same, self.device)
         now = rate(self.recipe.schedule, self.step, self.recipe.run.steps)
         for group, settings in self._groups():
             group["lr"] = settings.learning_rate * now
         with mixed(self.device, self.recipe.run.precision):
             restored, pyramid = self._wrapped(z)
             seen = z if z.shape == y.shape else None
-            sample = Sample(restored, y, seen, pyramid)
+            sample = Sample(restored, y, seen, pyramid, also)
             losses = self.objective.generator_loss(sample, self._judges, self.step)
         self._descend(self.optimiser, self.trainee, losses, self.recipe.optimiser)
         rivals = Losses({})
@@ -231,10 +233,12 @@ class Trainer:
         return channels_last(twin).eval().requires_grad_(False)
 
     def export(self) -> Path:
-        """Write the averaged weights and what is known of them; the path of the weights."""
+        """Write the averaged weights and what is known of them; the path of the weights, the last
+        where they are several networks."""
         from restore_batch.models.train.export import export
 
-        return export(self.recipe, self.trainee.bare_keys(self.average), self.step)
+        parts = self.trainee.parts(self.average)
+        return [export(self.recipe, state, self.step, name) for name, state in parts.items()][-1]
 
 
 def _check_finite(step: int, row: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""How good the restorer is by now: scores on faces it never trains on, and a picture of some."""
+"""How good the restorer is by now: scores on pictures it never trains on, and a picture of some."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from restore_batch.models.train.curves import Curve
-from restore_batch.models.train.data.loading import degradations
-from restore_batch.models.train.data.pairs import FacePairs, face_files
+from restore_batch.models.train.data.loading import degradations, scene_degradations
+from restore_batch.models.train.data.pairs import FacePairs, picture_files
+from restore_batch.models.train.data.scenes import ScenePairs
 from restore_batch.models.train.losses import pixel, structure
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.trainees import Trainee
@@ -20,9 +21,11 @@ _SHOWN = 8
 
 class Validator:
     """Scores a restorer on fixed pairs; each call adds a row to ``validation.csv`` and writes
-    ``samples/<step>.png``: a row for each face of degraded, restored and true."""
+    ``samples/<step>.png``: a row for each pair of degraded, restored and true."""
 
-    def __init__(self, recipe: Recipe, pairs: FacePairs, every_steps: int, after: int) -> None:
+    def __init__(
+        self, recipe: Recipe, pairs: FacePairs | ScenePairs, every_steps: int, after: int
+    ) -> None:
         self.every_steps = every_steps
         self._pairs = [pairs[i] for i in range(len(pairs))]
         self._side_px = pairs.side_px
@@ -35,23 +38,30 @@ class Validator:
         chosen = recipe.validation
         if chosen is None:
             return None
-        pairs = FacePairs(
-            face_files(chosen.folders, chosen.exclude),
-            recipe.data[0].side_px,
-            degradations(recipe.degradations),
-            seed=0,
-            length=chosen.pairs,
-            shrinks=shrinks,
-        )
+        files = picture_files(chosen.folders, chosen.exclude)
+        pairs: FacePairs | ScenePairs
+        if recipe.scenes:
+            degrading = scene_degradations(recipe.degradations)
+            pairs = ScenePairs(
+                files, recipe.side_px, degrading, 0, chosen.pairs, shrinks=shrinks, augment=False
+            )
+        else:
+            faces = degradations(recipe.degradations)
+            pairs = FacePairs(files, recipe.side_px, faces, 0, chosen.pairs, shrinks=shrinks)
         return cls(recipe, pairs, chosen.every_steps, after)
 
     def __call__(self, step: int, restorer: Trainee) -> dict[str, float]:
-        """Mean PSNR (dB), MS-SSIM and gradient error (of 255) of the restored faces."""
+        """Mean PSNR (dB), MS-SSIM and gradient error (of 255) of the restored pictures; with
+        "same_" before the name of those at the degraded ones' size, where they are made too."""
         scores: list[dict[str, float]] = []
         rows: list[np.ndarray] = []
-        for degraded, true in self._pairs:
-            restored = restore(restorer, degraded)
-            scores.append(compare(restored, true))
+        for degraded, true, *same in self._pairs:
+            restored, *others = restore(restorer, degraded)
+            scored = compare(restored, true)
+            if same:
+                also = compare(others[0], same[0])
+                scored |= {f"same_{name}": value for name, value in also.items()}
+            scores.append(scored)
             if len(rows) < _SHOWN:
                 rows.append(
                     np.hstack([_shown(t, self._side_px) for t in (degraded, restored, true)])
@@ -63,12 +73,17 @@ class Validator:
 
 
 @torch.inference_mode()
-def restore(restorer: Trainee, degraded: torch.Tensor) -> torch.Tensor:
-    """One (3, S, S) uint8 picture through a restorer, in float32."""
+def restore(restorer: Trainee, degraded: torch.Tensor) -> list[torch.Tensor]:
+    """One (3, S, S) uint8 picture through a restorer, in float32: the result, then what its inner
+    levels show."""
     device = next(restorer.parameters()).device
     signed = degraded[None].to(device).float().div_(127.5).sub_(1)
-    restored, _ = restorer(signed)
-    return restored[0].float().clamp_(-1, 1).add_(1).mul_(127.5).round_().to("cpu", torch.uint8)
+    restored, pyramid = restorer(signed)
+    return [_stored(picture[0]) for picture in (restored, *pyramid)]
+
+
+def _stored(signed: torch.Tensor) -> torch.Tensor:
+    return signed.float().clamp_(-1, 1).add_(1).mul_(127.5).round_().to("cpu", torch.uint8)
 
 
 def compare(restored: torch.Tensor, true: torch.Tensor) -> dict[str, float]:

@@ -138,16 +138,24 @@ def blur(
     """Gaussian blur of ``sigma_px`` (at 512 px), an ellipse where ``across_px`` differs."""
     unit = len(rgb_hwc) / REFERENCE_PX
     along, across = sigma_px * unit, (sigma_px if across_px is None else across_px) * unit
-    radius = math.ceil(3 * max(along, across))
+    return blur_px(rgb_hwc, along, None if across_px is None else across, angle)
+
+
+def blur_px(
+    rgb_hwc: np.ndarray, along_px: float, across_px: float | None, angle: float = 0.0
+) -> np.ndarray:
+    """Gaussian blur of a picture of any size, in its own pixels; None: round."""
+    across = along_px if across_px is None else across_px
+    radius = math.ceil(3 * max(along_px, across))
     if radius < 1:
         return rgb_hwc
     if across_px is None:
         size = 2 * radius + 1
-        return cv2.GaussianBlur(rgb_hwc, (size, size), along, borderType=cv2.BORDER_REFLECT_101)
+        return cv2.GaussianBlur(rgb_hwc, (size, size), along_px, borderType=cv2.BORDER_REFLECT_101)
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     u = x * math.cos(angle) + y * math.sin(angle)
     v = -x * math.sin(angle) + y * math.cos(angle)
-    kernel = np.exp(-((u / max(along, 0.1)) ** 2 + (v / max(across, 0.1)) ** 2) / 2)
+    kernel = np.exp(-((u / max(along_px, 0.1)) ** 2 + (v / max(across, 0.1)) ** 2) / 2)
     return cv2.filter2D(rgb_hwc, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101)
 
 

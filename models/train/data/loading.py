@@ -1,34 +1,41 @@
-"""From a recipe to batches: which faces a step is trained on, and who makes the pairs."""
+"""From a recipe to batches: what a step is trained on, and who makes the pairs."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, face_files
+from restore_batch.models.train.data.old_scan.outlines import read_outlines
+from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, picture_files
+from restore_batch.models.train.data.scenes import SceneDegradation, SceneMixed, ScenePairs, clean
 from restore_batch.models.train.recipe import Degradations, Recipe
 
-Batch = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[torch.Tensor, ...]
+"""Degraded pictures, the true ones and, of scenes for networks that double, the true ones at the
+degraded ones' size."""
 
 
 @dataclass(frozen=True, eq=False)
-class Streams(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+class Streams(Dataset[Batch]):
     """The recipe's folders, each a stream of pairs; ``every`` says which step takes from which."""
 
-    streams: Sequence[FacePairs]
+    streams: Sequence[FacePairs | ScenePairs]
     every: Sequence[int]
 
     @classmethod
     def of(cls, recipe: Recipe, shrinks: int = 1) -> Streams:
         """The streams of a recipe, whose degraded pictures are ``1 / shrinks`` of the true ones'
-        size. Raises UsageError for folders without faces."""
+        size. Raises UsageError for folders without pictures."""
+        if recipe.scenes:
+            return cls._of_scenes(recipe, shrinks)
         chosen = degradations(recipe.degradations)
         streams = [
             FacePairs(
-                face_files(faces.folders, faces.exclude),
+                picture_files(faces.folders, faces.exclude),
                 faces.side_px,
                 chosen,
                 seed=recipe.run.seed + 1000 * number,
@@ -41,10 +48,27 @@ class Streams(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         ]
         return cls(streams, [faces.every for faces in recipe.data])
 
+    @classmethod
+    def _of_scenes(cls, recipe: Recipe, shrinks: int) -> Streams:
+        chosen = scene_degradations(recipe.degradations)
+        streams = [
+            ScenePairs(
+                picture_files(scenes.folders, scenes.exclude),
+                scenes.crop_px,
+                chosen,
+                seed=recipe.run.seed + 1000 * number,
+                length=recipe.run.steps * recipe.run.batch,
+                tone=recipe.degradations.fading,
+                shrinks=shrinks,
+            )
+            for number, scenes in enumerate(recipe.scenes)
+        ]
+        return cls(streams, [scenes.every for scenes in recipe.scenes])
+
     def __len__(self) -> int:
         return sum(map(len, self.streams))
 
-    def __getitem__(self, place: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
         """Pair (stream, index)."""
         stream, index = place
         return self.streams[stream][index]
@@ -66,10 +90,22 @@ def degradations(chosen: Degradations) -> list[tuple[float, Degradation]]:
     return [(weight, degrade) for weight, degrade in both if weight > 0]
 
 
+def scene_degradations(chosen: Degradations) -> list[tuple[float, SceneDegradation]]:
+    """The degradations of a recipe's scenes and their weights. Raises UsageError for outlines
+    that cannot be read."""
+    outlines = None if chosen.outlines is None else read_outlines(chosen.outlines)
+    all_: list[tuple[float, SceneDegradation]] = [
+        (chosen.mixed, SceneMixed(chosen.mixed_options)),
+        (chosen.old_scan, partial(chosen.old_scan_options.__call__, outlines=outlines)),
+        (chosen.clean, clean),
+    ]
+    return [(weight, degrade) for weight, degrade in all_ if weight > 0]
+
+
 def batches(
     streams: Streams, recipe: Recipe, first_step: int, share: range | None = None
 ) -> Generator[Batch]:
-    """The batches from ``first_step`` to the last: (degraded, true), each (N, 3, S, S) uint8.
+    """The batches from ``first_step`` to the last: see :data:`Batch`, each (N, 3, S, S) uint8.
 
     With ``share`` only those pairs of each batch.
     """

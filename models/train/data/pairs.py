@@ -50,7 +50,7 @@ class Jitter:
         return moved[:, ::-1].copy() if flips else moved
 
 
-def face_files(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Path]:
+def picture_files(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Path]:
     """The pictures in ``folders``, by name, without those whose name matches a pattern.
 
     Raises UsageError for a folder that is not there and when nothing is left.
@@ -58,7 +58,7 @@ def face_files(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Pat
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"{folder}: no such folder; expected a folder of aligned faces")
+            raise UsageError(f"{folder}: no such folder; expected a folder of pictures")
         found += sorted(
             path
             for path in folder.iterdir()
@@ -66,7 +66,9 @@ def face_files(folders: Sequence[Path], exclude: Sequence[str] = ()) -> list[Pat
             and not any(fnmatch(path.name, pattern) for pattern in exclude)
         )
     if not found:
-        raise UsageError(f"no faces in {', '.join(map(str, folders))}; expected JPEG, PNG or WebP")
+        raise UsageError(
+            f"no pictures in {', '.join(map(str, folders))}; expected JPEG, PNG or WebP"
+        )
     return found
 
 

@@ -49,6 +49,7 @@ from restore_batch.models.train.losses.perceptual import (
     perceptual,
     style,
 )
+from restore_batch.models.train.losses.scenes import SceneObjective
 from restore_batch.models.train.losses.structure import ms_ssim_loss
 from restore_batch.models.train.losses.verdicts import (
     MAIN,
@@ -350,6 +351,7 @@ class GFPGANObjective(Objective):
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     "fidelity": FidelityObjective,
+    "scenes": SceneObjective,
     "srgan": SRGANObjective,
     "hifacegan": HiFaceGANObjective,
     "gfpgan": GFPGANObjective,

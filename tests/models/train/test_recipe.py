@@ -45,6 +45,7 @@ def test_paths_are_relative_to_the_recipes_folder(tmp_path: Path) -> None:
         ("data", []),
         ("data", [{"folders": ["a"], "side_px": 256, "every": 2}]),
         ("data", [{"folders": [], "side_px": 256}]),
+        ("scenes", [{"folders": ["a"], "crop_px": 64}]),
         ("degradations", {"mixed": 0, "old_print": 0}),
         ("degradations", {"mixed_options": {"noise": [0, 1]}}),
         ("objective", {"name": "beauty"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 
 from support import training
+from support.scenes import draw_scenes
 
-_SIDES_PX = {"compact": 256, "srgan": 32, "hifacegan": 64, "gfpgan": 32, "glean-category": 64}
+_SIDES_PX = {
+    "compact": 256, "srgan": 32, "hifacegan": 64, "gfpgan": 32, "glean-category": 64, "photo": 64,
+}  # fmt: skip
 # Weights of each system's objective that need no network with published weights.
 _OBJECTIVES: dict[str, tuple[str, dict[str, float]]] = {
     "srgan": ("srgan", {"pixel": 1, "content": 0}),
@@ -131,6 +135,37 @@ def test_training_goes_on_from_a_model_by_its_name() -> None:
     assert started.bare_keys(started.state_dict()).keys() == published.keys()
     for key, value in started.bare_keys(started.state_dict()).items():
         assert torch.equal(value, published[key].float())
+
+
+def test_photo_learns_both_sizes_from_scenes_and_is_exported_as_two_networks(
+    tmp_path: Path,
+) -> None:
+    scenes = draw_scenes(tmp_path / "scenes", 3)
+    recipe = training.recipe(
+        tmp_path / "run",
+        scenes,
+        name="photo",
+        data=[],
+        scenes=[{"folders": [scenes], "crop_px": 64}],
+        network={"family": "photo", "architecture": {**_tiny("photo"), "with_same": True}},
+        degradations={"old_scan": 0.5, "mixed": 0.5},
+        objective={"name": "scenes"},
+        validation={"folders": [scenes], "pairs": 2, "every_steps": 5},
+        run=training.run(5),
+    )
+    trainer = Trainer(recipe)
+    assert trainer.run()
+    rows = (tmp_path / "run" / "validation.csv").read_text().splitlines()
+    assert "same_psnr_db" in rows[0]
+    assert len(rows) == 3
+    last = trainer.export()
+    for scale in (1, 2):
+        path = last.with_name(f"photo-{scale}.safetensors")
+        card = Store(None, download=False).ref_from_path(path, "upscale", {}).card
+        assert card.scale == scale
+        record = json.loads(path.with_suffix(".json").read_text())
+        assert record["name"] == f"photo-{scale}"
+        assert record["architecture"] == card.architecture
 
 
 def test_what_cannot_be_trained_is_refused_by_name() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_batch.models.train.data.pairs import face_files
+from restore_batch.models.train.data.pairs import picture_files
 from restore_batch.pipeline.training.face_crops import INDEX, collect_faces
 
 from support.archive import checksums, cli, face, scene
@@ -45,8 +45,8 @@ def test_faces_are_listed_sharpest_first_and_kept_on_a_second_run(
     assert [row["file"] for row in rows] == ["one__sharp.png.0.png", "soft.jpg.0.png"]
     assert float(rows[0]["sharpness"]) > 2 * float(rows[1]["sharpness"])
     assert 100 < int(rows[0]["native_px"]) < 500
-    assert {path.name for path in face_files([out])} == {row["file"] for row in rows}
-    for path in face_files([out]):
+    assert {path.name for path in picture_files([out])} == {row["file"] for row in rows}
+    for path in picture_files([out]):
         assert Image.open(path).size == (128, 128)
     # A crop that someone has retouched stays.
     Image.new("RGB", (128, 128)).save(out / "soft.jpg.0.png")

@@ -30,7 +30,10 @@ class Grain(Options):
         is grey."""
         shape_hw = (picture.shape[0], picture.shape[1])
         grey = bool((picture == picture[..., :1]).all())
-        sigma, size_px = rng.uniform(*self.sigma), rng.uniform(*self.size_px)
+        # Most film is fine: strong grain is the exception.
+        weakest, strongest = self.sigma
+        sigma = weakest + (strongest - weakest) * rng.random() ** 1.5
+        size_px = rng.uniform(*self.size_px)
         coloured = rng.random() < self.coloured_prob and not grey
         shared = rng.uniform(0, 0.9) if coloured else 1.0
         noise = np.sqrt(np.float32(shared)) * _clumps(rng, (*shape_hw, 1), size_px)

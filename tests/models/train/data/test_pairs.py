@@ -12,7 +12,7 @@ import torch
 from restore_batch.errors import UsageError
 from restore_batch.models.train.data.degrade import Mixed, OldPrint
 from restore_batch.models.train.data.loading import Streams, batches
-from restore_batch.models.train.data.pairs import FacePairs, Jitter, face_files, read_face
+from restore_batch.models.train.data.pairs import FacePairs, Jitter, picture_files, read_face
 from restore_batch.models.train.data.tone import Tone
 
 from support import training
@@ -26,7 +26,7 @@ def faces(tmp_path: Path) -> Path:
 def _pairs(faces: Path, seed: int = 0, **options: object) -> FacePairs:
     chosen = {"tone": Tone(), "jitter": Jitter()} | options
     both = [(0.5, Mixed()), (0.5, OldPrint())]
-    return FacePairs(face_files([faces]), 64, both, seed, 1000, **chosen)  # type: ignore[arg-type]
+    return FacePairs(picture_files([faces]), 64, both, seed, 1000, **chosen)  # type: ignore[arg-type]
 
 
 def test_a_pair_does_not_depend_on_what_was_made_before(faces: Path) -> None:
@@ -69,7 +69,7 @@ def test_degraded_pictures_are_smaller_for_networks_that_enlarge(faces: Path) ->
 
 def test_both_pictures_of_a_pair_are_moved_and_toned_alike(faces: Path) -> None:
     gentle = [(1.0, Mixed(blur_sigma_px=(0, 0), downsampling=(1, 1), noise_sigma=(0, 0)))]
-    pairs = FacePairs(face_files([faces]), 64, gentle, 0, 100, Tone(), Jitter())
+    pairs = FacePairs(picture_files([faces]), 64, gentle, 0, 100, Tone(), Jitter())
     for i in range(20):
         degraded, true = pairs.pair(i)
         assert np.abs(degraded.astype(int) - true).mean() < 6, "JPEG alone lies between them"
@@ -105,13 +105,13 @@ def test_loader_processes_change_no_batch(tmp_path: Path, faces: Path, first_ste
 
 def test_files_are_chosen_by_folder_and_pattern(tmp_path: Path, faces: Path) -> None:
     (faces / "notes.txt").write_text("no face")
-    assert [f.name for f in face_files([faces], ["*_1*", "face_4.png"])] == [
+    assert [f.name for f in picture_files([faces], ["*_1*", "face_4.png"])] == [
         "face_0.png", "face_2.png", "face_3.png",
     ]  # fmt: skip
     with pytest.raises(UsageError, match="no such folder"):
-        face_files([tmp_path / "nowhere"])
-    with pytest.raises(UsageError, match="no faces in"):
-        face_files([faces], ["*"])
+        picture_files([tmp_path / "nowhere"])
+    with pytest.raises(UsageError, match="no pictures in"):
+        picture_files([faces], ["*"])
 
 
 def test_what_is_no_aligned_face_is_refused_by_name(tmp_path: Path) -> None:

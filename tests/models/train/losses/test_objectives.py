@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from restore_batch.models.nets.stlpips import STLPIPS
 from restore_batch.models.nets.vgg import VGGFeatures
 from restore_batch.models.train.losses.base import Judges, Losses, Objective, Sample
 from restore_batch.models.train.losses.discriminators import (
@@ -29,6 +30,7 @@ from restore_batch.models.train.losses.objectives import (
     HiFaceGANObjective,
     SRGANObjective,
 )
+from restore_batch.models.train.losses.scenes import SceneObjective
 
 SIDE_PX = 64
 ADVERSARIAL = (SRGANObjective, GLEANObjective, HiFaceGANObjective, GFPGANObjective)
@@ -257,11 +259,14 @@ def test_the_weights_are_the_published_ones() -> None:
 
 # -- zero weights -----------------------------------------------------------------------------
 
+# What is not the weight of a term of its own.
+_NO_WEIGHTS = ("r1_every", "pyramid_steps", "perceptual_from_step", "same")
+
 TERMS = [
     pytest.param(kind, field.name, id=f"{name}-{field.name}")
     for name, kind in OBJECTIVES.items()
     for field in fields(kind)
-    if field.name not in ("r1_every", "pyramid_steps")
+    if field.name not in _NO_WEIGHTS
 ]
 
 
@@ -269,13 +274,15 @@ TERMS = [
 def test_a_weight_of_zero_removes_its_term_and_leaves_the_others(
     kind: type[Objective], weight: str
 ) -> None:
-    ones = {f.name: 1.0 for f in fields(kind) if f.name not in ("r1_every", "pyramid_steps")}
+    ones = {f.name: 1.0 for f in fields(kind) if f.name not in _NO_WEIGHTS}
     full, without = kind(**ones), kind(**{**ones, weight: 0.0})
     side_px = 176 if kind is FidelityObjective else SIDE_PX
     sample = replace(_plain_sample(), restored=_plain(0.5, side_px), target=_plain(-0.25, side_px))
     if kind is GFPGANObjective:
         sample = _plain_sample()
     judges = _plain_judges(full)
+    if kind is SceneObjective:
+        judges = replace(judges, likeness=STLPIPS([2, 2, 2, 2, 2]))
     kept = {**without.generator_loss(sample, judges, 0).terms}
     all_terms = {**full.generator_loss(sample, judges, 0).terms}
     if kind is GFPGANObjective or kind in ADVERSARIAL:
