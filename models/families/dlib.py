@@ -1,6 +1,6 @@
 """Identity of a face as 128 numbers: dlib's recognition network, whose weights a package ships.
 
-Source: King 2017; the network is in :mod:`restore_batch.models.nets.dlib_resnet`.
+Source: King 2017; the network is in :mod:`restore_batch.models.nets.judges.dlib_resnet`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class DlibEmbedder:
         unit length. Raises ValueError on another shape or dtype."""
         import torch
 
-        from restore_batch.models.nets.dlib_resnet import INPUT_PX
-        from restore_batch.models.nets.face_chip import chip
+        from restore_batch.models.nets.judges.dlib_resnet import INPUT_PX
+        from restore_batch.models.nets.judges.face_chip import chip
 
         vectors = []
         with torch.inference_mode():
@@ -55,7 +55,7 @@ class DlibEmbedder:
 def network(state: StateDict | None) -> torch.nn.Module:
     """The network with its keys loaded strictly, in eval mode; random weights where ``state`` is
     None. Raises WeightsError when keys or shapes do not fit."""
-    from restore_batch.models.nets.dlib_resnet import DlibFaceNet
+    from restore_batch.models.nets.judges.dlib_resnet import DlibFaceNet
     from restore_batch.models.nets.loading import load_strictly
 
     return load_strictly(DlibFaceNet(), state, "dlib face recognition network")

@@ -35,7 +35,7 @@ class PhotoOptions(Options):
     """Share of the network's correction: 0 is the picture as it is, or plainly enlarged."""
 
 
-HALO_PX = 32
+HALO_PX = 24
 LARGEST_TILE_PX = 1024
 """Small tiles would be mostly halo: at 512 px this network computes a third more pixels, at
 1024 px a sixth."""

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
 
 if TYPE_CHECKING:
-    from restore_batch.models.nets.stlpips import STLPIPS
+    from restore_batch.models.nets.judges.stlpips import STLPIPS
 
 
 def network(state: StateDict | None, **architecture: Any) -> STLPIPS:
     """The network with the authors' keys loaded strictly, in eval mode. Random weights where
     ``state`` is None. Raises WeightsError when keys or shapes do not fit."""
+    from restore_batch.models.nets.judges.stlpips import STLPIPS
     from restore_batch.models.nets.loading import load_strictly
-    from restore_batch.models.nets.stlpips import STLPIPS
 
     return load_strictly(STLPIPS(**architecture), state, "ST-LPIPS")
 

@@ -19,7 +19,7 @@ from restore_batch.models.base import (
 )
 
 if TYPE_CHECKING:
-    from restore_batch.models.nets.vgg import Preparation, VGGFeatures
+    from restore_batch.models.nets.judges.vgg import Preparation, VGGFeatures
 
 _LICENCE = Licence(
     key="torchvision",
@@ -75,8 +75,8 @@ def network(
     unless given; what lies above ``layers`` in ``state`` is left out. Random weights where
     ``state`` is None. Raises WeightsError when keys or shapes do not fit.
     """
+    from restore_batch.models.nets.judges.vgg import VGGFeatures
     from restore_batch.models.nets.loading import load_strictly
-    from restore_batch.models.nets.vgg import VGGFeatures
 
     inferred = (recognise(state) if state is not None else None) or {}
     chosen = depth or inferred.get("depth", 19)

@@ -182,7 +182,7 @@ def _read_arrays(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _read_dlib(file: Path) -> dict[str, torch.Tensor]:
-    from restore_batch.models.nets import dlib_resnet
+    from restore_batch.models.nets.judges import dlib_resnet
 
     if file.stat().st_size > _MAX_DLIB_BYTES:
         raise WeightsError(f"{file} is larger than {_MAX_DLIB_BYTES >> 20} MiB, not read")

@@ -192,26 +192,22 @@ class SceneMixed:
     """GFP-GAN's mixed degradation on a picture of any size, its lengths in pixels of the picture.
 
     How strong blur and reduction may be is drawn for each picture first, from ``severity``, so
-    that there are more slight ones than in the original, whose faces are all bad. ``unit``: pixels
-    of the picture to one of the ranges'.
+    that there are more slight ones than in the original, whose faces are all bad.
     """
 
-    def __init__(self, ranges: Mixed, severity: Span = (0.1, 1.0), unit: float = 1.0) -> None:
+    def __init__(self, ranges: Mixed, severity: Span = (0.1, 1.0)) -> None:
         self._ranges = ranges
         self._severity = severity
-        self._unit = unit
 
     def __call__(self, rgb_hwc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """rgb_hwc uint8 of any size to the same, degraded. A grey picture stays grey."""
         ranges, severity = self._ranges, rng.uniform(*self._severity)
         (low, high), (least, most) = ranges.blur_sigma_px, ranges.downsampling
-        along, across = (
-            self._unit * (low + severity * rng.random() * (high - low)) for _ in range(2)
-        )
+        along, across = (low + severity * rng.random() * (high - low) for _ in range(2))
         turn = rng.uniform(0, np.pi)
         if rng.random() >= ranges.anisotropic_prob:
             across = along
-        factor = max(1.0, self._unit * (least + severity * rng.random() * (most - least)))
+        factor = least + severity * rng.random() * (most - least)
         noise_sigma, quality = rng.uniform(*ranges.noise_sigma), rng.uniform(*ranges.jpeg_quality)
         grey = is_grey(rgb_hwc)
         height, width = rgb_hwc.shape[:2]

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import nn
 
-from restore_batch.models.nets.vgg import Preparation
+from restore_batch.models.nets.judges.vgg import Preparation
 
 
 @dataclass(frozen=True, eq=False)

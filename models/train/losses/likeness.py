@@ -13,8 +13,8 @@ from torch import nn
 
 from restore_batch.models.families.dlib import SCALE_512, SHIFT_PX
 from restore_batch.models.families.identity import ARCFACE_SCALE, ARCFACE_SHIFT_PX, INPUT_PX
-from restore_batch.models.nets.dlib_resnet import INPUT_PX as DLIB_PX
-from restore_batch.models.nets.face_chip import chip
+from restore_batch.models.nets.judges.dlib_resnet import INPUT_PX as DLIB_PX
+from restore_batch.models.nets.judges.face_chip import chip
 from restore_batch.models.train.losses.pixel import check_pair
 
 

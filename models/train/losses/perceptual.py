@@ -1,6 +1,7 @@
 """Perceptual terms: distances between what a network trained on ImageNet sees.
 
-``features`` are what :class:`restore_batch.models.nets.vgg.VGGFeatures` returns: layers by name.
+``features`` are what :class:`restore_batch.models.nets.judges.vgg.VGGFeatures` returns: layers by
+name.
 """
 
 from __future__ import annotations

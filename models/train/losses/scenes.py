@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from restore_batch.models.nets.stlpips import STLPIPS
+from restore_batch.models.nets.judges.stlpips import STLPIPS
 from restore_batch.models.train.losses import pixel
 from restore_batch.models.train.losses.base import (
     Entry,

@@ -14,8 +14,8 @@ from restore_batch.errors import WeightsError
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime
 from restore_batch.models.families import dlib as dlib_face
-from restore_batch.models.nets.dlib_resnet import INPUT_PX
-from restore_batch.models.nets.face_chip import chip
+from restore_batch.models.nets.judges.dlib_resnet import INPUT_PX
+from restore_batch.models.nets.judges.face_chip import chip
 from restore_batch.models.train.data.pairs import read_face
 from restore_batch.models.train.losses.likeness import dlib_distance
 from restore_batch.models.train.losses.objectives import FidelityObjective

@@ -13,7 +13,7 @@ import torch
 
 from restore_batch.models import registry
 from restore_batch.models.families import stlpips
-from restore_batch.models.nets.stlpips import STLPIPS
+from restore_batch.models.nets.judges.stlpips import STLPIPS
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 

@@ -9,7 +9,12 @@ from torchvision.models.vgg import cfgs, make_layers
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import NoOptions, Runtime
 from restore_batch.models.families import vgg
-from restore_batch.models.nets.vgg import IMAGENET_MEAN, IMAGENET_STD, VGGFeatures, layer_indices
+from restore_batch.models.nets.judges.vgg import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    VGGFeatures,
+    layer_indices,
+)
 
 COLUMNS = {16: "D", 19: "E"}
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from restore_batch.models.nets.stlpips import STLPIPS
-from restore_batch.models.nets.vgg import VGGFeatures
+from restore_batch.models.nets.judges.stlpips import STLPIPS
+from restore_batch.models.nets.judges.vgg import VGGFeatures
 from restore_batch.models.train.losses.base import Judges, Losses, Objective, Sample
 from restore_batch.models.train.losses.discriminators import (
     ComponentDiscriminator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from restore_batch.models.nets.vgg import VGGFeatures
+from restore_batch.models.nets.judges.vgg import VGGFeatures
 from restore_batch.models.train.losses import perceptual as terms
 from restore_batch.models.train.losses.perceptual import gram, gram_distance, perceptual, style
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from restore_batch.models.nets.stlpips import STLPIPS
+from restore_batch.models.nets.judges.stlpips import STLPIPS
 from restore_batch.models.train.losses.base import Judges, Sample
 from restore_batch.models.train.losses.scenes import SceneObjective
 
