@@ -203,11 +203,15 @@ class Paste(Section):
     """How restored faces go back into the picture."""
 
     mask: Literal["auto", "feather", "parse"] = "auto"
-    """feather: a soft square; parse: the outline of the face, from a parsing network; auto:
-    parse where its weights can be had."""
+    """feather: a soft outline that follows the landmarks; parse: the outline of the face, from a
+    parsing network; auto: parse where its weights can be had."""
 
     match_colour: bool = True
     """Shift the colours of a restored face to those of the original."""
+
+    match_grain: Literal["auto", "off"] = "auto"
+    """auto: give a restored face the grain of the picture that it is pasted into, where that has
+    any; off: leave it as smooth as the restorer made it."""
 
 
 class Photos(Section):

@@ -37,7 +37,7 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
             **job.restore.model_dump(exclude={"model", "compare"}),
             "weights": weights.get("restore"),
         },
-        "paste": job.paste.model_dump(),
+        "paste": _paste(job),
         "parse": weights.get("parse"),
         "identity": weights.get("identity"),
     }
@@ -46,6 +46,13 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
     film = {**common, "versions": _without(versions, _OF_FACES | _OF_PHOTOS),
             "video": job.video.model_dump()}  # fmt: skip
     return Keys(digest(photo), digest(film), digest(face))
+
+
+def _paste(job: Job) -> dict[str, Any]:
+    known = job.paste.model_dump()
+    if job.paste.match_grain == "off":
+        del known["match_grain"]
+    return known
 
 
 def _photos(job: Job) -> dict[str, Any]:

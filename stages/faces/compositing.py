@@ -1,5 +1,7 @@
 """Laying a face over a picture: the inverse warp, only where the face is, in bands of rows.
 
+Where the picture has grain, the face is given as much (:mod:`restore_batch.stages.faces.grain`).
+
 A 100-megapixel scan costs one integer copy of itself; floats exist for one band of one face.
 """
 
@@ -10,9 +12,12 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from restore_batch.stages.faces.grain import Window
+from restore_batch.stages.faces.grain_field import GrainField
 from restore_batch.stages.geometry import invert, scale_of, transform
 
 BAND_ROWS = 256
+_BORDER = cv2.BORDER_REPLICATE
 
 Share = Callable[[np.ndarray, np.ndarray], "np.ndarray | None"]
 """From the x (W,) and y (H,) of output pixels to this face's share of them (H, W)."""
@@ -57,6 +62,7 @@ def paste_face(
     to_output: np.ndarray,
     strength: float = 1.0,
     share: Share | None = None,
+    grain: GrainField | None = None,
 ) -> None:
     """Move ``canvas`` towards a face, in place, by mask x strength x share.
 
@@ -64,13 +70,15 @@ def paste_face(
     face was pasted (it may be ``canvas`` for a single face). ``face_hwc``: (S, S, 3) float32 in
     [0, 255], or (S, S, 1) for a grey picture, whose channels then stay equal. ``mask_hw``:
     (S, S) float32 in [0, 1], 0 along its border. ``to_output``: see :func:`crop_to_output`.
+    ``grain``: given to the face, and under a soft edge as much as is lost there.
 
     Enlarging is bicubic; a reduction is first averaged over areas, since warps do not prefilter.
     """
-    left, top, right, bottom = _region(mask_hw, to_output, canvas.shape)
+    left, top, right, bottom = region(mask_hw, to_output, canvas.shape)
     if left >= right or top >= bottom or strength <= 0.0:
         return
-    face_hwc, mask_hw, to_output = _reduced(face_hwc, mask_hw, to_output)
+    face_hwc, mask_hw, to_output = reduced(face_hwc, mask_hw, to_output)
+    amplitude_hw = None if grain is None else grain.amplitude(face_hwc)
     unit = np.float32(np.iinfo(canvas.dtype).max / 255)
     channels = face_hwc.shape[2]
     for band in range(top, bottom, BAND_ROWS):
@@ -82,22 +90,41 @@ def paste_face(
         owned = share(np.arange(left, right), np.arange(band, rows.stop)) if share else None
         if owned is not None:
             weight *= owned
-        face = np.asarray(
-            cv2.warpAffine(
-                face_hwc, local, size_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-            )
-        ).reshape(size_wh[1], size_wh[0], channels)
+        face = _laid(face_hwc, local, size_wh)
         change: np.ndarray = np.clip(face, 0.0, 255.0, out=face)
         change *= unit
         change -= background[rows, columns, :channels]
         change *= weight[..., None]
+        if grain is not None and amplitude_hw is not None:
+            amplitude = cv2.warpAffine(
+                amplitude_hw, local, size_wh, flags=cv2.INTER_LINEAR, borderMode=_BORDER
+            )
+            amplitude = np.asarray(amplitude) * grain.gain(weight) * unit
+            change += (
+                grain.rows(band - top, rows.stop - top, right - left) * amplitude[..., None]
+            )[..., :channels]
         change += canvas[rows, columns, :channels]
         np.rint(change, out=change)
         # One channel of a grey picture is written to all three.
         canvas[rows, columns] = np.clip(change, 0.0, float(np.iinfo(canvas.dtype).max), out=change)
 
 
-def _region(
+def window_of(face_hwc: np.ndarray, to_output: np.ndarray) -> Window:
+    """A face, as :func:`reduced` returns it, as it is laid over the picture, in output pixels."""
+
+    def window(left: int, top: int, width: int, height: int) -> np.ndarray:
+        local = to_output - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+        return _laid(face_hwc, local, (width, height))
+
+    return window
+
+
+def _laid(face_hwc: np.ndarray, local: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    laid = cv2.warpAffine(face_hwc, local, size_wh, flags=cv2.INTER_CUBIC, borderMode=_BORDER)
+    return np.asarray(laid).reshape(size_wh[1], size_wh[0], face_hwc.shape[2])
+
+
+def region(
     mask_hw: np.ndarray, to_output: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the output pixels that the mask reaches, inside the picture."""
@@ -116,7 +143,7 @@ def _region(
     )
 
 
-def _reduced(
+def reduced(
     face_hwc: np.ndarray, mask_hw: np.ndarray, to_output: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Face, mask and matrix brought to about one crop pixel an output pixel, if smaller."""

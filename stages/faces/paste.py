@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,16 +15,39 @@ from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
 from restore_batch.stages.base import Cost, Pool, Role, Stage, WorkerContext
 from restore_batch.stages.faces import masks
-from restore_batch.stages.faces.compositing import crop_to_output, inside_source, paste_face
+from restore_batch.stages.faces.compositing import (
+    crop_to_output,
+    inside_source,
+    paste_face,
+    reduced,
+    region,
+    window_of,
+)
+from restore_batch.stages.faces.grain import (
+    LEAST_LEVEL,
+    Grain,
+    cells_in,
+    level_around,
+    measure_grain,
+    missing_share,
+    to_window,
+)
+from restore_batch.stages.faces.grain_field import GrainField
+from restore_batch.stages.faces.outline import outline_mask
 from restore_batch.stages.faces.restore import is_left_alone, native_px
-from restore_batch.stages.geometry import output_size, scale_of, template, transform
+from restore_batch.stages.geometry import invert, output_size, scale_of, template, transform
 from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
 
 Mask = Literal["auto", "feather", "parse"]
+MatchGrain = Literal["auto", "off"]
 
 _LEAST_PARSED_SHARE = 0.05
 """A parsed face that covers less of its crop than this is a parser's failure (profiles, masks,
-heavy damage): the square serves instead."""
+heavy damage): the outline of the landmarks serves instead."""
+
+_MOST_STEADIED = (0.5, 2.0)
+_IN_FACE = 0.9
+"""Of the mask: from here on a place shows the restored face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +72,12 @@ class Paste(Stage):
     Out: ``pasted``, one frame for each: dtype, alpha and greyness of the enlarged one, which is
     passed on uncopied where no face is pasted; ``records``, one for each face.
 
-    ``mask``: "feather" is the crop's square with a soft edge; "parse" is what the parser takes
-    for face, within that square; "auto" parses when there is a parser. ``match_colour`` gives a
-    restored face the low-frequency colours of the source. ``strength`` in [0, 1] blends between
-    the enlarged frame's own face and the restored one. With an ``identity`` model the cosine
+    ``mask``: "feather" is the face's outline, as its landmarks say it, with a soft edge; "parse"
+    is what the parser takes for face, within the crop's soft-edged square; "auto" parses when
+    there is a parser. ``match_colour`` gives a restored face the low-frequency colours of the
+    source. ``match_grain`` "auto" gives it as much grain as the picture has that it is pasted
+    into, where that has any; "off" none. ``strength`` in [0, 1] blends between the enlarged
+    frame's own face and the restored one. With an ``identity`` model the cosine
     similarity of restored and source face is recorded; below ``min_identity`` the strength is
     lowered in proportion (:func:`restore_batch.stages.faces.masks.lowered_blend`).
 
@@ -77,6 +103,7 @@ class Paste(Stage):
         "strength": "restore.strength",
         "mask": "paste.mask",
         "match_colour": "paste.match_colour",
+        "match_grain": "paste.match_grain",
         "min_identity": "restore.min_identity",
     }
     networks: ClassVar[Mapping[str, Role]] = {
@@ -84,6 +111,7 @@ class Paste(Stage):
         "identity": "identity",
         "restorer": "restore",
     }
+    version = 2
 
     def __init__(
         self,
@@ -91,6 +119,7 @@ class Paste(Stage):
         strength: float = 1.0,
         mask: Mask = "auto",
         match_colour: bool = True,
+        match_grain: MatchGrain = "auto",
         parser: ModelRef | None = None,
         identity: ModelRef | None = None,
         min_identity: float | None = None,
@@ -107,6 +136,7 @@ class Paste(Stage):
         self.strength = strength
         self.mask = mask
         self.match_colour = match_colour
+        self.match_grain = match_grain
         self.parser_ref = parser
         self.identity_ref = identity
         self.min_identity = min_identity
@@ -194,7 +224,7 @@ class Paste(Stage):
         return [float(np.clip(a @ b, -1.0, 1.0)) for a, b in zip(before, after, strict=True)]
 
     def _parsed(self, faces: Sequence[_RestoredFace]) -> list[np.ndarray | None]:
-        """What the parser takes for face in each restored crop; None for the plain square."""
+        """What the parser takes for face in each restored crop; None for the landmarks' outline."""
         if self.parser is None or self.mask == "feather" or not faces:
             return [None] * len(faces)
         side = masks.PARSED_PX
@@ -220,16 +250,44 @@ class Paste(Stage):
             if face.strength <= 0:
                 continue
             others = discs[:index] + discs[index + 1 :]
+            fitted, mask, to_output = reduced(self._fitted(face, source), _mask(face), place)
             paste_face(
                 canvas,
                 large.rgb_hwc,
-                self._fitted(face, source),
-                _mask(face),
-                place,
+                fitted,
+                mask,
+                to_output,
                 face.strength,
                 partial(masks.ownership, own=discs[index], others=others),
+                self._grain(face, source, large, (fitted, mask, to_output)),
             )
         return replace(large, rgb_hwc=canvas)
+
+    def _grain(
+        self,
+        face: _RestoredFace,
+        source: Frame,
+        large: Frame,
+        laid: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ) -> GrainField | None:
+        """The grain that a face lacks, or None. ``laid``: face, mask and matrix."""
+        if self.match_grain == "off":
+            return None
+        # In what the face is pasted into: enlarging made grain coarser, and a network that cleans
+        # the picture has taken it away here as well as in the face.
+        fitted, mask, to_output = laid
+        x, y, side = _disc(fitted.shape[0], to_output)
+        grain = measure_grain(large.rgb_hwc, (x, y), side, max(self.scale, 1.0))
+        if grain is None:
+            return None
+        box = region(mask, to_output, large.rgb_hwc.shape)
+        cells = cells_in(large.rgb_hwc.shape, box, len(grain.bands), 0.5)
+        cells = cells.some(_shown(mask, to_output, cells.centres_xy()))
+        picture, after = to_window(large.rgb_hwc), window_of(fitted, to_output)
+        missing = missing_share(grain, cells, picture, after)
+        seed = zlib.crc32(face.crop.tobytes())
+        field = GrainField(grain, missing, seed, _steadied(face.face, grain, source, large))
+        return None if field.is_nil else field
 
     def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
         """The restored face as (S, S, 1 or 3) float32 in [0, 255], in the source's colours."""
@@ -259,10 +317,28 @@ def _why_not(alignment: Alignment, crop: np.ndarray, restored: np.ndarray) -> st
 
 def _mask(face: _RestoredFace) -> np.ndarray:
     """The mask in crop pixels, (S, S) float32, 0 along the border."""
-    square = masks.square_mask(face.alignment.face_px)
+    side = face.alignment.face_px
     if face.parsed is None:
-        return square
-    return square * _resized(masks.parsed_mask(face.parsed), face.alignment.face_px)
+        return outline_mask(transform(face.alignment.matrix, face.face.landmarks_xy), side)
+    return masks.square_mask(side) * _resized(masks.parsed_mask(face.parsed), side)
+
+
+def _steadied(face: Face, grain: Grain, source: Frame, large: Frame) -> float:
+    """By what the measured grain of a face in a film is multiplied to be steady along its track."""
+    if face.grain is None:
+        return 1.0
+    now = grain.level if large is source else level_around(source.rgb_hwc, face)
+    low, high = _MOST_STEADIED
+    return min(max(face.grain / max(now, LEAST_LEVEL), low), high)
+
+
+def _shown(mask_hw: np.ndarray, to_output: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
+    """Which of (N, 2) output pixels show the face and nothing else: boolean (N,)."""
+    x, y = np.rint(transform(invert(to_output), points_xy)).astype(int).T
+    height, width = mask_hw.shape
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    weight = mask_hw[np.where(inside, y, 0), np.where(inside, x, 0)]
+    return np.asarray(inside & (weight > _IN_FACE))
 
 
 def _disc(face_px: int, place: np.ndarray) -> tuple[float, float, float]:

@@ -95,7 +95,9 @@ def test_what_is_missing_is_named(write: Write) -> None:
 
 def test_an_option_unlike_all_others_gets_the_list_of_known_ones(write: Write) -> None:
     (line,) = refused(write(GOOD + "paste: {xyz: 1}\n"))
-    assert line == "job.yaml:3:9: paste.xyz: unknown option; known are mask, match_colour"
+    assert (
+        line == "job.yaml:3:9: paste.xyz: unknown option; known are mask, match_colour, match_grain"
+    )
 
 
 def test_duplicate_keys_are_refused_with_both_places(write: Write) -> None:

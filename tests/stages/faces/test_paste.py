@@ -12,6 +12,7 @@ import pytest
 from restore_batch.errors import UsageError
 from restore_batch.stages.enlarge.upscale import Upscale
 from restore_batch.stages.faces.compositing import inside_source
+from restore_batch.stages.faces.grain import level_around
 from restore_batch.stages.faces.paste import Mask, Paste
 from restore_batch.stages.geometry import warp
 from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
@@ -149,6 +150,91 @@ def test_sixteen_bits_stay_and_a_slope_shows_no_steps_of_eight() -> None:
     assert np.abs(np.diff(line)).max() < 40
 
 
+# --- grain ---------------------------------------------------------------------------------------
+
+
+def grainy_frame(levels: float, *, grey: bool = False, dtype: type = np.uint8) -> Frame:
+    """Even skin of brightness 120 with grain of ``levels`` of 255."""
+    noise = np.random.default_rng(3).normal(0, levels, (300, 300, 1 if grey else 3))
+    unit = np.iinfo(dtype).max / 255
+    pixels = np.clip(np.rint((120 + noise) * unit), 0, np.iinfo(dtype).max).astype(dtype)
+    return Frame(np.repeat(pixels, 3 // pixels.shape[2], axis=2), grey=grey)
+
+
+def smoothed(frame: Frame, scale: float = 1, name: str = "photo") -> Chunk:
+    """A face of such a frame, restored to even skin."""
+    chunk = ready(frame, [face_at(150, 150, 220)], None, scale)
+    return replace(chunk, restored=(np.full_like(chunk.crops[0], 120),))
+
+
+def fine_noise(frame: Frame, at: int, side: int = 40) -> float:
+    """Standard deviation in levels of 8 bits of what is fine in a square around (at, at)."""
+    hw = frame.rgb_hwc[..., 1] * (255 / np.iinfo(frame.rgb_hwc.dtype).max)
+    fine = hw - cv2.GaussianBlur(hw, (0, 0), 1.2)
+    part = slice(at - side // 2, at + side // 2)
+    return float(fine[part, part].std())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_restored_face_has_the_grain_of_its_picture(dtype: type, grey: bool) -> None:
+    chunk = smoothed(grainy_frame(6, grey=grey, dtype=dtype))
+    pasted, _ = paste(Paste(1), chunk)
+    there = fine_noise(chunk.frames[0], 150)
+    assert fine_noise(paste(Paste(1, match_grain="off"), chunk)[0], 150) < there / 10
+    assert fine_noise(pasted, 150) == pytest.approx(there, rel=0.12)
+    assert pasted.rgb_hwc.dtype == dtype
+    if grey:
+        assert (pasted.rgb_hwc == pasted.rgb_hwc[..., :1]).all()
+    assert (pasted.rgb_hwc[:20] == chunk.frames[0].rgb_hwc[:20]).all()
+
+
+def test_grain_is_as_strong_where_a_faces_mask_ends() -> None:
+    chunk = smoothed(grainy_frame(6))
+    pasted, _ = paste(Paste(1), chunk)
+    row = slice(150 - 6, 150 + 6)  # from the wall through the cheek and out again
+    fine = pasted.rgb_hwc[..., 1] - cv2.GaussianBlur(
+        pasted.rgb_hwc[..., 1].astype(float), (0, 0), 1.2
+    )
+    levels = [fine[row, x : x + 24].std() for x in range(20, 256, 12)]
+    assert min(levels) > 0.72 * np.median(levels)
+    assert max(levels) < 1.4 * np.median(levels)
+
+
+def test_grain_that_was_enlarged_with_the_picture_is_given_as_coarse() -> None:
+    chunk = smoothed(grainy_frame(8), scale=2)
+    pasted, _ = paste(Paste(2), chunk)
+    assert fine_noise(pasted, 300, 120) == pytest.approx(
+        fine_noise(chunk.upscaled[0], 300, 120), rel=0.25
+    )
+
+
+def test_where_the_whole_picture_was_cleaned_no_grain_is_given() -> None:
+    chunk = smoothed(grainy_frame(6))
+    clean = Frame(np.full((300, 300, 3), 120, np.uint8))
+    chunk = replace(chunk, upscaled=(clean,))
+    assert fine_noise(paste(Paste(1), chunk)[0], 150) < 0.3
+
+
+def test_the_same_face_gets_the_same_grain_and_another_frame_new_grain() -> None:
+    one, other = (smoothed(grainy_frame(6)) for _ in range(2))
+    first, again = (paste(Paste(1), chunk)[0].rgb_hwc for chunk in (one, other))
+    np.testing.assert_array_equal(first, again)
+    crops = one.crops[0].copy()
+    crops[0, 0, 0] ^= 1
+    fresh = paste(Paste(1), replace(one, crops=(crops,)))[0].rgb_hwc
+    middle = np.s_[130:170, 130:170, 1]
+    assert abs(np.corrcoef(first[middle].ravel(), fresh[middle].ravel())[0, 1]) < 0.1
+
+
+def test_in_a_film_grain_has_the_strength_that_the_face_says() -> None:
+    chunk = smoothed(grainy_frame(6))
+    plain = fine_noise(paste(Paste(1), chunk)[0], 150)
+    (face,), level = chunk.faces[0], level_around(chunk.frames[0].rgb_hwc, chunk.faces[0][0])
+    stronger = replace(chunk, faces=((replace(face, grain=1.3 * level),),))
+    assert fine_noise(paste(Paste(1), stronger)[0], 150) == pytest.approx(1.3 * plain, rel=0.05)
+
+
 def test_alpha_passes_unchanged() -> None:
     alpha = smooth_picture(200, 200)[..., 0]
     chunk = ready(Frame(smooth_picture(200, 200), alpha), [face_at(100, 100, 100)], None)
@@ -241,7 +327,7 @@ def test_a_parsed_mask_keeps_the_restoration_to_the_face(face_px: int) -> None:
 
 
 @pytest.mark.parametrize(("mask", "share"), [("auto", 0.01), ("feather", 0.5)])
-def test_a_parser_that_finds_no_face_or_is_not_wanted_leaves_the_square(
+def test_a_parser_that_finds_no_face_or_is_not_wanted_leaves_the_outline(
     mask: Mask, share: float
 ) -> None:
     chunk = ready(Frame(np.full((300, 300, 3), 100, np.uint8)), [face_at(150, 150, 200)], None)
