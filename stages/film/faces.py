@@ -15,7 +15,10 @@ import cv2
 import numpy as np
 
 from restore_batch.models.base import Face
+from restore_batch.stages.faces.grain import level_around
 from restore_batch.stages.faces.steady.follow import SteadyFaces
+from restore_batch.stages.faces.steady.grain_levels import steady_grain
+from restore_batch.stages.geometry import DegenerateFaceError
 from restore_batch.stages.media import Frame
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
@@ -46,17 +49,21 @@ def find_faces(
     pixel_aspect: float,
     steady: bool,
     ahead: int,
+    grain: bool = False,
 ) -> FilmFaces:
     """Look for faces in every frame and follow them.
 
     ``find``: a frame as faces are looked for in it, in square pixels and uint8, and its faces.
     ``pixel_aspect``: of the frames before that. ``steady``: link faces to tracks, bridge short
-    gaps, and smooth the landmarks; without it every frame stands alone.
+    gaps, and smooth the landmarks; without it every frame stands alone. ``grain``: say how strong
+    the grain around each steady face is.
     """
 
     def look(video_frame: VideoFrame) -> tuple[np.ndarray, tuple[Face, ...], str]:
         try:
             frame, faces = find(video_frame.frame)
+            if grain and steady:
+                faces = tuple(_with_grain(face, video_frame.frame, pixel_aspect) for face in faces)
             return frame.rgb_hwc, faces, ""
         except Exception as error:  # one frame must not cost a film its result
             frame = square(video_frame.frame, pixel_aspect)
@@ -72,7 +79,7 @@ def find_faces(
         if steady:
             follower.push(rgb_hwc, faces)
     if steady:
-        tracked = follower.tracks()
+        tracked = steady_grain(follower.tracks())
         found = [tuple(t.face for t in some) for some in tracked]
         tracks = tuple(tuple(t.track for t in some) for some in tracked)
         cuts = follower.cuts
@@ -95,13 +102,22 @@ def square(frame: Frame, pixel_aspect: float) -> Frame:
     return Frame(np.asarray(cv2.resize(rgb, (width, frame.height), interpolation=how)))
 
 
+def _with_grain(face: Face, frame: Frame, pixel_aspect: float) -> Face:
+    """``face`` of a frame in square pixels, with the level of the grain in the frame itself."""
+    try:
+        level = level_around(frame.rgb_hwc, _unsquare(face, pixel_aspect))
+    except DegenerateFaceError:
+        return face
+    return replace(face, grain=level)
+
+
 def _unsquare(face: Face, pixel_aspect: float) -> Face:
     if pixel_aspect == 1:
         return face
     left, top, right, bottom = face.box_xyxy
     back = np.array([1 / pixel_aspect, 1.0])
-    return Face(
-        (left / pixel_aspect, top, right / pixel_aspect, bottom),
-        (face.landmarks_xy * back).astype(np.float32),
-        face.score,
+    return replace(
+        face,
+        box_xyxy=(left / pixel_aspect, top, right / pixel_aspect, bottom),
+        landmarks_xy=(face.landmarks_xy * back).astype(np.float32),
     )

@@ -26,6 +26,7 @@ from restore_batch.models.base import ModelRef
 from restore_batch.models.running.threads import limit_threads
 from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.chain import run_stages
+from restore_batch.stages.faces.paste import MatchGrain
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
 from restore_batch.stages.film.batch import Batch
 from restore_batch.stages.film.chain import FrameChain
@@ -51,7 +52,8 @@ class RestoreSegment(Stage):
 
     ``scale``: output size over input size. ``steady``: follow faces and smooth them.
     ``deflicker``: average what restoration adds along their tracks. ``deinterlace``, ``tonemap``:
-    see :class:`Reading`. ``detector``: None where no faces are to be looked for.
+    see :class:`Reading`. ``match_grain``: measure it in all frames, for :class:`Paste` to make it
+    steady. ``detector``: None where no faces are to be looked for.
     """
 
     name: ClassVar[str] = "segment"
@@ -68,6 +70,7 @@ class RestoreSegment(Stage):
         "deflicker": "video.deflicker",
         "deinterlace": "video.deinterlace",
         "tonemap": "video.tonemap",
+        "match_grain": "paste.match_grain",
     }
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
     version: ClassVar[int] = 1
@@ -80,11 +83,13 @@ class RestoreSegment(Stage):
         deflicker: bool = False,
         deinterlace: Deinterlace = "auto",
         tonemap: ToneMap | None = None,
+        match_grain: MatchGrain = "off",
         detector: ModelRef | None = None,
     ) -> None:
         self.scale = scale
         self.reading = Reading(deinterlace, tonemap)
         self.steady = steady
+        self.match_grain = match_grain
         self.finds_faces = detector is not None
         self.deflicker = deflicker and self.finds_faces
         self._chain: FrameChain | None = None
@@ -178,6 +183,7 @@ class RestoreSegment(Stage):
             pixel_aspect=aspect,
             steady=self.steady,
             ahead=self._ahead,
+            grain=self.match_grain == "auto",
         )
 
     def _frames(self, chunk: Chunk, work: SegmentWork) -> Iterable[VideoFrame]:

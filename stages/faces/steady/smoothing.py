@@ -103,7 +103,9 @@ def _steady(track: Mapping[int, _Sample], t: int) -> Face:
     landmarks = (trust[..., None] * points).sum(axis=0) / trust.sum(axis=0)[:, None]
     whole = trust.mean(axis=1)
     left, top, right, bottom = ((whole[:, None] * boxes).sum(axis=0) / whole.sum()).tolist()
-    steady = Face((left, top, right, bottom), landmarks.astype(np.float32), here.score)
+    steady = replace(
+        here, box_xyxy=(left, top, right, bottom), landmarks_xy=landmarks.astype(np.float32)
+    )
 
     placed = [
         (compose(m, sample.placement), near)
