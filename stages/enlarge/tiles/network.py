@@ -12,6 +12,9 @@ from restore_batch.models.base import Tiling, Upscaler
 from restore_batch.stages.enlarge.tiles.axis import TiledAxis
 from restore_batch.stages.enlarge.tiles.resampling import LineResampler, SeamBlender
 
+_ROWS_AT_ONCE = 64
+"""That become integers, so that a strip is not copied whole."""
+
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness, ITU-R BT.601 section 2.5.1."""
 
@@ -50,7 +53,10 @@ def upscale_in_tiles(
             )
         bottom = top + rgb_nchw.shape[2]
         for output, rgb_chw in zip(outputs, rgb_nchw, strict=True):
-            output[top:bottom] = _quantise(rgb_chw, output.dtype, grey)
+            for start in range(0, bottom - top, _ROWS_AT_ONCE):
+                rows = rgb_chw[:, start : start + _ROWS_AT_ONCE]
+                at = top + start
+                output[at : at + rows.shape[1]] = _quantise(rows, output.dtype, grey)
         top = bottom
     return outputs
 
@@ -73,7 +79,10 @@ def _strips(
         source = _to_float([p[row.read_start : row.read_stop] for p in pictures], device)
         across = SeamBlender(columns, scale, dim=3, device=device)
         horizontal = LineResampler(width * scale, size_wh[0], dim=3, device=device)
-        strip = []
+        # Filled piece by piece: joined afterwards, it would be there twice.
+        shape = (len(pictures), 3, (row.stop - row.start) * scale, size_wh[0])
+        strip = torch.empty(shape, device=device)
+        left = 0
         for column in columns.tiles:
             with torch.inference_mode():
                 result = upscaler(source[..., column.read_start : column.read_stop])
@@ -83,9 +92,11 @@ def _strips(
                 (column.start - column.read_start) * scale : (column.stop - column.read_start)
                 * scale,
             ]
-            strip.append(horizontal.push(across.push(kept.float().clone())))
-            del result, kept
-        yield vertical.push(down.push(torch.cat(strip, dim=3)))
+            piece = horizontal.push(across.push(kept.float().clone()))
+            strip[..., left : left + piece.shape[3]] = piece
+            left += piece.shape[3]
+            del result, kept, piece
+        yield vertical.push(down.push(strip))
 
 
 def _to_float(pictures: Sequence[np.ndarray], device: str) -> torch.Tensor:

@@ -20,8 +20,8 @@ class Grain(Options):
     weaker there."""
 
     sigma: Span = (0.0, 28.0)
-    size_px: Span = (0.6, 3.2)
-    coarse_prob: Share = 0.25
+    size_px: Span = (0.6, 2.6)
+    coarse_prob: Share = 0.2
     coloured_prob: Share = 0.4
     patchy_prob: Share = 0.3
 
@@ -41,8 +41,8 @@ class Grain(Options):
             own = _clumps(rng, (*shape_hw, 3), size_px * rng.uniform(0.7, 1.4))
             noise = noise + np.sqrt(np.float32(1 - shared)) * own * rng.uniform(0.6, 1.4, 3)
         if rng.random() < self.coarse_prob:
-            coarse = _clumps(rng, (*shape_hw, 1), size_px * rng.uniform(1.8, 3.5))
-            noise = noise + np.float32(rng.uniform(0.2, 0.6)) * coarse
+            coarse = _clumps(rng, (*shape_hw, 1), size_px * rng.uniform(1.5, 2.5))
+            noise = noise + np.float32(rng.uniform(0.2, 0.5)) * coarse
         strength = _by_tone(picture, rng)
         if rng.random() < self.patchy_prob:
             strength = strength * np.clip(1 + 0.25 * cloud(rng, shape_hw, 120.0), 0.3, 1.8)
