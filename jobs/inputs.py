@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from restore_batch.errors import UsageError
 from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
-from restore_batch.jobs.outputs import folded
+from restore_batch.jobs.outputs import REPORT_MARK, folded
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
 
@@ -292,6 +292,8 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
         entered.add(real)
         with os.scandir(path) as entries:
             visible = sorted((e for e in entries if _is_visible(e.name)), key=lambda e: e.name)
+        if any(entry.name == REPORT_MARK for entry in visible):
+            continue  # previews of a report are nobody's originals
         for entry in visible:
             below, is_link = (*parts, entry.name), entry.is_symlink()
             here = Path(entry.path) if is_link else entry  # Path takes circular links for broken

@@ -24,6 +24,10 @@ PARTS = f"{FOLDER}/parts"
 """Below it a folder of each unfinished film, named by the id of its join: the film's parts."""
 SHEETS = "compare"
 """Folder of a comparison's contact sheets."""
+REPORT = "report"
+"""Folder of a job's report."""
+REPORT_MARK = "restore-batch-report.json"
+"""The file that makes a folder a report: what lies there is neither an input nor a result."""
 
 _FILE_NAME_BYTES = 255
 _KEPT_BYTES = 240  # the rest is room for another suffix

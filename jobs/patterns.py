@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-__all__ = ["Patterns", "Scope", "has_pattern", "literal", "split_pattern"]
+__all__ = ["Patterns", "Roots", "Scope", "escaped", "has_pattern", "literal", "split_pattern"]
 
 _ESCAPED = re.compile(r"\[([*?[])\]")
 _Pattern = tuple[str, ...]
@@ -27,6 +27,35 @@ def has_pattern(path: str) -> bool:
 def literal(path: str) -> str:
     """``path`` without the escapes of pattern characters."""
     return _ESCAPED.sub(r"\1", path)
+
+
+def escaped(path: str) -> str:
+    """The pattern that ``path`` alone matches, of paths that differ by more than case."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
+
+
+class Roots:
+    """The folders and files that inputs name, and how a file below them is excluded."""
+
+    def __init__(self, inputs: Iterable[str]) -> None:
+        self._order: dict[str, int] = {}
+        for number, entry in enumerate(inputs):
+            starts = [split_pattern(entry)[0]] if has_pattern(entry) else [literal(entry)]
+            for start in (entry, *starts):  # brackets in a name that exists are no pattern
+                self._order.setdefault(start.rstrip("/"), number)
+
+    def exclusion_of(self, source: str) -> str:
+        """The pattern that leaves out the local file ``source``: its path inside the first input
+        that it was found by, from the beginning. "" where it lies in none of them."""
+        order = self._order
+        ends = [place for place, character in enumerate(source) if character == "/"]
+        found = [(order[source[:end]], end) for end in ends if source[:end] in order]
+        if source in order:
+            found.append((order[source], ends[-1]))  # named outright: by its name alone
+        if not found:
+            return ""
+        _, end = min(found)
+        return "/" + escaped(source[end + 1 :])
 
 
 def split_pattern(path: str) -> tuple[str, _Pattern]:

@@ -27,7 +27,7 @@ from restore_batch.jobs.database import (
     packed,
     transaction,
 )
-from restore_batch.jobs.outputs import FOLDER, sidecar_of
+from restore_batch.jobs.outputs import FOLDER, REPORT_MARK, sidecar_of
 from restore_batch.jobs.proof import journal
 from restore_batch.jobs.proof.faults import DamagedManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
@@ -236,11 +236,13 @@ class _Results:
 
 
 def _others(output_dir: Path, proven: Sequence[str] | set[str]) -> Iterator[str]:
-    """Files that are no results of this job and of no other whose folder lies in this one."""
+    """Files that are no results of this job, of no other whose folder lies in this one, and of no
+    report."""
     for root, folders, files in os.walk(output_dir):
         folders[:] = sorted(
             name for name in folders
             if name != FOLDER and not (Path(root) / name / FOLDER).is_dir()
+            and not (Path(root) / name / REPORT_MARK).is_file()
         )  # fmt: skip
         for name in sorted(files):
             relative = (Path(root) / name).relative_to(output_dir).as_posix()

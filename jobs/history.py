@@ -1,0 +1,225 @@
+"""What a manifest tells of a whole job at once, for whoever shows it.
+
+A few questions of all rows instead of one question an item: a hundred thousand items are read in
+seconds. Asking changes nothing, and what is told is of one moment, also while a run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from restore_batch.jobs.database import Row
+from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.proof.kept import KeptLedger
+from restore_batch.jobs.proof.sidecars import sidecars_in
+from restore_batch.jobs.records import FaceRow
+
+
+@dataclass(frozen=True)
+class Entry:
+    """All that is on record of an item, but its attempts.
+
+    ``output`` relative to the output folder, ``source`` as it was found. ``unit``: id of its unit,
+    "" before it was begun. ``size_wh``: of the result. ``faces``: of a photo; those of films are
+    told by :meth:`History.film_frames`. ``stage``, ``error``: where and why it failed last.
+    ``seconds``: by stage, those of a film's parts included. ``sidecars``: their suffixes.
+    ``header``: what the header of the source says, as plain data, where it was noted.
+    """
+
+    output: str
+    source: str
+    unit: str
+    kind: str
+    state: str
+    attempts: int
+    face_count: int
+    size_bytes: int
+    sha256: str
+    source_sha256: str
+    size_wh: tuple[int, int] | None
+    stage: str
+    error: str
+    warnings: tuple[str, ...]
+    seconds: Mapping[str, float]
+    sidecars: tuple[str, ...]
+    stand_in: str
+    header: Mapping[str, Any]
+    faces: tuple[FaceRow, ...]
+
+
+@dataclass(frozen=True)
+class FailedAttempt:
+    """``ended``: seconds since 1970. ``outcome``: the kind of error."""
+
+    attempt: int
+    ended: float
+    outcome: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FrameFaces:
+    """The faces of one frame of a film; ``largest``: the one with the largest box."""
+
+    frame: int
+    faces: tuple[FaceRow, ...]
+
+    @property
+    def largest(self) -> FaceRow:
+        return max(self.faces, key=lambda face: face.box_xyxy[3] - face.box_xyxy[1])
+
+
+class History(KeptLedger):
+    """The ledger of an output folder, opened with :meth:`read` and asked in bulk."""
+
+    @contextlib.contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """All answers within are of the same state, whatever a run commits meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def runs(self) -> tuple[dict[str, Any], ...]:
+        """All runs, the oldest first, as :meth:`last_run` gives one; ``job`` and ``models`` as
+        plain data."""
+        return tuple(map(dict, self._db.execute("SELECT * FROM runs ORDER BY id")))
+
+    def entries(self) -> Iterator[Entry]:
+        """Every item, in order of output path."""
+        seconds = self._seconds_of_films()
+        faces = self._faces_of_photos()
+        output, found = next(faces, (None, ()))
+        rows = self._db.execute(
+            "SELECT items.output, items.source, items.stand_in, sources.probe,"
+            " units.*, COALESCE(units.state, 'pending') AS standing"
+            " FROM items LEFT JOIN units ON units.id = items.unit"
+            " LEFT JOIN sources ON sources.source = items.source ORDER BY items.output"
+        )
+        for row in rows:
+            own: tuple[FaceRow, ...] = ()
+            if row["output"] == output:
+                own = found
+                output, found = next(faces, (None, ()))
+            yield _entry(row, own, seconds.get(row["id"] or "", {}))
+
+    def failed_attempts(self) -> dict[str, tuple[FailedAttempt, ...]]:
+        """Attempts at items that brought no result, by the id of their unit."""
+        found: dict[str, list[FailedAttempt]] = defaultdict(list)
+        rows = self._db.execute(
+            "SELECT attempts.* FROM attempts JOIN items ON items.unit = attempts.unit"
+            " WHERE attempts.outcome != 'done' ORDER BY attempts.ended"
+        )
+        for row in rows:
+            found[row["unit"]].append(
+                FailedAttempt(row["attempt"], row["ended"], row["outcome"], row["message"] or "")
+            )
+        return {unit: tuple(attempts) for unit, attempts in found.items()}
+
+    def film_frames(self) -> Iterator[tuple[str, Iterator[FrameFaces]]]:
+        """For each film with faces, the id of its unit and its frames that have any, in order.
+
+        The frames of a film are to be taken before the next film is asked for.
+        """
+        rows = self._db.execute(
+            "SELECT units.item, faces.* FROM faces JOIN units ON units.id = faces.unit"
+            " WHERE units.kind = 'segment' ORDER BY units.item, faces.frame, faces.face"
+        )
+        current = next(rows, None)
+
+        def frames(film: str) -> Iterator[FrameFaces]:
+            nonlocal current
+            while current is not None and _film_of(current["item"]) == film:
+                frame, faces = current["frame"], [_face(current)]
+                current = next(rows, None)
+                while (
+                    current is not None
+                    and current["frame"] == frame
+                    and _film_of(current["item"]) == film
+                ):
+                    faces.append(_face(current))
+                    current = next(rows, None)
+                yield FrameFaces(frame, tuple(faces))
+
+        while current is not None:
+            film = _film_of(current["item"])
+            told = frames(film)
+            yield film, told
+            for _ in told:
+                pass
+
+    def _faces_of_photos(self) -> Iterator[tuple[str, tuple[FaceRow, ...]]]:
+        rows = self._db.execute(
+            "SELECT items.output, faces.* FROM items JOIN faces ON faces.unit = items.unit"
+            " ORDER BY items.output, faces.frame, faces.face"
+        )
+        output: str | None = None
+        faces: list[FaceRow] = []
+        for row in rows:
+            if row["output"] != output:
+                if output is not None:
+                    yield output, tuple(faces)
+                output, faces = row["output"], []
+            faces.append(_face(row))
+        if output is not None:
+            yield output, tuple(faces)
+
+    def _seconds_of_films(self) -> dict[str, dict[str, float]]:
+        """By stage, of the parts of each film, by the id of the film's unit."""
+        found: dict[str, dict[str, float]] = {}
+        rows = self._db.execute(
+            "SELECT item, seconds FROM units WHERE kind = 'segment' AND seconds IS NOT NULL"
+        )
+        for row in rows:
+            of_film = found.setdefault(_film_of(row["item"]), {})
+            for stage, spent in row["seconds"].items():
+                of_film[stage] = of_film.get(stage, 0.0) + spent
+        return found
+
+
+def _film_of(part: str) -> str:
+    """The id of the film that a part belongs to, by the part's path."""
+    return part.removeprefix(f"{PARTS}/").partition("/")[0]
+
+
+def _entry(row: Row, faces: tuple[FaceRow, ...], of_parts: Mapping[str, float]) -> Entry:
+    seconds = dict(row["seconds"] or {})
+    for stage, spent in of_parts.items():
+        seconds[stage] = seconds.get(stage, 0.0) + spent
+    width, height = row["width"], row["height"]
+    failed = row["standing"] == "failed"
+    return Entry(
+        output=row["output"],
+        source=row["source"],
+        unit=row["id"] or "",
+        kind=row["kind"] or "",
+        state=row["standing"],
+        attempts=row["attempts"] or 0,
+        face_count=row["face_count"] or 0,
+        size_bytes=row["size_bytes"] or 0,
+        sha256=row["sha256"] or "",
+        source_sha256=row["source_sha256"] or "",
+        size_wh=(width, height) if width and height else None,
+        stage=(row["stage"] or "") if failed else "",
+        error=(row["error"] or "") if failed else "",
+        warnings=tuple(row["warnings"] or ()),
+        seconds=seconds,
+        # A manifest of an earlier format has no such column.
+        sidecars=tuple(e.suffix for e in sidecars_in(row)) if "sidecars" in row.keys() else (),  # noqa: SIM118
+        stand_in=row["stand_in"] or "",
+        header=(row["probe"] or {}).get("header") or {},
+        faces=faces,
+    )
+
+
+def _face(row: Row) -> FaceRow:
+    left, top, right, bottom = row["box"]
+    return FaceRow(
+        row["frame"], (left, top, right, bottom), tuple((x, y) for x, y in row["landmarks"]),
+        row["score"], bool(row["restored"]), row["identity"], row["blend"], row["note"],
+    )  # fmt: skip
