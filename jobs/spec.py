@@ -297,6 +297,11 @@ class Job(Section):
     """What happens with a picture that cannot be restored: skip reports it, copy-original also
     puts the original in its place, stop ends the job."""
 
+    report: bool = True
+    """Whether a run ends by writing a page that shows before and after of every item, to a folder
+    `report` in the output. Previews may take a tenth of the run's time, at least half a minute;
+    `restore-batch report` makes the rest. A comparison has its contact sheets instead."""
+
     engine: Engine = Field(default_factory=Engine)
     """Where and how the job runs."""
 

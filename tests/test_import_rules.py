@@ -49,6 +49,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "pipeline/compare": (
         "pipeline/drive", "pipeline/plan", "pipeline/engine", "stages", "models", "jobs",
     ),
+    "pipeline/report": ("pipeline/compare", "pipeline/plan", "stages", "jobs"),
     "pipeline/training": ("pipeline/plan", "pipeline/session.py", "stages", "models", "jobs"),
     "pipeline/": (
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/engine",

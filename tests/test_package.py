@@ -94,8 +94,10 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         about = {Path(name).name for name in archive.namelist() if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE"} <= about
+    page = (ROOT / "pipeline" / "report" / "page").iterdir()
     assert {name for name in names if not name.endswith(".py")} == {
         "restore_batch/py.typed", "restore_batch/weights/compact-1.safetensors",
+        *(f"restore_batch/pipeline/report/page/{path.name}" for path in page),
     }  # fmt: skip
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name.endswith(".py")}
     assert folders == packages()

@@ -19,6 +19,7 @@ _COMMANDS = {
     "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
     "plan": ("plan:plan", "Show what a run would do, without doing it."),
     "status": ("status:status", "Show what is done, failed and left of a job."),
+    "report": ("report:report", "Write a page that shows before and after of every item."),
     "retry": ("run:retry", "Run a job again, with another try for what failed."),
     "repair-manifest": (
         "repair:repair_manifest",

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
-from restore_batch.errors import UsageError
+from restore_batch.errors import RestoreBatchError, UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.cli.streams import UNSHOWN, goes_on, lost
 from restore_batch.pipeline.drive.summary import Summary
 
+if TYPE_CHECKING:
+    from restore_batch.jobs.spec import Job
+    from restore_batch.pipeline.report.writing import Report
+
+_REPORT_SHARE, _REPORT_LEAST_S = 0.1, 30.0
+"""What previews may take at the end of a run, of the time that it took."""
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
@@ -99,13 +107,49 @@ def _run(
             to_the_end.enter_context(interruptible(end))
             with watcher:
                 summary = current.execute()
-        if as_json:
-            say_json(summary.as_dict())
-        else:
+        is_comparison = isinstance(summary, ComparisonSummary)
+        if not as_json:
             watcher.finish(summary, job)
             if isinstance(summary, ComparisonSummary) and not quiet:
                 say(summary.closing())
+        report = None if is_comparison else _report(loaded.job, summary)
+        if as_json:
+            page = None if report is None else str(report.page)
+            say_json({**summary.as_dict(), "report": page})
+        elif report is not None and not quiet:
+            from restore_batch.pipeline.cli.report import lines
+
+            for line in lines(report):
+                say(line)
         _exit(summary, asked_for_json=as_json)
+
+
+def _report(job: Job, summary: Summary) -> Report | None:
+    """The report of a run that came to its end; None where none is wanted or can be written."""
+    if not job.report or summary.interrupted or summary.aborted:
+        return None
+    from restore_batch.pipeline.report.writing import write_report
+
+    within_s = max(_REPORT_LEAST_S, _REPORT_SHARE * summary.seconds)
+    end = time.monotonic() + within_s
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        asked = True
+
+    try:
+        with interruptible(stop):
+            return write_report(
+                summary.output_dir,
+                is_stopped=lambda: asked or time.monotonic() > end,
+                longest_s=within_s,
+            )
+    except RestoreBatchError as error:
+        # All results are there: what cannot be shown is no failure of the run.
+        for line in error.lines:
+            say(f"no report: {line}", err=True)
+        return None
 
 
 def _exit(summary: Summary, *, asked_for_json: bool) -> None:

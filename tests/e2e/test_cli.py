@@ -36,11 +36,13 @@ def job(tmp_path: Path) -> Path:
 def test_help_lists_every_command_with_what_it_does() -> None:
     done = cli("--help")
     assert done.returncode == 0
-    for name in ("run", "plan", "status", "retry", "models", "doctor", "schema"):
+    for name in ("run", "plan", "status", "report", "retry", "models", "doctor", "schema"):
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("command_name", ["run", "plan", "status", "retry", "doctor", "schema"])
+@pytest.mark.parametrize(
+    "command_name", ["run", "plan", "status", "report", "retry", "doctor", "schema"]
+)
 def test_every_command_has_help(command_name: str) -> None:
     done = cli(command_name, "--help")
     assert done.returncode == 0

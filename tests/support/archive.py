@@ -40,8 +40,9 @@ def make_archive(folder: Path, *, faces: int, scenes: int, side_px: int = 192) -
 
 
 def write_job(path: Path, **sections: Any) -> Path:
-    """A job file; JSON is YAML."""
-    path.write_text(json.dumps(sections, indent=1), encoding="utf-8")
+    """A job file; JSON is YAML. Without a report, which takes a process more, unless asked for."""
+    text = json.dumps({**sections, "report": sections.get("report", False)}, indent=1)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

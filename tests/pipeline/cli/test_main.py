@@ -28,6 +28,7 @@ WRONG = {
     ("run",): ["no-such.yaml"],
     ("plan",): ["no-such.yaml"],
     ("status",): ["no-such.yaml"],
+    ("report",): ["no-such.yaml"],
     ("retry",): ["no-such.yaml"],
     ("repair-manifest",): ["no-such.yaml"],
     ("crops",): ["no-such-folder", "-o", "out"],

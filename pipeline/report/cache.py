@@ -1,0 +1,150 @@
+"""Which previews are there, which are to be made, and making them in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from restore_batch.jobs.history import Entry
+from restore_batch.jobs.outputs import sidecar_of
+from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
+from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest, key_of
+
+FOLDER = "previews"
+MASK_SUFFIX = ".mask.png"
+"""Of the sidecar that shows what of a photo was repaired."""
+LONGEST_S = 600.0
+"""What the previews of one item may take: a long film is read from end to end."""
+_MOST_PROCESSES = 4
+_LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_OURS = re.compile(r"(?P<key>[0-9a-f]{16})-[a-z]+\.(jpg|png|mp4|json)")
+
+
+@dataclass(frozen=True)
+class Previews:
+    """What there is of one item. ``path``: beginning of its files' names, relative to the report;
+    ``facts``: as :func:`make_previews` returns them, without those of files that are gone."""
+
+    path: str
+    facts: Mapping[str, Any]
+
+
+@dataclass
+class PreviewCache:
+    """The previews of one report. ``job``: that of the newest run, as plain data."""
+
+    report: Path
+    output_dir: Path
+    job: Mapping[str, Any]
+    moments: Mapping[str, int] = field(default_factory=dict)
+    """Frames that films' clips are cut around, by the id of the film's unit."""
+    longest_s: float = LONGEST_S
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why there are no previews, by key."""
+
+    def key(self, entry: Entry) -> str:
+        """The key of an item's previews; "" for one without a result."""
+        if entry.state != "done":
+            return ""
+        mask = MASK_SUFFIX in entry.sidecars
+        return key_of(entry.unit, entry.source_sha256, entry.sha256, mask)
+
+    def known(self, entry: Entry) -> Previews | None:
+        """What was made earlier; None where it is not all there."""
+        key = self.key(entry)
+        if not key:
+            return None
+        path = self._path(key)
+        try:
+            facts = json.loads((self.report / f"{path}-facts.json").read_bytes())
+            sizes = facts["files"].items()
+            whole = all(
+                (self.report / f"{path}-{ending}").stat().st_size == size for ending, size in sizes
+            )
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return None  # not there, or somebody else's: it is made again
+        return Previews(path, facts) if whole and _is_proper(facts) else None
+
+    def make(
+        self, entries: Sequence[Entry], is_stopped: Callable[[], bool]
+    ) -> Iterator[tuple[Entry, Previews | None]]:
+        """Make the previews of ``entries``, in their order, until ``is_stopped``; None where none
+        could be made, and :attr:`errors` says why."""
+        asked: deque[Entry] = deque()
+
+        def requests() -> Iterator[PreviewRequest]:
+            for entry in entries:
+                if is_stopped():
+                    return
+                asked.append(entry)
+                yield self._request(entry)
+
+        processes = min(_MOST_PROCESSES, os.cpu_count() or 1, max(1, len(entries)))
+        with Isolated(MakePreviews(), Bounds(time_s=self.longest_s), _LEAN) as isolated:
+            for answer in isolated.answers(requests(), processes):
+                entry = asked.popleft()
+                key = self.key(entry)
+                if isinstance(answer, Lost):
+                    self.errors[key] = f"making its previews {answer.reason}"
+                elif "error" in answer:
+                    self.errors[key] = str(answer["error"])
+                elif not _is_proper(answer):
+                    self.errors[key] = "making its previews gave no proper answer"
+                else:
+                    if missing := answer.get("missing"):
+                        self.errors[key] = str(missing)
+                    yield entry, Previews(self._path(key), answer)
+                    continue
+                yield entry, None
+
+    def sweep(self, kept: set[str], begun: float) -> None:
+        """Remove previews whose key is not in ``kept`` and that were made before ``begun``."""
+        for folder in (self.report / FOLDER).glob("[0-9a-f][0-9a-f]"):
+            for path in folder.iterdir():
+                found = _OURS.fullmatch(path.name)
+                stale = found is None and path.name.endswith(".tmp")
+                if stale or (found is not None and found["key"] not in kept):
+                    try:
+                        if path.stat().st_mtime < begun:
+                            path.unlink()
+                    except OSError:
+                        continue  # another report is at it
+
+    def _path(self, key: str) -> str:
+        return f"{FOLDER}/{key[:2]}/{key}"
+
+    def _request(self, entry: Entry) -> PreviewRequest:
+        key = self.key(entry)
+        limits, video = self.job.get("limits") or {}, self.job.get("video") or {}
+        is_film = entry.kind != "photo"
+        mask = ""
+        if MASK_SUFFIX in entry.sidecars:
+            mask = str(self.output_dir / sidecar_of(entry.output, MASK_SUFFIX))
+        return PreviewRequest(
+            folder=str(self.report / FOLDER / key[:2]),
+            key=key,
+            source=entry.source,
+            result=str(self.output_dir / entry.output),
+            max_megapixels=float(limits.get("max_megapixels") or 250.0),
+            boxes=() if is_film else tuple(face.box_xyxy for face in entry.faces),
+            mask=mask,
+            is_film=is_film,
+            moment=self.moments.get(entry.unit),
+            reading={name: video[name] for name in ("deinterlace", "tonemap") if name in video},
+            frame_rate=float(video.get("frame_rate") or 24.0),
+        )
+
+
+def _is_proper(facts: Mapping[str, Any]) -> bool:
+    """Whether these can be facts of previews: a process that read a file may say anything."""
+    try:
+        width, height = facts["after"]
+        return min(width, height) > 0 and isinstance(facts["files"], Mapping)
+    except (KeyError, TypeError, ValueError):
+        return False

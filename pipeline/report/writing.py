@@ -1,0 +1,238 @@
+"""Writing the report of an output folder: its data, its page, and the previews that lack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_batch import __version__
+from restore_batch.errors import RestoreBatchError, UsageError
+from restore_batch.files import whole
+from restore_batch.jobs.history import Entry, History
+from restore_batch.jobs.outputs import REPORT, REPORT_MARK
+from restore_batch.jobs.patterns import Roots
+from restore_batch.pipeline.report.cache import LONGEST_S, PreviewCache, Previews
+from restore_batch.pipeline.report.films import summed_up
+from restore_batch.pipeline.report.items import Shown
+from restore_batch.pipeline.report.previews import replace_with
+from restore_batch.pipeline.report.summary import Kinds, about, kind_of
+from restore_batch.text import legible
+
+LINES_A_FILE = 2000
+DETAILS_A_FILE = 100
+_PAGE = Path(__file__).with_name("page")
+_ASSETS = ("report.css", "data.js", "marks.js", "list.js", "viewer.js", "faces.js", "start.js")
+
+Progress = Callable[[int, int], None]
+"""Told how many previews are made, of how many that lacked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written. ``page``: to be opened; ``made``: items whose previews were made now;
+    ``left``: those still without, since time was up; ``failed``: those that none can be made of."""
+
+    page: Path
+    items: int
+    made: int
+    left: int
+    failed: int
+
+
+def write_report(
+    output_dir: Path,
+    folder: Path | None = None,
+    *,
+    is_stopped: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda done, total: None,
+    longest_s: float = LONGEST_S,
+) -> Report:
+    """Write the report of ``output_dir`` to ``folder``, by default ``report`` in it.
+
+    Previews that are there already stay; others are made until ``is_stopped``, and the page is
+    written in any case; ``longest_s``: what those of one item may take. A run may be going on
+    meanwhile. Raises UsageError where nothing was run
+    or where something else lies in the report's place, RestoreBatchError where the folder cannot be
+    written to.
+    """
+    begun, output_dir = time.time(), output_dir.absolute()
+    report = output_dir / REPORT if folder is None else folder
+    history = History.read(output_dir)
+    if history is None:
+        raise UsageError(f"{output_dir}: nothing was run there yet; expected an output folder")
+    with history, history.at_one_moment():
+        runs = history.runs()
+        entries = list(history.entries())
+        attempts = history.failed_attempts()
+        films = {unit: summed_up(frames) for unit, frames in history.film_frames()}
+    try:
+        identity = _claim(report, output_dir)
+        job = (runs[-1]["job"] if runs else None) or {}
+        moments = {u: film.moment for u, film in films.items() if film.moment is not None}
+        cache = PreviewCache(report, output_dir, job, moments, longest_s)
+        previews, made = _previews(cache, entries, is_stopped, progress)
+        shown = [
+            Shown(
+                entry, previews.get(entry.output), films.get(entry.unit),
+                attempts.get(entry.unit, ()), cache.errors.get(cache.key(entry), ""),
+            )
+            for entry in entries
+        ]  # fmt: skip
+        _write(report, output_dir, identity, shown, runs)
+        cache.sweep({cache.key(entry) for entry in entries}, begun)
+    except OSError as error:
+        where = error.filename or report
+        raise RestoreBatchError(
+            f"{where}: the report cannot be written there ({error.strerror or error})"
+        ) from None
+    lacking = [entry for entry in entries if cache.key(entry) and entry.output not in previews]
+    failed = sum(cache.key(entry) in cache.errors for entry in lacking)
+    return Report(report / "index.html", len(entries), made, len(lacking) - failed, failed)
+
+
+def _claim(report: Path, output_dir: Path) -> str:
+    """Make the folder, or find that it is a report; what its marks are kept under."""
+    mark = report / REPORT_MARK
+    known: dict[str, Any] = {}
+    if os.path.lexists(report):
+        if mark.is_file():
+            known = _read_mark(mark)
+        elif not report.is_dir() or any(report.iterdir()):
+            raise UsageError(
+                f"{report}: something that is no report is there; move it, or name another folder"
+                " with --to"
+            )
+        if report != output_dir / REPORT and known.get("of", str(output_dir)) != str(output_dir):
+            raise UsageError(
+                f"{report}: the report of another output folder is there; name another with --to"
+            )
+    report.mkdir(parents=True, exist_ok=True)
+    fresh = hashlib.sha256(f"{output_dir} {time.time_ns()}".encode("utf-8", "replace")).hexdigest()
+    identity = str(known.get("id") or fresh[:16])
+    said = {"what": f"a report of restore-batch {__version__}", "of": str(output_dir)}
+    replace_with(mark, json.dumps(said | {"id": identity}, indent=1).encode())
+    return identity
+
+
+def _read_mark(mark: Path) -> dict[str, Any]:
+    try:
+        known = json.loads(mark.read_bytes())
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _previews(
+    cache: PreviewCache,
+    entries: Sequence[Entry],
+    is_stopped: Callable[[], bool],
+    progress: Progress,
+) -> tuple[dict[str, Previews], int]:
+    """The previews of all items that have any, by output; and how many were made now."""
+    found = {e.output: known for e in entries if (known := cache.known(e)) is not None}
+    missing = [entry for entry in entries if entry.output not in found and cache.key(entry)]
+    made = 0
+    if missing:
+        progress(0, len(missing))
+        for number, (entry, previews) in enumerate(cache.make(missing, is_stopped), 1):
+            if previews is not None:
+                found[entry.output], made = previews, made + 1
+            progress(number, len(missing))
+    return found, made
+
+
+def _write(
+    report: Path,
+    output_dir: Path,
+    identity: str,
+    shown: Sequence[Shown],
+    runs: Sequence[Mapping[str, Any]],
+) -> None:
+    warned = [{kind_of(text, each.entry) for text in each.entry.warnings} for each in shown]
+    failed = [kind_of(each.entry.error, each.entry) if each.entry.error else "" for each in shown]
+    warnings = Kinds(Counter(kind for kinds in warned for kind in kinds))
+    failures = Kinds(Counter(filter(None, failed)))
+    job = (runs[-1].get("job") if runs else None) or {}
+    roots = Roots(str(entry) for entry in job.get("inputs") or ())
+    lines = []
+    for each, kinds, reason in zip(shown, warned, failed, strict=True):
+        line = each.line(roots)
+        if numbers := warnings.numbers(kinds):
+            line["kinds"] = numbers
+        if reason:
+            line["reason"] = failures.numbers([reason])
+        lines.append(line)
+    details = (each.details(report, output_dir) for each in shown)
+    files = {
+        **dict(_numbered("lines", lines, LINES_A_FILE)),
+        **dict(_numbered("details", details, DETAILS_A_FILE)),
+    }
+    said = hashlib.sha256()
+    for name, content in files.items():
+        said.update(name.encode() + content)
+    generation = said.hexdigest()[:12]
+    # Under a name of its own: a page that is open keeps its data until the new page is in place.
+    folder = report / "data" / generation
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        replace_with(folder / name, content)
+    assets = report / "assets"
+    assets.mkdir(exist_ok=True)
+    for name in _ASSETS:
+        replace_with(assets / name, (_PAGE / name).read_bytes())
+    summary = about(shown, runs, warnings, failures)
+    summary = summary | {"output": legible(str(output_dir)), "version": __version__}
+    place = {"id": identity, "data": f"data/{generation}", "items": len(shown)}
+    page = _page(summary, place, files)
+    with whole(report / "index.html") as staged:
+        staged.write_text(page, encoding="utf-8")
+    for other in (report / "data").iterdir():
+        if other.name != generation:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _numbered(kind: str, entries: Any, most: int) -> Iterator[tuple[str, bytes]]:
+    """Scripts that hand ``entries`` to the page, so many a file: a page that is opened from a disk
+    may run scripts beside it, but not read files."""
+    part: list[Any] = []
+    start = 0
+    for entry in entries:
+        part.append(entry)
+        if len(part) == most:
+            yield _script(kind, start, part, most)
+            start, part = start + most, []
+    if part:
+        yield _script(kind, start, part, most)
+
+
+def _script(kind: str, start: int, part: list[Any], most: int) -> tuple[str, bytes]:
+    text = json.dumps(part, separators=(",", ":"))
+    return f"{kind}-{start // most}.js", f"report.{kind}({start},{text});\n".encode()
+
+
+def _page(summary: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_PAGE), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    told = {
+        **data,
+        "details": DETAILS_A_FILE,
+        "low": summary["low_identity"],
+        "many": summary["many_faces"],
+        "exclude": summary["exclude"],
+    }
+    scripts = [f"{data['data']}/{name}" for name in files if name.startswith("lines-")]
+    return environment.get_template("index.html").render(
+        about=summary, told=told, scripts=scripts, assets=_ASSETS
+    )

@@ -1,0 +1,42 @@
+"""A run ends with its report, and is none the worse for one that cannot be written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from support.archive import cli, scene, write_job
+
+
+def a_job(folder: Path) -> Path:
+    (folder / "in").mkdir()
+    scene(64, 48).save(folder / "in" / "photo.png")
+    return write_job(
+        folder / "job.yaml", inputs=["in"], output="out", engine={"kind": "local"},
+        restore={"model": "none"}, background={"model": "none"}, report=True,
+    )  # fmt: skip
+
+
+def test_a_run_writes_its_report_and_says_so_last(tmp_path: Path) -> None:
+    job = a_job(tmp_path)
+    first = cli("run", job)
+    assert first.returncode == 0, first.stderr
+    page = tmp_path / "out" / "report" / "index.html"
+    assert first.stdout.splitlines()[-1] == f"report: {page.as_uri()}"
+    assert list(page.parent.glob("previews/*/*-after.jpg"))
+    # The report lies in the output and the output is no input: nothing is new.
+    second = cli("run", job, "--json")
+    said = json.loads(second.stdout)
+    assert (said["unchanged"], said["total"], said["report"]) == (1, 1, str(page))
+
+
+def test_a_report_that_cannot_be_written_costs_the_run_nothing(tmp_path: Path) -> None:
+    job = a_job(tmp_path)
+    (tmp_path / "out" / "report").mkdir(parents=True)
+    (tmp_path / "out" / "report" / "mine.txt").write_text("mine", encoding="utf-8")
+    done = cli("run", job)
+    assert done.returncode == 0
+    assert "no report: " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert [path.name for path in (tmp_path / "out" / "report").iterdir()] == ["mine.txt"]
+    assert (tmp_path / "out" / "photo.png").is_file()
