@@ -68,7 +68,8 @@ class Card:
     ``architecture`` are the keyword arguments of the network. ``input_px`` is the side of the
     square input (None: any size); ``scale`` the output's size over the input's. ``imagines``:
     what comes out is not the person in the picture; such a restorer's options have
-    ``accept_imagined_faces`` and ``paste_back``, which a job must both set.
+    ``accept_imagined_faces`` and ``paste_back``, which a job must both set. ``corrects``: a
+    restorer that is to draw nothing new, and is held to what a face of few pixels shows.
 
     ``tflop``: what the network computes, in 10^12 operations of which a multiplication and an
     addition are two, for one face or one megapixel of its input (:attr:`per`); None where it was
@@ -88,6 +89,7 @@ class Card:
     scale: int = 1
     limits: str = ""
     imagines: bool = False
+    corrects: bool = False
     tflop: float | None = None
     rank: int | None = None
 

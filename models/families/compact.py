@@ -55,6 +55,7 @@ CARDS = (
         ),
         architecture={"widths": [64, 128, 192], "blocks": [2, 2, 4]},
         input_px=FACE_PX,
+        corrects=True,
         tflop=0.0069,
         rank=40,
         limits=(

@@ -105,6 +105,7 @@ def card_by_path(state: StateDict, path: Path, task: Task) -> Card:
         scale=scale,
         limits=said.get("limits", ""),
         imagines=any(card.imagines for card in family.cards),
+        corrects=any(card.corrects for card in family.cards),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef, Restorer
 from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.faces.evidence import held_to_picture
 from restore_batch.stages.faces.masks import luma
 from restore_batch.stages.geometry import scale_of
 from restore_batch.stages.media import Alignment, Chunk, Failure
@@ -33,7 +34,9 @@ class Restore(Stage):
 
     In:  per frame (F, S, S, 3) uint8 crops, S = the restorer's ``face_px``, and their alignments.
     Out: the same shapes. Faces that are larger in the source than S stay as they were
-    (:func:`is_left_alone`), and all do without a model. Crops of a grey frame come back grey.
+    (:func:`is_left_alone`), and all do without a model. Crops of a grey frame come back grey. A
+    restorer that corrects (``Card.corrects``) is held to what small faces show
+    (:func:`restore_batch.stages.faces.evidence.held_to_picture`).
 
     On a GPU up to ``batch_faces`` faces of any frames and photos share a call, half as many when
     memory runs out; on the CPU faces go one by one. A chunk that makes the network fail is
@@ -49,6 +52,7 @@ class Restore(Stage):
     writes = frozenset({"restored"})
     of_faces = True
     networks: ClassVar[Mapping[str, Role]] = {"model": "restore"}
+    version = 2
 
     def __init__(self, model: ModelRef | None, batch_faces: int = 16) -> None:
         if batch_faces < 1:
@@ -106,8 +110,12 @@ class Restore(Stage):
                     f"the restorer returned {face.shape} {face.dtype}: "
                     f"expected {done[c][f][i].shape} uint8"
                 )
+            held = face
+            if self.model is not None and self.model.card.corrects:
+                crop, alignment = chunks[c].crops[f][i], chunks[c].alignments[f][i]
+                held = held_to_picture(crop, face, native_px(alignment))
             frames = chunks[c].frames
-            done[c][f][i] = luma(face)[..., None] if frames and frames[f].grey else face
+            done[c][f][i] = luma(held)[..., None] if frames and frames[f].grey else held
         return [
             replace(chunk, restored=tuple(faces)) for chunk, faces in zip(chunks, done, strict=True)
         ]

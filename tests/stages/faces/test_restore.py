@@ -167,3 +167,18 @@ def test_an_upscaler_restores_faces_in_a_restorers_place(
 def test_a_batch_below_one_face_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Restore(None, 0)
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_a_restorer_that_corrects_is_held_to_what_a_small_face_shows(corrects: bool) -> None:
+    licence = Licence("x", "x", commercial=True)
+    card = Card("draws", "draws", "restore", "Draws", "none", licence, (), corrects=corrects)
+    stage = Restore(ModelRef(card, (), "0" * 64))
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 256, (512, 512, 3), np.uint8)
+    stage.run_faces = lambda crops, native: [drawn for _ in crops]
+    small, large = (stage([photo(1, side_px=side)])[0] for side in (90, 290))
+    assert isinstance(small, Chunk)
+    assert isinstance(large, Chunk)
+    assert (large.restored[0][0] == drawn).all()
+    assert (small.restored[0][0] == drawn).all() != corrects
