@@ -17,6 +17,7 @@ from restore_batch.stages.faces.grain_field import GrainField
 from restore_batch.stages.geometry import invert, scale_of, transform
 
 BAND_ROWS = 256
+_LAID_AT_ONCE_PX = 1 << 18
 _BORDER = cv2.BORDER_REPLICATE
 
 Share = Callable[[np.ndarray, np.ndarray], "np.ndarray | None"]
@@ -109,12 +110,27 @@ def paste_face(
         canvas[rows, columns] = np.clip(change, 0.0, float(np.iinfo(canvas.dtype).max), out=change)
 
 
-def window_of(face_hwc: np.ndarray, to_output: np.ndarray) -> Window:
-    """A face, as :func:`reduced` returns it, as it is laid over the picture, in output pixels."""
+def window_of(
+    face_hwc: np.ndarray, to_output: np.ndarray, box: tuple[int, int, int, int], margin: int
+) -> Window:
+    """A face, as :func:`reduced` returns it, as it is laid over the picture, in output pixels.
 
-    def window(left: int, top: int, width: int, height: int) -> np.ndarray:
+    Parts can be asked for that lie in ``box`` (left, top, right, bottom) and ``margin`` around it.
+    """
+    first_x, first_y = box[0] - margin, box[1] - margin
+    across, down = box[2] + margin - first_x, box[3] + margin - first_y
+
+    def lay(left: int, top: int, width: int, height: int) -> np.ndarray:
         local = to_output - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
         return _laid(face_hwc, local, (width, height))
+
+    if across * down > _LAID_AT_ONCE_PX:
+        return lay
+    whole = lay(first_x, first_y, across, down)
+
+    def window(left: int, top: int, width: int, height: int) -> np.ndarray:
+        x, y = left - first_x, top - first_y
+        return whole[y : y + height, x : x + width]
 
     return window
 

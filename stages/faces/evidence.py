@@ -52,9 +52,10 @@ def held_to_picture(crop: np.ndarray, restored: np.ndarray, native_px: float) ->
     side = min(full, max(round(_A_PIXEL * native_px), 16))
     grey = bool((restored == restored[..., :1]).all())
     given = restored[..., :1] if grey else restored
-    small, seen = (_resized(some.astype(np.float32), side) for some in (given, crop))
+    small = _resized(given.astype(np.float32), side)
+    seen = _resized(_luma(crop.astype(np.float32)), side)
     bands, coarse = _bands(small)
-    shown, _ = _bands(_luma(seen))
+    shown, _ = _bands(seen)
     drawn, _ = _bands(_luma(small))
     finest: np.ndarray | None = None
     held = coarse
@@ -68,7 +69,7 @@ def held_to_picture(crop: np.ndarray, restored: np.ndarray, native_px: float) ->
     wholly = _resized(held, full) + _resized(finest, full) * beyond
     mixed = given + np.float32(hold) * (wholly - given)
     levels = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
-    return np.repeat(levels, 3, axis=2) if grey else levels
+    return np.asarray(cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB)) if grey else levels
 
 
 def _gate(drawn: np.ndarray, shown: np.ndarray, sigma: float) -> np.ndarray:

@@ -63,7 +63,8 @@ _PRIOR_CELLS = 1.5
 _LEAST_VARIANCE = 1e-4
 
 Window = Callable[[int, int, int, int], np.ndarray]
-"""From left, top, width and height to that part of a picture, (height, width, C) float32."""
+"""From left, top, width and height to that part of a picture, (height, width, C) in levels of 8
+bits, uint8 or float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +91,12 @@ class Cells:
         return Cells(self.corners_xy[chosen], self.side, self.halo)
 
     def stacked(self, window: Window) -> np.ndarray:
-        """The cells with their halo, one below the other: (N * T, T, C) float32."""
+        """The cells with their halo, one beside the other: (T, N * T, C) float32."""
         tiles = [
             window(int(x) - self.halo, int(y) - self.halo, self.tile_px, self.tile_px)
             for x, y in self.corners_xy
         ]
-        return np.concatenate(tiles).astype(np.float32, copy=False)
+        return np.concatenate(tiles, axis=1).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def to_window(rgb_hwc: np.ndarray) -> Window:
 
     def window(left: int, top: int, width: int, height: int) -> np.ndarray:
         part = rgb_hwc[top : top + height, left : left + width]
-        return np.asarray(part * unit, dtype=np.float32)
+        return part if unit == 1 else np.asarray(part * unit, dtype=np.float32)
 
     return window
 
@@ -237,10 +238,10 @@ def reach_px(sigma: float) -> int:
 
 
 def _inner(stacked: np.ndarray, cells: Cells) -> np.ndarray:
-    """(N, side, side) of (N * T, T)."""
-    tiles = stacked.reshape(-1, cells.tile_px, cells.tile_px)
+    """(N, side, side) of (T, N * T), (N, side, side, C) of (T, N * T, C)."""
+    tiles = stacked.reshape(cells.tile_px, -1, cells.tile_px, *stacked.shape[2:])
     inner = slice(cells.halo, cells.halo + cells.side)
-    return tiles[:, inner, inner]
+    return np.moveaxis(tiles[inner, :, inner], 0, 1)
 
 
 def _variance(values: np.ndarray) -> np.ndarray:
@@ -312,14 +313,12 @@ def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) ->
 def _colours(tiles: np.ndarray, cells: Cells, bands: int, flatness: np.ndarray) -> np.ndarray:
     """Covariance of R, G and B in each band over the flattest cells, brightness 1."""
     chosen = flatness >= np.quantile(flatness, 0.75)
-    some = cells.some(chosen)
-    shape = (len(chosen), cells.tile_px, cells.tile_px, 3)
-    rgb = tiles.reshape(shape)[chosen].reshape(-1, cells.tile_px, 3)
-    inner = slice(cells.halo, cells.halo + cells.side)
+    apart = tiles.reshape(cells.tile_px, len(chosen), cells.tile_px, 3)
+    rgb = apart[:, chosen].reshape(cells.tile_px, -1, 3)
     finer, found = rgb, np.empty((bands, 3, 3))
     for k, sigma in enumerate(sigmas(bands)):
         coarser = blurred(rgb, sigma)
-        band = (finer - coarser).reshape(len(some.corners_xy), *shape[1:])[:, inner, inner]
+        band = _inner(finer - coarser, cells)
         each = band.reshape(len(band), -1, 3).astype(np.float64)
         of_cells = np.einsum("npi,npj->nij", each, each) / each.shape[1]
         # A cell with a speck in it counts little: its covariance is that of the speck.

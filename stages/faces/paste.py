@@ -283,8 +283,8 @@ class Paste(Stage):
         box = region(mask, to_output, large.rgb_hwc.shape)
         cells = cells_in(large.rgb_hwc.shape, box, len(grain.bands), 0.5)
         cells = cells.some(_shown(mask, to_output, cells.centres_xy()))
-        picture, after = to_window(large.rgb_hwc), window_of(fitted, to_output)
-        missing = missing_share(grain, cells, picture, after)
+        after = window_of(fitted, to_output, box, cells.halo)
+        missing = missing_share(grain, cells, to_window(large.rgb_hwc), after)
         seed = zlib.crc32(face.crop.tobytes())
         field = GrainField(grain, missing, seed, _steadied(face.face, grain, source, large))
         return None if field.is_nil else field
