@@ -145,10 +145,10 @@ def _report(job: Job, summary: Summary) -> Report | None:
                 is_stopped=lambda: asked or time.monotonic() > end,
                 longest_s=within_s,
             )
-    except RestoreBatchError as error:
-        # All results are there: what cannot be shown is no failure of the run.
-        for line in error.lines:
-            say(f"no report: {line}", err=True)
+    except Exception as error:
+        # All results are there: what cannot be shown is no failure of the run, whatever it is.
+        told = str(error) if isinstance(error, RestoreBatchError) else repr(error)
+        say(f"no report: {told}", err=True)
         return None
 
 

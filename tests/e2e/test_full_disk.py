@@ -52,6 +52,7 @@ def test_a_full_disk_fails_no_file_and_the_run_goes_on_with_space(
                 "inputs": ["in"], "output": str(small_disk / "out"),
                 "engine": {"kind": engine, "workers": 1},
                 "restore": {"model": "none"}, "background": {"scale": 1, "model": "none"},
+                "report": False,
             }
         )
     )  # fmt: skip

@@ -77,6 +77,7 @@ def run(tree: Path, folder: Path, inputs: Path, **sections: Any) -> dict[str, An
         "background": {"model": "none", "scale": 1},
         "paste": {"mask": "feather", "match_colour": False},
         "video": {"codec": "ffv1"},
+        "report": False,
         "weights": {"download": False},
         **sections,
     }

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from support.archive import cli, scene, write_job
+from support.data import folder
+from support.reports import browser, opened, wait_until
 
 
 def a_job(folder: Path) -> Path:
@@ -40,3 +44,26 @@ def test_a_report_that_cannot_be_written_costs_the_run_nothing(tmp_path: Path) -
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in (tmp_path / "out" / "report").iterdir()] == ["mine.txt"]
     assert (tmp_path / "out" / "photo.png").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["photos", "video"])
+def test_the_report_of_real_archives_opens_without_an_error(kind: str, tmp_path: Path) -> None:
+    inputs = folder(f"RESTORE_BATCH_{kind.upper()}", kind)
+    job = write_job(
+        tmp_path / "job.yaml", inputs=[str(inputs)], output="out", restore={"model": "none"},
+        engine={"kind": "local"}, background={"model": "none", "scale": 1}, report=True,
+    )  # fmt: skip
+    done = cli("run", job, timeout_s=3000)
+    assert done.returncode in (0, 1), done.stderr
+    assert cli("report", job, timeout_s=3000).returncode == 0
+    with browser() as chromium:
+        index = tmp_path / "out" / "report" / "index.html"
+        with opened(chromium, index) as watched:
+            page = watched.page
+            page.locator(".card").first.click()
+            count = int(page.evaluate("report.items.length"))
+            for place in range(count):
+                wait_until(page, "document.querySelector('#facts section') !== null")
+                assert page.locator("#viewer-place").text_content() == f"{place + 1} of {count}"
+                page.keyboard.press("ArrowRight")

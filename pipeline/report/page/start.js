@@ -71,7 +71,8 @@ on("previous", "click", () => viewer.step(-1));
 on("next", "click", () => viewer.step(1));
 on("close", "click", () => document.getElementById("viewer").close());
 on("viewer", "close", () => viewer.close());
-on("viewer", "keydown", event => viewer.keys(event));
+// Of the whole page: what has the focus may be hidden when another picture comes.
+addEventListener("keydown", event => { if (document.getElementById("viewer").open) viewer.keys(event); });
 on("flip", "click", () => viewer.flip());
 on("split", "input", event => {
   viewer.flipped = null;

@@ -86,6 +86,7 @@ const viewer = {
       this.find("seek").value = 0;
     }
     faces.show(item, details);
+    if (!this.find("viewer").contains(document.activeElement)) this.find(isFilm ? "film" : "stage").focus();
   },
 
   fitted([width, height]) {

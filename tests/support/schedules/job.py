@@ -33,6 +33,7 @@ def write_job(folder: Path, engine: str) -> Path:
         "restore": {"model": "none"},
         "background": {"model": "none", "scale": 1.5},
         "video": {"codec": "ffv1", "container": "mkv", "segment_s": 0.24},
+        "report": False,
     }
     path = folder / "job.yaml"
     path.write_text(json.dumps(job), encoding="utf-8")
