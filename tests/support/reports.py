@@ -135,10 +135,12 @@ class Watched:
 
 
 @contextmanager
-def opened(browser: Browser, index: Path, **context: Any) -> Iterator[Watched]:
+def opened(
+    browser: Browser, index: Path, inside: Path | None = None, **context: Any
+) -> Iterator[Watched]:
     """The report at ``index`` as a person sees it who opens it from the disk. Ends with an error
-    where the page had one, or asked for anything outside its folder."""
-    inside = index.parent.absolute().as_uri()
+    where the page had one, or asked for anything outside of ``inside``, by default its folder."""
+    within = (inside or index.parent).absolute().as_uri()
     with browser.new_context(viewport={"width": 1200, "height": 800}, **context) as session:
         page = session.new_page()
         watched = Watched(page)
@@ -147,7 +149,7 @@ def opened(browser: Browser, index: Path, **context: Any) -> Iterator[Watched]:
         page.on("requestfailed", lambda request: watched.errors.append(f"failed {request.url}"))
         page.on(
             "request",
-            lambda r: None if r.url.startswith((inside, "data:", "blob:")) else
+            lambda r: None if r.url.startswith((within, "data:", "blob:")) else
             watched.foreign.append(r.url),
         )  # fmt: skip
         page.goto(index.absolute().as_uri())

@@ -1,4 +1,6 @@
 "use strict";
+const PREVIEW_PX = 1600, MOST_PIXELS = 1e8;
+
 // One item at full size: before and after under one divider, zoomed and moved together.
 
 const viewer = {
@@ -10,6 +12,7 @@ const viewer = {
   left: 0,
   top: 0,
   size: [1, 1],
+  asked: new Set(),
 
   find(id) {
     return document.getElementById(id);
@@ -26,6 +29,7 @@ const viewer = {
     this.find("facts").replaceChildren(element("p", {className: "faint", textContent: "…"}));
     this.showMarks();
     this.stop();
+    this.asked.clear();
     if (!dialog.open) {
       dialog.showModal();
       this.find("stage").focus();
@@ -90,7 +94,7 @@ const viewer = {
   },
 
   fitted([width, height]) {
-    const scale = Math.min(1, 1600 / Math.max(width, height));
+    const scale = Math.min(1, PREVIEW_PX / Math.max(width, height));
     return [Math.round(width * scale), Math.round(height * scale)];
   },
 
@@ -161,6 +165,27 @@ const viewer = {
     const full = report.known.get(this.item?.number)?.previews.after;
     this.find("zoom").textContent = this.isFitted() ? "fit" : full ? `${Math.round(100 * this.scale * this.size[0] / full[0])} %` : "";
     stage.classList.toggle("zoomed", !this.isFitted());
+    this.sharpen();
+  },
+
+  // Previews are reduced: past their own size the files themselves are shown, where a browser can
+  // and where they are there, each in its layer.
+  sharpen() {
+    const details = report.known.get(this.item?.number);
+    if (!details || this.scale <= 1.05) return;
+    const item = this.item, links = {before: details.source_link, after: details.result_link};
+    for (const [half, link] of Object.entries(links)) {
+      const [width, height] = details.previews[half] ?? [0, 0];
+      const isLarger = Math.max(width, height) > PREVIEW_PX && width * height <= MOST_PIXELS;
+      if (!isLarger || this.asked.has(half) || !/\.(jpe?g|png|webp|avif|gif|bmp)$/i.test(link)) continue;
+      this.asked.add(half);
+      const full = new Image();
+      full.addEventListener("load", () => {
+        const isIt = full.naturalWidth === width && full.naturalHeight === height;
+        if (isIt && this.item === item) this.find(half).src = full.src;
+      });
+      full.src = link;
+    }
   },
 
   // The first flip shows the original, as it was; the next ones go to and fro.

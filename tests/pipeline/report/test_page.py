@@ -186,6 +186,32 @@ def test_a_zoomed_picture_is_moved_and_never_out_of_sight(page: Page) -> None:
     assert (picture["x"], picture["y"]) == pytest.approx((stage["x"], stage["y"]), abs=1)
 
 
+def test_past_the_size_of_its_preview_the_picture_itself_is_shown(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    output = restored(
+        tmp_path, [Item("large.jpg", size=(1000, 500)), Item("large.tif", size=(1000, 500))]
+    )
+    index = write_report(output).page
+    source = "document.getElementById('after').src"
+    with opened(chromium, index, inside=tmp_path) as watched:
+        page = watched.page
+        open_item(page, "large.jpg")
+        assert page.evaluate(source).endswith("-after.jpg")
+        before = page.locator("#after").bounding_box()
+        for _ in range(8):
+            page.keyboard.press("+")
+        wait_until(page, f"{source}.endsWith('/out/large.jpg')")
+        page.keyboard.press("0")
+        assert page.locator("#after").bounding_box() == before
+        page.keyboard.press("Escape")
+        open_item(page, "large.tif")  # which no browser shows
+        for _ in range(8):
+            page.keyboard.press("+")
+        page.wait_for_timeout(200)
+        assert page.evaluate(source).endswith("-after.jpg")
+
+
 def test_two_fingers_zoom(chromium: Browser, index: Path) -> None:
     with opened(chromium, index, has_touch=True) as watched:
         page = watched.page
