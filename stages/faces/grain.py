@@ -52,6 +52,8 @@ comes near to after JPEG; more is no grain."""
 _FLATTEST = 0.3
 """The quantile of slopes that counts as flat. In a face no place is without any."""
 _LEAST_SLOPE = 0.1  # levels a pixel
+_STEEP = 9.0
+"""At this slope half of what went is taken for grain, at twice that a tenth."""
 _MIDDLE = 0.55
 """The quantile for the median of differences: what was sharpened lies among the lower ones."""
 _MOST_MISSING = 1.6
@@ -230,7 +232,9 @@ def missing_share(grain: Grain, cells: Cells, picture: Window, face: Window) -> 
     due = np.interp(before.brightness, np.arange(256), grain.at)[:, None] ** 2 * grain.bands
     lacking = ((before.bands - after.bands) / np.maximum(due, _LEAST_VARIANCE)).T
     middle = [_weighted_quantile(band, weight[None], _MIDDLE) for band in lacking]
-    return np.clip(np.concatenate(middle), 0.0, _MOST_MISSING)
+    # In a face of few pixels all is slope, and what went with the restoration is no grain.
+    steepness = float((weight * before.slopes).sum() / weight.sum()) / _STEEP
+    return np.clip(np.concatenate(middle), 0.0, _MOST_MISSING) / (1.0 + steepness**4)
 
 
 def reach_px(sigma: float) -> int:
@@ -321,8 +325,8 @@ def _colours(tiles: np.ndarray, cells: Cells, bands: int, flatness: np.ndarray) 
         band = _inner(finer - coarser, cells)
         each = band.reshape(len(band), -1, 3).astype(np.float64)
         of_cells = np.einsum("npi,npj->nij", each, each) / each.shape[1]
-        # A cell with a speck in it counts little: its covariance is that of the speck.
-        weight = 1.0 / np.maximum(_LUMA @ of_cells @ _LUMA, _LEAST_VARIANCE)
-        found[k] = np.tensordot(weight, of_cells, axes=1) / len(weight)
+        # By the middle cell: one with an edge or a speck in it shows the colours of that.
+        luma = max(float(np.median(_LUMA @ of_cells @ _LUMA)), _LEAST_VARIANCE)
+        found[k] = np.median(of_cells, axis=0) / luma
         finer = coarser
     return found

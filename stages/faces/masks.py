@@ -27,6 +27,9 @@ _PARSED_SIGMA_PX = 11
 _PARSED_BORDER_PX = 10
 _OWNERSHIP_SOFTNESS = 0.2
 
+TOO_FEW_PX = 56.0
+ENOUGH_PX = 88.0
+
 _LOW_PX = 64
 _LOW_SIGMA_PX = 6.0
 """Colours are matched at 1/64 of the crop's side and coarser, about a cheek: what a restorer
@@ -148,6 +151,17 @@ def lowered_blend(strength: float, identity: float | None, min_identity: float |
     if identity is None or min_identity is None or identity >= min_identity:
         return strength
     return strength * max(0.0, identity) / min_identity
+
+
+def held_by_size(strength: float, native_px: float) -> float:
+    """The strength for a face that a restorer corrects, by its crop's side in the source.
+
+    Warped to the restorer's size and back a face of 20 px loses more than is gained: below
+    :data:`TOO_FEW_PX` it stays as it is, from :data:`ENOUGH_PX` on it is restored wholly, and in
+    between the strength rises, so that a face that grows in a film does not flicker.
+    """
+    share = (native_px - TOO_FEW_PX) / (ENOUGH_PX - TOO_FEW_PX)
+    return strength * min(max(share, 0.0), 1.0)
 
 
 def _distance(x: np.ndarray, y: np.ndarray, face: tuple[float, float, float]) -> np.ndarray:

@@ -81,6 +81,9 @@ class Paste(Stage):
     similarity of restored and source face is recorded; below ``min_identity`` the strength is
     lowered in proportion (:func:`restore_batch.stages.faces.masks.lowered_blend`).
 
+    Of a restorer that corrects (``Card.corrects``) faces of few pixels are blended in less, or stay
+    as they are (:func:`restore_batch.stages.faces.masks.held_by_size`).
+
     Faces that overlap share pixels by nearness (``masks.ownership``);
     faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
     and one that the restorer did not change, is not pasted.
@@ -143,6 +146,7 @@ class Paste(Stage):
         if restorer is not None and restorer.card.imagines:
             imagined_by = restorer.card.name
         self.imagined_by = imagined_by
+        self.corrects = restorer is not None and restorer.card.corrects
         self.parser: Parser | None = None
         self.embedder: Embedder | None = None
 
@@ -208,7 +212,12 @@ class Paste(Stage):
     ) -> _RestoredFace:
         strength = masks.lowered_blend(self.strength, identity, self.min_identity)
         notes = []
-        if strength < self.strength:
+        if self.corrects:
+            side = native_px(face.alignment)
+            strength = masks.held_by_size(strength, side)
+            if side < masks.ENOUGH_PX:
+                notes.append(f"its {side:.0f} px in the source are few: strength lowered")
+        if identity is not None and masks.lowered_blend(1.0, identity, self.min_identity) < 1.0:
             notes.append(f"likeness {identity:.2f} is below {self.min_identity}: strength lowered")
         if self.imagined_by and strength > 0:
             notes.append(f"imagined by {self.imagined_by}: not the person in the picture")

@@ -44,6 +44,16 @@ def test_lowering_never_raises_and_is_complete_at_no_likeness(
     assert identity < least or lowered == strength
 
 
+@given(st.floats(0, 1), st.floats(1, 600), st.floats(0, 50))
+def test_a_face_of_more_pixels_is_blended_in_no_less(
+    strength: float, native_px: float, more: float
+) -> None:
+    held = masks.held_by_size(strength, native_px)
+    assert held <= masks.held_by_size(strength, native_px + more) <= strength
+    assert (held == 0) == (native_px <= masks.TOO_FEW_PX or strength == 0)
+    assert held == strength or native_px < masks.ENOUGH_PX
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 60), st.floats(0, 60), st.floats(5, 60)), min_size=2, max_size=4

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from restore_batch.errors import UsageError
+from restore_batch.models.base import Card, Licence, ModelRef
 from restore_batch.stages.enlarge.upscale import Upscale
 from restore_batch.stages.faces.compositing import inside_source
 from restore_batch.stages.faces.grain import level_around
@@ -271,6 +272,18 @@ def test_a_face_the_restorer_did_not_change_is_not_softened_by_pasting() -> None
     pasted, (record,) = paste(Paste(2), replace(chunk, restored=chunk.crops))
     assert pasted is chunk.upscaled[0]
     assert not record.restored
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_a_face_of_few_pixels_is_left_where_a_restorer_only_corrects(corrects: bool) -> None:
+    licence = Licence("x", "x", commercial=True)
+    card = Card("draws", "draws", "restore", "Draws", "none", licence, (), corrects=corrects)
+    stage = Paste(1, restorer=ModelRef(card, (), "0" * 64))
+    chunk = ready(Frame(smooth_picture(200, 200)), [face_at(100, 100, 50)], None, 1)
+    pasted, (record,) = paste(stage, chunk)
+    assert record.restored != corrects
+    assert ("50 px" in record.note) == corrects
+    assert (pasted is chunk.upscaled[0]) == corrects
 
 
 class Look:
