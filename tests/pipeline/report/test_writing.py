@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -20,7 +23,7 @@ from restore_batch.jobs.outputs import REPORT_MARK
 from restore_batch.jobs.proof.repair import repair
 from restore_batch.pipeline.report.writing import write_report
 
-from support.archive import checksums
+from support.archive import checksums, command
 from support.command_line import call
 from support.reports import Item, add, found_face, restored
 
@@ -229,3 +232,36 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(output: Path) -> None:
     assert called.exit_code == 3
     assert "cannot be written" in called.stderr
     assert len(called.stderr.splitlines()) == 1
+
+
+def test_each_restorer_of_a_comparison_has_its_page(finished: Path, tmp_path: Path) -> None:
+    for name in ("gfpgan", "glean"):
+        shutil.copytree(finished, tmp_path / "out" / name)
+    called = call("report", tmp_path / "out")
+    assert called.exit_code == 0
+    assert called.stdout.splitlines() == [
+        f"report: {(tmp_path / 'out' / name / 'report' / 'index.html').as_uri()}"
+        for name in ("gfpgan", "glean")
+    ]
+    refused = call("report", tmp_path / "out", "--to", tmp_path / "one")
+    assert refused.exit_code == 2
+    assert not (tmp_path / "one").exists()
+
+
+def test_ctrl_c_writes_the_page_with_the_previews_that_are_there(tmp_path: Path) -> None:
+    output = restored(tmp_path, [Item(f"{number:02}.jpg", size=(300, 150)) for number in range(40)])
+    process = subprocess.Popen(
+        command("report", output), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        while process.poll() is None and not list(output.glob("report/previews/*/*-facts.json")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert f"`restore-batch report {output}` makes them" in said
+    lines = told(output / "report", "lines")
+    assert len(lines) == 40
+    assert 0 < sum("preview" in line for line in lines) < 40
