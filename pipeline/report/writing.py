@@ -29,7 +29,16 @@ from restore_batch.text import legible
 LINES_A_FILE = 2000
 DETAILS_A_FILE = 100
 _PAGE = Path(__file__).with_name("page")
-_ASSETS = ("report.css", "data.js", "marks.js", "list.js", "viewer.js", "faces.js", "start.js")
+_ASSETS = (
+    "icon.svg",
+    "report.css",
+    "data.js",
+    "marks.js",
+    "list.js",
+    "viewer.js",
+    "faces.js",
+    "start.js",
+)
 
 Progress = Callable[[int, int], None]
 """Told how many previews are made, of how many that lacked."""
