@@ -10,53 +10,27 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish
 from restore_batch.jobs.proof.faults import damaged, fault_of, fault_of_file, lacking_permission
-
-SCHEMA_VERSION = 4
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT,
-    version TEXT NOT NULL, job_file TEXT, job TEXT NOT NULL, models TEXT NOT NULL,
-    total INTEGER);
-CREATE TABLE IF NOT EXISTS sources (
-    source TEXT PRIMARY KEY, stamp TEXT NOT NULL, sha256 TEXT, probe TEXT);
-CREATE TABLE IF NOT EXISTS items (
-    output TEXT PRIMARY KEY, source TEXT NOT NULL, unit TEXT, run INTEGER,
-    stand_in TEXT, stand_in_sha256 TEXT);
-CREATE TABLE IF NOT EXISTS units (
-    id TEXT PRIMARY KEY, item TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,
-    base_key TEXT NOT NULL, face_key TEXT NOT NULL, source_sha256 TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, face_count INTEGER NOT NULL DEFAULT 0,
-    staged_path TEXT, size_bytes INTEGER, mtime_ns INTEGER, sha256 TEXT,
-    width INTEGER, height INTEGER, stage TEXT, error_kind TEXT, error TEXT,
-    seconds TEXT, warnings TEXT, run INTEGER, sidecars TEXT);
-CREATE TABLE IF NOT EXISTS attempts (
-    unit TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL, ended REAL NOT NULL,
-    outcome TEXT NOT NULL, message TEXT);
-CREATE TABLE IF NOT EXISTS faces (
-    unit TEXT NOT NULL, frame INTEGER NOT NULL, face INTEGER NOT NULL, box TEXT NOT NULL,
-    landmarks TEXT NOT NULL, score REAL NOT NULL, restored INTEGER NOT NULL, identity REAL,
-    blend REAL NOT NULL, note TEXT NOT NULL, PRIMARY KEY (unit, frame, face));
-CREATE TABLE IF NOT EXISTS position (
-    number INTEGER NOT NULL, first_byte INTEGER NOT NULL, end_byte INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS units_by_item ON units (item);
-"""
-
-
-KEYS = {"runs": "id", "sources": "source", "items": "output", "units": "id", "faces": "unit"}
-"""The tables that the journal keeps, and the column that a change names their rows by."""
-
-_SINCE_FORMAT = {("runs", "total"): 2, ("position", ""): 3, ("units", "sidecars"): 4}
-"""What a manifest of an earlier format lacks: a column, or with "" a whole table."""
+from restore_batch.jobs.proof.schema import (
+    SCHEMA_VERSION,
+    bring_up_to_date,
+    columns_of,
+    make_tables,
+    misfit,
+    show_as_this_format,
+    tables_in,
+    tables_of_format,
+)
 
 _LAST_WRITE_FORMAT = 2
+_MOST_VALUES = 500
+"""That a statement is given at once."""
 Row = sqlite3.Row
 
 
@@ -76,6 +50,13 @@ class Database(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:  # type: ignore[override]
         return self.cursor().executemany(sql, parameters)
 
+    def among(self, sql: str, values: Sequence[Any]) -> Iterator[Row]:
+        """The rows of a statement that asks for ``IN (?)``, for any number of ``values``."""
+        for first in range(0, len(values), _MOST_VALUES):
+            few = values[first : first + _MOST_VALUES]
+            marks = ", ".join("?" * len(few))
+            yield from self.execute(sql.replace("IN (?)", f"IN ({marks})"), few)
+
     def put(self, table: str, values: Mapping[str, Any], *, unless_known: bool = False) -> None:
         """Insert a row as it came out of :meth:`execute`; columns left out are NULL."""
         columns = [name for name in columns_of(table) if name in values]
@@ -89,8 +70,11 @@ class Database(sqlite3.Connection):
 
 class _Cursor(sqlite3.Cursor):
     connection: Database
+    readers: tuple[tuple[type, Callable[[Any], Any]], ...] | None = None
+    """How the columns of the present statement are read: see ``_READERS``."""
 
     def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
+        self.readers = None
         return self._guarded(super().execute, sql, parameters)  # type: ignore[no-any-return]
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> _Cursor:
@@ -141,7 +125,8 @@ def connect(path: Path) -> Database:
             # SQLite would say so only when something is to be written.
             raise damaged(path, "its header says that nobody may write to it")
         if found < SCHEMA_VERSION:
-            _bring_up_to_date(database)
+            with transaction(database):
+                bring_up_to_date(database)
     return database
 
 
@@ -165,7 +150,10 @@ def connect_reading(path: Path) -> Database | None:
     # as_uri escapes what a URI would take for its own syntax: ? # and %.
     database = _opened(path, f"{path.absolute().as_uri()}?{query}", uri=True)
     with _closed_on_error(database):
-        _check_tables(database, _format(database))
+        found = _format(database)
+        _check_tables(database, found)
+        if found < SCHEMA_VERSION:
+            show_as_this_format(database)
     return database
 
 
@@ -177,10 +165,7 @@ def create(path: Path, manifest: Path | None = None) -> None:
             leftover.unlink(missing_ok=True)
         database = _opened(manifest or path, str(made))
         with contextlib.closing(database), transaction(database):
-            for statement in _SCHEMA.split(";"):
-                database.execute(statement)
-            database.execute("INSERT INTO position VALUES (0, 0, 0)")
-            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            make_tables(database)
         publish(made, path)
     except OSError as error:
         raise fault_of_file(error, path) from None
@@ -245,9 +230,9 @@ def _number(value: Any) -> Any:
 _NAMES = ("output", "source", "stand_in", "item", "staged_path")
 _JSON = ("job", "models", "probe", "seconds", "warnings", "sidecars", "box", "landmarks")
 _TEXTS = (
-    "outcome", "version", "job_file", "stamp", "sha256", "unit", "stand_in_sha256", "kind",
-    "state", "base_key", "face_key", "source_sha256", "stage", "error_kind", "error", "message",
-    "note",
+    "outcome", "version", "job_file", "stamp", "sha256", "unit", "stand_in_sha256",
+    "unit_state", "kind", "state", "base_key", "face_key", "source_sha256", "stage", "error_kind",
+    "error", "message", "note",
 )  # fmt: skip
 _NUMBERS = (
     "started", "ended", "total", "run", "attempts", "face_count", "size_bytes", "mtime_ns",
@@ -260,6 +245,13 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_TEXTS, _text),
     **dict.fromkeys(_NUMBERS, _number),
 }
+_READERS: Mapping[str, tuple[type, Callable[[Any], Any]]] = {
+    **{name: (str, decode) for name, decode in _DECODERS.items()},
+    **dict.fromkeys(_JSON, (Row, json.loads)),
+    **dict.fromkeys(_NUMBERS, (int, _number)),
+}
+"""With each column the type of a value that is what was put in; any other must be decoded."""
+_AS_IT_IS = (object, lambda value: value)
 
 
 def decoded(column: str, value: Any) -> Any:
@@ -281,32 +273,27 @@ def encoded(column: str, value: Any) -> Any:
     return packed(value) if column in _NAMES else value
 
 
-def columns_of(table: str) -> tuple[str, ...]:
-    """The columns of a table of this format."""
-    return _tables_of_format()[table]
-
-
-@lru_cache(maxsize=1)
-def _tables_of_format() -> dict[str, tuple[str, ...]]:
-    with contextlib.closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(_SCHEMA)
-        return _tables(database)
-
-
-def _tables(database: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
-    listed = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    return {row[0]: _columns(database, row[0]) for row in listed.fetchall()}
-
-
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
-    names = [column[0] for column in cursor.description]
+    assert isinstance(cursor, _Cursor)
+    if cursor.readers is None:
+        cursor.readers = tuple(_READERS.get(column[0], _AS_IT_IS) for column in cursor.description)
     try:
-        plain = tuple(map(decoded, names, values))
-    except ValueError as error:
-        connection = cursor.connection
-        assert isinstance(connection, Database)
-        raise damaged(connection.manifest, str(error)) from None
-    return Row(cursor, plain)
+        plain = [
+            value if value is None or type(value) is plain_type else decode(value)
+            for value, (plain_type, decode) in zip(values, cursor.readers, strict=True)
+        ]
+    except (TypeError, ValueError):
+        raise damaged(cursor.connection.manifest, _first_unreadable(cursor, values)) from None
+    return Row(cursor, tuple(plain))
+
+
+def _first_unreadable(cursor: _Cursor, values: tuple[Any, ...]) -> str:
+    for column, value in zip(cursor.description, values, strict=True):
+        try:
+            decoded(column[0], value)
+        except ValueError as error:
+            return str(error)
+    return "a row cannot be read"
 
 
 # --- opening -----------------------------------------------------------------------------------
@@ -337,7 +324,7 @@ def _closed_on_error(database: Database) -> Iterator[None]:
 def _format(database: Database) -> int:
     found = int(database.execute("PRAGMA user_version").fetchone()[0])
     if found > SCHEMA_VERSION:
-        if _tables(database) == _tables_of_format():
+        if tables_in(database) == tables_of_format():
             raise damaged(database.manifest, f"there is no format {found} with these tables")
         raise RestoreBatchError(
             f"{database.manifest}: written by a newer restore-batch (format {found}, this one"
@@ -353,32 +340,6 @@ def _write_format(path: Path) -> int:
         return file.read(19)[18]
 
 
-def _bring_up_to_date(database: Database) -> None:
-    with transaction(database):
-        if "total" not in _columns(database, "runs"):
-            database.execute("ALTER TABLE runs ADD COLUMN total INTEGER")
-        if "sidecars" not in _columns(database, "units"):
-            database.execute("ALTER TABLE units ADD COLUMN sidecars TEXT")
-        if not _columns(database, "position"):
-            for statement in _SCHEMA.split(";"):
-                if "TABLE IF NOT EXISTS position" in statement:
-                    database.execute(statement)
-            # No journal has such a line: it is yet to be written.
-            database.execute("INSERT INTO position VALUES (-1, 0, 0)")
-        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
 def _check_tables(database: Database, found: int) -> None:
-    there = _tables(database)
-    for table, columns in _tables_of_format().items():
-        if found < _SINCE_FORMAT.get((table, ""), 1):
-            continue
-        if table not in there:
-            raise damaged(database.manifest, f"no table {table}")
-        for column in columns:
-            if column not in there[table] and found >= _SINCE_FORMAT.get((table, column), 1):
-                raise damaged(database.manifest, f"no column {column} in table {table}")
-
-
-def _columns(database: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    return tuple(row[1] for row in database.execute(f"PRAGMA table_info ({table})"))
+    if lacking := misfit(database, found):
+        raise damaged(database.manifest, lacking)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import PARTS
-from restore_batch.jobs.records import CommittedResult, FaceRow, ItemAtWork, ItemStatus
+from restore_batch.jobs.records import (
+    CommittedResult,
+    FaceRow,
+    ItemAtWork,
+    ItemStatus,
+    NotedSource,
+)
 from restore_batch.jobs.units import Unit
 
 
@@ -34,12 +41,29 @@ class Ledger:
         noted = row["probe"] or {}
         return row["sha256"], noted.get("header") if noted.get("probe") == probe else None
 
-    def noted_sha256(self, source: str) -> str | None:
-        """The checksum noted for ``source`` last, whatever its stamp was."""
-        row = self._db.execute(
-            "SELECT sha256 FROM sources WHERE source = ?", (packed(source),)
-        ).fetchone()
-        return row["sha256"] if row else None
+    def noted_sources(self, sources: Sequence[str]) -> dict[str, NotedSource]:
+        """What is noted of ``sources``, whatever their stamps were; without their headers."""
+        rows = self._db.among(
+            "SELECT source, stamp, sha256, json_extract(probe, '$.probe') AS read_by FROM sources"
+            " WHERE source IN (?)",
+            [packed(source) for source in sources],
+        )
+        return {
+            row["source"]: NotedSource(row["stamp"], row["sha256"], row["read_by"]) for row in rows
+        }
+
+    def noted_headers(self, asked: Sequence[tuple[str, str, str]]) -> list[dict[str, Any] | None]:
+        """The headers that :meth:`source_facts` gives for (source, stamp, probe) of each."""
+        rows = self._db.among(
+            "SELECT source, stamp, probe FROM sources WHERE source IN (?)",
+            [packed(source) for source, _, _ in asked],
+        )
+        noted = {(row["source"], row["stamp"]): row["probe"] or {} for row in rows}
+        found = [noted.get((source, stamp), {}) for source, stamp, _ in asked]
+        return [
+            each.get("header") if each.get("probe") == probe else None
+            for each, (_, _, probe) in zip(found, asked, strict=True)
+        ]
 
     def error_of(self, output: str) -> str:
         """The recorded reason why the item at ``output`` failed, or ''."""
@@ -84,25 +108,30 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         """Items by state: pending, staged, done, failed; those that occur."""
         rows = self._db.execute(
-            "SELECT COALESCE(units.state, 'pending') AS state, COUNT(*) AS number"
-            " FROM items LEFT JOIN units ON units.id = items.unit GROUP BY 1 ORDER BY 1"
+            "SELECT COALESCE(unit_state, 'pending') AS state, number FROM"
+            " (SELECT unit_state, COUNT(*) AS number FROM items GROUP BY unit_state) ORDER BY 1"
         )
-        return {row["state"]: row["number"] for row in rows}
+        counts: Counter[str] = Counter()
+        for row in rows:
+            counts[row["state"]] += row["number"]
+        return dict(counts)
 
     def items(self, state: str | None = None, most: int = -1) -> Iterator[ItemStatus]:
         """Items of the last state known, in order of output path: all, or those in ``state``;
         at most ``most`` where it is not negative."""
+        # Spelt out for the index of failed items.
+        wanted = {
+            None: "1", "failed": "items.unit_state = 'failed'",
+        }.get(state, "COALESCE(items.unit_state, 'pending') = :state")  # fmt: skip
         rows = self._db.execute(
             "SELECT items.*, units.attempts, units.error, units.warnings,"
-            " COALESCE(units.state, 'pending') AS state, units.face_count AS faces"
-            " FROM items LEFT JOIN units ON units.id = items.unit"
-            " WHERE :state IS NULL OR COALESCE(units.state, 'pending') = :state"
-            " ORDER BY items.output LIMIT :most",
+            " units.face_count AS faces FROM items LEFT JOIN units ON units.id = items.unit"
+            f" WHERE {wanted} ORDER BY items.output LIMIT :most",
             {"state": state, "most": most},
         )
         for row in rows:
             yield ItemStatus(
-                row["output"], row["source"], row["state"],
+                row["output"], row["source"], row["unit_state"] or "pending",
                 row["faces"] or 0, row["attempts"] or 0, row["error"] or "",
                 tuple(row["warnings"] or ()), row["stand_in"] or "",
             )  # fmt: skip
@@ -113,17 +142,22 @@ class Ledger:
         Of a run that was cut off, those that it was at: the manifest cannot know that its
         process is gone.
         """
+        newest = self._db.execute("SELECT id, ended FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        if newest is None or newest["ended"] is not None:
+            return ()
+        # Of a film, the paths of its parts: "0" is what follows "/".
         rows = self._db.execute(
-            "SELECT items.output, items.source, units.attempts,"
-            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item GLOB :parts || units.id || '/*'"
-            "  AND parts.state = 'done') AS segments_done,"
-            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item GLOB :parts || units.id || '/*'"
-            "  AND parts.state != 'done') AS segments_begun"
-            " FROM items JOIN units ON units.id = items.unit"
-            " JOIN (SELECT * FROM runs ORDER BY id DESC LIMIT 1) AS newest ON newest.id = units.run"
-            " WHERE newest.ended IS NULL AND units.state IN ('pending', 'staged')"
-            " ORDER BY items.output",
-            {"parts": f"{PARTS}/"},
+            "SELECT output, source, attempts,"
+            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item > :parts || begun || '/'"
+            "  AND parts.item < :parts || begun || '0' AND parts.state = 'done') AS segments_done,"
+            " (SELECT COUNT(*) FROM units AS parts WHERE parts.item > :parts || begun || '/'"
+            "  AND parts.item < :parts || begun || '0' AND parts.state != 'done')"
+            " AS segments_begun"
+            " FROM (SELECT items.output, items.source, units.attempts, units.id AS begun"
+            "  FROM items JOIN units ON units.id = items.unit"
+            "  WHERE items.unit_state IN ('pending', 'staged') AND items.run = :run)"
+            " ORDER BY output",
+            {"parts": f"{PARTS}/", "run": newest["id"]},
         )
         return tuple(
             ItemAtWork(
@@ -142,8 +176,7 @@ class Ledger:
         last = self.last_run()
         if last is None or last["outcome"] == "finished":
             return 0
-        known = self._db.execute("SELECT COUNT(*) FROM items").fetchone()[0]
-        return max(0, (last.get("total") or 0) - int(known))
+        return max(0, (last.get("total") or 0) - sum(self.counts().values()))
 
     def last_run(self) -> dict[str, Any] | None:
         """The newest run as a plain mapping (started, ended, outcome, version, models,

@@ -12,6 +12,8 @@ _NUMBER = re.compile(r"%0?\d*d")
 
 def is_numbered(source: str) -> bool:
     """Whether a source names such a folder, and no file that happens to be called so."""
+    if "%" not in source:
+        return False  # as of nearly all in a million
     name = PurePath(source)
     return (
         name.suffix.lower() in NUMBERED_SUFFIXES

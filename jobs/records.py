@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class CommittedResult:
     source_sha256: str
     face_count: int
     warnings: tuple[str, ...]
+
+
+class NotedSource(NamedTuple):
+    """What is noted of a source: its ``stamp`` (size, times) at that time, its checksum, and which
+    probe has read the header that is noted with it, None where there is none."""
+
+    stamp: str
+    sha256: str | None
+    read_by: str | None
 
 
 @dataclass(frozen=True)

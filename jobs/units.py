@@ -86,10 +86,12 @@ class Join(Unit, Generic[Work]):
     work: Work | None = None
 
 
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+
+
 def digest(value: Mapping[str, Any]) -> str:
     """A stable 16-digit hash of plain data (numbers, strings, lists, mappings)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_PLAIN.encode(value).encode()).hexdigest()[:16]
 
 
 def unit_id(source_sha256: str, output: str, base_key: str, face_key: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 
 Progress = Callable[..., None]
+_SOURCES_AT_ONCE = 500
+"""Whose headers are asked for together."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,14 @@ def _plan(
 
 
 def _probe_cache(manifest: Manifest, job: Job, retry: bool) -> ProbeCache:
-    def known(source: SourceFile) -> Mapping[str, Any] | None:
-        stamp, probe = f"{source.size_bytes} {source.version}", probe_key(source.source, job)
-        _, header = manifest.source_facts(source.source, stamp, probe)
-        if retry and header is not None and is_unreadable(header):
-            return None
-        return header
+    def known(sources: Sequence[SourceFile]) -> Iterator[Mapping[str, Any] | None]:
+        for first in range(0, len(sources), _SOURCES_AT_ONCE):
+            asked = [
+                (each.source, f"{each.size_bytes} {each.version}", probe_key(each.source, job))
+                for each in sources[first : first + _SOURCES_AT_ONCE]
+            ]
+            for header in manifest.noted_headers(asked):
+                again = retry and header is not None and is_unreadable(header)
+                yield None if again else header
 
     return known

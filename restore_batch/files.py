@@ -133,9 +133,14 @@ def publish(staged: Path, final: Path) -> None:
 
     Both paths are on one file system. A file at ``final`` is replaced.
     """
+    put(staged, final)
+    sync_folder(final.parent)
+
+
+def put(staged: Path, final: Path) -> None:
+    """:func:`publish` without its last step: the name is durable once its folder is synced."""
     _make_folder(final.parent)
     staged.replace(final)
-    sync_folder(final.parent)
 
 
 @contextmanager

@@ -73,6 +73,14 @@ class Journal:
             os.close(self._handle)
         self._handle = -1
 
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        try:
+            return os.fstat(self._handle).st_size
+        except OSError as error:
+            raise fault_of_file(error, self.path) from None
+
     def append(self, number: int, tables: Tables, *, kept: bool) -> Position:
         """Write a line; with ``kept`` it is on the disk when this returns."""
         data = sealed(number, tables, kept=kept)

@@ -3,20 +3,23 @@
 A change is one transaction. Its line goes into the journal before it is committed, so a process
 that is killed leaves the journal one line ahead, which the next one takes over. What must survive
 a power cut is forced to the disk in both; everything else follows from that.
+
+A journal that has grown to several times what its ledger takes is written anew when it is opened,
+with what stands in the ledger and nothing that it has overcome.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.database import (
-    KEYS,
     Database,
+    Row,
     connect,
     connect_reading,
     encoded,
@@ -28,8 +31,15 @@ from restore_batch.jobs.proof import journal as journal_file
 from restore_batch.jobs.proof.faults import ManifestError, damaged
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal, Position, Tables
+from restore_batch.jobs.proof.schema import DERIVED, KEYS, columns_of
 
 NAME = "manifest.sqlite"
+
+_MOST_TIMES, _LEAST_BYTES = 4, 16 << 20
+"""A journal is written anew when it is so many times as long as its ledger, and no shorter than
+that. A run without repetitions leaves one twice as long."""
+_ROWS_A_LINE = 500
+"""More in a line would be lost with it; but what must be durable together is one line."""
 
 Touched: TypeAlias = "defaultdict[str, list[Any]]"
 """Keys of the rows that a change touches, by table."""
@@ -71,6 +81,7 @@ class KeptLedger(Ledger):
             opened.callback(journal.close)
             ledger = cls(output_dir, database, hold, journal)
             ledger._catch_up(journal)
+            ledger._shorten(journal)
             for name in (NAME, f"{NAME}-wal"):
                 hold.watch(folder / name)
             opened.pop_all()
@@ -116,9 +127,12 @@ class KeptLedger(Ledger):
             with transaction(self._db, durable=durable):
                 yield touched
                 if touched and self._journal is not None:
-                    number = self._position().number + 1
-                    tables = tables_of(self._db, touched)
-                    self._move_to(self._journal.append(number, tables, kept=durable))
+                    position = self._position()
+                    for part in [touched] if durable else _parts(touched):
+                        tables = tables_of(self._db, part)
+                        number = position.number + 1
+                        position = self._journal.append(number, tables, kept=durable)
+                    self._move_to(position)
         except ManifestError as error:
             self._fault = error
             raise
@@ -150,12 +164,21 @@ class KeptLedger(Ledger):
         for line in journal.lines():
             for rows in line.tables.get("units", {}).values():
                 known.update((row["id"], row["sha256"]) for row in rows if "sha256" in row)
-        return sum(
-            self._db.execute(
-                "SELECT 1 FROM units WHERE id = ? AND sha256 = ?", (unit, sha256)
-            ).fetchone() is None
-            for unit, sha256 in known.items()
-        )  # fmt: skip
+        recorded = self._db.among("SELECT id, sha256 FROM units WHERE id IN (?)", list(known))
+        return len(known) - sum(known[row["id"]] == row["sha256"] for row in recorded)
+
+    def _shorten(self, journal: Journal) -> None:
+        if journal.size_bytes < _LEAST_BYTES:
+            return
+        pages, unused, page_bytes = (
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        if journal.size_bytes > _MOST_TIMES * (pages - unused) * page_bytes:
+            # A kill in between leaves a journal that is not the ledger's, which is written anew.
+            position = journal.replace(changes_to(self._db))
+            with transaction(self._db):
+                self._move_to(position)
 
     def _position(self) -> Position:
         row = self._db.execute("SELECT number, first_byte, end_byte FROM position").fetchone()
@@ -177,18 +200,33 @@ def move_to(database: Database, position: Position) -> None:
 
 def tables_of(database: Database, touched: Touched) -> Tables:
     """The rows with these keys, as a line of the journal holds them."""
-    return {
-        table: {
-            str(key): [
-                {name: row[name] for name in row.keys() if row[name] is not None}  # noqa: SIM118
-                for row in database.execute(
-                    f"SELECT * FROM {table} WHERE {KEYS[table]} = ?", (encoded(KEYS[table], key),)
-                )
-            ]
-            for key in dict.fromkeys(keys)
-        }
-        for table, keys in touched.items()
-    }
+    return {table: _rows_of(database, table, keys) for table, keys in touched.items()}
+
+
+def _rows_of(
+    database: Database, table: str, keys: Iterable[Any]
+) -> dict[str, list[dict[str, Any]]]:
+    key = KEYS[table]
+    columns = [name for name in columns_of(table) if (table, name) not in DERIVED]
+    wanted = dict.fromkeys(keys)
+    rows: dict[str, list[dict[str, Any]]] = {str(each): [] for each in wanted}
+    for row in database.among(
+        f"SELECT {', '.join(columns)} FROM {table} WHERE {key} IN (?)",
+        [encoded(key, each) for each in wanted],
+    ):
+        kept = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        rows[str(row[key])].append(kept)
+    return rows
+
+
+def _parts(touched: Touched) -> Iterator[Touched]:
+    """The same in lines of a bounded length."""
+    if sum(map(len, touched.values())) <= _ROWS_A_LINE:
+        yield touched
+        return
+    for table, keys in touched.items():
+        for first in range(0, len(keys), _ROWS_A_LINE):
+            yield defaultdict(list, {table: keys[first : first + _ROWS_A_LINE]})
 
 
 def apply(database: Database, tables: Tables) -> None:
@@ -205,11 +243,29 @@ def apply(database: Database, tables: Tables) -> None:
 def changes_to(database: Database) -> Iterator[Tables]:
     """The changes that lead from nothing to this ledger."""
     for table in ("runs", "sources"):
-        for row in database.execute(f"SELECT {KEYS[table]} FROM {table}").fetchall():
-            yield tables_of(database, defaultdict(list, {table: [row[0]]}))
-    for row in database.execute("SELECT id, item FROM units").fetchall():
-        keys = {"units": [row["id"]], "items": [row["item"]], "faces": [row["id"]]}
-        yield tables_of(database, defaultdict(list, keys))
+        for rows in _by_rowid(database, table, KEYS[table]):
+            keys = [row[KEYS[table]] for row in rows]
+            for key, found in _rows_of(database, table, keys).items():
+                yield {table: {key: found}}
+    for rows in _by_rowid(database, "units", "id, item"):
+        ids = [row["id"] for row in rows]
+        units, faces = _rows_of(database, "units", ids), _rows_of(database, "faces", ids)
+        items = _rows_of(database, "items", [row["item"] for row in rows])
+        for unit, item, _ in rows:
+            one, its = {unit: units[unit]}, {unit: faces[unit]}
+            yield {"units": one, "items": {item: items[item]}, "faces": its}
+
+
+def _by_rowid(database: Database, table: str, columns: str) -> Iterator[list[Row]]:
+    """Some columns of all rows, some hundred rows at a time, in the order they were made in."""
+    last = -1
+    while rows := database.execute(
+        f"SELECT {columns}, rowid AS place FROM {table} WHERE rowid > ? ORDER BY rowid"
+        f" LIMIT {_ROWS_A_LINE}",
+        (last,),
+    ).fetchall():
+        last = rows[-1]["place"]
+        yield rows
 
 
 def _refuse_lost(folder: Path) -> None:

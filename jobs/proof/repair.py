@@ -178,7 +178,8 @@ class _Results:
     def _prove_output(self, output: str) -> None:
         units = self._db.execute(
             "SELECT units.*, items.unit IS NOT NULL AS newest FROM units"
-            " LEFT JOIN items ON items.unit = units.id WHERE item = ?"
+            " LEFT JOIN items ON items.output = units.item AND items.unit = units.id"
+            " WHERE item = ?"
             " ORDER BY newest DESC, units.rowid DESC",
             (packed(output),),
         ).fetchall()

@@ -15,7 +15,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import publish, sha256_of
+from restore_batch.files import put, sha256_of
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.records import SidecarFile
@@ -40,8 +40,9 @@ class Sidecars:
                 )
         return tuple(sidecar for sidecar, _ in known)
 
-    def publish(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> None:
-        """Put those that were written beside ``staged`` in their places; ones already there stay.
+    def put(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> None:
+        """Move those that were written beside ``staged`` to their places, which are durable once
+        the folder is synced; ones already there stay.
 
         Raises OSError for one that is neither staged nor in its place.
         """
@@ -50,7 +51,7 @@ class Sidecars:
             waiting = staged.with_name(staged.name + sidecar.suffix)
             if not waiting.exists() and _holds(final, sidecar):
                 continue
-            publish(waiting, final)
+            put(waiting, final)
 
     def intact(self, row: Row, *, verify: bool) -> bool:
         """Whether those on record in a row of units lie in their places, by their sizes or, with

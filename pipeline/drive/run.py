@@ -1,4 +1,4 @@
-"""The commit loop: units in, outcomes out, each made durable before the next is looked at."""
+"""The commit loop: units in, outcomes out, made durable before others are looked at."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import PurePosixPath
 
 from restore_batch import __version__
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of, storage_fault
-from restore_batch.jobs.manifest import Manifest, State
+from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.films import Films
-from restore_batch.pipeline.drive.sources import Sources, sha256_of_source
+from restore_batch.pipeline.drive.sources import sha256_of_source
+from restore_batch.pipeline.drive.standing import Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
 from restore_batch.pipeline.plan.headers import note_lost
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
-from restore_batch.stages.film.work import JoinWork, SegmentWork
+from restore_batch.stages.film.work import SegmentWork
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.source import open_source
 
@@ -46,7 +48,13 @@ class Run:
         self._drained = False
         self._within_s: float | None = None
         self._films = Films(manifest, verify=verify)
-        self._sources = Sources(manifest, plan.job, verify=verify)
+        self._standings = Standings(plan, manifest, verify=verify)
+        self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
+            Photo: lambda outcome: (outcome, _result(outcome.chunk)),
+            Segment: _part,
+            Join: self._whole,
+        }
+        """What a unit is committed with. An index is worth nothing by itself."""
         self._follow: dict[type[Unit], Callable[[Done], Sequence[Unit]]] = {
             Photo: self._photo_done,
             FilmIndex: self._film_indexed,
@@ -129,41 +137,27 @@ class Run:
                 self._scheduler.drain(self._within_s)
             # Closed before the backend, so that workers are stopped while it still runs.
             with contextlib.closing(self._scheduler.run(units)) as outcomes:
-                for outcome in outcomes:
-                    self._scheduler.add(self._settle(outcome))
+                for together in outcomes:
+                    self._scheduler.add(self._settle(together))
         finally:
             backend.close()
 
     # -- what is to be done ---
     def _pending(self) -> Iterator[Unit]:
         """Units whose result is not there yet; the others are counted on the way."""
-        for item in self._plan.items:
-            if self._drained:
-                return
-            if item.error:
-                if item.lost:
-                    note_lost(self._manifest, item.source, self._plan.job, item.error)
-                unit = self._plan.unit(item, f"unreadable:{item.source.version}")
-                if self._manifest.state_of(unit) != "failed":
-                    unit = self._manifest.start(unit, "")
-                    self._fail(Failed(unit, Failure(unit, "decode", "MediaError", item.error)))
-                else:
-                    self._count_failed(unit)
-                continue
-            try:
-                sha256 = self._sources.content(item)
-            except OSError as error:
-                unit = self._manifest.start(self._plan.unit(item, "unreadable"), "")
-                reason = f"{item.source.source}: cannot be read: {error.strerror or error}"
-                self._fail(Failed(unit, Failure(unit, "decode", "MediaError", reason)))
-                continue
-            unit = self._plan.unit(item, sha256)
-            state = self._state_of(item, unit, sha256)
-            self._tell_changes(unit, state)
-            if state == "done":
+        standings = iter(self._standings)
+        while not self._drained and (found := next(standings, None)) is not None:
+            item, unit, sha256 = found.item, found.unit, found.source_sha256
+            if item.lost:
+                note_lost(self._manifest, item.source, self._plan.job, item.error)
+            self._tell_changes(found)
+            if found.state == "done":
                 self.summary.unchanged += 1
-            elif state == "failed":
-                self._count_failed(unit)
+            elif found.state == "failed":
+                self.summary.failed.append((unit.source, "earlier run", found.reason))
+            elif found.reason:
+                unit = self._manifest.start(unit, "")
+                self._fail(Failed(unit, Failure(unit, "decode", "MediaError", found.reason)))
             elif self._is_in_the_way(unit):
                 self._obstruct(unit, sha256)
             elif isinstance(unit, Join):
@@ -171,20 +165,14 @@ class Run:
             else:
                 yield self._manifest.start(unit, sha256)
 
-    def _state_of(self, item: Item, unit: Unit, sha256: str) -> State:
-        state = self._manifest.state_of(unit, verify=self._verify)
-        if state == "pending":
-            former = self._plan.former_unit(item, sha256)
-            if self._manifest.adopt(former, unit, verify=self._verify):
-                return "done"
-        return state
-
-    def _tell_changes(self, unit: Unit, state: State) -> None:
+    def _tell_changes(self, found: Standing) -> None:
         """Say of what was verified that it is not what it was."""
-        while self._sources.changed:
+        unit = found.unit
+        if found.changed:
             text = "the original's content has changed since it was last read; it is restored anew"
-            self.summary.warned.append((self._sources.changed.pop(), text))
-        if self._verify and state == "pending" and self._manifest.result_of(unit) is not None:
+            self.summary.warned.append((unit.source, text))
+        pending = found.state == "pending" and not found.reason
+        if self._verify and pending and self._manifest.result_of(unit) is not None:
             text = f"the result {unit.output} is gone or not as it was written; it is made again"
             self.summary.warned.append((unit.source, text))
 
@@ -202,19 +190,64 @@ class Run:
         self._fail(Failed(unit, Failure(unit, "encode", "OutputExists", reason)))
 
     # -- what became of it ---
-    def _settle(self, outcome: Outcome) -> Sequence[Unit]:
-        """Make an outcome durable; returns the units that follow from it."""
-        if isinstance(outcome, Done):
-            return self._follow[type(outcome.unit)](outcome)
+    def _settle(self, together: Sequence[Outcome]) -> list[Unit]:
+        """Make outcomes durable, those that came in together in one commit; returns the units that
+        follow from them."""
+        units: list[Unit] = []
+        for outcome, error in self._commit(together):
+            if isinstance(outcome, Failed):
+                units += self._failed(outcome)
+            elif error is not None:
+                self._not_committed(outcome, error)
+            else:
+                units += self._follow[type(outcome.unit)](outcome)
+        return units
+
+    def _commit(
+        self, together: Sequence[Outcome]
+    ) -> Iterator[tuple[Outcome, OSError | RestoreBatchError | None]]:
+        """The outcomes, all committed that are to be; with each why it could not be."""
+        settled: list[tuple[Outcome, OSError | RestoreBatchError | None]] = []
+        results: dict[int, tuple[Unit, StagedResult]] = {}
+        for number, outcome in enumerate(together):
+            settled.append((outcome, None))
+            if isinstance(outcome, Done) and type(outcome.unit) in self._results:
+                try:
+                    done, result = self._results[type(outcome.unit)](outcome)
+                except ManifestError:
+                    raise
+                except RestoreBatchError as error:
+                    settled[number] = (outcome, error)
+                else:
+                    settled[number] = (done, None)
+                    results[number] = (done.unit, result)
+        reasons = self._manifest.commit_all(list(results.values()))
+        for number, reason in zip(results, reasons, strict=True):
+            settled[number] = (settled[number][0], reason)
+        return iter(settled)
+
+    def _whole(self, outcome: Done) -> tuple[Done, StagedResult]:
+        """What the join of a film is committed with."""
+        faces, told = self._films.joined(outcome.unit)  # type: ignore[arg-type]
+        chunk = replace(outcome.chunk, warnings=(*told, *outcome.chunk.warnings))
+        return Done(outcome.unit, chunk), _result(chunk, faces_of_parts=faces)
+
+    def _failed(self, outcome: Failed) -> Sequence[Unit]:
         fault = outcome.failure.storage_fault
         again = () if fault else self._films.part_lost(outcome.unit)
         if not again:
             self._fail(outcome)
         return again
 
+    def _not_committed(self, outcome: Outcome, error: OSError | RestoreBatchError) -> None:
+        if fault := storage_fault(error, self._plan.output_dir):
+            self._abort(f"{self._plan.output_dir}: {fault}")
+            return
+        failure = Failure(outcome.unit, "commit", type(error).__name__, str(error))
+        self._fail(Failed(outcome.unit, failure))
+
     def _photo_done(self, outcome: Done) -> Sequence[Unit]:
-        if self._commit(outcome):
-            self._count_done(outcome)
+        self._count_done(outcome)
         return ()
 
     def _film_indexed(self, outcome: Done) -> Sequence[Unit]:
@@ -224,40 +257,15 @@ class Run:
         return units
 
     def _segment_done(self, outcome: Done) -> Sequence[Unit]:
-        unit: Segment[SegmentWork] = outcome.unit  # type: ignore[assignment]
-        if not self._commit(outcome, first_frame=unit.work.frames.first):
-            return ()
         self.summary.segments_done += 1
         self._show(outcome)
-        return self._films.part_done(unit)
+        return self._films.part_done(outcome.unit)  # type: ignore[arg-type]
 
     def _film_joined(self, outcome: Done) -> Sequence[Unit]:
-        unit: Join[JoinWork] = outcome.unit  # type: ignore[assignment]
-        faces, told = self._films.joined(unit)
-        warnings = (*told, *outcome.chunk.warnings)
-        outcome = Done(unit, replace(outcome.chunk, warnings=warnings))
-        if self._commit(outcome, faces_of_parts=faces):
-            self._films.forget(unit)
-            self._manifest.drop_parts(unit.id)
-            self._count_done(outcome)
+        self._films.forget(outcome.unit)
+        self._manifest.drop_parts(outcome.unit.id)
+        self._count_done(outcome)
         return ()
-
-    def _commit(self, outcome: Done, *, first_frame: int = 0, faces_of_parts: int = 0) -> bool:
-        """Whether the result is in its place; else its item has failed, or the run has ended."""
-        try:
-            result = _result(outcome.chunk, first_frame, faces_of_parts)
-            self._manifest.commit(outcome.unit, result)
-        except ManifestError:
-            raise
-        except (OSError, RestoreBatchError) as error:
-            kind = type(error).__name__
-            if fault := storage_fault(error, self._plan.output_dir):
-                self._abort(f"{self._plan.output_dir}: {fault}")
-                return False
-            failure = Failure(outcome.unit, "commit", kind, str(error))
-            self._fail(Failed(outcome.unit, failure))
-            return False
-        return True
 
     def _count_done(self, outcome: Done) -> None:
         self.summary.done += 1
@@ -291,9 +299,9 @@ class Run:
         if self._plan.job.on_error == "stop":
             self._abort(f"stopped at the first failure (on_error: stop): {failure.message}")
 
-    def _count_failed(self, unit: Unit) -> None:
-        reason = self._manifest.error_of(unit.output)
-        self.summary.failed.append((unit.source, "earlier run", reason))
+    @cached_property
+    def _outputs(self) -> frozenset[str]:
+        return frozenset(item.output for item in self._plan.items)
 
     def _abort(self, reason: str) -> None:
         self.summary.aborted = self.summary.aborted or reason
@@ -303,7 +311,7 @@ class Run:
         """Put the original in the place of a result that could not be made; its path, or ''."""
         suffix = PurePosixPath(unit.source).suffix or PurePosixPath(unit.output).suffix
         relative = str(PurePosixPath(unit.output).with_suffix(suffix))
-        if relative != unit.output and relative in {item.output for item in self._plan.items}:
+        if relative != unit.output and relative in self._outputs:
             return ""  # another item's result goes there
         final = self._plan.output_dir / relative
         staged = self._manifest.staging_dir / f"{unit.id}.original"
@@ -317,7 +325,13 @@ class Run:
         return relative
 
 
-def _result(chunk: Chunk, first_frame: int, faces_of_parts: int) -> StagedResult:
+def _part(outcome: Done) -> tuple[Done, StagedResult]:
+    """What a segment of a film is committed with."""
+    unit: Segment[SegmentWork] = outcome.unit  # type: ignore[assignment]
+    return outcome, _result(outcome.chunk, first_frame=unit.work.frames.first)
+
+
+def _result(chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0) -> StagedResult:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from restore_batch.files import sha256_of
 from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.records import NotedSource
 from restore_batch.jobs.spec import Job, is_url
 from restore_batch.pipeline.plan.films import film_content
 from restore_batch.pipeline.plan.headers import probe_key
@@ -18,26 +20,29 @@ class Sources:
 
     def __init__(self, manifest: Manifest, job: Job, *, verify: bool = False) -> None:
         self._manifest, self._job, self._verify = manifest, job, verify
-        self.changed: list[str] = []
-        """Sources that were read again and hold something else than what was noted."""
+        self._noted: Mapping[str, NotedSource] = {}
 
-    def content(self, item: Item) -> str:
-        """Checksum of a source. A URL is known by its entity tag; where it has none, its content
-        is read. Raises OSError, MediaError."""
-        source = item.source
+    def look_up(self, items: Iterable[Item]) -> None:
+        """Ask the ledger what it has noted of the sources of ``items``, which are to come next."""
+        self._noted = self._manifest.noted_sources([item.source.source for item in items])
+
+    def content(self, item: Item) -> tuple[str, bool]:
+        """Checksum of a source that was looked up, and whether that is another than was noted. A
+        URL is known by its entity tag; where it has none, its content is read. Raises OSError,
+        MediaError."""
+        source, changed = item.source, False
         stamp = f"{source.size_bytes} {source.version}"
         probe = probe_key(source.source, self._job)
-        known, header = self._manifest.source_facts(source.source, stamp, probe)
+        noted = self._noted.get(source.source)
+        known = noted.sha256 if noted is not None and noted.stamp == stamp else None
         if known is not None and (not self._verify or is_url(source.source)):
             sha256 = known
         else:
             sha256 = _read(item, stamp)
-            before = self._manifest.noted_sha256(source.source)
-            if before not in (None, sha256):
-                self.changed.append(source.source)
-        if (known, header is None) != (sha256, False):
+            changed = noted is not None and noted.sha256 not in (None, sha256)
+        if known != sha256 or noted is None or noted.read_by != probe:
             self._manifest.note_source(source.source, stamp, sha256, item.facts, probe)
-        return sha256
+        return sha256, changed
 
 
 def sha256_of_source(source: str) -> str:

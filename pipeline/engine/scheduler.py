@@ -134,8 +134,9 @@ class Scheduler:
         """Drop the added units that were not begun and that nobody wants any more."""
         self._follow_ups = [deque(filter(wanted, units)) for units in self._follow_ups]
 
-    def run(self, units: Iterable[Unit]) -> Generator[Outcome, None, None]:
-        """Yield the outcome of every unit, in order of completion."""
+    def run(self, units: Iterable[Unit]) -> Generator[list[Outcome], None, None]:
+        """Yield the outcome of every unit, in order of completion: whenever there are some, all
+        that have come in by then."""
         source, waiting = iter(units), None
         try:
             self._start_workers()
@@ -149,7 +150,7 @@ class Scheduler:
                     raise ExecutorError("units wait and no worker takes them; please report this")
                 if time.monotonic() >= self._drained_at:
                     return
-                yield from self._collect()
+                yield from filter(None, self._collect())
         finally:
             self._workers.clear()
             for handle in list(self._running):
@@ -227,25 +228,32 @@ class Scheduler:
         worker.calls[call] = tasks
 
     # -- results ---
-    def _collect(self) -> Iterator[Outcome]:
+    def _collect(self) -> Iterator[list[Outcome]]:
         owner = {call: worker for worker in self._workers for call in worker.calls}
         ended = self._backend.wait(list(owner), timeout_s=0.5)
         seen = time.monotonic()
+        outcomes: list[Outcome] = []
+        gone: list[tuple[Any, str]] = []
         for call, answer in ended:
-            worker = owner[call]
-            if call not in worker.calls:
-                continue  # handled with an earlier call of the same dead worker
             if isinstance(answer, WorkerGone):
-                yield from self._lost(worker, answer.reason)
+                gone.append((call, answer.reason))
                 continue
+            worker = owner[call]
             tasks = worker.calls.pop(call)
             worker.busy_since = time.monotonic()
             if isinstance(answer, PayloadGone):
-                yield from self._vanished(tasks)
+                outcomes += self._vanished(tasks)
                 continue
             for task, result in zip(tasks, answer.results, strict=True):
-                yield from self._advance(task, result)
-        yield from self._expire(seen)
+                outcomes += self._advance(task, result)
+        yield outcomes
+        # Starting other workers takes its time: what has come in does not wait for it.
+        outcomes = []
+        for call, reason in gone:
+            # Else it was handled with an earlier call of the same dead worker.
+            if call in owner[call].calls:
+                outcomes += self._lost(owner[call], reason)
+        yield [*outcomes, *self._expire(seen)]
 
     def _advance(self, task: _Task, result: Failure | Parcel | Chunk) -> Iterator[Outcome]:
         if isinstance(result, Failure):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from restore_batch.jobs.inputs import SourceFile
@@ -33,8 +35,9 @@ _HEADERS_A_PROCESS = 2000
 _LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Nothing is computed; and threads would take address space, which is what is bounded."""
 
-ProbeCache = Callable[[SourceFile], Mapping[str, Any] | None]
-"""The header of a source that is known already, or what :func:`note_lost` noted."""
+ProbeCache = Callable[[Sequence[SourceFile]], Iterator[Mapping[str, Any] | None]]
+"""The headers of sources that are known already, or what :func:`note_lost` noted; None for others.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class HeaderReaders:
         self._isolated = Isolated(
             ReadHeader(job.video.frame_rate, job.limits.max_megapixels), BOUNDS, _LEAN
         )
-        self._probed = probed or (lambda source: None)
+        self._probed = probed or (lambda sources: repeat(None, len(sources)))
         if probed is None:
             self._isolated.start()  # and imports codecs while files are still looked for
 
@@ -70,7 +73,7 @@ class HeaderReaders:
 
         Raises ExecutorError where no process can be started.
         """
-        known = [self._probed(source) for source in sources]
+        known = list(self._probed(sources))
         unknown = [source for source, header in zip(sources, known, strict=True) if header is None]
         read = self._read(unknown)
         return [next(read) if header is None else _known(header) for header in known]
@@ -115,9 +118,14 @@ def is_unreadable(header: Mapping[str, Any]) -> bool:
 def probe_key(source: str, job: Job) -> str:
     """What would read the header of ``source`` for ``job``: the version and the fields of the
     probe, and the options it is made with. A header read by another is read again."""
+    return _probe_key(is_film(source), job.video.frame_rate if is_numbered(source) else None)
+
+
+@lru_cache
+def _probe_key(of_film: bool, frame_rate: float | None) -> str:
     parts: dict[str, object] = {"version": VERSION}
-    kinds = (VideoFacts, StreamFacts, ColourTags) if is_film(source) else (Probe,)
+    kinds = (VideoFacts, StreamFacts, ColourTags) if of_film else (Probe,)
     parts["fields"] = [[field.name, str(field.type)] for kind in kinds for field in fields(kind)]
-    if is_numbered(source):
-        parts["frame_rate"] = job.video.frame_rate
+    if frame_rate is not None:
+        parts["frame_rate"] = frame_rate
     return digest(parts)

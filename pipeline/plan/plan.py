@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,14 +130,19 @@ class Plan:
         """The same as an earlier version recorded it."""
         return self._unit(item, source_sha256, self.former)
 
+    @cached_property
+    def _staging_dir(self) -> str:
+        return str(self.output_dir / FOLDER / "tmp")
+
     def _unit(self, item: Item, source_sha256: str, keys: Keys) -> Photo | Join[JoinWork]:
-        base_key = keys.film if item.is_film else keys.photo
-        kind: type[Photo] | type[Join[JoinWork]] = Join[JoinWork] if item.is_film else Photo
+        is_film = item.is_film
+        base_key = keys.film if is_film else keys.photo
+        kind: type[Photo] | type[Join[JoinWork]] = Join[JoinWork] if is_film else Photo
         return kind(
             id=unit_id(source_sha256, item.output, base_key, keys.face),
             source=item.source.source,
             output=item.output,
-            staging_dir=str(self.output_dir / FOLDER / "tmp"),
+            staging_dir=self._staging_dir,
             base_key=digest({"options": base_key, "source": source_sha256}),
             face_key=keys.face,
             size_bytes=item.source.size_bytes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 def is_video(source: str) -> bool:
     """Whether the name of ``source`` (path or URL) ends like that of a video."""
-    return PurePath(source).suffix.lower() in VIDEO_SUFFIXES
+    return os.path.splitext(source.rstrip("/"))[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122
 
 
 @contextmanager

@@ -28,11 +28,11 @@ from hypothesis.stateful import (
 )
 
 from restore_batch.errors import OutputLockedError, RestoreBatchError
-from restore_batch.jobs import manifest as manifest_module
-from restore_batch.jobs.database import SCHEMA_VERSION
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.proof import commit
 from restore_batch.jobs.proof.faults import ManifestError
+from restore_batch.jobs.proof.schema import SCHEMA_VERSION
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Join, Segment
 
@@ -640,7 +640,7 @@ def cut_before_rename(manifest: Manifest, unit: Any, monkeypatch: Any, faces: in
     def cut(*_: Path) -> None:
         raise InterruptedError
 
-    monkeypatch.setattr(manifest_module, "publish", cut)
+    monkeypatch.setattr(commit, "put", cut)
     with pytest.raises(InterruptedError):
         manifest.commit(unit, staged(unit, faces))
     monkeypatch.undo()
@@ -764,6 +764,7 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def the_ledger_tells_the_truth(self) -> None:
+        survey = self.manifest.survey(OUTPUTS)
         for output in OUTPUTS:
             for base in ("one", "two"):
                 for face in ("one", "two"):
@@ -771,6 +772,7 @@ class Ledger(RuleBasedStateMachine):
                     for verify in (False, True):
                         found = self.manifest.state_of(unit, verify=verify)
                         assert found == self.expected(output, base, face, verify)
+                        assert found == survey.state_of(unit, verify=verify)
 
     def expected(self, output: str, base: str, face: str, verify: bool) -> str:
         if output not in self.current or self.current[output][0] != base:

@@ -13,6 +13,7 @@ import signal
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from restore_batch.files import publish_copy
@@ -103,7 +104,22 @@ def resume(manifest: Manifest) -> None:
     manifest.end_run("finished")
 
 
-class _Killer:
+GROUP = (REDONE, FAILED_BEFORE, NEW)
+
+
+def resume_in_a_group(manifest: Manifest) -> None:
+    """What the next run does where its results come in together."""
+    manifest.recover()
+    manifest.begin_run("1", "job.yaml", {}, [])
+    manifest.forget_failures()
+    units = [photo(manifest.output_dir, output) for output in GROUP]
+    begun = [manifest.start(u, "source") for u in units if manifest.state_of(u) != "done"]
+    reasons = manifest.commit_all([(unit, staged(unit, faces=1)) for unit in begun])
+    assert not any(reasons), reasons
+    manifest.end_run("finished")
+
+
+class Killer:
     """Kills this process just before its ``step``-th statement, rename or removal of a file."""
 
     def __init__(self, step: int) -> None:
@@ -123,7 +139,7 @@ class _Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_at_every_step(folder: Path) -> None:
+def kill_at_every_step(folder: Path, go_on: Callable[[Manifest], None] = resume) -> None:
     """``folder/<n>`` becomes what a run leaves that is killed at its ``n``-th step, for all n."""
     prepare(folder / "start")
     for step in range(1, 1000):
@@ -132,15 +148,20 @@ def kill_at_every_step(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             manifest = Manifest.open(work)
-            killer = _Killer(step)
+            killer = Killer(step)
             killer.watch(manifest._db)
-            resume(manifest)
+            go_on(manifest)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             shutil.rmtree(work)
             sys.exit(os.waitstatus_to_exitcode(status))
     sys.exit("the run did not end")
+
+
+def kill_in_a_group_at_every_step(folder: Path) -> None:
+    """The same of a run whose results come in together."""
+    kill_at_every_step(folder, resume_in_a_group)
 
 
 def commit_for_ever(folder: Path) -> None:
@@ -163,7 +184,10 @@ def hold(folder: Path) -> None:
 
 def main() -> None:
     """``python -m support.ledger WHAT FOLDER``"""
-    what = {f.__name__: f for f in (kill_at_every_step, commit_for_ever, hold)}
+    programs: tuple[Callable[[Path], None], ...] = (
+        kill_at_every_step, kill_in_a_group_at_every_step, commit_for_ever, hold,
+    )  # fmt: skip
+    what = {program.__name__: program for program in programs}
     what[sys.argv[1]](Path(sys.argv[2]))
 
 

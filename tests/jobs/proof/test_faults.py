@@ -178,4 +178,4 @@ def test_a_journal_that_cannot_be_written_ends_the_change_and_what_follows(
         manifest.note_source("b", "1", "abc", None, "p")
     with pytest.raises(ManifestError):
         manifest.end_run("finished")
-    assert manifest.noted_sha256("b") is None
+    assert manifest.noted_sources(["b"]) == {}

@@ -249,7 +249,7 @@ def cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
     with Manifest.open(folder) as manifest:
         unit = manifest.start(photo(folder, "a.png"), "source")
         with monkeypatch.context() as patch:
-            patch.setattr("restore_batch.jobs.manifest.publish", cut)
+            patch.setattr("restore_batch.jobs.proof.commit.put", cut)
             with pytest.raises(InterruptedError):
                 manifest.commit(unit, staged(unit))
     return unit

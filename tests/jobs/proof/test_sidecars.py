@@ -109,19 +109,19 @@ def test_a_commit_that_was_cut_short_is_finished(
         pass
 
     done = iter(range(3))
-    publish = sidecars_module.publish
+    put = sidecars_module.put
 
     def cut(staged_file: Path, final: Path) -> None:
         if next(done) == published:
             raise Killed
-        publish(staged_file, final)
+        put(staged_file, final)
 
     unit = photo(tmp_path, "a.png")
     with Manifest.open(tmp_path) as manifest:
         manifest.begin_run("0", "job.yaml", {}, [])
         with monkeypatch.context() as patched:
-            patched.setattr(sidecars_module, "publish", cut)
-            patched.setattr("restore_batch.jobs.manifest.publish", cut)
+            patched.setattr(sidecars_module, "put", cut)
+            patched.setattr("restore_batch.jobs.proof.commit.put", cut)
             with pytest.raises(Killed):
                 do(manifest, unit, mask=b"white", film=b"f")
     with Manifest.open(tmp_path) as manifest:

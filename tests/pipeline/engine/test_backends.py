@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def run(
     pools = (stages[:cut], stages[cut:]) if cut else (stages,)
     groups = groups_of(*pools, workers=workers)
     scheduler = Scheduler(groups, backend, Budget(budget), limits or Limits())
-    outcomes = list(scheduler.run(unit(name) for name in names))
+    outcomes = list(chain.from_iterable(scheduler.run(unit(name) for name in names)))
     assert sorted(o.unit.id for o in outcomes) == sorted(names), "one outcome for each unit"
     return {o.unit.id: o for o in outcomes}
 
@@ -97,7 +98,7 @@ def test_draining_finishes_what_is_in_flight_and_starts_nothing(backend: Backend
     groups = groups_of((Load(),), (Work(nap_s=0.05),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30))
     seen = []
-    for outcome in scheduler.run(unit(f"u{i}") for i in range(500)):
+    for outcome in chain.from_iterable(scheduler.run(unit(f"u{i}") for i in range(500))):
         seen.append(outcome)
         if len(seen) == 3:
             scheduler.drain()
@@ -115,7 +116,7 @@ def test_draining_within_a_time_gives_up_what_hangs(backend: Backend) -> None:
 
 
 def _until_drained(scheduler: Scheduler, names: list[str]) -> Iterator[Done | Failed]:
-    for outcome in scheduler.run(unit(name) for name in names):
+    for outcome in chain.from_iterable(scheduler.run(unit(name) for name in names)):
         yield outcome
         scheduler.drain(within_s=1.0)
 
@@ -135,7 +136,9 @@ def test_units_in_flight_stay_within_the_budget(backend: Backend) -> None:
             peak = max(peak, budget.live_bytes)
 
     scheduler = Scheduler(groups, backend, budget, on_start=note)
-    outcomes = list(scheduler.run(unit(f"u{i}", megapixels=10) for i in range(12)))
+    outcomes = list(
+        chain.from_iterable(scheduler.run(unit(f"u{i}", megapixels=10) for i in range(12)))
+    )
     assert len(outcomes) == len(started) == 12
     assert size <= peak <= 2 * size
     assert budget.live_bytes == 0
@@ -195,7 +198,9 @@ def test_units_that_follow_from_an_outcome_are_done_before_the_others(backend: B
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     order = []
-    for outcome in scheduler.run(unit(name) for name in ["film", *(f"u{i}" for i in range(30))]):
+    for outcome in chain.from_iterable(
+        scheduler.run(unit(name) for name in ["film", *(f"u{i}" for i in range(30))])
+    ):
         order.append(outcome.unit.id)
         if outcome.unit.id == "film":
             scheduler.add([unit("part 1"), unit("part 2")])
@@ -210,7 +215,7 @@ def test_units_added_with_the_last_outcome_are_still_done(backend: Backend) -> N
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     seen = []
-    for outcome in scheduler.run([unit("film")]):
+    for outcome in chain.from_iterable(scheduler.run([unit("film")])):
         seen.append(outcome.unit.id)
         if len(seen) < 4:
             scheduler.add([unit(f"then {len(seen)}")])
@@ -222,7 +227,7 @@ def test_added_units_that_nobody_wants_any_more_are_not_begun(backend: Backend) 
     groups = groups_of((Load(),), (Work(),))
     scheduler = Scheduler(groups, backend, Budget(1 << 30), Limits())
     seen = []
-    for outcome in scheduler.run([unit("film")]):
+    for outcome in chain.from_iterable(scheduler.run([unit("film")])):
         seen.append(outcome.unit.id)
         if outcome.unit.id == "film":
             scheduler.add([*(unit(f"part {i}") for i in range(20)), unit("other")])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -73,7 +74,7 @@ class Watched:
         assert size <= self.budget.limit_bytes or len(live) == 1
 
     def run(self, drain_after: int | None = None) -> dict[str, Outcome]:
-        for outcome in self.scheduler.run(iter(self.units)):
+        for outcome in chain.from_iterable(self.scheduler.run(iter(self.units))):
             assert outcome.unit.id not in self.outcomes, "one outcome for each unit"
             self.outcomes[outcome.unit.id] = outcome
             assert self.backend.waits <= self.most_waits, "it goes in circles"
@@ -206,8 +207,8 @@ def test_units_are_asked_for_only_as_they_can_be_begun() -> None:
     groups = pools(1)
     backend = Simulated(groups, 1, Random(1), Fate())
     finished = 0
-    for _ in Scheduler(groups, backend, Budget(1 << 40)).run(source()):
-        finished += 1
+    for together in Scheduler(groups, backend, Budget(1 << 40)).run(source()):
+        finished += len(together)
         assert asked - finished <= 2 + CALLS_PER_WORKER + 1
     assert finished == 1000
 
@@ -282,7 +283,11 @@ def test_only_the_oldest_call_of_a_dead_worker_is_blamed() -> None:
         return [(c, WorkerGone("killed")) for c in calls]
 
     backend = Scripted(answers)
-    outcomes = list(Scheduler(pools(1), backend, Budget(1 << 40)).run([unit("a"), unit("b")]))
+    outcomes = list(
+        chain.from_iterable(
+            Scheduler(pools(1), backend, Budget(1 << 40)).run([unit("a"), unit("b")])
+        )
+    )
     assert deaths == 3
     assert (names(outcomes, Failed), names(outcomes, Done)) == (["a"], ["b"])
     assert [c.ids for c in backend.calls if c.ids == ["b"]][-1] == ["b"]
@@ -313,7 +318,7 @@ def test_losses_count_over_all_groups() -> None:
         return [(call, backend.finish(call))]
 
     backend = Scripted(answers)
-    (outcome,) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
+    ((outcome,),) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
     assert isinstance(outcome, Failed)
     assert (outcome.failure.kind, outcome.failure.stage) == ("WorkerLost", "g1")
 
@@ -330,7 +335,7 @@ def test_a_unit_whose_data_vanishes_starts_again_uncharged() -> None:
         return [(call, backend.finish(call))]
 
     backend = Scripted(answers)
-    (outcome,) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
+    ((outcome,),) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
     assert isinstance(outcome, Done)
     assert [call.worker.group for call in backend.calls] == [0, 1] * 6
 
@@ -343,7 +348,9 @@ def test_a_unit_whose_data_always_vanishes_is_given_up_at_last() -> None:
         ]
 
     backend, budget = Scripted(answers), Budget(1 << 40)
-    outcomes = list(Scheduler(pools(1, 1), backend, budget).run([unit("a"), unit("b")]))
+    outcomes = list(
+        chain.from_iterable(Scheduler(pools(1, 1), backend, budget).run([unit("a"), unit("b")]))
+    )
     (failed,) = [o for o in outcomes if isinstance(o, Failed)]
     assert (failed.unit.id, failed.failure.kind) == ("a", "PayloadLost")
     assert names(outcomes, Done) == ["b"]
@@ -368,7 +375,7 @@ def test_a_call_over_its_time_loses_its_worker(monkeypatch: pytest.MonkeyPatch) 
 
     backend = Scripted(answers)
     scheduler = Scheduler(pools(1, 1), backend, Budget(1 << 40), Limits(2, timeout_s=5.0))
-    outcomes = list(scheduler.run([unit("a"), unit("hang"), unit("b")]))
+    outcomes = list(chain.from_iterable(scheduler.run([unit("a"), unit("hang"), unit("b")])))
     assert (names(outcomes, Failed), names(outcomes, Done)) == (["hang"], ["a", "b"])
     assert clock.now < 130
     (failed,) = (o for o in outcomes if isinstance(o, Failed))
@@ -388,7 +395,9 @@ def test_a_call_of_several_units_has_the_time_of_several(monkeypatch: pytest.Mon
     backend = Scripted(answers)
     limits = Limits(1, timeout_s=5.0, batch=4)
     units = [unit(f"u{i}") for i in range(4)]
-    outcomes = list(Scheduler(pools(1), backend, Budget(1 << 40), limits).run(units))
+    outcomes = list(
+        chain.from_iterable(Scheduler(pools(1), backend, Budget(1 << 40), limits).run(units))
+    )
     assert len(names(outcomes, Done)) == 4
     assert len(backend.workers) == 1
 
@@ -402,7 +411,7 @@ def test_a_slow_commit_does_not_expire_the_others(monkeypatch: pytest.MonkeyPatc
     backend = Scripted(answers)
     done = []
     scheduler = Scheduler(pools(2), backend, Budget(1 << 40), Limits(1, timeout_s=5.0))
-    for outcome in scheduler.run([unit("a"), unit("b")]):
+    for (outcome,) in scheduler.run([unit("a"), unit("b")]):
         done.append(outcome)
         clock.now += 60.0
     assert len(names(done, Done)) == 2
@@ -417,7 +426,7 @@ def test_a_thread_that_cannot_be_ended_is_not_joined_by_another_on_the_same_file
     groups = groups_of((Load(), Work(str(tmp_path))))
     limits = Limits(3, timeout_s=0.3)
     scheduler = Scheduler(groups, backend, Budget(1 << 30), limits)
-    outcomes = list(scheduler.run([unit("slow"), unit("a"), unit("b")]))
+    outcomes = list(chain.from_iterable(scheduler.run([unit("slow"), unit("a"), unit("b")])))
     assert (names(outcomes, Failed), names(outcomes, Done)) == (["slow"], ["a", "b"])
     (failed,) = (o for o in outcomes if isinstance(o, Failed))
     assert "limits.timeout_s" in failed.failure.message
@@ -446,7 +455,9 @@ class Refusing(Scripted):
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_worker_that_does_not_come_up_is_tried_again(times: int) -> None:
     backend = Refusing(1, times=times)
-    outcomes = list(Scheduler(pools(2), backend, Budget(1 << 40)).run([unit("a")]))
+    outcomes = list(
+        chain.from_iterable(Scheduler(pools(2), backend, Budget(1 << 40)).run([unit("a")]))
+    )
     assert len(names(outcomes, Done)) == 1
     assert len(backend.workers) == 2 + times
     assert sorted(map(id, backend.stopped)) == sorted(map(id, backend.workers))
@@ -490,7 +501,7 @@ def test_a_worker_lost_while_draining_is_not_replaced() -> None:
 
     backend = Scripted(answers)
     scheduler = Scheduler(pools(2), backend, Budget(1 << 40))
-    outcomes = list(scheduler.run([unit("a"), unit("b")]))
+    outcomes = list(chain.from_iterable(scheduler.run([unit("a"), unit("b")])))
     assert [o.unit.id for o in outcomes] == ["b"], "a stays pending for the next run"
     assert len(backend.workers) == len(backend.stopped) == 2
 
@@ -515,7 +526,9 @@ def test_the_threads_of_a_local_run_end_with_it() -> None:
     before = set(threading.enumerate())
     groups = groups_of((Load(),), (Work(),), workers=(1, 3))
     backend = LocalBackend(WorkerContext(threads=1))
-    outcomes = list(Scheduler(groups, backend, Budget(1 << 30)).run([unit("a"), unit("b")]))
+    outcomes = list(
+        chain.from_iterable(Scheduler(groups, backend, Budget(1 << 30)).run([unit("a"), unit("b")]))
+    )
     backend.close()
     assert len(names(outcomes, Done)) == 2
     wait_for_threads(before)
@@ -524,7 +537,7 @@ def test_the_threads_of_a_local_run_end_with_it() -> None:
 def test_a_failure_carries_what_the_stage_said() -> None:
     told = Failure(unit("a"), "decode", "MediaError", "a: not a picture")
     backend = Scripted(lambda calls: [(calls[0], Returned((told,)))])
-    (outcome,) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
+    ((outcome,),) = Scheduler(pools(1, 1), backend, Budget(1 << 40)).run([unit("a")])
     assert isinstance(outcome, Failed)
     assert outcome.failure is told
 
@@ -550,7 +563,9 @@ def segment(name: str) -> Segment[None]:
 def test_a_unit_comes_only_to_the_groups_that_work_on_its_kind() -> None:
     backend = Scripted()
     scheduler = Scheduler(film_pools(), backend, Budget(1 << 40))
-    outcomes = list(scheduler.run([unit("photo"), join("join"), segment("segment")]))
+    outcomes = list(
+        chain.from_iterable(scheduler.run([unit("photo"), join("join"), segment("segment")]))
+    )
     assert names(outcomes, Done) == ["join", "photo", "segment"]
     came = {
         (p.unit.id, call.worker.group, call.is_last) for call in backend.calls for p in call.parcels
@@ -565,7 +580,7 @@ def test_units_that_end_and_units_that_go_on_share_no_call() -> None:
     backend = Scripted()
     scheduler = Scheduler(film_pools(), backend, Budget(1 << 40), Limits(batch=8))
     units = [unit("a"), join("b"), unit("c"), join("d")]
-    assert len(names(list(scheduler.run(units)), Done)) == 4
+    assert len(names(list(chain.from_iterable(scheduler.run(units))), Done)) == 4
     for call in backend.calls:
         if call.worker.group == 0:
             assert len({type(parcel.unit) for parcel in call.parcels}) == 1
@@ -583,7 +598,7 @@ def test_a_busy_group_holds_up_no_unit_of_another() -> None:
     backend = Scripted(answer)
     scheduler = Scheduler(film_pools(), backend, Budget(1 << 40))
     scheduler.add([*(segment(f"s{i:02d}") for i in range(20)), join("join")])
-    assert len(list(scheduler.run([]))) == 21
+    assert len(list(chain.from_iterable(scheduler.run([])))) == 21
     assert first[0] == "join"
 
 

@@ -1,0 +1,358 @@
+"""Results put in their places, so that whatever dies on the way can be finished or forgotten.
+
+Three steps, each durable before the next: row ``staged`` with the checksum, rename and fsync of
+the folder, row ``done``. Results that wait together take each step together: one transaction, one
+line of the journal and one fsync of each for all of them, and one of every folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from restore_batch.errors import RestoreBatchError
+from restore_batch.files import put, sync_folder
+from restore_batch.jobs.database import Database, Row, packed
+from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
+from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
+from restore_batch.jobs.proof.hold import Hold
+from restore_batch.jobs.proof.journal import Journal
+from restore_batch.jobs.proof.kept import KeptLedger
+from restore_batch.jobs.proof.sidecars import Sidecars, recorded, sidecars_in
+from restore_batch.jobs.proof.survey import content_of, holds
+from restore_batch.jobs.records import SidecarFile, StagedResult
+from restore_batch.jobs.units import Unit
+from restore_batch.text import legible
+
+MOST_AT_ONCE = 128
+"""Results in a group: what waits for a step waits for all of them."""
+
+Uncommitted = OSError | RestoreBatchError
+
+
+@dataclass
+class _Way:
+    """A result on its way to its place. ``staged``: relative to the staging folder where it lies
+    there. ``former``: sidecars on record for its output. ``error``: why it does not arrive."""
+
+    unit: Unit
+    result: StagedResult
+    staged: Path = Path()
+    former: tuple[SidecarFile, ...] = ()
+    mtime_ns: int = 0
+    error: Uncommitted | None = None
+
+
+class Commits(KeptLedger):
+    """A ledger that puts results in their places, and copies of originals for those that failed."""
+
+    def __init__(
+        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None
+    ) -> None:
+        super().__init__(output_dir, database, hold, journal)
+        self.staging_dir = output_dir / FOLDER / "tmp"
+        self._run = 0
+        self._sidecars = Sidecars(output_dir, database)
+
+    def commit(self, unit: Unit, result: StagedResult) -> None:
+        """Publish a staged file. Raises OSError or RestoreBatchError where it stays staged."""
+        (error,) = self.commit_all([(unit, result)])
+        if error is not None:
+            raise error
+
+    def commit_all(
+        self, results: Sequence[tuple[Unit, StagedResult]]
+    ) -> tuple[Uncommitted | None, ...]:
+        """Publish staged files together; for each why it could not be, or None.
+
+        Raises ManifestError where nothing more can be recorded.
+        """
+        ways = [_Way(unit, result) for unit, result in results]
+        for group in _groups(ways):
+            self._commit_group(group)
+        return tuple(way.error for way in ways)
+
+    def is_ours(self, output: str) -> bool:
+        """Whether the file at ``output`` was put there by this job (else it must be kept).
+
+        A copy of an original that stands in for a result counts while it is unchanged: nobody
+        could make this picture but a person who worked on that copy.
+        """
+        path = packed(output)
+        copy = self._db.execute(
+            "SELECT stand_in_sha256 FROM items WHERE stand_in = ?", (path,)
+        ).fetchone()
+        if copy is not None:
+            return holds(self.output_dir / output, copy["stand_in_sha256"])
+        # The time is noted when a result is in place; a checksum alone was only on its way.
+        published = self._db.execute(
+            "SELECT 1 FROM units WHERE item = ? AND mtime_ns IS NOT NULL", (path,)
+        ).fetchone()
+        return published is not None
+
+    def fail(self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "") -> None:
+        """Record why a unit could not be done, and what stands in its place.
+
+        ``stand_in``: path of a copy of the original relative to the output folder; '' leaves
+        one that was made earlier on record.
+        """
+        if stand_in:
+            self._drop_stand_in(unit.output, keep=stand_in)
+        # A failure is found again; but of a copy nobody could say later whose it is.
+        with self._change(durable=bool(stand_in)) as touched:
+            self._db.execute(
+                "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?"
+                " WHERE id = ?",
+                (stage, kind, legible(message), unit.id),
+            )
+            if stand_in:
+                self._db.execute(
+                    "UPDATE items SET stand_in = ?, stand_in_sha256 = ? WHERE output = ?",
+                    (packed(stand_in), content_of(self.output_dir / stand_in),
+                     packed(unit.output)),
+                )  # fmt: skip
+            self._note_attempts([(unit.id, unit.attempt)], kind, message)
+            touched["units"].append(unit.id)
+            touched["items"].append(unit.output)
+
+    def recover(self) -> int:
+        """Finish or forget what an earlier run left half-way; returns how many were finished."""
+        finished = 0
+        for row in self._db.execute("SELECT * FROM units WHERE state = 'staged'").fetchall():
+            if self._finish(row):
+                finished += 1
+            else:
+                self._set_pending([row["id"]])
+        replaced = self._db.execute(
+            "SELECT output FROM items WHERE stand_in IS NOT NULL AND unit_state = 'done'"
+        ).fetchall()
+        for row in replaced:
+            self._drop_stand_in(row["output"])
+        try:
+            for leftover in self.staging_dir.iterdir():
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise fault_of_file(error, self.staging_dir) from None
+        return finished
+
+    # -- the steps ----------------------------------------------------------------------------
+    def _commit_group(self, group: Sequence[_Way]) -> None:
+        for way in group:
+            with _noting(way):
+                self._check(way)
+        self._record_staged(_going(group))
+        self.check_place()
+        # A result that lies there has its sidecars.
+        for way in (way for way in _going(group) if way.result.sidecars):
+            with _noting(way):
+                self._sidecars.put(way.unit.output, self._staged(way), way.result.sidecars)
+        self._sync(way for way in _going(group) if way.result.sidecars)
+        for way in _going(group):
+            with _noting(way):
+                put(self._staged(way), self.output_dir / way.unit.output)
+        self._sync(_going(group))
+        for way in _going(group):
+            with _noting(way):
+                way.mtime_ns = (self.output_dir / way.unit.output).stat().st_mtime_ns
+        there = _going(group)
+        self._record_done([(w.unit.id, w.unit.attempt, w.unit.output, w.mtime_ns) for w in there])
+        for way in there:
+            self._sidecars.drop(way.unit.output, way.former, way.result.sidecars)
+
+    def _check(self, way: _Way) -> None:
+        output, result = way.unit.output, way.result
+        if not self._may_take(output):
+            raise RestoreBatchError(
+                f"{self.output_dir / output}: a file that this job did not write is in the way;"
+                " move it or choose another output"
+            )
+        way.former = self._sidecars.check(output, result.sidecars)
+        staged = Path(result.staged_path)
+        if (found := staged.stat().st_size) != result.size_bytes:
+            raise RestoreBatchError(
+                f"{staged}: {found} bytes where its worker wrote {result.size_bytes}; check the"
+                " disk and run again"
+            )
+        # The folder may move before recover().
+        inside = staged.is_relative_to(self.staging_dir)
+        way.staged = staged.relative_to(self.staging_dir) if inside else staged
+
+    def _staged(self, way: _Way) -> Path:
+        return self.staging_dir / way.staged
+
+    def _record_staged(self, ways: Sequence[_Way]) -> None:
+        if not ways:
+            return
+        ids = [way.unit.id for way in ways]
+        with self._change(durable=True) as touched:
+            self._db.executemany(
+                "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
+                " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
+                " sidecars = ? WHERE id = ?",
+                [_staged_values(way) for way in ways],
+            )
+            self._db.executemany("DELETE FROM faces WHERE unit = ?", [(unit,) for unit in ids])
+            self._db.executemany(
+                "INSERT INTO faces VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (way.unit.id, face.frame, number, json.dumps(face.box_xyxy),
+                     json.dumps(face.landmarks_xy), face.score, face.restored, face.identity,
+                     face.blend, legible(face.note))
+                    for way in ways
+                    for number, face in enumerate(way.result.faces)
+                ],
+            )  # fmt: skip
+            touched["units"] += ids
+            touched["items"] += [way.unit.output for way in ways]
+            touched["faces"] += ids
+
+    def _sync(self, ways: Iterable[_Way]) -> None:
+        """Make the names in the folders of these results durable."""
+        by_folder: dict[Path, list[_Way]] = {}
+        for way in ways:
+            by_folder.setdefault((self.output_dir / way.unit.output).parent, []).append(way)
+        for folder, inside in by_folder.items():
+            try:
+                sync_folder(folder)
+            except OSError as error:
+                for way in inside:
+                    way.error = error
+
+    def _record_done(self, units: Sequence[tuple[str, int, str, int]]) -> None:
+        """``units``: id, attempt, output and time of its file of each."""
+        if not units:
+            return
+        outputs = [packed(output) for _, _, output, _ in units]
+        with self._change() as touched:
+            self._db.executemany(
+                "UPDATE units SET state = 'done', staged_path = NULL, mtime_ns = ?, error = NULL,"
+                " error_kind = NULL WHERE id = ?",
+                [(mtime_ns, unit) for unit, _, _, mtime_ns in units],
+            )
+            others = self._db.among("SELECT output FROM items WHERE stand_in IN (?)", outputs)
+            touched["items"] += [row["output"] for row in others]
+            self._db.executemany(
+                "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE stand_in = ?",
+                [(output,) for output in outputs],
+            )
+            self._note_attempts([(unit, attempt) for unit, attempt, _, _ in units], "done", "")
+            touched["units"] += [unit for unit, _, _, _ in units]
+        left = self._db.among(
+            "SELECT output FROM items WHERE stand_in IS NOT NULL AND output IN (?)", outputs
+        )
+        for row in list(left):
+            self._drop_stand_in(row["output"])
+
+    # -- inner --------------------------------------------------------------------------------
+    def _finish(self, row: Row) -> bool:
+        """Take a commit that was cut short to its end; False when its file is not there."""
+        output = row["item"]
+        final, staged = self.output_dir / output, self.staging_dir / row["staged_path"]
+        try:
+            if holds(staged, row["sha256"]) and self._may_take(output):
+                self._sidecars.check(output, sidecars_in(row))
+                self._sidecars.put(output, staged, sidecars_in(row))
+                if row["sidecars"]:
+                    sync_folder(final.parent)
+                put(staged, final)
+                sync_folder(final.parent)
+        except (OSError, RestoreBatchError):
+            pass  # already renamed, or never to be: what lies at the end of the way decides
+        if not holds(final, row["sha256"]):
+            return False
+        mtime_ns = final.stat().st_mtime_ns
+        self._record_done([(row["id"], row["attempts"], output, mtime_ns)])
+        return True
+
+    def _may_take(self, output: str) -> bool:
+        if output.startswith(f"{PARTS}/"):
+            return True  # nobody else keeps anything there
+        return not os.path.lexists(self.output_dir / output) or self.is_ours(output)
+
+    def _set_pending(self, units: Sequence[str]) -> None:
+        if not units:
+            return
+        with self._change() as touched:
+            self._db.executemany(
+                "UPDATE units SET state = 'pending', error = NULL, error_kind = NULL WHERE id = ?",
+                [(unit,) for unit in units],
+            )
+            touched["units"] += units
+
+    def _drop_stand_in(self, output: str, keep: str = "") -> None:
+        """Remove the copy of the original that stood in for ``output``, unless it was changed."""
+        row = self._db.execute(
+            "SELECT stand_in, stand_in_sha256 FROM items WHERE output = ?", (packed(output),)
+        ).fetchone()
+        if row is None or row["stand_in"] in (None, keep):
+            return
+        copy = self.output_dir / row["stand_in"]
+        if holds(copy, row["stand_in_sha256"]):
+            with contextlib.suppress(OSError):  # a copy too many is no reason to fail
+                copy.unlink()
+        with self._change() as touched:
+            self._db.execute(
+                "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE output = ?",
+                (packed(output),),
+            )
+            touched["items"].append(output)
+
+    def _note_attempts(
+        self, attempts: Iterable[tuple[str, int]], outcome: str, message: str
+    ) -> None:
+        """``attempts``: id of the unit and number of each."""
+        ended, text = time.time(), legible(message)
+        self._db.executemany(
+            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
+            [(unit, number, self._run, ended, outcome, text) for unit, number in attempts],
+        )
+
+
+def _groups(ways: Sequence[_Way]) -> Iterator[list[_Way]]:
+    """Results that may go together: no more than are good for one step, and no two of them to one
+    place, which the second must find taken."""
+    group: list[_Way] = []
+    taken: set[str] = set()
+    for way in ways:
+        output = way.unit.output
+        places = {output, *(sidecar_of(output, one.suffix) for one in way.result.sidecars)}
+        if len(group) == MOST_AT_ONCE or not taken.isdisjoint(places):
+            yield group
+            group, taken = [], set()
+        group.append(way)
+        taken |= places
+    if group:
+        yield group
+
+
+def _going(group: Iterable[_Way]) -> list[_Way]:
+    return [way for way in group if way.error is None]
+
+
+@contextlib.contextmanager
+def _noting(way: _Way) -> Iterator[None]:
+    """What stops one result stops none of the others."""
+    try:
+        yield
+    except ManifestError:
+        raise
+    except (OSError, RestoreBatchError) as error:
+        way.error = error
+
+
+def _staged_values(way: _Way) -> tuple[object, ...]:
+    result = way.result
+    return (
+        packed(str(way.staged)), result.size_bytes, result.sha256, result.width, result.height,
+        len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
+        json.dumps(result.warnings), recorded(result.sidecars), way.unit.id,
+    )  # fmt: skip

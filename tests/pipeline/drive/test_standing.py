@@ -1,0 +1,98 @@
+"""Before a run all items are compared together: what is done stays, whoever recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.units import digest
+from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.compare.comparison import ComparisonPlan
+from restore_batch.pipeline.drive import standing
+from restore_batch.pipeline.drive.run import Run
+from restore_batch.pipeline.drive.standing import Standings
+from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
+
+from support.archive import make_archive, write_job
+
+PICTURES = 6
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """A job that was run to its end: all pictures but one, which is none."""
+    make_archive(tmp_path / "in", faces=0, scenes=PICTURES, side_px=48)
+    (tmp_path / "in" / "scene03.jpg").write_bytes(b"no picture")
+    path = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", restore={"model": "none"},
+        background={"model": "none", "scale": 1}, detect={"model": "none"},
+        engine={"kind": "local", "workers": 1},
+    )  # fmt: skip
+    summary = run_job(read_job(path), Quiet(), RunOptions())
+    assert (summary.done, len(summary.failed)) == (PICTURES - 1, 1)
+    return path
+
+
+@contextmanager
+def opened(job: Path) -> Iterator[tuple[Plan, Manifest]]:
+    plan = plan_job(read_job(job))
+    assert not isinstance(plan, ComparisonPlan)
+    with Manifest.open(plan.output_dir) as manifest:
+        yield plan, manifest
+
+
+def keys(manifest: Manifest) -> set[tuple[str, str, str]]:
+    rows = manifest._db.execute("SELECT item, base_key, face_key FROM units WHERE state = 'done'")
+    return {tuple(row) for row in rows}
+
+
+def run_again(plan: Plan, manifest: Manifest) -> Summary:
+    summary = Run(plan, manifest, Quiet()).execute()
+    assert (summary.done, summary.unchanged, len(summary.failed)) == (0, PICTURES - 1, 1)
+    return summary
+
+
+@pytest.mark.parametrize("at_once", [2, 500])
+def test_results_of_an_earlier_version_are_taken_over_under_the_present_keys(
+    job: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing, "ITEMS_AT_ONCE", at_once)
+    with opened(job) as (plan, manifest):
+        present = keys(manifest)
+        for row in manifest._db.execute("SELECT id, source_sha256 FROM units").fetchall():
+            base = digest({"options": plan.former.photo, "source": row["source_sha256"]})
+            manifest._db.execute(
+                "UPDATE units SET base_key = ?, face_key = ? WHERE id = ? AND state = 'done'",
+                (base, plan.former.face, row["id"]),
+            )
+        assert not keys(manifest) & present
+        run_again(plan, manifest)
+        assert keys(manifest) == present
+        run_again(plan, manifest)
+
+
+def test_what_failed_before_is_told_with_its_reason(job: Path) -> None:
+    with opened(job) as (plan, manifest):
+        ((source, when, reason),) = run_again(plan, manifest).failed
+    assert (Path(source).name, when) == ("scene03.jpg", "earlier run")
+    assert "scene03.jpg" in reason
+
+
+def test_no_question_is_asked_for_each_item(job: Path) -> None:
+    with opened(job) as (plan, manifest):
+        asked: list[list[str]] = []
+        for items in (plan.items[:2], plan.items):
+            asked.append([])
+            manifest._db.set_trace_callback(asked[-1].append)
+            some = Plan(**{**vars(plan), "items": items})
+            states = [found.state for found in Standings(some, manifest)]
+            manifest._db.set_trace_callback(None)
+            assert len(states) == len(items)
+            assert states.count("done") == len(items) - states.count("failed")
+        assert 0 < len(asked[0]) == len(asked[1])
