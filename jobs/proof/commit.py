@@ -38,11 +38,13 @@ Uncommitted = OSError | RestoreBatchError
 
 @dataclass
 class _Way:
-    """A result on its way to its place. ``staged``: relative to the staging folder where it lies
-    there. ``former``: sidecars on record for its output. ``error``: why it does not arrive."""
+    """A result on its way to ``final``, its place. ``staged``: relative to the staging folder where
+    it lies there. ``former``: sidecars on record for its output. ``error``: why it does not arrive.
+    """
 
     unit: Unit
     result: StagedResult
+    final: Path
     staged: Path = Path()
     former: tuple[SidecarFile, ...] = ()
     mtime_ns: int = 0
@@ -73,7 +75,7 @@ class Commits(KeptLedger):
 
         Raises ManifestError where nothing more can be recorded.
         """
-        ways = [_Way(unit, result) for unit, result in results]
+        ways = [_Way(unit, result, self.output_dir / unit.output) for unit, result in results]
         for group in _groups(ways):
             self._commit_group(group)
         return tuple(way.error for way in ways)
@@ -158,11 +160,11 @@ class Commits(KeptLedger):
         self._sync(way for way in _going(group) if way.result.sidecars)
         for way in _going(group):
             with _noting(way):
-                put(self._staged(way), self.output_dir / way.unit.output)
+                put(self._staged(way), way.final)
         self._sync(_going(group))
         for way in _going(group):
             with _noting(way):
-                way.mtime_ns = (self.output_dir / way.unit.output).stat().st_mtime_ns
+                way.mtime_ns = way.final.stat().st_mtime_ns
         there = _going(group)
         self._record_done([(w.unit.id, w.unit.attempt, w.unit.output, w.mtime_ns) for w in there])
         for way in there:
@@ -170,9 +172,9 @@ class Commits(KeptLedger):
 
     def _check(self, way: _Way) -> None:
         output, result = way.unit.output, way.result
-        if not self._may_take(output):
+        if not self._may_take(output, way.final):
             raise RestoreBatchError(
-                f"{self.output_dir / output}: a file that this job did not write is in the way;"
+                f"{way.final}: a file that this job did not write is in the way;"
                 " move it or choose another output"
             )
         way.former = self._sidecars.check(output, result.sidecars)
@@ -219,7 +221,7 @@ class Commits(KeptLedger):
         """Make the names in the folders of these results durable."""
         by_folder: dict[Path, list[_Way]] = {}
         for way in ways:
-            by_folder.setdefault((self.output_dir / way.unit.output).parent, []).append(way)
+            by_folder.setdefault(way.final.parent, []).append(way)
         for folder, inside in by_folder.items():
             try:
                 sync_folder(folder)
@@ -258,7 +260,7 @@ class Commits(KeptLedger):
         output = row["item"]
         final, staged = self.output_dir / output, self.staging_dir / row["staged_path"]
         try:
-            if holds(staged, row["sha256"]) and self._may_take(output):
+            if holds(staged, row["sha256"]) and self._may_take(output, final):
                 self._sidecars.check(output, sidecars_in(row))
                 self._sidecars.put(output, staged, sidecars_in(row))
                 if row["sidecars"]:
@@ -273,10 +275,10 @@ class Commits(KeptLedger):
         self._record_done([(row["id"], row["attempts"], output, mtime_ns)])
         return True
 
-    def _may_take(self, output: str) -> bool:
+    def _may_take(self, output: str, final: Path) -> bool:
         if output.startswith(f"{PARTS}/"):
             return True  # nobody else keeps anything there
-        return not os.path.lexists(self.output_dir / output) or self.is_ours(output)
+        return not os.path.lexists(final) or self.is_ours(output)
 
     def _set_pending(self, units: Sequence[str]) -> None:
         if not units:
