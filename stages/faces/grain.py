@@ -54,14 +54,13 @@ _FLATTEST = 0.3
 _LEAST_SLOPE = 0.1  # levels a pixel
 _STEEP = 9.0
 """At this slope half of what went is taken for grain, at twice that a tenth."""
-_MIDDLE = 0.55
-"""The quantile for the median of differences: what was sharpened lies among the lower ones."""
+_MOST_UNEVEN = (0.6, 1.3)
 _MOST_MISSING = 1.6
 """The grain of skin may be a quarter stronger than what is measured around it."""
 _ANY_PX = 512
 _KNOTS = np.linspace(0.0, 255.0, 18)
 _ALIKE = 16.0  # levels: standard deviation within which cells are of one brightness
-_PRIOR_CELLS = 1.5
+_PRIOR_CELLS = 0.7
 _LEAST_VARIANCE = 1e-4
 
 Window = Callable[[int, int, int, int], np.ndarray]
@@ -216,8 +215,39 @@ def look_at(tiles: np.ndarray, cells: Cells, bands: int) -> Seen:
     )
 
 
-def missing_share(grain: Grain, cells: Cells, picture: Window, face: Window) -> np.ndarray:
-    """What share of the grain a restored face lacks, by octave: variance, (K,) from 0.
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """What a restored face lacks of the grain.
+
+    ``shares``: (K,) from 0, of its variance in each octave. ``at_cells``: (N,), the same of all
+    octaves in single cells, which say it of their place; ``weights`` (N,), how far.
+    """
+
+    shares: np.ndarray
+    cells: Cells
+    at_cells: np.ndarray
+    weights: np.ndarray
+
+    def unevenness(self, points_xy: np.ndarray, reach: float) -> np.ndarray:
+        """By what the strength at (M, 2) places differs from that of the whole face: (M,) float32.
+
+        ``reach``: standard deviation within which a cell has a say, in the pixels of the places.
+        """
+        if not len(self.at_cells):
+            return np.ones(len(points_xy), np.float32)
+        apart = points_xy[:, None] - self.cells.centres_xy()
+        near = np.exp(-0.5 * (apart**2).sum(axis=2) / reach**2) * self.weights
+        whole = max(float(_weighted_median(self.at_cells, self.weights[None])[0]), 0.0)
+        here = np.maximum(_weighted_median(self.at_cells, near), 0.0)
+        evidence = near.sum(axis=1) / self.weights.max()
+        here = (evidence * here + _PRIOR_CELLS * whole) / (evidence + _PRIOR_CELLS)
+        low, high = _MOST_UNEVEN
+        uneven = np.sqrt(here / max(whole, _LEAST_VARIANCE)).clip(low, high)
+        return uneven.astype(np.float32)
+
+
+def missing_share(grain: Grain, cells: Cells, picture: Window, face: Window) -> Missing:
+    """How much of the grain a restored face lacks.
 
     ``picture`` and ``face``: before and after, both as large as they are laid over each other;
     ``cells``: places wholly in the face. The difference of both is judged, so that what is drawn
@@ -225,16 +255,17 @@ def missing_share(grain: Grain, cells: Cells, picture: Window, face: Window) -> 
     """
     bands = len(grain.bands)
     if not len(cells.corners_xy):
-        return np.ones(bands)
+        return Missing(np.ones(bands), cells, np.empty(0), np.empty(0))
     before = look_at(cells.stacked(picture), cells, bands)
     after = look_at(cells.stacked(face), cells, bands)
     weight = _flatness(before.slopes) * _flatness(after.slopes)
-    due = np.interp(before.brightness, np.arange(256), grain.at)[:, None] ** 2 * grain.bands
-    lacking = ((before.bands - after.bands) / np.maximum(due, _LEAST_VARIANCE)).T
-    middle = [_weighted_quantile(band, weight[None], _MIDDLE) for band in lacking]
+    due = np.maximum(np.interp(before.brightness, np.arange(256), grain.at) ** 2, _LEAST_VARIANCE)
+    lacking = ((before.bands - after.bands) / (due[:, None] * grain.bands)).T
+    middle = [_weighted_median(band, weight[None]) for band in lacking]
     # In a face of few pixels all is slope, and what went with the restoration is no grain.
     steepness = float((weight * before.slopes).sum() / weight.sum()) / _STEEP
-    return np.clip(np.concatenate(middle), 0.0, _MOST_MISSING) / (1.0 + steepness**4)
+    shares = np.clip(np.concatenate(middle), 0.0, _MOST_MISSING) / (1.0 + steepness**4)
+    return Missing(shares, cells, (before.variance - after.variance) / due, weight)
 
 
 def reach_px(sigma: float) -> int:
@@ -304,13 +335,9 @@ def _by_brightness(seen: Seen, flatness: np.ndarray) -> np.ndarray:
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The medians of ``values`` (N,) under each row of ``weights`` (M, N): (M,)."""
-    return _weighted_quantile(values, weights, 0.5)
-
-
-def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
     order = np.argsort(values, kind="stable")
     heavy = np.cumsum(weights[:, order], axis=1)
-    at = (heavy >= heavy[:, -1:] * share).argmax(axis=1)
+    at = (heavy >= heavy[:, -1:] / 2).argmax(axis=1)
     return np.asarray(values[order][at])
 
 

@@ -31,13 +31,22 @@ class GrainField:
     """Grain over the pixels of one face.
 
     ``missing``: (K,) from 0, the share of its variance that a restored face lacks in each octave:
-    only that is made. ``strength``: by what the measured standard deviation is
-    multiplied. ``seed``: any whole number from 0 on; the same seed makes the same grain.
+    only that is made. ``strength``: by what the measured standard deviation is multiplied;
+    ``uneven``: (M, M) float32, by what besides in each part of the face's square, None where it is
+    the same in all. ``seed``: any whole number from 0 on; the same seed makes the same grain.
     """
 
-    def __init__(self, grain: Grain, missing: np.ndarray, seed: int, strength: float = 1.0) -> None:
+    def __init__(
+        self,
+        grain: Grain,
+        missing: np.ndarray,
+        seed: int,
+        strength: float = 1.0,
+        uneven: np.ndarray | None = None,
+    ) -> None:
         self._at = (grain.at * strength).astype(np.float32)
         self._seed = seed
+        self._uneven = uneven
         bands = len(grain.bands)
         self._sigmas = sigmas(bands)
         made = grain.bands * missing
@@ -55,7 +64,10 @@ class GrainField:
         """By what the field is to be multiplied where it lies on ``face_hwc``, (S, S, 1 or 3)
         float32 in [0, 255]: (S, S) float32."""
         shade = blurred(brightness(face_hwc), _SHADE_SIGMA_PX)
-        return np.asarray(cv2.LUT(np.clip(np.rint(shade), 0, 255).astype(np.uint8), self._at))
+        levels = np.asarray(cv2.LUT(np.clip(np.rint(shade), 0, 255).astype(np.uint8), self._at))
+        if self._uneven is not None:
+            levels *= np.asarray(cv2.resize(self._uneven, levels.shape[::-1]))
+        return levels
 
     def gain(self, weight: np.ndarray) -> np.ndarray:
         """What is to be added where the face has ``weight``, so that grain is as strong under the

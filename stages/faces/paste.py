@@ -46,6 +46,10 @@ _LEAST_PARSED_SHARE = 0.05
 heavy damage): the outline of the landmarks serves instead."""
 
 _MOST_STEADIED = (0.5, 2.0)
+_PARTS = 8
+"""Of a crop's side: in each the strength of grain may be another."""
+_SAY = 0.08
+"""Of the crop's side: how far around itself a place says how strong grain is."""
 _IN_FACE = 0.9
 """Of the mask: from here on a place shows the restored face."""
 
@@ -295,7 +299,10 @@ class Paste(Stage):
         after = window_of(fitted, to_output, box, cells.halo)
         missing = missing_share(grain, cells, to_window(large.rgb_hwc), after)
         seed = zlib.crc32(face.crop.tobytes())
-        field = GrainField(grain, missing, seed, _steadied(face.face, grain, source, large))
+        strength = _steadied(face.face, grain, source, large)
+        uneven = missing.unevenness(_parts_of(fitted.shape[0], to_output), _SAY * side)
+        uneven = uneven.reshape(_PARTS, _PARTS)
+        field = GrainField(grain, missing.shares, seed, strength, uneven)
         return None if field.is_nil else field
 
     def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
@@ -330,6 +337,12 @@ def _mask(face: _RestoredFace) -> np.ndarray:
     if face.parsed is None:
         return outline_mask(transform(face.alignment.matrix, face.face.landmarks_xy), side)
     return masks.square_mask(side) * _resized(masks.parsed_mask(face.parsed), side)
+
+
+def _parts_of(side: int, to_output: np.ndarray) -> np.ndarray:
+    """The middles of the parts of a face's square in output pixels, row by row: (P * P, 2)."""
+    middles = (np.arange(_PARTS) + 0.5) * (side / _PARTS) - 0.5
+    return transform(to_output, np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2))
 
 
 def _steadied(face: Face, grain: Grain, source: Frame, large: Frame) -> float:

@@ -212,7 +212,7 @@ def test_only_what_is_missing_is_made() -> None:
 
     def field(after: np.ndarray) -> GrainField:
         missing = missing_share(grain, cells, to_window(before), to_window(after))
-        return GrainField(grain, missing, 3)
+        return GrainField(grain, missing.shares, 3)
 
     added = field(picture(slope() + there / 2)).rows(0, SIDE, SIDE) * grain.at[130]
     both = octaves(there / 2 + added)[:2, 0, 0]
@@ -229,7 +229,7 @@ def test_texture_that_the_surroundings_do_not_have_is_not_taken_for_grain() -> N
     grain = measured(rgb)
     cells = cells_in(rgb.shape, (110, 110, 190, 190), 3, 0.5)
     missing = missing_share(grain, cells, to_window(rgb), to_window(picture(slope())))
-    added = GrainField(grain, missing, 3).rows(0, 80, 80) * grain.at[130]
+    added = GrainField(grain, missing.shares, 3).rows(0, 80, 80) * grain.at[130]
     assert 1.5 < added.std() < 3.5
 
 
@@ -245,3 +245,21 @@ def test_grain_is_as_strong_under_a_soft_edge(left: float) -> None:
         blend = blend + field.rows(0, SIDE, SIDE) * grain.at[130] * field.gain(w)
         assert blend.std() == pytest.approx(own.std(), rel=0.1)
     assert field.gain(np.float32(0)) == 0
+
+
+def test_grain_is_given_back_where_it_was_stronger() -> None:
+    """A forehead that a JPEG has smoothed between cheeks that it has not."""
+    before = (
+        slope() + noise(18, channels=1) * np.where(np.arange(SIDE) < 150, 3.0, 6.0)[:, None, None]
+    )
+    rgb = picture(before)
+    cells = cells_in(rgb.shape, (0, 0, SIDE, SIDE), 3, 1.0)
+    missing = missing_share(measured(rgb), cells, to_window(rgb), to_window(picture(slope())))
+    above, below = missing.unevenness(np.array([(150.0, 60.0), (150.0, 240.0)]), 40.0)
+    assert above < 1 < below
+    assert below > 1.35 * above
+    uneven = np.array([[above], [below]], np.float32).repeat(2, axis=1)
+    face = slope().astype(np.float32)
+    field = GrainField(measured(rgb), missing.shares, 4, uneven=uneven)
+    amplitude = field.amplitude(face)
+    assert amplitude[40, 150] < 0.8 * amplitude[260, 150]

@@ -162,6 +162,15 @@ def test_the_crop_around_a_head_is_no_patch_of_the_wall() -> None:
 
 
 @pytest.mark.slow
+def test_two_foreheads_of_the_group_keep_their_grain() -> None:
+    chunk = restored(SOLVAY)
+    before, after = chunk.frames[0].rgb_hwc, pasted(chunk)
+    for part in (np.s_[554:568, 926:944], np.s_[655:664, 955:975]):
+        there, kept = ((blurred(p, 0) - blurred(p, 1.2))[part].std() for p in (before, after))
+        assert kept == pytest.approx(there, rel=0.25)
+
+
+@pytest.mark.slow
 def test_faces_of_all_old_photos_keep_their_grain() -> None:
     every: list[float] = []
     for name in OLD:
