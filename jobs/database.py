@@ -237,7 +237,7 @@ _TEXTS = (
 _NUMBERS = (
     "started", "ended", "total", "run", "attempts", "face_count", "size_bytes", "mtime_ns",
     "width", "height", "attempt", "frame", "face", "score", "restored", "identity", "blend",
-    "number", "first_byte", "end_byte",
+    "number", "first_byte", "end_byte", "repaired",
 )  # fmt: skip
 _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_NAMES, _name),

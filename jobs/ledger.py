@@ -124,7 +124,7 @@ class Ledger:
             None: "1", "failed": "items.unit_state = 'failed'",
         }.get(state, "COALESCE(items.unit_state, 'pending') = :state")  # fmt: skip
         rows = self._db.execute(
-            "SELECT items.*, units.attempts, units.error, units.warnings,"
+            "SELECT items.*, units.attempts, units.error, units.warnings, units.repaired,"
             " units.face_count AS faces FROM items LEFT JOIN units ON units.id = items.unit"
             f" WHERE {wanted} ORDER BY items.output LIMIT :most",
             {"state": state, "most": most},
@@ -133,7 +133,7 @@ class Ledger:
             yield ItemStatus(
                 row["output"], row["source"], row["unit_state"] or "pending",
                 row["faces"] or 0, row["attempts"] or 0, row["error"] or "",
-                tuple(row["warnings"] or ()), row["stand_in"] or "",
+                tuple(row["warnings"] or ()), row["stand_in"] or "", row["repaired"],
             )  # fmt: skip
 
     def at_work(self) -> tuple[ItemAtWork, ...]:
@@ -188,9 +188,10 @@ class Ledger:
 
 
 def _result(row: Row) -> CommittedResult:
+    columns = row.keys()
     return CommittedResult(
         row["id"], row["sha256"], row["source_sha256"], row["face_count"],
-        tuple(row["warnings"] or ()),
+        tuple(row["warnings"] or ()), row["repaired"] if "repaired" in columns else None,
     )  # fmt: skip
 
 

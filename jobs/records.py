@@ -53,6 +53,8 @@ class StagedResult:
     faces_of_parts: int = 0
     """Faces recorded with the parts that this unit joins."""
     sidecars: tuple[SidecarFile, ...] = ()
+    repaired: float | None = None
+    """The share of its pixels, in [0, 1], that were filled; None where no damage was looked for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class CommittedResult:
     """A file that is in its place, as recorded. ``unit``: the id of the unit that it is of.
 
     ``sha256``: of the file; ``source_sha256``: of the original. ``face_count``: of a film, those
-    of all its parts.
+    of all its parts. ``repaired``: the share of its pixels that were filled, or None.
     """
 
     unit: str
@@ -68,6 +70,7 @@ class CommittedResult:
     source_sha256: str
     face_count: int
     warnings: tuple[str, ...]
+    repaired: float | None = None
 
 
 class NotedSource(NamedTuple):
@@ -82,7 +85,8 @@ class NotedSource(NamedTuple):
 @dataclass(frozen=True)
 class ItemStatus:
     """How an item stands: its newest state, and why it failed. ``stand_in``: path of the copy of
-    its original that lies there instead of a result, or ''."""
+    its original that lies there instead of a result, or ''. ``repaired``: the share of its pixels
+    that were filled, or None."""
 
     output: str
     source: str
@@ -92,6 +96,7 @@ class ItemStatus:
     error: str
     warnings: tuple[str, ...]
     stand_in: str
+    repaired: float | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ __all__ = [
     "Limits",
     "Paste",
     "Photos",
+    "Repair",
     "Restore",
     "Section",
     "System",
@@ -100,6 +101,26 @@ class Detect(Section):
 
     select: Literal["all", "largest", "center"] = "all"
     """all faces, the largest only, or the one nearest to the centre only."""
+
+
+class Repair(Section):
+    """What is repaired before faces are looked for. A job that has this section, be it empty, asks
+    for it; without it nothing is repaired."""
+
+    scratches: Literal["auto", "off"] = "auto"
+    """auto: scratches, dust, hairs, creases and small tears are found and filled, and nothing else
+    is touched; off: they stay."""
+
+    fading: Literal["off", "auto"] = "off"
+    """auto: faded pictures are given back their black, their white and neutral ends of the tones;
+    those that are not faded stay as they are. Photos only."""
+
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """How much of the repair is blended in: 0 nothing, 1 all of it."""
+
+    mask: bool = False
+    """Write what was filled of each photo as a PNG, white on black, beside its result
+    (photo.jpg.mask.png)."""
 
 
 class System(Section):
@@ -304,6 +325,9 @@ class Job(Section):
 
     engine: Engine = Field(default_factory=Engine)
     """Where and how the job runs."""
+
+    repair: Repair = Field(default_factory=lambda: Repair(scratches="off"))
+    """What is repaired before faces are looked for."""
 
     detect: Detect = Field(default_factory=Detect)
     """Which faces are found."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import torch
 
-Task = Literal["restore", "upscale", "detect", "parse", "identity", "features"]
+Task = Literal["restore", "upscale", "detect", "damage", "parse", "identity", "features"]
 Per = Literal["face", "megapixel"]
 StateDict = Mapping[str, "torch.Tensor"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -189,6 +189,18 @@ class Detector(Protocol):
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score."""
+        ...
+
+
+class DamageFinder(Protocol):
+    """Says which pixels of a picture are damage."""
+
+    reach_px: int
+    """How much of the picture around a tile it must be shown for the tile's edge."""
+
+    def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+        """One picture, rgb_hwc uint8 of any size; (H, W) float32 in [0, 1], how certain it is that
+        a pixel is damage."""
         ...
 
 

@@ -163,6 +163,7 @@ TASK_NOUNS: Mapping[Task, str] = {
     "restore": "a face restorer",
     "upscale": "an upscaler",
     "detect": "a face detector",
+    "damage": "a finder of damage",
     "parse": "a face parser",
     "identity": "an identity model",
     "features": "a network for training objectives",

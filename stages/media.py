@@ -23,6 +23,7 @@ __all__ = [
     "Frame",
     "Holds",
     "PhotoMeta",
+    "RepairRecord",
     "Sidecar",
     "StagedSidecar",
 ]
@@ -154,6 +155,16 @@ class StagedSidecar:
 
 
 @dataclass(frozen=True)
+class RepairRecord:
+    """What was repaired of a picture. ``share``: of its pixels that were filled, in [0, 1];
+    ``unfaded``: whether its tones were changed; ``by``: the network that found damage, or ""."""
+
+    share: float
+    unfaded: bool = False
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A finished file in the staging folder, fsynced, waiting for its commit."""
 
@@ -191,6 +202,7 @@ class Chunk:
     pasted: tuple[Frame, ...] = _of_each_frame()
     records: tuple[tuple[FaceRecord, ...], ...] = _of_each_frame()
     sidecars: tuple[Sidecar, ...] = ()
+    repairs: tuple[RepairRecord, ...] = _of_each_frame()
     artifact: Artifact | None = None
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -210,8 +222,10 @@ class Chunk:
 _PER_FRAME = tuple(each.name for each in fields(Chunk) if each.metadata.get("of_each_frame"))
 
 RESULT_FIELDS = frozenset(
-    {"unit", "pixel_aspect", "index", "artifact", "records", "warnings", "seconds"}
-)
+    (
+        "unit", "pixel_aspect", "index", "artifact", "records", "repairs", "warnings", "seconds",
+    )
+)  # fmt: skip
 """The fields of a chunk that its unit's result consists of, or that weigh nothing. All others are
 dropped as soon as no stage needs them any more."""
 

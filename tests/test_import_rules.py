@@ -34,6 +34,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "stages/": ("models/", "models/running", "jobs/units.py"),
     "stages/photo": ("stages/", "models/", "jobs/units.py"),
     "stages/enlarge": ("stages/photo", "stages/", "models", "jobs/units.py"),
+    "stages/repair": ("stages/", "models/", "jobs/units.py"),
     "stages/faces/": ("stages/enlarge", "stages/photo", "stages/", "models", "jobs/units.py"),
     "stages/faces/steady": ("stages/", "models/", "jobs/units.py"),
     "stages/video": (
@@ -168,7 +169,8 @@ def test_torch_is_imported_only_by_networks_and_by_stages_that_run_them(path: Pa
         assert not anywhere or name(path) in ("pipeline/api.py", "pipeline/cli/doctor.py")
     if folder in (Path("models"), Path("models/families"), Path("models/weights")):
         assert not eager, "listing the models must not import torch"
-    if folder in [Path("stages", room) for room in ("", "photo", "faces", "enlarge", "film")]:
+    rooms = ("", "photo", "repair", "faces", "enlarge", "film")
+    if folder in [Path("stages", room) for room in rooms]:
         assert not eager, "finding the stages must not import torch"
 
 

@@ -199,7 +199,7 @@ class Commits(KeptLedger):
             self._db.executemany(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
-                " sidecars = ? WHERE id = ?",
+                " sidecars = ?, repaired = ? WHERE id = ?",
                 [_staged_values(way) for way in ways],
             )
             self._db.executemany("DELETE FROM faces WHERE unit = ?", [(unit,) for unit in ids])
@@ -356,5 +356,5 @@ def _staged_values(way: _Way) -> tuple[object, ...]:
     return (
         packed(str(way.staged)), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
-        json.dumps(result.warnings), recorded(result.sidecars), way.unit.id,
+        json.dumps(result.warnings), recorded(result.sidecars), result.repaired, way.unit.id,
     )  # fmt: skip

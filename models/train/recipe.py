@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from restore_batch.models.train.data.damage_pairs import DamageToFind
 from restore_batch.models.train.data.degrade import Mixed, OldPrint
 from restore_batch.models.train.data.old_scan.fading import Fading
 from restore_batch.models.train.data.old_scan.recipe import OldScan
@@ -143,6 +144,12 @@ class Degradations(Part):
         return self
 
 
+class Damage(DamageToFind):
+    """What the damage network learns to find; ``outlines`` is relative to the recipe."""
+
+    outlines: Place | None = None
+
+
 class Validation(Part):
     """Faces or scenes that measure progress; no step is trained on them."""
 
@@ -162,8 +169,11 @@ class Validation(Part):
 class ObjectiveChoice(Part):
     """What is minimised."""
 
-    name: Literal["fidelity", "scenes", "srgan", "hifacegan", "gfpgan", "glean"] = "fidelity"
-    """The objective of one of the systems, or fidelity, for faces, or scenes, for pictures."""
+    name: Literal["fidelity", "scenes", "srgan", "hifacegan", "gfpgan", "glean", "damage"] = (
+        "fidelity"
+    )
+    """The objective of one of the systems, or fidelity, for faces, or scenes, for pictures, or
+    damage, for where it is."""
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Weights of its terms that differ from the published ones."""
@@ -279,6 +289,10 @@ class Recipe(Part):
 
     degradations: Degradations = Degradations()
     """How pairs are made."""
+
+    damage: Damage | None = None
+    """How scenes are damaged where damage is to be found, not repaired; null: the degradations
+    make pairs."""
 
     validation: Validation | None = None
     """What progress is measured with; null: nothing is."""

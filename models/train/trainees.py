@@ -115,8 +115,17 @@ class HiFaceGANTrainee(Trainee):
                 module.weight_u.copy_(nn.functional.normalize(matrix @ v, dim=0, eps=1e-12))
 
 
+class DamageTrainee(Trainee):
+    """The damage network shows where it expects damage, as a grey picture."""
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        expected = torch.sigmoid(self.net(degraded)) * 2 - 1
+        return expected.repeat(1, 3, 1, 1), ()
+
+
 _TRAINEES: Mapping[str, type[Trainee]] = {
     "compact": Trainee,
+    "damage": DamageTrainee,
     "gfpgan": GFPGANTrainee,
     "glean": GLEANTrainee,
     "glean-category": GLEANTrainee,

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from restore_batch.models.train.curves import Curve
-from restore_batch.models.train.data.loading import degradations, scene_degradations
+from restore_batch.models.train.data.damage_pairs import DamagePairs
+from restore_batch.models.train.data.loading import degradations, scene_pairs
 from restore_batch.models.train.data.pairs import FacePairs, picture_files
 from restore_batch.models.train.data.scenes import ScenePairs
 from restore_batch.models.train.losses import pixel, structure
@@ -24,7 +25,11 @@ class Validator:
     ``samples/<step>.png``: a row for each pair of degraded, restored and true."""
 
     def __init__(
-        self, recipe: Recipe, pairs: FacePairs | ScenePairs, every_steps: int, after: int
+        self,
+        recipe: Recipe,
+        pairs: FacePairs | ScenePairs | DamagePairs,
+        every_steps: int,
+        after: int,
     ) -> None:
         self.every_steps = every_steps
         self._pairs = [pairs[i] for i in range(len(pairs))]
@@ -39,11 +44,10 @@ class Validator:
         if chosen is None:
             return None
         files = picture_files(chosen.folders, chosen.exclude)
-        pairs: FacePairs | ScenePairs
+        pairs: FacePairs | ScenePairs | DamagePairs
         if recipe.scenes:
-            degrading = scene_degradations(recipe.degradations)
-            pairs = ScenePairs(
-                files, recipe.side_px, degrading, 0, chosen.pairs, shrinks=shrinks, augment=False
+            pairs = scene_pairs(
+                recipe, files, recipe.side_px, 0, chosen.pairs, shrinks, augment=False
             )
         else:
             faces = degradations(recipe.degradations)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _OUTPUTS: Mapping[Task, str] = {
     "detect": "faces",
+    "damage": "mask",
     "parse": "mask",
     "identity": "vector",
     "features": "features",

@@ -117,7 +117,8 @@ def _print_summary(standing: _Standing) -> None:
 
 def _print(state: str, item: ItemStatus) -> None:
     faces = "1 face" if item.faces == 1 else f"{item.faces} faces"
-    detail = faces if state == "done" else item.error
+    filled = f", {item.repaired:.2%} filled" if item.repaired else ""
+    detail = f"{faces}{filled}" if state == "done" else item.error
     stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
     _print_line(state, item.output, f"{detail}{stand_in}")
 

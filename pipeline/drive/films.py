@@ -15,6 +15,7 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.units import FilmIndex, Join, Segment, Unit, digest
 from restore_batch.stages.film.work import PART_SUFFIX, IndexedFilm, JoinWork, SegmentWork
+from restore_batch.stages.media import RepairRecord
 from restore_batch.stages.video.types import FrameRange
 
 _FAULTS_TOLD = 20
@@ -108,6 +109,18 @@ class Films:
         kept = [result for result in results if result is not None]
         told = [text for part in kept for text in part.warnings]
         return sum(part.face_count for part in kept), (*film.warnings, *shortened(told))
+
+    def repairs(self, unit: Join[JoinWork]) -> tuple[RepairRecord, ...]:
+        """What was repaired of the film, as of one picture; nothing where none was."""
+        parts = self._begun[unit.id].parts
+        results = [self._manifest.result_of(part) for part in parts]
+        counts = [part.work.frames.own_count for part in parts]
+        filled = [
+            count * result.repaired
+            for count, result in zip(counts, results, strict=True)
+            if result is not None and result.repaired is not None
+        ]
+        return (RepairRecord(sum(filled) / sum(counts)),) if filled else ()
 
     def forget(self, unit: Unit) -> None:
         """The film of ``unit`` is committed."""

@@ -229,7 +229,8 @@ class Run:
     def _whole(self, outcome: Done) -> tuple[Done, StagedResult]:
         """What the join of a film is committed with."""
         faces, told = self._films.joined(outcome.unit)  # type: ignore[arg-type]
-        chunk = replace(outcome.chunk, warnings=(*told, *outcome.chunk.warnings))
+        repairs = self._films.repairs(outcome.unit)  # type: ignore[arg-type]
+        chunk = replace(outcome.chunk, warnings=(*told, *outcome.chunk.warnings), repairs=repairs)
         return Done(outcome.unit, chunk), _result(chunk, faces_of_parts=faces)
 
     def _failed(self, outcome: Failed) -> Sequence[Unit]:
@@ -347,4 +348,5 @@ def _result(chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0) -> Stag
         artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
         artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
         tuple(SidecarFile(each.suffix, each.size_bytes, each.sha256) for each in artifact.sidecars),
+        sum(each.share for each in chunk.repairs) / len(chunk.repairs) if chunk.repairs else None,
     )  # fmt: skip

@@ -23,6 +23,7 @@ from restore_batch.stages.base import Role
 
 _TASKS: Mapping[Role, tuple[Task, ...]] = {
     "detect": ("detect",),
+    "damage": ("damage",),
     "restore": ("restore", "upscale"),
     "background": ("upscale",),
     "parse": ("parse",),
@@ -107,6 +108,9 @@ def _wishes(job: Job) -> Iterator[_Wish]:
     identity = "auto" if job.restore.min_identity is None else "required"
     faces = job.restore.model != "none"
     yield _Wish("detect", "detect.model", job.detect.model if faces else "none")
+    if job.repair.scratches == "auto" or job.repair.fading == "auto":
+        finder = "auto" if job.repair.scratches == "auto" else "none"
+        yield _Wish("damage", "repair.scratches", finder)
     for number, system in enumerate(job.restore.compare):
         path = f"restore.compare.{number}.model"
         yield _Wish("restore", path, system.model, system.options)
@@ -240,6 +244,7 @@ def _fallback(role: Role, card: Card, best: Card) -> str:
 def _absent(role: Role, card: Card) -> str:
     what = {
         "detect": "no face detector is here, so faces are left as they are",
+        "damage": "no finder of damage is here, so scratches and dust are left",
         "restore": "no face restorer is here, so faces are only upscaled",
         "background": "no upscaler is here, so pictures are enlarged plainly",
     }.get(role)

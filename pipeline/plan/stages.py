@@ -72,6 +72,11 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
         given |= dict(options)
         always |= options.model_dump(mode="json")
     made = stage(**given)
+    if stage.takes and all(
+        name in stage.added and stage.added[name] == given[name] for name in stage.takes
+    ):
+        # All its options are newer than results that are there, and it does what was done then.
+        return MadeStage(made, {}, {})
     if stage.of_faces:
         return MadeStage(made, {}, {**always, **with_faces})
     return MadeStage(made, always, with_faces)

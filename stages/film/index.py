@@ -8,10 +8,11 @@ from typing import ClassVar, Literal
 
 from restore_batch.jobs.units import FilmIndex, Unit
 from restore_batch.stages.base import Pool, Stage
-from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
+from restore_batch.stages.film.repaired import context_frames
 from restore_batch.stages.film.source import index_film
 from restore_batch.stages.film.work import IndexedFilm, ToneMap
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import (
     BitDepth,
@@ -37,8 +38,8 @@ class IndexFilm(Stage):
     cannot be encoded as the job wants it.
 
     ``segment_s``: about how long a segment is. ``frame_rate``: of numbered pictures. ``steady``:
-    segments need the frames around them too. ``preview_s``: segments are cut later, from a
-    stretch of so many seconds. The others: see :class:`VideoWish`.
+    segments need the frames around them too; ``repair``: one more. ``preview_s``: segments are cut
+    later, from a stretch of so many seconds. The others: see :class:`VideoWish`.
     """
 
     name: ClassVar[str] = "index"
@@ -49,6 +50,7 @@ class IndexFilm(Stage):
     takes: ClassVar[Mapping[str, str]] = {
         "max_megapixels": "limits.max_megapixels",
         "scale": "background.scale",
+        "repair": "repair.scratches",
         **{
             name: f"video.{name}"
             for name in (
@@ -57,6 +59,7 @@ class IndexFilm(Stage):
             )
         },
     }  # fmt: skip
+    added: ClassVar[Mapping[str, object]] = {"repair": "off"}
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class IndexFilm(Stage):
         segment_s: float = 4.0,
         frame_rate: float = 24.0,
         steady: bool = True,
+        repair: Scratches = "off",
         preview_s: float | None = None,
         tonemap: ToneMap | None = None,
         output: Output = "file",
@@ -81,7 +85,7 @@ class IndexFilm(Stage):
         self.scale = scale
         self.segment_s = segment_s
         self.frame_rate = frame_rate
-        self.context_frames = CONTEXT_FRAMES if steady else 0
+        self.context_frames = context_frames(steady=steady, repairs=repair == "auto")
         self.preview_s = preview_s
         self.tonemap = tonemap
         self.wish = VideoWish(codec, container, crf, preset, pixel_format, encoder, bit_depth)

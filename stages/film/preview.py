@@ -12,12 +12,13 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.units import FilmIndex, Unit
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Pool, Role, Stage, WorkerContext
-from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
 from restore_batch.stages.film.chain import FaceSearchError, FrameChain
 from restore_batch.stages.film.index import MOST_BYTES
+from restore_batch.stages.film.repaired import context_frames
 from restore_batch.stages.film.source import read_frame
 from restore_batch.stages.film.work import Deinterlace, IndexedFilm, Reading, ToneMap
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.segments import cut_segments
 
@@ -46,7 +47,9 @@ class Preview(Stage):
         "steady": "video.steady",
         "deinterlace": "video.deinterlace",
         "tonemap": "video.tonemap",
+        "repair": "repair.scratches",
     }
+    added: ClassVar[Mapping[str, object]] = {"repair": "off"}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
 
     def __init__(
@@ -57,11 +60,12 @@ class Preview(Stage):
         steady: bool = True,
         deinterlace: Deinterlace = "auto",
         tonemap: ToneMap | None = None,
+        repair: Scratches = "off",
         detector: ModelRef | None = None,
     ) -> None:
         self.preview_s = preview_s
         self.segment_s = segment_s
-        self.context_frames = CONTEXT_FRAMES if steady else 0
+        self.context_frames = context_frames(steady=steady, repairs=repair == "auto")
         self.reading = Reading(deinterlace, tonemap)
         self.finds_faces = detector is not None
         self._stages: FrameChain | None = None

@@ -31,10 +31,12 @@ from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflic
 from restore_batch.stages.film.batch import Batch
 from restore_batch.stages.film.chain import FrameChain
 from restore_batch.stages.film.faces import FilmFaces, find_faces
+from restore_batch.stages.film.repaired import repaired_frames
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
-from restore_batch.stages.media import Chunk, FaceRecord, Failure
+from restore_batch.stages.media import Chunk, FaceRecord, Failure, RepairRecord
 from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
 from restore_batch.stages.video.types import VideoFrame
 from restore_batch.stages.video.write import PartWriter
@@ -53,7 +55,8 @@ class RestoreSegment(Stage):
     ``scale``: output size over input size. ``steady``: follow faces and smooth them.
     ``deflicker``: average what restoration adds along their tracks. ``deinterlace``, ``tonemap``:
     see :class:`Reading`. ``match_grain``: measure it in all frames, for :class:`Paste` to make it
-    steady. ``detector``: None where no faces are to be looked for.
+    steady. ``repair``: "auto" takes dirt and scratches out of the frames before all else, by
+    ``repair_strength``; "off" leaves them. ``detector``: None where no faces are to be looked for.
     """
 
     name: ClassVar[str] = "segment"
@@ -71,7 +74,10 @@ class RestoreSegment(Stage):
         "deinterlace": "video.deinterlace",
         "tonemap": "video.tonemap",
         "match_grain": "paste.match_grain",
+        "repair": "repair.scratches",
+        "repair_strength": "repair.strength",
     }
+    added: ClassVar[Mapping[str, object]] = {"repair": "off", "repair_strength": 1.0}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
     version: ClassVar[int] = 1
 
@@ -84,12 +90,15 @@ class RestoreSegment(Stage):
         deinterlace: Deinterlace = "auto",
         tonemap: ToneMap | None = None,
         match_grain: MatchGrain = "off",
+        repair: Scratches = "off",
+        repair_strength: float = 1.0,
         detector: ModelRef | None = None,
     ) -> None:
         self.scale = scale
         self.reading = Reading(deinterlace, tonemap)
         self.steady = steady
         self.match_grain = match_grain
+        self.repair_strength = repair_strength if repair == "auto" else 0.0
         self.finds_faces = detector is not None
         self.deflicker = deflicker and self.finds_faces
         self._chain: FrameChain | None = None
@@ -133,12 +142,13 @@ class RestoreSegment(Stage):
         seconds = {"detect": time.perf_counter() - began}
         warnings = [_told(work, i, f"no face was looked for ({why})") for i, why in found.faults]
         records: list[tuple[FaceRecord, ...]] = []
+        repairs: dict[int, RepairRecord] = {}
         captions = False
         path = chunk.unit.staged_path
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = PartWriter(path, work.format, work.facts.time_base_s)
         try:
-            for batch in self._restored(chunk, work, found):
+            for batch in self._restored(chunk, work, found, repairs):
                 began = time.perf_counter()
                 for done in batch.finished(self.scale):
                     position = work.frames.before + len(records)
@@ -166,6 +176,7 @@ class RestoreSegment(Stage):
             chunk,
             artifact=part,
             records=tuple(records),
+            repairs=_of_own_frames(repairs, work),
             warnings=(*chunk.warnings, *warnings),
             seconds={**chunk.seconds, **seconds},
         )
@@ -186,18 +197,34 @@ class RestoreSegment(Stage):
             grain=self.match_grain == "auto",
         )
 
-    def _frames(self, chunk: Chunk, work: SegmentWork) -> Iterable[VideoFrame]:
-        return read_film(chunk.unit.source, work.facts, work.frames, self.reading)
+    def _frames(
+        self, chunk: Chunk, work: SegmentWork, repairs: dict[int, RepairRecord] | None = None
+    ) -> Iterable[VideoFrame]:
+        """The frames that are read, by position; what was repaired of them joins ``repairs``."""
+        frames = read_film(chunk.unit.source, work.facts, work.frames, self.reading)
+        if not self.repair_strength or work.plain:
+            yield from frames
+            return
+        for position, done in enumerate(repaired_frames(frames, self.repair_strength)):
+            if repairs is not None:
+                repairs[position] = done.record
+            yield done.video
 
     # -- second pass ---
-    def _restored(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
+    def _restored(
+        self,
+        chunk: Chunk,
+        work: SegmentWork,
+        found: FilmFaces,
+        repairs: dict[int, RepairRecord],
+    ) -> Iterator[Batch]:
         """The segment's own frames, through all stages, in order."""
         if work.plain:
-            for place in self._read(chunk, work, 0):
+            for place in self._read(chunk, work, 0, repairs):
                 yield Batch((place,), chunk, failed="its worker was lost")
             return
         stages, pool, ahead = self._stages(), self._threads(), self._ahead
-        batches = self._batches(chunk, work, found)
+        batches = self._batches(chunk, work, found, repairs)
         begun = ordered_map(pool, lambda batch: _through(stages.restoring, batch), batches, ahead)
         restored: Iterator[Batch] = chain.from_iterable(begun)
         if self.deflicker:
@@ -206,15 +233,21 @@ class RestoreSegment(Stage):
         yield from chain.from_iterable(done)
 
     def _read(
-        self, chunk: Chunk, work: SegmentWork, around: int
+        self, chunk: Chunk, work: SegmentWork, around: int, repairs: dict[int, RepairRecord]
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Own frames with their position in the segment, and ``around`` more on each side."""
         first = max(0, work.frames.before - around)
         stop = work.frames.before + work.frames.own_count + around
-        return islice(enumerate(self._frames(chunk, work)), first, stop)
+        return islice(enumerate(self._frames(chunk, work, repairs)), first, stop)
 
-    def _batches(self, chunk: Chunk, work: SegmentWork, found: FilmFaces) -> Iterator[Batch]:
-        frames = self._read(chunk, work, DEFLICKER_FRAMES if self.deflicker else 0)
+    def _batches(
+        self,
+        chunk: Chunk,
+        work: SegmentWork,
+        found: FilmFaces,
+        repairs: dict[int, RepairRecord],
+    ) -> Iterator[Batch]:
+        frames = self._read(chunk, work, DEFLICKER_FRAMES if self.deflicker else 0, repairs)
         while some := tuple(islice(frames, 1 if self.deflicker else self._frames_a_call)):
             yield Batch(
                 some,
@@ -264,6 +297,14 @@ def _through(stages: Sequence[Stage], batch: Batch) -> list[Batch]:
     if len(batch.frames) == 1:
         return [replace(batch, failed=reply.message)]
     return [done for one in batch.apart() for done in _through(stages, one)]
+
+
+def _of_own_frames(
+    repairs: Mapping[int, RepairRecord], work: SegmentWork
+) -> tuple[RepairRecord, ...]:
+    first = work.frames.before
+    own = range(first, first + work.frames.own_count)
+    return tuple(repairs[position] for position in own) if repairs else ()
 
 
 def _told(work: SegmentWork, position: int, text: str) -> str:

@@ -108,7 +108,7 @@ class Encode(Stage):
             # Only imagined faces are worth a warning that their mark is lost.
             return meta, ()
         records = chunk.records[0] if chunk.records else ()
-        return stamped(meta, made_by, records, text_entries=format.text_keys is None)
+        return stamped(meta, made_by, records, chunk.repairs, text_entries=format.text_keys is None)
 
 
 def _staged(result: Path, sidecar: Sidecar) -> StagedSidecar:

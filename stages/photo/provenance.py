@@ -15,7 +15,7 @@ import dataclasses
 import io
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.parsers import expat
@@ -23,7 +23,7 @@ from xml.sax.saxutils import quoteattr, unescape
 
 from restore_batch import __version__
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.media import FaceRecord, PhotoMeta
+from restore_batch.stages.media import FaceRecord, PhotoMeta, RepairRecord
 from restore_batch.stages.photo.metadata import tiff_tags
 
 IMAGINED_SOURCE_TYPE: Final = (
@@ -84,18 +84,20 @@ def stamped(
     meta: PhotoMeta,
     made_by: Provenance,
     records: Sequence[FaceRecord],
+    repairs: Sequence[RepairRecord] = (),
     *,
     text_entries: bool = False,
 ) -> tuple[PhotoMeta, tuple[str, ...]]:
     """``meta`` that says what made the picture, and warnings.
 
     ``records``: the faces of the picture: without a restored one no face model is named, and
-    where no model had a part nothing is said. ``text_entries``: some may be added. A packet that
-    is not well-formed UTF-8 XMP stays as it is, with a warning.
+    where no model had a part nothing is said. ``repairs``: what was repaired. ``text_entries``:
+    some may be added. A packet that is not well-formed UTF-8 XMP stays as it is, with a warning.
     """
     with_faces = bool(made_by.faces) and any(face.restored for face in records)
     imagined = with_faces and bool(made_by.imagined_by)
-    parts = [f"faces: {made_by.faces}"] if with_faces else []
+    parts = list(_repaired(repairs))
+    parts += [f"faces: {made_by.faces}"] if with_faces else []
     parts += [f"background: {made_by.background}"] if made_by.background else []
     if not parts:
         return meta, ()
@@ -116,6 +118,14 @@ def stamped(
             text = _with_warning(meta.text, history)
             meta = dataclasses.replace(meta, text=text, extras=extras)
     return meta, warnings
+
+
+def _repaired(repairs: Sequence[RepairRecord]) -> Iterator[str]:
+    for done in repairs:
+        if done.share > 0:
+            yield f"damage filled: {done.share:.2%}, found by {done.by}"
+        if done.unfaded:
+            yield "fading: tones changed"
 
 
 # --- XMP ---------------------------------------------------------------------------------------

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from restore_batch.models.train.data.damage_pairs import DamagePairs
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, picture_files
 from restore_batch.models.train.data.scenes import SceneDegradation, SceneMixed, ScenePairs, clean
@@ -23,7 +25,7 @@ degraded ones' size."""
 class Streams(Dataset[Batch]):
     """The recipe's folders, each a stream of pairs; ``every`` says which step takes from which."""
 
-    streams: Sequence[FacePairs | ScenePairs]
+    streams: Sequence[FacePairs | ScenePairs | DamagePairs]
     every: Sequence[int]
 
     @classmethod
@@ -50,15 +52,13 @@ class Streams(Dataset[Batch]):
 
     @classmethod
     def _of_scenes(cls, recipe: Recipe, shrinks: int) -> Streams:
-        chosen = scene_degradations(recipe.degradations)
         streams = [
-            ScenePairs(
+            scene_pairs(
+                recipe,
                 picture_files(scenes.folders, scenes.exclude),
                 scenes.crop_px,
-                chosen,
                 seed=recipe.run.seed + 1000 * number,
                 length=recipe.run.steps * recipe.run.batch,
-                tone=recipe.degradations.fading,
                 shrinks=shrinks,
             )
             for number, scenes in enumerate(recipe.scenes)
@@ -79,6 +79,30 @@ class Streams(Dataset[Batch]):
             (i for i in range(len(self.every) - 1, 0, -1) if (step + 1) % self.every[i] == 0), 0
         )
         return [(stream, step * batch + slot) for slot in range(batch)]
+
+
+def scene_pairs(
+    recipe: Recipe,
+    files: Sequence[Path],
+    crop_px: int,
+    seed: int,
+    length: int,
+    shrinks: int,
+    augment: bool = True,
+) -> ScenePairs | DamagePairs:
+    """The pairs that a recipe wants of some scenes."""
+    if recipe.damage is not None:
+        return DamagePairs(files, crop_px, recipe.damage, seed, length)
+    return ScenePairs(
+        files,
+        crop_px,
+        scene_degradations(recipe.degradations),
+        seed=seed,
+        length=length,
+        tone=recipe.degradations.fading if augment else None,
+        shrinks=shrinks,
+        augment=augment,
+    )
 
 
 def degradations(chosen: Degradations) -> list[tuple[float, Degradation]]:

@@ -28,6 +28,7 @@ from restore_batch.models.train.losses.base import (
     Sample,
     weighted,
 )
+from restore_batch.models.train.losses.damage import DamageObjective
 from restore_batch.models.train.losses.discriminators import (
     ComponentDiscriminator,
     Critique,
@@ -356,6 +357,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "hifacegan": HiFaceGANObjective,
     "gfpgan": GFPGANObjective,
     "glean": GLEANObjective,
+    "damage": DamageObjective,
 }
 """What a recipe names."""
 

@@ -88,6 +88,8 @@ OTHER: dict[str, Any] = {
     "background.scale": 3.0, "background.tile_px": 128, "paste.mask": "feather",
     "paste.match_colour": False, "paste.match_grain": "off",
     "photos.quality": 80, "photos.bit_depth": 8, "photos.extras": "keep",
+    "repair.scratches": "auto", "repair.fading": "auto", "repair.strength": 0.5,
+    "repair.mask": True,
     "limits.max_megapixels": 10.0, "limits.damaged": "refuse",
     "video.codec": "hevc", "video.container": "mkv",
     "video.crf": 20, "video.preset": "slow", "video.pixel_format": "yuv444p",
@@ -110,6 +112,18 @@ def test_each_option_changes_the_keys_of_what_it_matters_to(option: str) -> None
     else:
         assert photo == (section != "video")
         assert film == (section != "photos" and option != "limits.damaged")
+
+
+def test_a_job_that_asks_for_no_repair_has_the_keys_that_it_had_before_there_was_any() -> None:
+    made = make_stages(job(), REFS)
+    without = [each for each in made if each.stage.name != "repair"]
+    assert len(without) == len(made) - 1
+    assert keys_of(made, "float32") == keys_of(without, "float32")
+
+
+def test_the_mask_of_photos_does_not_matter_to_films() -> None:
+    plain, other = keys(job(repair={})), keys(job(repair={"mask": True}))
+    assert (plain.photo != other.photo, plain.film) == (True, other.film)
 
 
 def test_a_restorer_matters_only_where_a_face_was_restored() -> None:

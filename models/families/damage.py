@@ -1,0 +1,137 @@
+"""The damage network: a small network of our own, whose weights come with this package.
+
+It says where scratches, dust, hairs, creases and small tears are; what is filled there is not its
+matter. Trained with ``jobs/train/damage.yaml``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from restore_batch.models.base import (
+    Card,
+    Family,
+    Licence,
+    NoOptions,
+    Runtime,
+    StateDict,
+    WeightFile,
+)
+from restore_batch.models.running.crops import mixed, to_signed
+
+if TYPE_CHECKING:
+    import torch
+
+_CREDIT = (
+    "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, with credit"
+    " to A. Berasategi, T. Freespace, R. Roletschek, P.-S. Huard, The Carpentries, C. Wurst,"
+    " Nextcloud, Images_of_Money, M. Jensen and samuelrodgers752 (CC BY), and on outlines of real"
+    " film damage from FilmDamageSimulator, D. Ivanova 2022, MIT"
+)
+
+CARDS = (
+    Card(
+        name="damage-1",
+        family="damage",
+        task="damage",
+        title="Finds scratches, dust, hairs and creases; U-Net of 0.53 million parameters",
+        paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
+        licence=Licence(
+            "cc-by-4.0",
+            "CC BY 4.0",
+            commercial=True,
+            url="https://creativecommons.org/licenses/by/4.0/",
+            note=_CREDIT,
+        ),
+        sources=(
+            (
+                WeightFile(
+                    filename="damage-1.safetensors",
+                    sha256="a497d5fabebbea2fca5af3cb416b1f5481ef91351b75a07f8e552ca89a7ab3b0",
+                    size_bytes=1071976,
+                    package="restore-batch",
+                    package_path="restore_batch/weights/damage-1.safetensors",
+                ),
+            ),
+        ),
+        architecture={"widths": [32, 48, 64, 96], "blocks": [1, 1, 1, 1]},
+        tflop=0.0443,
+        rank=10,
+        limits=(
+            "as the repair stage asks it, it masks 0.09 % of 24 sound photographs (at most 1 % of"
+            " one) and covers a fifth of the energy of drawn scratches, hairs and dust: strong ones"
+            " on calm ground; most others are missed"
+        ),
+    ),
+)
+
+
+def network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
+    """The network with its keys loaded strictly, in eval mode.
+
+    ``architecture``: ``widths`` and ``blocks`` of
+    :class:`restore_batch.models.nets.damage.DamageNet`; what is not given is read from the keys.
+    Random weights where ``state`` is None. Raises WeightsError when keys or shapes do not fit.
+    """
+    from restore_batch.models.nets.damage import DamageNet
+    from restore_batch.models.nets.loading import load_strictly
+
+    inferred = (recognise(state) if state is not None else None) or {}
+    return load_strictly(DamageNet(**{**inferred, **architecture}), state, "damage network")
+
+
+def recognise(state: StateDict) -> dict[str, Any] | None:
+    """The architecture of a damage network's state dict, or None."""
+    if not {"fold.bias", "logit.bias", "enlarge.0.weight"} <= state.keys():
+        return None
+    from restore_batch.models.nets import damage
+
+    try:
+        return damage.infer({key: tensor.shape for key, tensor in state.items()})
+    except (KeyError, IndexError):
+        return None
+
+
+class UNetDamageFinder:
+    """A :class:`~restore_batch.models.base.DamageFinder`."""
+
+    reach_px = 64
+
+    def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
+        from restore_batch.models.nets.layout import channels_last
+
+        self._net = channels_last(net.to(runtime.device))
+        self._runtime = runtime
+
+    def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+        """rgb_hwc uint8 of any size; (H, W) float32 in [0, 1]."""
+        import torch
+        from torch.nn.functional import pad
+
+        from restore_batch.models.nets.damage import MULTIPLE_PX
+
+        height, width = rgb_hwc.shape[:2]
+        with torch.inference_mode(), mixed(self._runtime.device, self._runtime.precision):
+            signed = to_signed([rgb_hwc], self._runtime.device)
+            more = -width % MULTIPLE_PX, -height % MULTIPLE_PX
+            padded = pad(signed, (0, more[0], 0, more[1]), mode="replicate")
+            expected = torch.sigmoid(self._net(padded)[0, 0, :height, :width].float())
+        return np.asarray(expected.cpu().numpy())
+
+
+def build(state: StateDict, card: Card, options: NoOptions, runtime: Runtime) -> UNetDamageFinder:
+    """The finder, on the device of ``runtime``."""
+    return UNetDamageFinder(network(state, **card.architecture), runtime)
+
+
+FAMILY = Family(
+    name="damage",
+    task="damage",
+    cards=CARDS,
+    network=network,
+    build=build,
+    recognise=recognise,
+    tiny={"widths": [8, 8, 8, 8], "blocks": [1, 1, 1, 1]},
+)

@@ -1,0 +1,226 @@
+"""Dirt on film: what is in one frame and in neither of its neighbours, along the motion.
+
+A speck, a hair or a dropout lies on one frame. There, the frame differs from both neighbours the
+same way, while these agree with each other. Three things look like that and are none: edges that
+the motion estimate misses by a pixel or two, things that move fast, and rain. So a pixel must lie
+outside of all that the neighbours show *around* its place; what is found again elsewhere in both
+neighbours is a thing; and many parallel streaks are rain.
+
+Sources: the spike detection index, Kokaram 1998, "Motion Picture Restoration", chapter 6; its form
+by rank order, Nadenau and Mitra 1997, "Blotch and Scratch Detection in Image Sequences Based on
+Rank Ordered Differences"; optical flow, Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse
+Search" (arXiv:1603.03590).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from restore_batch.stages.geometry import to_uint8
+
+_FLOW_CELL_PX = 8
+_AROUND_PX = 5
+_LEAST_SPIKE = 14.0  # levels of 255
+_OVER_NOISE = 5.0
+_AGREE = 0.6  # of the spike: how far the neighbours may be from each other
+_LARGEST_SHARE = 0.012
+"""Of the frame: more is a flash, or motion that was not understood."""
+_EDGE_PX = 2
+_WIDEST_SHARE, _WIDEST_LEAST_PX = 0.05, 18
+_SEARCH_SHARE = 0.07
+_FOUND_AGAIN = 0.75
+_CERTAINLY_FOUND = 0.88
+_STREAKS = 8
+_SLENDER = 2.5
+_PARALLEL_DEG = 15.0
+_PARALLEL_SHARE = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Three frames of one shot and size, rgb_hwc uint8 or uint16: the middle one is repaired."""
+
+    before: np.ndarray
+    frame: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """A neighbour moved to where the middle frame has it, as bright as that: ``rgb_hwc`` and its
+    luma, (H, W) float32 in [0, 255]. ``flow``: (H, W, 2), from the middle frame to it in pixels."""
+
+    rgb_hwc: np.ndarray
+    luma: np.ndarray
+    flow: np.ndarray
+
+
+def luma_of(rgb_hwc: np.ndarray) -> np.ndarray:
+    """(H, W) uint8."""
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(to_uint8(rgb_hwc)), cv2.COLOR_RGB2GRAY))
+
+
+def aligned(frame: np.ndarray, luma: np.ndarray, neighbour: np.ndarray) -> Aligned:
+    """A neighbour along the motion. ``luma``: of ``frame``, (H, W) uint8."""
+    other = luma_of(neighbour)
+    flow = _flow(luma, other)
+    y, x = np.mgrid[0 : luma.shape[0], 0 : luma.shape[1]].astype(np.float32)
+    where = (x + flow[..., 0], y + flow[..., 1])
+    moved = cv2.remap(neighbour, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved_luma = cv2.remap(other, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # Old film flickers: what is slow over the frame is no dirt.
+    sigma_px = max(luma.shape) / 16
+    light = _slow(luma, sigma_px) - _slow(moved_luma, sigma_px)
+    peak = float(np.iinfo(frame.dtype).max)
+    bright = moved.astype(np.float32) + light[..., None] * (peak / 255)
+    return Aligned(
+        np.clip(np.rint(bright), 0, peak).astype(frame.dtype),
+        moved_luma.astype(np.float32) + light,
+        flow,
+    )
+
+
+def find_dirt(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndarray) -> np.ndarray:
+    """The dirt of the middle frame, (H, W) bool, its soft edges included."""
+    spikes = _spikes(luma.astype(np.float32), before.luma, after.luma)
+    if spikes.mean() > _LARGEST_SHARE:
+        return np.zeros_like(spikes)
+    kept = _without_things(
+        spikes, luma, luma_of(frames.before), luma_of(frames.after), before.flow, after.flow
+    )
+    if not kept.any():
+        return kept
+    side = 2 * _EDGE_PX + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.dilate(kept.view(np.uint8), disc)).view(bool)
+
+
+def _flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Motion from one luma to the other, (H, W, 2) float32; smooth enough that a speck, which is
+    in one of them only, does not bend it."""
+    height, width = first.shape
+    if min(height, width) < 32:
+        return np.zeros((height, width, 2), np.float32)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    empty = np.zeros((height, width, 2), np.float32)
+    flow = np.asarray(dis.calc(first, second, empty), np.float32)
+    cells = (max(1, width // _FLOW_CELL_PX), max(1, height // _FLOW_CELL_PX))
+    coarse = cv2.resize(flow, cells, interpolation=cv2.INTER_AREA)
+    calm = np.stack([cv2.medianBlur(np.ascontiguousarray(coarse[..., i]), 5) for i in (0, 1)], 2)
+    return np.asarray(cv2.resize(calm, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _slow(luma: np.ndarray, sigma_px: float) -> np.ndarray:
+    height, width = luma.shape
+    size = (max(1, width // 8), max(1, height // 8))
+    # The median takes away specks, which would darken what is around them.
+    small = cv2.medianBlur(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), 5)
+    blurred = cv2.GaussianBlur(small.astype(np.float32), (0, 0), max(sigma_px / 8, 0.5))
+    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _spikes(luma: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Where the frame is outside of all that both neighbours show around a place."""
+    window = np.ones((_AROUND_PX, _AROUND_PX), np.uint8)
+    highest = np.maximum(cv2.dilate(before, window), cv2.dilate(after, window))
+    lowest = np.minimum(cv2.erode(before, window), cv2.erode(after, window))
+    spike = np.maximum(luma - highest, lowest - luma)
+    noise = 1.4826 * float(np.median(np.abs(luma - (before + after) / 2)))
+    least = max(_LEAST_SPIKE, _OVER_NOISE * noise)
+    whole = np.abs(luma - (before + after) / 2)
+    agree = np.abs(before - after) < _AGREE * whole
+    sure = (spike > least / 2) & (whole > least) & agree
+    # The rest of a speck: as different, if not outside of all that is near.
+    likely = (whole > 0.6 * least) & agree
+    return _reaching(sure, likely)
+
+
+def _reaching(sure: np.ndarray, likely: np.ndarray) -> np.ndarray:
+    count, labels = cv2.connectedComponents((likely | sure).astype(np.uint8), connectivity=8)
+    kept = np.zeros(count, bool)
+    kept[labels[sure]] = True
+    kept[0] = False
+    return np.asarray(kept[labels])
+
+
+@dataclass(frozen=True)
+class _Speck:
+    label: int
+    left: int
+    top: int
+    width: int
+    height: int
+    slenderness: float
+    angle_deg: float
+
+
+def _without_things(
+    spikes: np.ndarray,
+    luma: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    to_before: np.ndarray,
+    to_after: np.ndarray,
+) -> np.ndarray:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(spikes.astype(np.uint8))
+    specks = [_speck(labels, stats, label) for label in range(1, count)]
+    rain = _parallel(specks)
+    kept = np.zeros(count, bool)
+    widest = max(_WIDEST_SHARE * max(luma.shape), _WIDEST_LEAST_PX)
+    for speck in specks:
+        if stats[speck.label, cv2.CC_STAT_AREA] < 3 or min(speck.width, speck.height) > widest:
+            continue
+        if speck.label in rain:
+            continue
+        found = [
+            _found_again(luma, other, flow, speck)
+            for other, flow in ((before, to_before), (after, to_after))
+        ]
+        moves = min(found) > _FOUND_AGAIN or max(found) > _CERTAINLY_FOUND
+        kept[speck.label] = not moves
+    return np.asarray(kept[labels])
+
+
+def _speck(labels: np.ndarray, stats: np.ndarray, label: int) -> _Speck:
+    left, top, width, height = (int(v) for v in stats[label, :4])
+    y, x = np.nonzero(labels[top : top + height, left : left + width] == label)
+    spread = np.cov(np.stack([x, y])) if len(x) > 2 else np.eye(2)
+    values, axes = np.linalg.eigh(spread + 0.08 * np.eye(2))
+    angle = float(np.degrees(np.arctan2(axes[1, 1], axes[0, 1])) % 180)
+    return _Speck(label, left, top, width, height, float(np.sqrt(values[1] / values[0])), angle)
+
+
+def _parallel(specks: list[_Speck]) -> set[int]:
+    """The slender ones, where there are many and most of them go one way: rain, snow."""
+    slender = [speck for speck in specks if speck.slenderness > _SLENDER]
+    if len(slender) < _STREAKS:
+        return set()
+    doubled = np.exp(2j * np.radians([speck.angle_deg for speck in slender]))
+    middle = np.angle(doubled.mean())
+    apart = np.degrees(np.abs(np.angle(doubled * np.exp(-1j * middle)))) / 2
+    if (apart < _PARALLEL_DEG).mean() < _PARALLEL_SHARE:
+        return set()
+    return {speck.label for speck in specks}
+
+
+def _found_again(luma: np.ndarray, other: np.ndarray, flow: np.ndarray, speck: _Speck) -> float:
+    """How well a speck with a little around it is found in a neighbour, somewhere else than at its
+    own place: the best normalised correlation in [-1, 1]."""
+    height, width = luma.shape
+    edge = 3
+    top, bottom = max(0, speck.top - edge), min(height, speck.top + speck.height + edge)
+    left, right = max(0, speck.left - edge), min(width, speck.left + speck.width + edge)
+    pattern = luma[top:bottom, left:right]
+    dx, dy = flow[(top + bottom) // 2, (left + right) // 2]
+    reach = round(max(16, _SEARCH_SHARE * width))
+    y0, x0 = int(np.clip(top + dy, 0, height - 1)), int(np.clip(left + dx, 0, width - 1))
+    above, below = max(0, y0 - reach), min(height, y0 + (bottom - top) + reach)
+    first, last = max(0, x0 - reach), min(width, x0 + (right - left) + reach)
+    area = other[above:below, first:last]
+    if area.shape[0] < pattern.shape[0] or area.shape[1] < pattern.shape[1]:
+        return 1.0  # at a border a thing may have left the frame
+    scores = cv2.matchTemplate(area, pattern, cv2.TM_CCOEFF_NORMED)
+    return float(scores.max())

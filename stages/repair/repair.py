@@ -1,0 +1,208 @@
+"""Repair of whole pictures: damage is filled, faded tones are given back their range."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from restore_batch.jobs.units import Photo, Segment, Unit
+from restore_batch.models.base import DamageFinder, ModelRef
+from restore_batch.stages.base import Cost, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.media import Chunk, Failure, Frame, RepairRecord, Sidecar
+from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.repair.fading import unfaded
+from restore_batch.stages.repair.fill import fill
+from restore_batch.stages.repair.find import Certainty, find_damage
+from restore_batch.stages.repair.width import narrow, widest_px
+
+Scratches = Literal["auto", "off"]
+Fading = Literal["off", "auto"]
+
+MASK_SUFFIX = ".mask.png"
+_EDGE_PX = 2
+"""By which damage is grown: its edges are as soft as the scanner's lens is."""
+_WORTH_SAYING = 1e-4
+_TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
+
+
+@dataclass(frozen=True, eq=False)
+class RepairedPicture:
+    """A picture, and what was done to it. ``mask``: what was filled, (H, W) bool; ``left``: the
+    share of it, in [0, 1], that is damage too wide to be filled."""
+
+    frame: Frame
+    record: RepairRecord
+    mask: np.ndarray
+    left: float
+
+
+class Repair(Stage):
+    """Fill scratches, dust, hairs, creases and small tears; undo fading.
+
+    In and out: ``frames``, uint8 or uint16. Outside of the mask that is filled, every pixel stays
+    as it is, unless the picture is faded. Grey stays grey, alpha as it is. Out also: ``repairs``,
+    a record a frame, and with ``mask`` a sidecar: what was filled, as a PNG.
+
+    ``scratches``: "auto" fills what the ``model`` finds, "off" nothing. ``fading``: "auto" changes
+    the tones of pictures that are faded (:mod:`restore_batch.stages.repair.fading`). ``strength``
+    in [0, 1] blends between the picture and the repaired one.
+
+    Frames of films pass: what is damage in them is seen beside their neighbours
+    (:mod:`restore_batch.stages.film`).
+    """
+
+    name = "repair"
+    after = "decode"
+    needs = Resources(gpus=0.2)
+    # Tiles overlap, and copies of half the size and so on are looked at too.
+    cost = Cost(megapixel_s=0.15, megapixels={"model": 1.8})
+    reads = frozenset({"frames", "sidecars"})
+    writes = frozenset({"frames", "repairs", "sidecars"})
+    takes: ClassVar[Mapping[str, str]] = {
+        "scratches": "repair.scratches",
+        "fading": "repair.fading",
+        "strength": "repair.strength",
+        "mask": "repair.mask",
+    }
+    added: ClassVar[Mapping[str, object]] = {
+        "scratches": "off",
+        "fading": "off",
+        "strength": 1.0,
+        "mask": False,
+    }
+    networks: ClassVar[Mapping[str, Role]] = {"model": "damage"}
+
+    def __init__(
+        self,
+        scratches: Scratches = "auto",
+        fading: Fading = "off",
+        strength: float = 1.0,
+        mask: bool = False,
+        model: ModelRef | None = None,
+        finder: DamageFinder | None = None,
+        certainty: Certainty | None = None,
+    ) -> None:
+        if not 0.0 <= strength <= 1.0:
+            raise ValueError(f"strength is {strength}: expected 0 to 1")
+        self.fills = scratches == "auto" and (model is not None or finder is not None)
+        self.unfades = fading == "auto"
+        self.strength = strength
+        self.mask = mask
+        self.model = model
+        self.certainty = certainty or Certainty()
+        self._finder = finder
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads = 1
+
+    @classmethod
+    def works_on(cls, kinds: frozenset[type[Unit]]) -> bool:
+        """Only on photos: the frames of a film pass."""
+        return Photo in kinds
+
+    @property
+    def is_idle(self) -> bool:
+        return self.strength == 0 or not (self.fills or self.unfades)
+
+    def open(self, worker: WorkerContext) -> None:
+        """Load the network, and start the threads that tiles are spread over."""
+        if self.model is None or not self.fills:
+            return
+        from restore_batch.models import registry
+
+        self._finder = registry.build(self.model, worker.runtime, worker.weights_dir)
+        self._threads = worker.threads if worker.runtime.device == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._threads, "tile", initializer=_one_torch_thread)
+
+    def close(self) -> None:
+        """Free the network, end the threads."""
+        if self.model is not None:
+            self._finder = None
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._repair)
+
+    def _repair(self, chunk: Chunk) -> Chunk:
+        if isinstance(chunk.unit, Segment):
+            return chunk
+        done = [self.repaired(frame) for frame in chunk.frames]
+        left = [f"{each.left:.2%} {_TOO_WIDE}" for each in done if each.left >= _WORTH_SAYING]
+        masks = [Sidecar(MASK_SUFFIX, _as_png(each.mask)) for each in done] if self.mask else []
+        return replace(
+            chunk,
+            frames=tuple(each.frame for each in done),
+            repairs=tuple(each.record for each in done),
+            sidecars=(*chunk.sidecars, *masks),
+            warnings=(*chunk.warnings, *left),
+        )
+
+    def repaired(self, frame: Frame) -> RepairedPicture:
+        """One picture, repaired; the stage must be open."""
+        mask, left = self._damage(frame)
+        done = self._filled(frame, mask, mask | left)
+        toned = unfaded(done, self.strength) if self.unfades else None
+        record = RepairRecord(float(mask.mean()), toned is not None, self._by)
+        return RepairedPicture(toned or done, record, mask, float(left.mean()))
+
+    @property
+    def _by(self) -> str:
+        return self.model.card.name if self.model is not None and self.fills else ""
+
+    def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """What is to be filled and what is too wide for that, (H, W) bool each."""
+        if not self.fills:
+            nothing = np.zeros((frame.height, frame.width), bool)
+            return nothing, nothing
+        if self._finder is None:
+            raise RuntimeError("Repair is not open")
+        found = find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped)
+        if found.any():
+            side = 2 * _EDGE_PX + 1
+            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+            found = np.asarray(cv2.dilate(found.view(np.uint8), disc)).view(bool)
+        kept = narrow(found, widest_px(frame.width, frame.height))
+        return kept, found & ~kept
+
+    def _mapped(
+        self, step: Callable[[Any], np.ndarray], tiles: Iterable[Any]
+    ) -> Iterable[np.ndarray]:
+        if self._pool is None:
+            return map(step, tiles)
+        return ordered_map(self._pool, step, tiles, self._threads + 1)
+
+    def _filled(self, frame: Frame, mask: np.ndarray, damage: np.ndarray) -> Frame:
+        if not mask.any():
+            return frame
+        samples = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
+        reach_px = widest_px(frame.width, frame.height) + 2 * _EDGE_PX
+        filled = fill(samples, mask, damage, reach_px)
+        if self.strength < 1:
+            before = samples[mask].astype(np.float64)
+            blend = before + self.strength * (filled[mask] - before)
+            filled[mask] = np.rint(blend).astype(samples.dtype)
+        if frame.grey:
+            filled = np.repeat(filled, 3, axis=2)
+        return replace(frame, rgb_hwc=filled)
+
+
+def _one_torch_thread() -> None:
+    import torch
+
+    # More threads would change the last bit of what the network says, and with it a mask.
+    torch.set_num_threads(1)
+
+
+def _as_png(mask: np.ndarray) -> bytes:
+    """(H, W) bool as a PNG of one bit a pixel, white where True."""
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,63 @@
+"""What the damage network learns from: crops, and how far damage changed each pixel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from restore_batch.errors import UsageError
+from restore_batch.models.train.data.damage_pairs import DamagePairs, DamageToFind
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> list[Path]:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        coarse = rng.integers(0, 256, (12, 16, 3)).astype(np.uint8)
+        picture = cv2.resize(coarse, (260, 200), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    return sorted(tmp_path.glob("*.png"))
+
+
+def test_a_pair_is_a_function_of_its_number_alone(scenes: list[Path]) -> None:
+    first, second = (DamagePairs(scenes, 96, DamageToFind(), 3, 100) for _ in range(2))
+    second.pair(5)
+    for number in (7, 2):
+        for one, other in zip(first.pair(number), second.pair(number), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_sound_crops_have_no_damage_though_they_are_grainy_and_compressed(
+    scenes: list[Path],
+) -> None:
+    pairs = DamagePairs(scenes, 96, DamageToFind(sound=1.0), 3, 20)
+    assert not any(pairs.pair(number)[1].any() for number in range(12))
+
+
+def test_damage_is_where_the_crop_was_changed(scenes: list[Path]) -> None:
+    look = DamageToFind(
+        sound=0.0, dust_prob=1.0, scratches_prob=1.0, softness_prob=0, grain_prob=0,
+        halftone_prob=0, lens_prob=0, sensor_prob=0,
+    )  # fmt: skip
+    rng = np.random.default_rng(4)
+    good = np.full((128, 128, 3), 120, np.float32)
+    scanned, damage = look(good, rng)
+    assert scanned.dtype == np.uint8 and damage.dtype == np.float32
+    assert 0.002 < (damage > 0.5).mean() < 0.5
+    change = np.abs(scanned.astype(float) - 120).max(axis=2)
+    assert change[damage == 1].mean() > 20
+    assert change[cv2.dilate(damage, np.ones((17, 17))) == 0].max() < 12  # JPEG alone
+
+
+def test_damage_is_given_as_a_grey_picture(scenes: list[Path]) -> None:
+    crop, damage = DamagePairs(scenes, 96, DamageToFind(sound=0.0), 3, 20)[1]
+    assert crop.shape == damage.shape == (3, 96, 96)
+    assert (damage[0] == damage[2]).all()
+
+
+def test_pictures_smaller_than_a_crop_are_refused(scenes: list[Path]) -> None:
+    with pytest.raises(UsageError, match="at least 300 px"):
+        DamagePairs(scenes, 300, DamageToFind(), 3, 20)

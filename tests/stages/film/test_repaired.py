@@ -1,0 +1,160 @@
+"""Dirt is what is in one frame of a film alone; what belongs to the scene stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import pytest
+
+from restore_batch.stages.film.repaired import repaired_frames
+from restore_batch.stages.media import Frame
+from restore_batch.stages.video.types import VideoFrame
+
+SIZE = (180, 240)
+
+
+def landscape(seed: int = 1) -> np.ndarray:
+    """Structure of several sizes, rgb_hwc uint8, wider than a frame."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((260, 420, 3), np.float32)
+    for cells, weight in ((9, 70), (30, 40), (90, 20)):
+        coarse = rng.uniform(-1, 1, (cells * 260 // 420 + 2, cells, 3)).astype(np.float32)
+        total += weight * cv2.resize(coarse, (420, 260), interpolation=cv2.INTER_CUBIC)
+    return np.clip(125 + total, 20, 220).astype(np.uint8)
+
+
+def pan(count: int, step: float = 2.4, seed: int = 1, grain: float = 4.0) -> list[np.ndarray]:
+    """Frames of a camera that turns, with grain."""
+    scene, rng = landscape(seed), np.random.default_rng(seed)
+    frames = []
+    for number in range(count):
+        matrix = np.array([[1, 0, -10 - step * number], [0, 1, -12 - 0.7 * number]], np.float32)
+        view = cv2.warpAffine(scene, matrix, SIZE[::-1], flags=cv2.INTER_CUBIC)
+        noisy = view + rng.normal(0, grain, (*SIZE, 1))
+        frames.append(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    return frames
+
+
+def dot(frame: np.ndarray, x: float, y: float, radius: int = 3, light: int = 250) -> None:
+    cv2.circle(frame, (round(x), round(y)), radius, (light,) * 3, -1, cv2.LINE_AA)
+
+
+def repaired(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    video = [VideoFrame(Frame(frame), number, 1) for number, frame in enumerate(frames)]
+    return [done.video.frame.rgb_hwc for done in repaired_frames(video, 1.0)]
+
+
+def error(frames: Sequence[np.ndarray], good: Sequence[np.ndarray]) -> float:
+    return sum(float(((a.astype(float) - b) ** 2).sum()) for a, b in zip(frames, good, strict=True))
+
+
+def changed(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
+    """Share of the pixels of all frames."""
+    return float(np.mean([(a != b).any(axis=2).mean() for a, b in zip(before, after, strict=True)]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_specks_that_are_in_one_frame_are_filled_from_the_frames_around_it(dtype: type) -> None:
+    good = pan(7)
+    bad = [frame.copy() for frame in good]
+    rng = np.random.default_rng(3)
+    for frame in bad[1:-1]:
+        for _ in range(5):
+            x, y = rng.uniform(25, 215), rng.uniform(25, 155)
+            dot(frame, x, y, int(rng.integers(2, 6)), int(rng.choice([5, 250])))
+    scale = np.iinfo(dtype).max // 255
+    done = repaired([frame.astype(dtype) * dtype(scale) for frame in bad])
+    assert done[0].dtype == dtype
+    assert error([frame / scale for frame in done], good) < 0.2 * error(bad, good)
+
+
+def test_a_film_without_dirt_stays_nearly_whole() -> None:
+    good = pan(6)
+    assert changed(good, repaired(good)) < 0.001
+
+
+def thing(path: Callable[[int], tuple[float, float]]) -> list[np.ndarray]:
+    frames = pan(7)
+    for number, frame in enumerate(frames):
+        dot(frame, *path(number), 4)
+    return frames
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(lambda n: (120.0, 80.0), id="a mark that stands still"),
+        pytest.param(lambda n: (60 + 2.4 * n, 60 + 0.7 * n), id="a thing in the scene"),
+        pytest.param(lambda n: (40 + 13.0 * n, 90 - 6.0 * n + 1.2 * n * n), id="a ball"),
+        pytest.param(lambda n: (200 - 9.0 * n, 50 + 6 * (-1) ** n), id="a bird"),
+    ],
+)
+def test_things_that_are_there_stay(path: Callable[[int], tuple[float, float]]) -> None:
+    frames = thing(path)
+    done = repaired(frames)
+    for number, (before, after) in enumerate(zip(frames, done, strict=True)):
+        x, y = (round(v) for v in path(number))
+        assert (before[y - 3 : y + 4, x - 3 : x + 4] == after[y - 3 : y + 4, x - 3 : x + 4]).all()
+
+
+def test_rain_stays() -> None:
+    frames = pan(6)
+    rng = np.random.default_rng(8)
+    for frame in frames:
+        for _ in range(40):
+            x, y = (int(v) for v in rng.uniform(0, 1, 2) * SIZE[::-1])
+            cv2.line(frame, (x, y), (x + 4, y + 18), (235, 235, 235), 1, cv2.LINE_AA)
+    assert changed(frames, repaired(frames)) < 0.002
+
+
+def test_nothing_is_drawn_across_a_cut() -> None:
+    frames = pan(3, seed=1) + pan(3, seed=9)
+    for number in (2, 3):
+        dot(frames[number], 100, 100, 4)
+    done = repaired(frames)
+    for number in (2, 3):
+        np.testing.assert_array_equal(done[number], frames[number])
+
+
+def test_a_flash_is_no_dirt() -> None:
+    frames = pan(5)
+    frames[2] = np.clip(frames[2].astype(int) + 90, 0, 255).astype(np.uint8)
+    assert (repaired(frames)[2] == frames[2]).mean() > 0.99
+
+
+def test_a_frame_is_the_same_in_whatever_stretch_it_is_read() -> None:
+    frames = pan(9)
+    rng = np.random.default_rng(4)
+    for frame in frames:
+        dot(frame, rng.uniform(30, 200), rng.uniform(30, 150), 4)
+    whole, part = repaired(frames), repaired(frames[2:7])
+    for number in (3, 4, 5):
+        np.testing.assert_array_equal(whole[number], part[number - 2])
+
+
+def test_a_scratch_that_stands_still_goes_where_the_picture_moves() -> None:
+    good = pan(5)
+    bad = [frame.copy() for frame in good]
+    for frame in bad:
+        frame[:, 100:102] = np.clip(frame[:, 100:102].astype(int) + 70, 0, 255)
+    done = repaired(bad)
+    assert error(done[1:-1], good[1:-1]) < 0.25 * error(bad[1:-1], good[1:-1])
+
+
+def test_a_line_that_stands_still_in_a_still_picture_stays() -> None:
+    frames = pan(5, step=0.0, grain=2.0)
+    frames = [np.roll(frame, 0, axis=0) for frame in frames]
+    for number, frame in enumerate(frames):
+        frame[:] = frames[0] if number else frame
+        frame[:, 100:102] = 240
+    assert changed(frames, repaired(frames)) == 0
+
+
+def test_the_dark_edge_beside_a_picture_is_no_scratch() -> None:
+    frames = pan(5)
+    for frame in frames:
+        frame[:, :9] = 8
+        frame[:, 9:11] = 0
+    assert changed(frames, repaired(frames)) < 0.001

@@ -1,0 +1,117 @@
+"""The stage: what is damaged is filled and recorded, all else stays to the bit."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from restore_batch.jobs.units import Photo, Segment
+from restore_batch.stages.media import Chunk, Frame
+from restore_batch.stages.repair.find import Certainty
+from restore_batch.stages.repair.repair import MASK_SUFFIX, Repair
+
+from support.damage_finders import Brightness
+
+PHOTO = Photo(id="one", source="one.png", output="one.png")
+
+
+def stage(**options: Any) -> Repair:
+    return Repair(finder=Brightness(), certainty=Certainty(0.9, 0.5), **options)
+
+
+def scratched(dtype: type = np.uint8, grey: bool = False) -> tuple[Frame, np.ndarray]:
+    """A picture with a white scratch, and where it is."""
+    rng = np.random.default_rng(1)
+    coarse = rng.uniform(0.05, 0.7, (8, 10, 1 if grey else 3)).astype(np.float32)
+    good = cv2.resize(coarse, (300, 240), interpolation=cv2.INTER_CUBIC).reshape(240, 300, -1)
+    picture = np.rint(np.broadcast_to(np.clip(good, 0, 0.75), (240, 300, 3)) * np.iinfo(dtype).max)
+    bad = picture.astype(dtype)
+    scratch = np.zeros((240, 300), np.uint8)
+    cv2.line(scratch, (0, 40), (299, 200), 1, 3)
+    bad[scratch > 0] = np.iinfo(dtype).max
+    return Frame(bad, grey=grey), scratch > 0
+
+
+def repaired(made: Repair, frame: Frame) -> Chunk:
+    (done,) = made([Chunk(PHOTO, frames=(frame,))])
+    assert isinstance(done, Chunk), done
+    return done
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_scratch_is_filled_and_nothing_else_is_touched(dtype: type, grey: bool) -> None:
+    frame, scratch = scratched(dtype, grey)
+    done = repaired(stage(mask=True), frame)
+    after = done.frames[0]
+    assert after.rgb_hwc.dtype == dtype and after.grey == grey
+    (sidecar,) = done.sidecars
+    mask = np.asarray(Image.open(io.BytesIO(sidecar.content)))
+    assert sidecar.suffix == MASK_SUFFIX and mask.dtype == bool
+    assert mask[scratch].all()
+    np.testing.assert_array_equal(after.rgb_hwc[~mask], frame.rgb_hwc[~mask])
+    assert after.rgb_hwc[scratch].max() < 0.85 * np.iinfo(dtype).max
+    assert done.repairs[0].share == pytest.approx(mask.mean())
+    if grey:
+        assert (after.rgb_hwc == after.rgb_hwc[..., :1]).all()
+
+
+def test_a_sound_picture_is_passed_on_uncopied() -> None:
+    frame = Frame(np.full((80, 90, 3), 100, np.uint8))
+    done = repaired(stage(mask=True), frame)
+    assert done.frames[0] is frame
+    assert done.repairs[0].share == 0 and not done.repairs[0].unfaded
+
+
+def test_alpha_stays() -> None:
+    frame, _ = scratched()
+    alpha = np.random.default_rng(0).integers(0, 255, (240, 300), np.uint8)
+    done = repaired(stage(), replace(frame, alpha_hw=alpha))
+    assert done.frames[0].alpha_hw is alpha
+
+
+def test_strength_blends_between_before_and_after() -> None:
+    frame, scratch = scratched()
+    whole, half = (repaired(stage(strength=s), frame).frames[0].rgb_hwc for s in (1.0, 0.5))
+    between = (frame.rgb_hwc.astype(float) + whole) / 2
+    assert np.abs(half - between).max() <= 1
+    assert (half[scratch] != whole[scratch]).any()
+
+
+def test_damage_too_wide_to_be_guessed_is_left_and_said() -> None:
+    frame, _ = scratched()
+    bad = frame.rgb_hwc.copy()
+    bad[100:180, 50:130] = 255
+    done = repaired(stage(), Frame(bad))
+    assert (done.frames[0].rgb_hwc[105:175, 55:125] == 255).all()
+    (warning,) = done.warnings
+    assert "too wide" in warning and "%" in warning
+
+
+def test_fading_alone_asks_for_no_finder() -> None:
+    made = Repair(scratches="off", fading="auto")
+    assert not made.is_idle
+    rng = np.random.default_rng(0)
+    faded = (80 + 110 * rng.random((100, 100, 1)) * np.ones(3)).astype(np.uint8)
+    done = repaired(made, Frame(faded))
+    assert done.repairs[0].unfaded
+    assert np.ptp(done.frames[0].rgb_hwc) > 150
+
+
+@pytest.mark.parametrize("options", [{"scratches": "off"}, {"strength": 0.0}])
+def test_it_is_idle_where_nothing_is_asked_of_it(options: dict[str, Any]) -> None:
+    assert stage(**options).is_idle
+    assert not stage().is_idle
+
+
+def test_frames_of_a_film_pass() -> None:
+    frame, _ = scratched()
+    unit = Segment(id="s", source="f.mp4", output="f.mp4", work=None)
+    (done,) = stage()([Chunk(unit, frames=(frame,))])
+    assert isinstance(done, Chunk) and done.frames[0] is frame and not done.repairs
