@@ -28,10 +28,10 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.repair.find import Certainty
 from restore_batch.stages.repair.repair import Repair
 
-_SURE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_SURE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 _LIKELY = 0.7
 """Of what is sure."""
-_TIMES = (3.0, 4.0, 5.0, 6.0)
+_TIMES = (3.0, 4.0, 5.0, 6.0, 8.0)
 _KINDS = (
     Scratches(per_megapixel=(30, 120), depth=(0.5, 1.0)),
     Hairs(per_megapixel=(10, 60), depth=(0.5, 1.0)),

@@ -31,9 +31,9 @@ class Certainty:
     """``sure``: from here on a place is damage; ``likely``: from here on what touches it is.
     ``times``: how many deviations of its surroundings it must be away from them."""
 
-    sure: float = 0.9
-    likely: float = 0.7
-    times: float = 6.0
+    sure: float = 0.97
+    likely: float = 0.85
+    times: float = 8.0
 
 
 @dataclass(frozen=True)
