@@ -188,10 +188,9 @@ class Ledger:
 
 
 def _result(row: Row) -> CommittedResult:
-    columns = row.keys()
     return CommittedResult(
         row["id"], row["sha256"], row["source_sha256"], row["face_count"],
-        tuple(row["warnings"] or ()), row["repaired"] if "repaired" in columns else None,
+        tuple(row["warnings"] or ()), row["repaired"],
     )  # fmt: skip
 
 
