@@ -22,7 +22,7 @@ from restore_batch.pipeline.compare.comparison import (
 )
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
-from restore_batch.pipeline.plan.headers import ProbeCache, is_unreadable, probe_key
+from restore_batch.pipeline.plan.headers import ProbeCache, ProbeKeys, is_unreadable
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 
@@ -118,9 +118,10 @@ def _plan(
 
 def _probe_cache(manifest: Manifest, job: Job, retry: bool) -> ProbeCache:
     def known(sources: Sequence[SourceFile]) -> Iterator[Mapping[str, Any] | None]:
+        probes = ProbeKeys(job)
         for first in range(0, len(sources), _SOURCES_AT_ONCE):
             asked = [
-                (each.source, f"{each.size_bytes} {each.version}", probe_key(each.source, job))
+                (each.source, f"{each.size_bytes} {each.version}", probes.of(each.source))
                 for each in sources[first : first + _SOURCES_AT_ONCE]
             ]
             for header in manifest.noted_headers(asked):

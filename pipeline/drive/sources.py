@@ -10,7 +10,7 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import NotedSource
 from restore_batch.jobs.spec import Job, is_url
 from restore_batch.pipeline.plan.films import film_content
-from restore_batch.pipeline.plan.headers import probe_key
+from restore_batch.pipeline.plan.headers import ProbeKeys
 from restore_batch.pipeline.plan.plan import Item
 from restore_batch.stages.photo.source import open_source
 
@@ -19,7 +19,8 @@ class Sources:
     """The checksums of a run's sources. With ``verify`` every local file is read again."""
 
     def __init__(self, manifest: Manifest, job: Job, *, verify: bool = False) -> None:
-        self._manifest, self._job, self._verify = manifest, job, verify
+        self._manifest, self._verify = manifest, verify
+        self._probes = ProbeKeys(job)
         self._noted: Mapping[str, NotedSource] = {}
 
     def look_up(self, items: Iterable[Item]) -> None:
@@ -32,7 +33,7 @@ class Sources:
         MediaError."""
         source, changed = item.source, False
         stamp = f"{source.size_bytes} {source.version}"
-        probe = probe_key(source.source, self._job)
+        probe = self._probes.of(source.source)
         noted = self._noted.get(source.source)
         known = noted.sha256 if noted is not None and noted.stamp == stamp else None
         if known is not None and (not self._verify or is_url(source.source)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
@@ -118,14 +117,29 @@ def is_unreadable(header: Mapping[str, Any]) -> bool:
 def probe_key(source: str, job: Job) -> str:
     """What would read the header of ``source`` for ``job``: the version and the fields of the
     probe, and the options it is made with. A header read by another is read again."""
-    return _probe_key(is_film(source), job.video.frame_rate if is_numbered(source) else None)
+    return ProbeKeys(job).of(source)
 
 
-@lru_cache
-def _probe_key(of_film: bool, frame_rate: float | None) -> str:
-    parts: dict[str, object] = {"version": VERSION}
-    kinds = (VideoFacts, StreamFacts, ColourTags) if of_film else (Probe,)
-    parts["fields"] = [[field.name, str(field.type)] for kind in kinds for field in fields(kind)]
-    if frame_rate is not None:
-        parts["frame_rate"] = frame_rate
-    return digest(parts)
+class ProbeKeys:
+    """:func:`probe_key` of many sources of one job: there are only a few kinds."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._keys: dict[tuple[bool, bool], str] = {}
+
+    def of(self, source: str) -> str:
+        """The key of a source."""
+        kind = (is_film(source), is_numbered(source))
+        if kind not in self._keys:
+            self._keys[kind] = digest(self._parts(*kind))
+        return self._keys[kind]
+
+    def _parts(self, of_film: bool, numbered: bool) -> dict[str, object]:
+        parts: dict[str, object] = {"version": VERSION}
+        kinds = (VideoFacts, StreamFacts, ColourTags) if of_film else (Probe,)
+        parts["fields"] = [
+            [field.name, str(field.type)] for kind in kinds for field in fields(kind)
+        ]
+        if numbered:
+            parts["frame_rate"] = self._job.video.frame_rate
+        return parts
