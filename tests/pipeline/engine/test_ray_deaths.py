@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def own_ray() -> Iterator[Backend]:
 
 def run(backend: Backend, names: list[str], limits: Limits) -> dict[str, Done | Failed]:
     scheduler = Scheduler(groups((Load(), Work())), backend, Budget(1 << 30), limits)
-    return {outcome.unit.id: outcome for outcome in scheduler.run(map(unit, names))}
+    outcomes = chain.from_iterable(scheduler.run(map(unit, names)))
+    return {outcome.unit.id: outcome for outcome in outcomes}
 
 
 def test_deaths_are_told_apart(own_ray: Backend) -> None:
