@@ -211,7 +211,8 @@ class Background(Section):
     whose weights can be had, none for plain Lanczos."""
 
     scale: Annotated[float, Field(ge=1, le=8)] = 2.0
-    """Size of the output over that of the input; 1 keeps the size."""
+    """Size of the output over that of the input; 1 keeps the size and changes nothing but faces,
+    unless ``model`` names a network that restores at that size, such as photo-1."""
 
     tile_px: Annotated[int, Field(ge=64)] | None = None
     """Side of the tiles that a large picture is cut into; null: what memory allows."""

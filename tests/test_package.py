@@ -99,6 +99,7 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
         "restore_batch/py.typed", "restore_batch/weights/compact-1.safetensors",
         "restore_batch/weights/damage-1.safetensors",
         *(f"restore_batch/pipeline/report/page/{path.name}" for path in page),
+        "restore_batch/weights/photo-1.safetensors", "restore_batch/weights/photo-2.safetensors",
     }  # fmt: skip
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name.endswith(".py")}
     assert folders == packages()

@@ -150,7 +150,10 @@ def test_a_shipped_network_takes_noise_away_and_keeps_greyness_and_depth(card: C
     assert result.dtype == np.uint16
     assert np.ptp(result, axis=2).max() == 0
     errors = [np.abs(p / 257 - true).mean() for p in (result, plain)]
-    assert errors[0] < 0.75 * errors[1]
+    assert errors[0] < errors[1]
+    # Over the roofs there is nothing but a smooth sky.
+    sky = [np.diff(p[: 24 * card.scale].astype(float), axis=1).std() for p in (result, plain)]
+    assert sky[0] < 0.5 * sky[1]
 
 
 @CARDS

@@ -41,6 +41,24 @@ def chosen(store: Store, role: Role, scale: float = 2) -> str | None:
     return card and card.name
 
 
+def test_at_scale_one_only_a_network_of_scale_one_is_taken_and_only_where_it_is_named(
+    tmp_path: Path,
+) -> None:
+    store = Here(tmp_path, ["realesrgan-x4plus", "photo-1", "photo-2"])
+
+    def background(model: str) -> str | None:
+        settings = {"scale": 1, "model": model}
+        job = job_from_mapping({"inputs": ["a"], "output": "b", "background": settings})
+        card = choose_models(LoadedJob(job), store, fetch=False)["background"].card
+        return card and card.name
+
+    assert background("auto") is None
+    assert background("none") is None
+    assert background("realesrgan-x4plus") is None
+    assert background("photo-2") is None
+    assert background("photo-1") == "photo-1"
+
+
 def names(cards: Iterable[Card]) -> list[str]:
     return [card.name for card in cards]
 
