@@ -10,9 +10,10 @@ archive: $(VENV)/.installed
 	$(BIN)/restore-batch run jobs/video.yaml
 
 test: $(VENV)/.installed-dev lint
-	# One thread each: two processes with two threads each are slower than either alone. The tests
+	# One thread each: processes with two threads each are slower than either alone; three, since
+	# tests of whole runs wait for processes of their own. The tests
 	# start hundreds of processes, which read compiled modules even where a shell forbids writing them.
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

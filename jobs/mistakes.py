@@ -82,13 +82,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
+_MOST_MEANT = 3
+
+
 def _meant(name: str, section: _Location, root: _Schema) -> str:
     siblings = _options(_follow(root, section)[1], root)
     if hint := did_you_mean(name, siblings):
         return hint
     elsewhere = [path for path in _leaves(root, root) if path.rpartition(".")[2] == name]
     if elsewhere:
-        return f", did you mean {elsewhere[0]!r}?"
+        return f", did you mean {' or '.join(map(repr, elsewhere[:_MOST_MEANT]))}?"
     return f"; known are {', '.join(siblings)}" if siblings else ""
 
 

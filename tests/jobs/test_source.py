@@ -80,7 +80,8 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "job.yaml:8:32: photos.bit_depth: expected one of keep, 8, 16, got 12",
         "job.yaml:10:17: paste.match_colour: expected true or false, got 'yes'",
         "job.yaml:11:9: engine: expected a section of options, got 3",
-        "job.yaml:12:1: strength: unknown option, did you mean 'restore.strength'?",
+        "job.yaml:12:1: strength: unknown option, did you mean 'repair.strength' or"
+        " 'restore.strength'?",
         "job.yaml:13:20: weights.mirrors: expected a list, got 'here' (write [here])",
         "job.yaml:14:21: limits.timeout_s: expected a number of at least 0, got -1",
     ]
@@ -285,7 +286,8 @@ def test_problems_of_a_job_without_a_file_have_a_place_too() -> None:
 def test_merged_keys_are_found_where_they_are_written(write: Write) -> None:
     text = GOOD + "detect: &x {model: a, strength: 3}\nrestore:\n  <<: *x\n"
     assert refused(write(text)) == [
-        "job.yaml:3:23: detect.strength: unknown option, did you mean 'restore.strength'?",
+        "job.yaml:3:23: detect.strength: unknown option, did you mean 'repair.strength' or"
+        " 'restore.strength'?",
         "job.yaml:3:33: restore.strength: expected a number from 0 to 1, got 3",
     ]
 

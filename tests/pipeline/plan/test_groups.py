@@ -172,7 +172,7 @@ def test_photos_alone_need_no_stage_of_films_and_films_none_of_photos_files() ->
     photos = {s.name for g in make_groups(stages, PHOTOS, {}, split=False) for s in g.stages}
     films = {s.name for g in make_groups(stages, FILMS, {}, split=False) for s in g.stages}
     frames = {"detect", "align", "restore", "upscale", "paste"}
-    assert photos == frames | {"decode", "encode"}
+    assert photos == frames | {"decode", "repair", "encode"}
     assert films == frames | {"index", "preview", "segment", "join"}
 
 
@@ -193,7 +193,8 @@ def full_chunk() -> Chunk:
     frame, array = Frame(np.zeros((2, 2, 3), np.uint8)), np.zeros((0, 4, 4, 3), np.uint8)
     return Chunk(
         unit("u"), (frame,), PhotoMeta("png"), ((),), ((),), (array,), (array,), (frame,),
-        (frame,), ((),), Artifact("a", 1, "0", 2, 2), ("careful",), {"decode": 1.0},
+        (frame,), ((),), artifact=Artifact("a", 1, "0", 2, 2), warnings=("careful",),
+        seconds={"decode": 1.0},
     )  # fmt: skip
 
 
