@@ -113,6 +113,8 @@ def connect(path: Path) -> Database:
         create(path)
     if (error := lacking_permission(path)) is not None:
         raise error  # SQLite would open it all the same, for reading
+    # Before SQLite has it: whoever closes a file gives up all locks that its process has on it.
+    write_format = _write_format(path)
     database = _opened(path, str(path))
     with _closed_on_error(database):
         found = _format(database)
@@ -121,7 +123,7 @@ def connect(path: Path) -> Database:
             if row[0] != "ok":
                 raise damaged(path, str(row[0]).replace("*** in database main ***", ""))
         _check_tables(database, found)
-        if _write_format(path) > _LAST_WRITE_FORMAT:
+        if write_format > _LAST_WRITE_FORMAT:
             # SQLite would say so only when something is to be written.
             raise damaged(path, "its header says that nobody may write to it")
         if found < SCHEMA_VERSION:
@@ -336,8 +338,13 @@ def _format(database: Database) -> int:
 
 
 def _write_format(path: Path) -> int:
-    with path.open("rb") as file:
-        return file.read(19)[18]
+    """What the header says; 0 where there is none, which SQLite says better."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(19)
+    except OSError:
+        return 0
+    return header[18] if len(header) == 19 else 0
 
 
 def _check_tables(database: Database, found: int) -> None:

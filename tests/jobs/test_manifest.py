@@ -365,6 +365,18 @@ def test_reading_works_beside_a_writer_and_sees_what_it_commits(manifest: Manife
             reader.begin_run("0", "job.yaml", {}, [])
 
 
+def test_a_program_that_looks_into_the_manifest_takes_nothing_from_its_writer(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    unit = do(manifest, photo(tmp_path, "a.png"))
+    # The last to close a database removes its log: SQLite's locks say whether there are others.
+    looks = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM units')"
+    path = tmp_path / FOLDER / "manifest.sqlite"
+    subprocess.run([sys.executable, "-c", looks, str(path)], check=True)
+    do(manifest, photo(tmp_path, "b.png"))
+    assert manifest.state_of(unit) == "done"
+
+
 def test_reading_works_beside_a_writer_in_another_process(tmp_path: Path) -> None:
     with program("hold", tmp_path):
         reader = Manifest.read(tmp_path)
