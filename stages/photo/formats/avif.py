@@ -69,9 +69,13 @@ class Avif(WrittenFormat):
         data = in_memory(file)
         picture = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
         start = data[:_CONFIGURATION_WITHIN_BYTES]
-        bits = _bits(start)
-        # Pillow rounds AVIF to 8 bits, and takes twice the memory.
-        pixels = full_range(np.asarray(imagecodecs.avif_decode(data, index=0)), bits)
+        if picture.is_animated:
+            # Of several frames imagecodecs writes past the end of the first one's memory.
+            bits, pixels = 8, np.asarray(picture)
+        else:
+            # Pillow rounds AVIF to 8 bits, and takes twice the memory.
+            bits = _bits(start)
+            pixels = full_range(np.asarray(imagecodecs.avif_decode(data, index=0)), bits)
         extras = iso_extras.extras(file)
         raster = pillow.raster(
             picture, self.name, lossless=False, bits=bits, pixels=pixels, extras=extras

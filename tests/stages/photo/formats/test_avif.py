@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +139,30 @@ def test_the_aperture_is_of_the_picture_before_it_is_turned(
     expected = upright(stored[20:40, :30], orientation)
     assert np.array_equal(read(source, 1)[0].rgb_hwc, expected)
     assert (probe(source).height, probe(source).width) == expected.shape[:2]
+
+
+def test_of_an_animation_the_first_frame_is_restored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first, *others = (
+        Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(3)
+    )
+    path = tmp_path / "a.avif"
+    first.save(path, save_all=True, append_images=others, duration=100)
+    # In a process of its own: a decoder that writes past its memory ends it, now or later.
+    look = (
+        "import sys; from restore_batch.stages.photo.read import read\n"
+        "for _ in range(20): frame, _, said = read(sys.argv[1], 250)\n"
+        "print(frame.rgb_hwc.shape, said)"
+    )
+    strict = {**os.environ, "MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(
+        [sys.executable, "-c", look, str(path)],
+        capture_output=True,
+        text=True,
+        env=strict,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(48, 64, 3)" in done.stdout
+    assert "only the first of its 3 frames" in done.stdout
+    assert np.array_equal(read(str(path), 250)[0].rgb_hwc, np.asarray(Image.open(path)))
