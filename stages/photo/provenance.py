@@ -49,12 +49,14 @@ _SOFTWARE, _IMAGE_HISTORY = 305, 0x9213
 @dataclass(frozen=True)
 class Provenance:
     """Which networks a job uses. ``faces`` and ``background``: names of the models, or "".
-    ``imagined_by``: name of the face model where it invents people, else ""."""
+    ``imagined_by``: name of the face model where it invents people, else "". ``keeps_size``: the
+    background's model does not enlarge."""
 
     software: str
     faces: str = ""
     background: str = ""
     imagined_by: str = ""
+    keeps_size: bool = False
 
 
 def provenance_of(faces_by: ModelRef | None, background_by: ModelRef | None) -> Provenance:
@@ -65,6 +67,7 @@ def provenance_of(faces_by: ModelRef | None, background_by: ModelRef | None) -> 
         faces=faces.name if faces else "",
         background=background_by.card.name if background_by else "",
         imagined_by=faces.name if faces and faces.imagines else "",
+        keeps_size=background_by is not None and background_by.card.scale == 1,
     )
 
 
@@ -76,7 +79,8 @@ def film_comment(made_by: Provenance) -> str:
     if made_by.imagined_by:
         parts.append(f"faces imagined by {made_by.imagined_by}, not restored")
     if made_by.background:
-        parts.append(f"enlarged with {made_by.background}")
+        done = "restored" if made_by.keeps_size else "enlarged"
+        parts.append(f"{done} with {made_by.background}")
     return f"{made_by.software}: {', '.join(parts)}" if parts else ""
 
 
