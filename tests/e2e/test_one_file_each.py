@@ -75,7 +75,7 @@ def run(tree: Path, folder: Path, inputs: Path, **sections: Any) -> dict[str, An
         "detect": {"model": "mtcnn"},
         "restore": {"model": "negative.pt"},
         "background": {"model": "none", "scale": 1},
-        "paste": {"mask": "feather", "match_colour": False},
+        "paste": {"mask": "feather", "match_colour": False, "match_grain": "off"},
         "video": {"codec": "ffv1"},
         "report": False,
         "weights": {"download": False},
