@@ -76,9 +76,10 @@ class Paste(Stage):
     Out: ``pasted``, one frame for each: dtype, alpha and greyness of the enlarged one, which is
     passed on uncopied where no face is pasted; ``records``, one for each face.
 
-    ``mask``: "feather" is the face's outline, as its landmarks say it, with a soft edge; "parse"
-    is what the parser takes for face, within the crop's soft-edged square; "auto" parses when
-    there is a parser. ``match_colour`` gives a restored face the low-frequency colours of the
+    ``mask``: "feather" is the face's outline, as its landmarks say it, with a soft edge, or the
+    crop's soft-edged square where a network (``background``) has cleaned what lies around; "parse"
+    is what the parser takes for face, within that square; "auto" parses when there is a parser.
+    ``match_colour`` gives a restored face the low-frequency colours of the
     source. ``match_grain`` "auto" gives it as much grain as the picture has that it is pasted
     into, where that has any; "off" none. ``strength`` in [0, 1] blends between the enlarged
     frame's own face and the restored one. With an ``identity`` model the cosine
@@ -117,6 +118,7 @@ class Paste(Stage):
         "parser": "parse",
         "identity": "identity",
         "restorer": "restore",
+        "background": "background",
     }
     version = 2
 
@@ -131,6 +133,7 @@ class Paste(Stage):
         identity: ModelRef | None = None,
         min_identity: float | None = None,
         restorer: ModelRef | None = None,
+        background: ModelRef | None = None,
         imagined_by: str = "",
     ) -> None:
         if not 0.0 <= strength <= 1.0:
@@ -147,6 +150,7 @@ class Paste(Stage):
         self.parser_ref = parser
         self.identity_ref = identity
         self.min_identity = min_identity
+        self.background = background
         if restorer is not None and restorer.card.imagines:
             imagined_by = restorer.card.name
         self.imagined_by = imagined_by
@@ -263,7 +267,7 @@ class Paste(Stage):
             if face.strength <= 0:
                 continue
             others = discs[:index] + discs[index + 1 :]
-            fitted, mask, to_output = reduced(self._fitted(face, source), _mask(face), place)
+            fitted, mask, to_output = reduced(self._fitted(face, source), self._mask(face), place)
             paste_face(
                 canvas,
                 large.rgb_hwc,
@@ -305,6 +309,17 @@ class Paste(Stage):
         field = GrainField(grain, missing.shares, seed, strength, uneven)
         return None if field.is_nil else field
 
+    def _mask(self, face: _RestoredFace) -> np.ndarray:
+        """The mask in crop pixels, (S, S) float32, 0 along the border."""
+        side = face.alignment.face_px
+        if face.parsed is not None:
+            return masks.square_mask(side) * _resized(masks.parsed_mask(face.parsed), side)
+        if self.background is not None:
+            # A clean wall among clean walls is no patch, and hair is better restored with its face
+            # than drawn by a network that knows no faces.
+            return masks.square_mask(side)
+        return outline_mask(transform(face.alignment.matrix, face.face.landmarks_xy), side)
+
     def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
         """The restored face as (S, S, 1 or 3) float32 in [0, 255], in the source's colours."""
         channels = 1 if source.grey else 3
@@ -329,14 +344,6 @@ def _why_not(alignment: Alignment, crop: np.ndarray, restored: np.ndarray) -> st
             f"are more than the restorer's {alignment.face_px}"
         )
     return "not restored" if np.array_equal(crop, restored) else ""
-
-
-def _mask(face: _RestoredFace) -> np.ndarray:
-    """The mask in crop pixels, (S, S) float32, 0 along the border."""
-    side = face.alignment.face_px
-    if face.parsed is None:
-        return outline_mask(transform(face.alignment.matrix, face.face.landmarks_xy), side)
-    return masks.square_mask(side) * _resized(masks.parsed_mask(face.parsed), side)
 
 
 def _parts_of(side: int, to_output: np.ndarray) -> np.ndarray:
