@@ -60,6 +60,15 @@ def test_pixels_far_from_the_face_are_those_of_the_enlarged_frame() -> None:
     assert np.hypot(rows - 200, columns - 200).max() < 142
 
 
+def test_beside_a_cleaned_picture_a_face_takes_its_hair_along() -> None:
+    chunk = ready(Frame(smooth_picture(300, 300)), [face_at(150, 150, 120)], None)
+    card = Card("x", "x", "upscale", "X", "", Licence("x", "X", True), (), scale=2)
+    before = chunk.upscaled[0].rgb_hwc
+    outlined = paste(Paste(2), chunk)[0].rgb_hwc != before
+    squared = paste(Paste(2, background=ModelRef(card, (), "0")), chunk)[0].rgb_hwc != before
+    assert squared.sum() > 1.3 * outlined.sum()
+
+
 def test_a_frame_without_faces_is_passed_on_uncopied() -> None:
     chunk = ready(Frame(smooth_picture(60, 60)), [], None)
     pasted, records = paste(Paste(2), chunk)
