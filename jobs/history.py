@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from restore_batch.jobs.database import Row
+from restore_batch.jobs.ledger import face_in
 from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.proof.kept import KeptLedger
 from restore_batch.jobs.proof.sidecars import sidecars_in
@@ -135,14 +136,14 @@ class History(KeptLedger):
         def frames(film: str) -> Iterator[FrameFaces]:
             nonlocal current
             while current is not None and _film_of(current["item"]) == film:
-                frame, faces = current["frame"], [_face(current)]
+                frame, faces = current["frame"], [face_in(current)]
                 current = next(rows, None)
                 while (
                     current is not None
                     and current["frame"] == frame
                     and _film_of(current["item"]) == film
                 ):
-                    faces.append(_face(current))
+                    faces.append(face_in(current))
                     current = next(rows, None)
                 yield FrameFaces(frame, tuple(faces))
 
@@ -165,7 +166,7 @@ class History(KeptLedger):
                 if output is not None:
                     yield output, tuple(faces)
                 output, faces = row["output"], []
-            faces.append(_face(row))
+            faces.append(face_in(row))
         if output is not None:
             yield output, tuple(faces)
 
@@ -209,17 +210,8 @@ def _entry(row: Row, faces: tuple[FaceRow, ...], of_parts: Mapping[str, float]) 
         error=(row["error"] or "") if failed else "",
         warnings=tuple(row["warnings"] or ()),
         seconds=seconds,
-        # A manifest of an earlier format has no such column.
-        sidecars=tuple(e.suffix for e in sidecars_in(row)) if "sidecars" in row.keys() else (),  # noqa: SIM118
+        sidecars=tuple(each.suffix for each in sidecars_in(row)),
         stand_in=row["stand_in"] or "",
         header=(row["probe"] or {}).get("header") or {},
         faces=faces,
     )
-
-
-def _face(row: Row) -> FaceRow:
-    left, top, right, bottom = row["box"]
-    return FaceRow(
-        row["frame"], (left, top, right, bottom), tuple((x, y) for x, y in row["landmarks"]),
-        row["score"], bool(row["restored"]), row["identity"], row["blend"], row["note"],
-    )  # fmt: skip

@@ -103,7 +103,7 @@ class Ledger:
         rows = self._db.execute(
             "SELECT * FROM faces WHERE unit = ? ORDER BY frame, face", (result.unit,)
         )
-        return tuple(map(_face, rows))
+        return tuple(map(face_in, rows))
 
     def counts(self) -> dict[str, int]:
         """Items by state: pending, staged, done, failed; those that occur."""
@@ -194,7 +194,8 @@ def _result(row: Row) -> CommittedResult:
     )  # fmt: skip
 
 
-def _face(row: Row) -> FaceRow:
+def face_in(row: Row) -> FaceRow:
+    """The face that a row of faces holds."""
     left, top, right, bottom = row["box"]
     return FaceRow(
         frame=row["frame"],

@@ -12,6 +12,7 @@ from restore_batch.jobs.units import Unit
 from restore_batch.models.base import Face
 
 __all__ = [
+    "MASK_SUFFIX",
     "RESULT_FIELDS",
     "Alignment",
     "Artifact",
@@ -134,6 +135,10 @@ class FaceRecord:
     identity: float | None = None
     blend: float = 1.0
     note: str = ""
+
+
+MASK_SUFFIX = ".mask.png"
+"""Of the sidecar that shows what of a photo was repaired."""
 
 
 @dataclass(frozen=True, eq=False)

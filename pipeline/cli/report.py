@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -32,30 +33,23 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
     the page with any browser; nothing is asked of a network. A run may be going on. Ctrl-C ends
     the making of previews and writes the page with those that are there.
     """
-    from restore_batch.jobs.history import History
     from restore_batch.jobs.outputs import SHEETS
     from restore_batch.pipeline.report.writing import write_report
 
     folder, found = places(output)
     found = {name: place for name, place in found.items() if name != SHEETS}
-    if not any(_was_run(History, place) for place in found.values()):
+    begun = [place for place in found.values() if _was_run(place)]
+    if not begun:
         raise UsageError(f"{folder}: nothing was run there yet; `restore-batch run` starts it")
     if to is not None and len(found) > 1:
         raise UsageError(f"{folder}: several restorers have results there; name one's folder")
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        stopped = True
-
+    stopped = Event()
     written = []
-    with interruptible(stop, within_s=None):
-        for place in found.values():
-            if not _was_run(History, place):
-                continue
+    with interruptible(stopped.set, within_s=None):
+        for place in begun:
             told = _told(quiet or as_json)
             target = None if to is None else Path(to)
-            written.append(write_report(place, target, is_stopped=lambda: stopped, progress=told))
+            written.append(write_report(place, target, is_stopped=stopped.is_set, progress=told))
     if as_json:
         say_json({"reports": [plain(each) for each in written]})
         return
@@ -64,8 +58,10 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
             say(line)
 
 
-def _was_run(history: type, place: Path) -> bool:
-    opened = history.read(place)  # type: ignore[attr-defined]
+def _was_run(place: Path) -> bool:
+    from restore_batch.jobs.history import History
+
+    opened = History.read(place)
     if opened is None:
         return False
     opened.close()

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING
 
 import click
@@ -132,17 +133,12 @@ def _report(job: Job, summary: Summary) -> Report | None:
 
     within_s = max(_REPORT_LEAST_S, _REPORT_SHARE * summary.seconds)
     end = time.monotonic() + within_s
-    asked = False
-
-    def stop() -> None:
-        nonlocal asked
-        asked = True
-
+    asked = Event()
     try:
-        with interruptible(stop):
+        with interruptible(asked.set):
             return write_report(
                 summary.output_dir,
-                is_stopped=lambda: asked or time.monotonic() > end,
+                is_stopped=lambda: asked.is_set() or time.monotonic() > end,
                 longest_s=within_s,
             )
     except Exception as error:

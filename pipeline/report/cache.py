@@ -15,10 +15,9 @@ from restore_batch.jobs.history import Entry
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest, key_of
+from restore_batch.stages.media import MASK_SUFFIX
 
 FOLDER = "previews"
-MASK_SUFFIX = ".mask.png"
-"""Of the sidecar that shows what of a photo was repaired."""
 LONGEST_S = 600.0
 """What the previews of one item may take: a long film is read from end to end."""
 _MOST_PROCESSES = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -89,8 +88,8 @@ class Encode(Stage):
             sidecars = tuple(_staged(path, sidecar) for sidecar in chunk.sidecars)
             size_bytes, sha256 = settle(path)
         except BaseException:
-            for leftover in path.parent.glob(f"{glob.escape(path.name)}*"):
-                leftover.unlink(missing_ok=True)
+            for suffix in ("", *(sidecar.suffix for sidecar in chunk.sidecars)):
+                _beside(path, suffix).unlink(missing_ok=True)
             raise
         size = frame.width, frame.height
         artifact = Artifact(str(path), size_bytes, sha256, *size, sidecars)
@@ -111,7 +110,11 @@ class Encode(Stage):
         return stamped(meta, made_by, records, chunk.repairs, text_entries=format.text_keys is None)
 
 
+def _beside(result: Path, suffix: str) -> Path:
+    return result.with_name(result.name + suffix)
+
+
 def _staged(result: Path, sidecar: Sidecar) -> StagedSidecar:
-    path = result.with_name(result.name + sidecar.suffix)
+    path = _beside(result, sidecar.suffix)
     path.write_bytes(sidecar.content)
     return StagedSidecar(sidecar.suffix, *settle(path))

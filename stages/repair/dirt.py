@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from restore_batch.stages.geometry import to_uint8
+from restore_batch.stages.repair.mask import grown, reaching
 
 _FLOW_CELL_PX = 8
 _AROUND_PX = 5
@@ -28,7 +29,6 @@ _OVER_NOISE = 5.0
 _AGREE = 0.6  # of the spike: how far the neighbours may be from each other
 _LARGEST_SHARE = 0.012
 """Of the frame: more is a flash, or motion that was not understood."""
-_EDGE_PX = 2
 _WIDEST_SHARE, _WIDEST_LEAST_PX = 0.05, 18
 _SEARCH_SHARE = 0.07
 _FOUND_AGAIN = 0.75
@@ -91,11 +91,7 @@ def find_dirt(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndar
     kept = _without_things(
         spikes, luma, luma_of(frames.before), luma_of(frames.after), before.flow, after.flow
     )
-    if not kept.any():
-        return kept
-    side = 2 * _EDGE_PX + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(kept.view(np.uint8), disc)).view(bool)
+    return grown(kept)
 
 
 def _flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -135,15 +131,7 @@ def _spikes(luma: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarr
     sure = (spike > least / 2) & (whole > least) & agree
     # The rest of a speck: as different, if not outside of all that is near.
     likely = (whole > 0.6 * least) & agree
-    return _reaching(sure, likely)
-
-
-def _reaching(sure: np.ndarray, likely: np.ndarray) -> np.ndarray:
-    count, labels = cv2.connectedComponents((likely | sure).astype(np.uint8), connectivity=8)
-    kept = np.zeros(count, bool)
-    kept[labels[sure]] = True
-    kept[0] = False
-    return np.asarray(kept[labels])
+    return reaching(sure, likely)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from restore_batch.models.base import DamageFinder
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.repair.evidence import standing_out
+from restore_batch.stages.repair.mask import reaching
 
 TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
@@ -91,17 +92,11 @@ def _at_one_size(
 
 def with_likely(expected: np.ndarray, certainty: Certainty) -> np.ndarray:
     """Places that are damage for sure and the likely ones that hang together with them, (H, W)
-    bool. Source: Canny 1986, "A Computational Approach to Edge Detection", section VI: thresholding
-    with hysteresis."""
+    bool."""
     sure = expected >= certainty.sure
     if not sure.any():
         return sure
-    likely = (expected >= certainty.likely).astype(np.uint8)
-    count, labels = cv2.connectedComponents(likely, connectivity=8)
-    kept = np.zeros(count, bool)
-    kept[labels[sure]] = True
-    kept[0] = False
-    return np.asarray(kept[labels])
+    return reaching(sure, expected >= certainty.likely)
 
 
 def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:

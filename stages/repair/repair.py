@@ -8,26 +8,30 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from restore_batch.jobs.units import Photo, Segment, Unit
 from restore_batch.models.base import DamageFinder, ModelRef
 from restore_batch.stages.base import Cost, Resources, Role, Stage, WorkerContext
-from restore_batch.stages.media import Chunk, Failure, Frame, RepairRecord, Sidecar
+from restore_batch.stages.media import (
+    MASK_SUFFIX,
+    Chunk,
+    Failure,
+    Frame,
+    RepairRecord,
+    Sidecar,
+)
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.repair.fading import unfaded
 from restore_batch.stages.repair.fill import fill
 from restore_batch.stages.repair.find import Certainty, find_damage
+from restore_batch.stages.repair.mask import EDGE_PX, grown
 from restore_batch.stages.repair.width import narrow, widest_px
 
 Scratches = Literal["auto", "off"]
 Fading = Literal["off", "auto"]
 
-MASK_SUFFIX = ".mask.png"
-_EDGE_PX = 2
-"""By which damage is grown: its edges are as soft as the scanner's lens is."""
 _WORTH_SAYING = 1e-4
 _TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
 
@@ -164,11 +168,7 @@ class Repair(Stage):
             return nothing, nothing
         if self._finder is None:
             raise RuntimeError("Repair is not open")
-        found = find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped)
-        if found.any():
-            side = 2 * _EDGE_PX + 1
-            disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-            found = np.asarray(cv2.dilate(found.view(np.uint8), disc)).view(bool)
+        found = grown(find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped))
         kept = narrow(found, widest_px(frame.width, frame.height))
         return kept, found & ~kept
 
@@ -183,7 +183,7 @@ class Repair(Stage):
         if not mask.any():
             return frame
         samples = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
-        reach_px = widest_px(frame.width, frame.height) + 2 * _EDGE_PX
+        reach_px = widest_px(frame.width, frame.height) + 2 * EDGE_PX
         filled = fill(samples, mask, damage, reach_px)
         if self.strength < 1:
             before = samples[mask].astype(np.float64)
