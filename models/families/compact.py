@@ -87,12 +87,10 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
     """The architecture of a compact restorer's state dict, or None."""
     if not {"layout", "fold.weight", "gain.weight"} <= state.keys():
         return None
-    from restore_batch.models.nets import compact
+    from restore_batch.models.nets.compact import infer
+    from restore_batch.models.nets.loading import inferred
 
-    try:
-        return compact.infer({key: tensor.shape for key, tensor in state.items()})
-    except (KeyError, IndexError):
-        return None
+    return inferred(infer, state)
 
 
 class CompactFaceRestorer:

@@ -86,12 +86,10 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
     """The architecture of a damage network's state dict, or None."""
     if not {"fold.bias", "logit.bias", "enlarge.0.weight"} <= state.keys():
         return None
-    from restore_batch.models.nets import damage
+    from restore_batch.models.nets.damage import infer
+    from restore_batch.models.nets.loading import inferred
 
-    try:
-        return damage.infer({key: tensor.shape for key, tensor in state.items()})
-    except (KeyError, IndexError):
-        return None
+    return inferred(infer, state)
 
 
 class UNetDamageFinder:

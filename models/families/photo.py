@@ -135,12 +135,10 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
     """The architecture of a photo network's state dict, or None."""
     if not {"entry.weight", "down_eighth.weight", "up_full.weight"} <= state.keys():
         return None
-    from restore_batch.models.nets import photo
+    from restore_batch.models.nets.loading import inferred
+    from restore_batch.models.nets.photo import infer
 
-    try:
-        return photo.infer({key: tensor.shape for key, tensor in state.items()})
-    except (KeyError, IndexError):
-        return None
+    return inferred(infer, state)
 
 
 class PhotoUpscaler:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,6 +11,17 @@ from torch import nn
 from restore_batch.errors import WeightsError
 
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def inferred(
+    infer: Callable[[Mapping[str, torch.Size]], dict[str, Any]], state: Mapping[str, torch.Tensor]
+) -> dict[str, Any] | None:
+    """The architecture that ``infer`` reads off the shapes of ``state``; None where they are not
+    its network's."""
+    try:
+        return infer({key: tensor.shape for key, tensor in state.items()})
+    except (KeyError, IndexError):
+        return None
 
 
 def load_strictly(net: Net, state: Mapping[str, torch.Tensor] | None, name: str) -> Net:

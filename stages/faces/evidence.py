@@ -19,6 +19,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from restore_batch.stages.faces.masks import LUMA
+
 FEW_PX = 128.0
 """Up to this side of the crop in the source a face is held to its picture wholly."""
 MANY_PX = 256.0
@@ -35,7 +37,6 @@ _SIGMAS_PX = (0.7, 1.4, 2.8)
 _WINDOW = 2.1
 """Over how much it is judged, in standard deviations of the octave's blur."""
 _NOTHING = 1.0  # squared levels
-_LUMA = np.array([[0.299, 0.587, 0.114]], dtype=np.float32)  # ITU-R BT.601 section 2.5.1
 
 
 def held_to_picture(crop: np.ndarray, restored: np.ndarray, native_px: float) -> np.ndarray:
@@ -99,7 +100,7 @@ def _luma(picture: np.ndarray) -> np.ndarray:
     """(H, W, 1) of (H, W, 1 or 3)."""
     if picture.shape[2] == 1:
         return picture
-    return np.asarray(cv2.transform(picture, _LUMA))[..., None]
+    return np.asarray(cv2.transform(picture, LUMA[None]))[..., None]
 
 
 def _resized(picture: np.ndarray, side: int) -> np.ndarray:

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from restore_batch.models.base import Face
+from restore_batch.stages.faces.masks import LUMA
 from restore_batch.stages.geometry import (
     estimate_similarity,
     invert,
@@ -43,7 +44,6 @@ _MOST_CELLS = 400
 _FEWEST_AT_MOST = 64
 _FEWEST_CELLS = 6
 _TILE_BUDGET_PX = 320_000
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601 section 2.5.1
 _MAD_TO_SIGMA = 1.4826
 _HEAVIEST_TAIL = 1.8
 """Variance over its robust estimate: 1 for a normal distribution, 1.9 for Laplace's, which grain
@@ -135,7 +135,7 @@ def brightness(picture_hwc: np.ndarray) -> np.ndarray:
     if picture_hwc.shape[2] == 1:
         return np.ascontiguousarray(picture_hwc[..., 0])
     # Not by a matrix product, whose last bit depends on the number of threads.
-    return np.asarray(cv2.transform(picture_hwc, _LUMA[None]))
+    return np.asarray(cv2.transform(picture_hwc, LUMA[None]))
 
 
 def to_window(rgb_hwc: np.ndarray) -> Window:
@@ -353,7 +353,7 @@ def _colours(tiles: np.ndarray, cells: Cells, bands: int, flatness: np.ndarray) 
         each = band.reshape(len(band), -1, 3).astype(np.float64)
         of_cells = np.einsum("npi,npj->nij", each, each) / each.shape[1]
         # By the middle cell: one with an edge or a speck in it shows the colours of that.
-        luma = max(float(np.median(_LUMA @ of_cells @ _LUMA)), _LEAST_VARIANCE)
+        luma = max(float(np.median(LUMA @ of_cells @ LUMA)), _LEAST_VARIANCE)
         found[k] = np.median(of_cells, axis=0) / luma
         finer = coarser
     return found

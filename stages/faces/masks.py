@@ -35,7 +35,7 @@ _LOW_SIGMA_PX = 6.0
 """Colours are matched at 1/64 of the crop's side and coarser, about a cheek: what a restorer
 changes below that is its work, what it changes above is a cast."""
 _DEBAND_SIGMA_PX = 3.0
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601 section 2.5.1."""
 
 
@@ -109,7 +109,7 @@ def ownership(
 
 def luma(rgb_hwc: np.ndarray) -> np.ndarray:
     """Brightness (H, W) uint8 of an rgb_hwc uint8 picture; a grey one keeps its values."""
-    return np.asarray(np.rint(rgb_hwc.astype(np.float32) @ _LUMA), dtype=np.uint8)
+    return np.asarray(np.rint(rgb_hwc.astype(np.float32) @ LUMA), dtype=np.uint8)
 
 
 def match_colour(face_hwc: np.ndarray, crop_hwc: np.ndarray, weight_hw: np.ndarray) -> np.ndarray:

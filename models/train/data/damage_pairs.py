@@ -23,16 +23,17 @@ from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs
 from restore_batch.models.train.data.old_scan.halftone import Halftone
-from restore_batch.models.train.data.old_scan.layer import laid_over
+from restore_batch.models.train.data.old_scan.layer import laid_over, sometimes
 from restore_batch.models.train.data.old_scan.outlines import Outlines, read_outlines
 from restore_batch.models.train.data.old_scan.scanner import Jpeg, Lens, Sensor
 from restore_batch.models.train.data.old_scan.scratches import Scratches
 from restore_batch.models.train.data.old_scan.tears import Tears
+from restore_batch.models.train.data.pairs import as_chw
 from restore_batch.models.train.data.scenes import read_scene
+from restore_batch.models.train.data.tone import LUMA
 
 _FULL_CHANGE = 24.0
 """Change of a channel, of 255, from which a pixel is damaged for certain."""
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class DamageToFind(Options):
@@ -70,12 +71,9 @@ class DamageToFind(Options):
     ) -> tuple[np.ndarray, np.ndarray]:
         """``good``: (H, W, 3) float32 in [0, 255]. The scan, rgb_hwc uint8, and its damage, (H, W)
         float32 in [0, 1]: how far each pixel was changed by it, 1 from a tenth of the range on."""
-        if rng.random() < self.softness_prob:
-            good = self.softness(good, rng)
-        if rng.random() < self.halftone_prob:
-            good = self.halftone(good, rng)
-        if rng.random() < self.grain_prob:
-            good = self.grain(good, rng)
+        good = sometimes(self.softness_prob, self.softness, good, rng)
+        good = sometimes(self.halftone_prob, self.halftone, good, rng)
+        good = sometimes(self.grain_prob, self.grain, good, rng)
         good = damaged = np.clip(good, 0, 255)
         if rng.random() >= self.sound:
             damaged = self._damaged(good, rng, outlines)
@@ -85,8 +83,7 @@ class DamageToFind(Options):
             rng.bit_generator.state = state
             damaged = self.lens(damaged, rng)
         change = np.abs(damaged - good).max(axis=2) / _FULL_CHANGE
-        if rng.random() < self.sensor_prob:
-            damaged = self.sensor(damaged, rng)
+        damaged = sometimes(self.sensor_prob, self.sensor, damaged, rng)
         scanned = self.jpeg(np.clip(np.rint(damaged), 0, 255).astype(np.uint8), rng)
         return scanned, np.asarray(np.clip(change, 0, 1), np.float32)
 
@@ -141,8 +138,7 @@ class DamagePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Pair ``index``: the scan, and its damage as a grey picture, each (3, S, S) uint8."""
         scanned, damage = self.pair(index)
         mask = torch.from_numpy(np.rint(damage * 255).astype(np.uint8))
-        crop = torch.from_numpy(np.ascontiguousarray(scanned.transpose(2, 0, 1)))
-        return crop, mask.expand(3, -1, -1).contiguous()
+        return as_chw(scanned), mask.expand(3, -1, -1).contiguous()
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pair ``index``: rgb_hwc uint8, and (S, S) float32 in [0, 1]; see
@@ -153,7 +149,7 @@ class DamagePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         good = _crop(scene, self.side_px, rng).astype(np.float32)
         grey = bool(rng.random() < 0.45)
         if grey:
-            good = np.repeat((good @ _LUMA)[..., None], 3, axis=2)
+            good = np.repeat((good @ LUMA)[..., None], 3, axis=2)
         return self._look(_toned(good, rng, grey), rng, self._outlines)
 
 

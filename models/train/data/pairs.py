@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from restore_batch.errors import UsageError
 from restore_batch.models.train.data.tone import Tone
 
 Degradation = Callable[[np.ndarray, np.random.Generator, int], np.ndarray]
+
+Kind = TypeVar("Kind")
+Picture = TypeVar("Picture")
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _ORDER = 1  # a stream of chance of its own, apart from that of any pair
@@ -90,6 +94,28 @@ def read_face(path: Path, side_px: int) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
+class Mixture(Generic[Kind]):
+    """Degradations, each taken as often as the weight beside it says."""
+
+    def __init__(self, weighted: Sequence[tuple[float, Kind]]) -> None:
+        weights = np.array([weight for weight, _ in weighted], np.float64)
+        self._until = np.cumsum(weights / weights.sum())
+        self._kinds = [kind for _, kind in weighted]
+
+    def one(self, rng: np.random.Generator) -> Kind:
+        """One of them; takes one number from ``rng``."""
+        chosen = int(np.searchsorted(self._until, rng.random(), side="right"))
+        return self._kinds[min(chosen, len(self._kinds) - 1)]
+
+
+def in_turn(pictures: Sequence[Picture], seed: int, index: int) -> Picture:
+    """The picture of pair ``index``: each is used once, in an order of chance, before any is used
+    again."""
+    turn, place = divmod(index, len(pictures))
+    order = np.random.default_rng([seed, turn, 0, _ORDER]).permutation(len(pictures))
+    return pictures[order[place]]
+
+
 class FacePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Degraded and true faces of ``side_px``; see the module.
 
@@ -116,9 +142,7 @@ class FacePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.side_px = side_px
         self._degraded_px = side_px // shrinks
         self._faces = [read_face(path, side_px) for path in files]
-        weights = np.array([weight for weight, _ in degradations], np.float64)
-        self._until = np.cumsum(weights / weights.sum())
-        self._degradations = [degradation for _, degradation in degradations]
+        self._degradations = Mixture(degradations)
         self._seed = seed
         self._length = length
         self._tone = tone
@@ -130,22 +154,19 @@ class FacePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pair ``index``: (degraded, true), each (3, S, S) uint8 RGB."""
         degraded, true = self.pair(index)
-        return _chw(degraded), _chw(true)
+        return as_chw(degraded), as_chw(true)
 
     def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Pair ``index`` as pictures: (degraded, true), each rgb_hwc uint8."""
-        turn, place = divmod(index, len(self._faces))
-        order = np.random.default_rng([self._seed, turn, 0, _ORDER]).permutation(len(self._faces))
-        true = self._faces[order[place]]
+        true = in_turn(self._faces, self._seed, index)
         rng = np.random.default_rng([self._seed, index])
         if self._jitter is not None:
             true = self._jitter(true, rng)
         if self._tone is not None:
             true = self._tone(true, rng)
-        chosen = int(np.searchsorted(self._until, rng.random(), side="right"))
-        degrade = self._degradations[min(chosen, len(self._degradations) - 1)]
-        return degrade(true, rng, self._degraded_px), true
+        return self._degradations.one(rng)(true, rng, self._degraded_px), true
 
 
-def _chw(rgb_hwc: np.ndarray) -> torch.Tensor:
+def as_chw(rgb_hwc: np.ndarray) -> torch.Tensor:
+    """(H, W, 3) to (3, H, W), the same dtype."""
     return torch.from_numpy(np.ascontiguousarray(rgb_hwc.transpose(2, 0, 1)))

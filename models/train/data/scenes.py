@@ -16,13 +16,13 @@ from torch.utils.data import Dataset
 
 from restore_batch.errors import UsageError
 from restore_batch.models.train.data.degrade import Mixed, Span, blur_px, is_grey, jpeg
+from restore_batch.models.train.data.pairs import Mixture, as_chw, in_turn
 
 SceneDegradation = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """A picture of any size, rgb_hwc uint8, and a source of chance to the same, degraded."""
 
 Tone = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
-_ORDER = 1  # a stream of chance of its own, apart from that of any pair
 _MARGIN_PX = 16
 """Of a degraded crop, cut off again by an amount that varies: JPEG's blocks begin anywhere, and
 what degradations do at a border does not teach."""
@@ -61,9 +61,7 @@ class ScenePairs(Dataset[tuple[torch.Tensor, ...]]):
         self.shrinks = shrinks
         self._cut_px = crop_px + _MARGIN_PX * shrinks
         self._scenes = [_Scene(read_scene(path), self._cut_px, path) for path in files]
-        weights = np.array([weight for weight, _ in degradations], np.float64)
-        self._until = np.cumsum(weights / weights.sum())
-        self._degradations = [degradation for _, degradation in degradations]
+        self._degradations = Mixture(degradations)
         self._seed = seed
         self._length = length
         self._tone = tone
@@ -74,20 +72,16 @@ class ScenePairs(Dataset[tuple[torch.Tensor, ...]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
         """Pair ``index``: (3, S, S) uint8 tensors, see the class."""
-        return tuple(_chw(picture) for picture in self.pair(index))
+        return tuple(as_chw(picture) for picture in self.pair(index))
 
     def pair(self, index: int) -> tuple[np.ndarray, ...]:
         """Pair ``index`` as pictures, rgb_hwc uint8."""
-        turn, place = divmod(index, len(self._scenes))
-        order = np.random.default_rng([self._seed, turn, 0, _ORDER]).permutation(len(self._scenes))
         rng = np.random.default_rng([self._seed, index])
-        true = self._scenes[order[place]].crop(rng, self._augment)
+        true = in_turn(self._scenes, self._seed, index).crop(rng, self._augment)
         if self._tone is not None:
             true = self._tone(true, rng)
         same = halved(true, rng) if self.shrinks == 2 else true
-        chosen = int(np.searchsorted(self._until, rng.random(), side="right"))
-        degrade = self._degradations[min(chosen, len(self._degradations) - 1)]
-        degraded = degrade(same, rng)
+        degraded = self._degradations.one(rng)(same, rng)
         y, x = (int(offset) for offset in rng.integers(0, _MARGIN_PX + 1, 2))
         side = self.side_px // self.shrinks
         degraded, same = (p[y : y + side, x : x + side] for p in (degraded, same))
@@ -224,7 +218,3 @@ def _resized(rgb_hwc: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     shrinks = size_wh[0] < rgb_hwc.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb_hwc, size_wh, interpolation=method))
-
-
-def _chw(rgb_hwc: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(rgb_hwc.transpose(2, 0, 1)))

@@ -9,7 +9,7 @@ of a large scan.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,17 @@ class Damage(Protocol):
         """``picture``: (H, W, 3) float32 in [0, 255]; it is not changed. Chance comes from ``rng``
         alone."""
         ...
+
+
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""A change of a whole picture, (H, W, 3) float32 in [0, 255]."""
+
+
+def sometimes(
+    chance: float, change: Change, picture: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """``picture``, with that chance changed."""
+    return change(picture, rng) if rng.random() < chance else picture
 
 
 class Sheet:

@@ -19,7 +19,7 @@ from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs
 from restore_batch.models.train.data.old_scan.halftone import Halftone
-from restore_batch.models.train.data.old_scan.layer import Damage, Damaged
+from restore_batch.models.train.data.old_scan.layer import Damage, Damaged, sometimes
 from restore_batch.models.train.data.old_scan.outlines import Outlines
 from restore_batch.models.train.data.old_scan.scanner import Jpeg, Lens, Sensor
 from restore_batch.models.train.data.old_scan.scratches import Scratches
@@ -71,22 +71,17 @@ class OldScan(Options):
         stains, creases, tears, scratches, hairs and dust, before the scanner's lens."""
         grey = bool((rgb_hwc == rgb_hwc[..., :1]).all())
         picture = rgb_hwc.astype(np.float32)
-        if rng.random() < self.softness_prob:
-            picture = self.softness(picture, rng)
-        if rng.random() < self.grain_prob:
-            picture = self.grain(picture, rng)
-        if rng.random() < self.halftone_prob:
-            picture = self.halftone(picture, rng)
+        picture = sometimes(self.softness_prob, self.softness, picture, rng)
+        picture = sometimes(self.grain_prob, self.grain, picture, rng)
+        picture = sometimes(self.halftone_prob, self.halftone, picture, rng)
         picture = np.clip(picture, 0, 255)
         alpha = np.zeros(picture.shape[:2], np.float32)
         for chance, damage in self._on_top(outlines):
             if rng.random() < chance:
                 damaged = damage(picture, rng)
                 picture, alpha = damaged.picture, 1 - (1 - alpha) * (1 - damaged.alpha_hw)
-        if rng.random() < self.lens_prob:
-            picture = self.lens(picture, rng)
-        if rng.random() < self.sensor_prob:
-            picture = self.sensor(picture, rng)
+        picture = sometimes(self.lens_prob, self.lens, picture, rng)
+        picture = sometimes(self.sensor_prob, self.sensor, picture, rng)
         scanned = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
         if grey:  # tinted dust would not be on a grey scan
             scanned = np.repeat(scanned[..., 1:2], 3, axis=2)
