@@ -147,8 +147,8 @@ def _known_by(figures: Estimate) -> str:
 def _print(plan: Plan, figures: Estimate, title: str) -> None:
     from rich.table import Table
 
-    from restore_batch.pipeline.cli.progress import duration
     from restore_batch.pipeline.cli.screen import Screen
+    from restore_batch.pipeline.drive.summary import duration
     from restore_batch.text import legible
 
     out = Screen()

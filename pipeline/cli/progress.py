@@ -15,7 +15,7 @@ from rich.text import Text
 from restore_batch.jobs.inputs import passed_over_line
 from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.cli.screen import Screen
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, duration
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.plan import Plan
@@ -24,16 +24,6 @@ from restore_batch.text import legible
 _AT_WORK_SHOWN = 4
 _FAILURES_SHOWN = 50
 _TIME_LEFT = f"what is in flight has {DRAIN_S:g} s to finish"
-
-
-def duration(seconds: float) -> str:
-    """``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 class Quiet:

@@ -14,6 +14,7 @@ from typing import Any
 
 from restore_batch.jobs.history import Entry
 from restore_batch.jobs.spec import Job
+from restore_batch.pipeline.drive.summary import duration
 from restore_batch.pipeline.report.items import Shown, options_of
 from restore_batch.text import legible
 
@@ -102,7 +103,7 @@ def _run(run: Mapping[str, Any]) -> dict[str, str]:
     ended = run.get("ended")
     return {
         "started": _clock(run["started"]),
-        "lasted": "" if ended is None else _duration(ended - run["started"]),
+        "lasted": "" if ended is None else duration(ended - run["started"]),
         "outcome": legible(str(run.get("outcome") or "is going on or was cut off")),
         "version": legible(str(run.get("version") or "")),
     }
@@ -126,11 +127,3 @@ def _defaults() -> dict[str, Any]:
 
 def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
