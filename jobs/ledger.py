@@ -24,23 +24,6 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def source_facts(
-        self, source: str, stamp: str, probe: str
-    ) -> tuple[str | None, dict[str, Any] | None]:
-        """Checksum and header noted for ``source`` while its stamp (size, time) is the same.
-
-        ``probe`` names what would read the header now, and with which options; a header that
-        was read otherwise is not given.
-        """
-        row = self._db.execute(
-            "SELECT sha256, probe FROM sources WHERE source = ? AND stamp = ?",
-            (packed(source), stamp),
-        ).fetchone()
-        if row is None:
-            return None, None
-        noted = row["probe"] or {}
-        return row["sha256"], noted.get("header") if noted.get("probe") == probe else None
-
     def noted_sources(self, sources: Sequence[str]) -> dict[str, NotedSource]:
         """What is noted of ``sources``, whatever their stamps were; without their headers."""
         rows = self._db.among(
@@ -53,7 +36,12 @@ class Ledger:
         }
 
     def noted_headers(self, asked: Sequence[tuple[str, str, str]]) -> list[dict[str, Any] | None]:
-        """The headers that :meth:`source_facts` gives for (source, stamp, probe) of each."""
+        """The headers noted for (source, stamp, probe) of each, while its stamp (size, time) is the
+        same; None where there is none.
+
+        ``probe`` names what would read the header now, and with which options; a header that
+        was read otherwise is not given.
+        """
         rows = self._db.among(
             "SELECT source, stamp, probe FROM sources WHERE source IN (?)",
             [packed(source) for source, _, _ in asked],

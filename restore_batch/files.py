@@ -105,6 +105,19 @@ def sha256_of(source: Path | BinaryIO) -> str:
     return hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
+def content_of(path: Path) -> str | None:
+    """Checksum of a file; None where there is none to read."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return None
+
+
+def holds(path: Path, sha256: str | None) -> bool:
+    """Whether there is a file with that content."""
+    return sha256 is not None and content_of(path) == sha256
+
+
 def settle(path: Path) -> tuple[int, str]:
     """Force a written file to the disk; its size in bytes and the SHA-256 of what reads back."""
     with naming(path), path.open("rb") as file:

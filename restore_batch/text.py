@@ -1,5 +1,5 @@
-"""Text that comes from outside, made fit to be shown, and to be a name: names of files, tags of
-pictures and films, words of servers and decoders."""
+"""Text for people. What comes from outside is made fit to be shown, and to be a name: names of
+files, tags of pictures and films, words of servers and decoders."""
 
 from __future__ import annotations
 
@@ -48,3 +48,13 @@ def _escaped(character: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

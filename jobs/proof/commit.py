@@ -17,15 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import put, sync_folder
+from restore_batch.files import content_of, holds, put, sync_folder
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
 from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
 from restore_batch.jobs.proof.kept import KeptLedger
-from restore_batch.jobs.proof.sidecars import Sidecars, recorded, sidecars_in
-from restore_batch.jobs.proof.survey import content_of, holds
+from restore_batch.jobs.proof.sidecars import Sidecars, in_the_way, recorded, sidecars_in
 from restore_batch.jobs.records import SidecarFile, StagedResult
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
@@ -173,10 +172,7 @@ class Commits(KeptLedger):
     def _check(self, way: _Way) -> None:
         output, result = way.unit.output, way.result
         if not self._may_take(output, way.final):
-            raise RestoreBatchError(
-                f"{way.final}: a file that this job did not write is in the way;"
-                " move it or choose another output"
-            )
+            raise in_the_way(way.final)
         way.former = self._sidecars.check(output, result.sidecars)
         staged = Path(result.staged_path)
         if (found := staged.stat().st_size) != result.size_bytes:

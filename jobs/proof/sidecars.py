@@ -15,7 +15,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import put, sha256_of
+from restore_batch.files import holds, put
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.records import SidecarFile
@@ -34,10 +34,7 @@ class Sidecars:
         for sidecar in sidecars:
             final = self._output_dir / sidecar_of(output, sidecar.suffix)
             if os.path.lexists(final) and not _is_ours(final, sidecar, known):
-                raise RestoreBatchError(
-                    f"{final}: a file that this job did not write is in the way; move it or choose"
-                    " another output"
-                )
+                raise in_the_way(final)
         return tuple(sidecar for sidecar, _ in known)
 
     def put(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> None:
@@ -49,7 +46,7 @@ class Sidecars:
         for sidecar in sidecars:
             final = self._output_dir / sidecar_of(output, sidecar.suffix)
             waiting = staged.with_name(staged.name + sidecar.suffix)
-            if not waiting.exists() and _holds(final, sidecar):
+            if not waiting.exists() and holds(final, sidecar.sha256):
                 continue
             put(waiting, final)
 
@@ -63,7 +60,7 @@ class Sidecars:
                     return False
             except OSError:
                 return False
-            if verify and not _holds(final, sidecar):
+            if verify and not holds(final, sidecar.sha256):
                 return False
         return True
 
@@ -72,7 +69,7 @@ class Sidecars:
         suffixes = {sidecar.suffix for sidecar in kept}
         for sidecar in former:
             final = self._output_dir / sidecar_of(output, sidecar.suffix)
-            if sidecar.suffix not in suffixes and _holds(final, sidecar):
+            if sidecar.suffix not in suffixes and holds(final, sidecar.sha256):
                 with contextlib.suppress(OSError):  # a file too many is no reason to fail
                     final.unlink()
 
@@ -86,6 +83,14 @@ class Sidecars:
         return [
             (sidecar, row["mtime_ns"] is not None) for row in rows for sidecar in sidecars_in(row)
         ]
+
+
+def in_the_way(final: Path) -> RestoreBatchError:
+    """What is said of a place that a file of somebody else has."""
+    return RestoreBatchError(
+        f"{final}: a file that this job did not write is in the way; move it or choose another"
+        " output"
+    )
 
 
 def recorded(sidecars: Iterable[SidecarFile]) -> str | None:
@@ -103,12 +108,5 @@ def _is_ours(final: Path, wanted: SidecarFile, known: list[tuple[SidecarFile, bo
     """A file where a published result had its sidecar, or one that was on its way there."""
     alike = [(one, published) for one, published in known if one.suffix == wanted.suffix]
     return any(published for _, published in alike) or any(
-        _holds(final, one) for one in (wanted, *(one for one, _ in alike))
+        holds(final, one.sha256) for one in (wanted, *(one for one, _ in alike))
     )
-
-
-def _holds(final: Path, sidecar: SidecarFile) -> bool:
-    try:
-        return final.is_file() and sha256_of(final) == sidecar.sha256
-    except OSError:
-        return False

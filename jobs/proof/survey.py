@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
-from restore_batch.files import sha256_of
+from restore_batch.files import holds
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.proof.sidecars import Sidecars
 from restore_batch.jobs.units import Unit
@@ -95,19 +95,6 @@ class Survey:
         if look.mtime_ns == row["mtime_ns"] and not verify:
             return True
         return holds(self._output_dir / row["item"], row["sha256"])
-
-
-def holds(path: Path, sha256: str | None) -> bool:
-    """Whether there is a file with that content."""
-    return sha256 is not None and content_of(path) == sha256
-
-
-def content_of(path: Path) -> str | None:
-    """Checksum of a file; None where there is none to read."""
-    try:
-        return sha256_of(path)
-    except OSError:
-        return None
 
 
 def _looks(folder: Path, names: Sequence[str]) -> Iterator[Look | None]:

@@ -148,8 +148,7 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     from rich.table import Table
 
     from restore_batch.pipeline.cli.screen import Screen
-    from restore_batch.pipeline.drive.summary import duration
-    from restore_batch.text import legible
+    from restore_batch.text import duration, legible
 
     out = Screen()
     if title:

@@ -15,11 +15,11 @@ from rich.text import Text
 from restore_batch.jobs.inputs import passed_over_line
 from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.cli.screen import Screen
-from restore_batch.pipeline.drive.summary import Summary, duration
+from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.text import legible
+from restore_batch.text import duration, legible
 
 _AT_WORK_SHOWN = 4
 _FAILURES_SHOWN = 50

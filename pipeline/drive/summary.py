@@ -77,13 +77,3 @@ class Watcher(Protocol):
     def update(self, outcome: Outcome, summary: Summary) -> None:
         """A unit is finished and committed."""
         ...
-
-
-def duration(seconds: float) -> str:
-    """``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

@@ -14,9 +14,8 @@ from typing import Any
 
 from restore_batch.jobs.history import Entry
 from restore_batch.jobs.spec import Job
-from restore_batch.pipeline.drive.summary import duration
 from restore_batch.pipeline.report.items import Shown, options_of
-from restore_batch.text import legible
+from restore_batch.text import duration, legible
 
 LOW_IDENTITY = 0.5
 """Below this likeness a face is filtered as doubtful, unless the job says another."""

@@ -36,7 +36,16 @@ from restore_batch.jobs.proof.schema import SCHEMA_VERSION
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Join, Segment
 
-from support.ledger import content, do, do_fail, original, photo, scratch_folder, staged
+from support.ledger import (
+    content,
+    do,
+    do_fail,
+    original,
+    photo,
+    scratch_folder,
+    source_facts,
+    staged,
+)
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -490,7 +499,7 @@ def test_any_name_and_any_message_is_kept(source: str, message: str, stem: str, 
         if message.isascii():
             assert found.error == manifest.error_of(name) == message
         manifest.note_source(source, "7 x", "abc", {"width": 3}, "probe")
-        assert manifest.source_facts(source, "7 x", "probe") == ("abc", {"width": 3})
+        assert source_facts(manifest, source, "7 x", "probe") == ("abc", {"width": 3})
         begun = manifest.start(unit, "source")
         if len(os.fsencode(name)) < 250:
             manifest.commit(begun, replace(staged(begun), warnings=(source, message)))
@@ -499,23 +508,23 @@ def test_any_name_and_any_message_is_kept(source: str, message: str, stem: str, 
 
 
 def test_facts_of_a_source_hold_only_while_its_stamp_is_the_same(manifest: Manifest) -> None:
-    assert manifest.source_facts("a", "1", "p") == (None, None)
+    assert source_facts(manifest, "a", "1", "p") == (None, None)
     manifest.note_source("a", "1", "abc", {"width": 3}, "p")
-    assert manifest.source_facts("a", "1", "p") == ("abc", {"width": 3})
-    assert manifest.source_facts("a", "2", "p") == (None, None)
+    assert source_facts(manifest, "a", "1", "p") == ("abc", {"width": 3})
+    assert source_facts(manifest, "a", "2", "p") == (None, None)
     manifest.note_source("a", "2", "def", None, "p")
-    assert manifest.source_facts("a", "2", "p") == ("def", None)
-    assert manifest.source_facts("a", "1", "p") == (None, None)
+    assert source_facts(manifest, "a", "2", "p") == ("def", None)
+    assert source_facts(manifest, "a", "1", "p") == (None, None)
 
 
 def test_a_header_that_another_probe_has_read_is_not_used_but_the_checksum_is(
     manifest: Manifest,
 ) -> None:
     manifest.note_source("a", "1", "abc", {"width": 3}, "old")
-    assert manifest.source_facts("a", "1", "new") == ("abc", None)
+    assert source_facts(manifest, "a", "1", "new") == ("abc", None)
     manifest.note_source("a", "1", "abc", {"width": 4}, "new")
-    assert manifest.source_facts("a", "1", "new") == ("abc", {"width": 4})
-    assert manifest.source_facts("a", "1", "old") == ("abc", None)
+    assert source_facts(manifest, "a", "1", "new") == ("abc", {"width": 4})
+    assert source_facts(manifest, "a", "1", "old") == ("abc", None)
 
 
 def test_a_manifest_of_the_first_format_keeps_all_but_the_headers(tmp_path: Path) -> None:
@@ -533,7 +542,7 @@ def test_a_manifest_of_the_first_format_keeps_all_but_the_headers(tmp_path: Path
 
     def check(manifest: Manifest) -> None:
         assert manifest.state_of(unit, verify=True) == "done"
-        assert manifest.source_facts("a", "1", "p") == ("abc", None)
+        assert source_facts(manifest, "a", "1", "p") == ("abc", None)
         last = manifest.last_run()
         assert last is not None
         assert (last["version"], last.get("total")) == ("0.1.0", None)
@@ -555,7 +564,7 @@ def test_a_manifest_of_the_first_format_keeps_all_but_the_headers(tmp_path: Path
 
 def test_two_names_that_look_alike_when_printed_are_two_sources(manifest: Manifest) -> None:
     manifest.note_source("a\udcff", "1", "abc", None, "p")
-    assert manifest.source_facts("a\\udcff", "1", "p") == (None, None)
+    assert source_facts(manifest, "a\\udcff", "1", "p") == (None, None)
 
 
 # -- how far a job is -----------------------------------------------------------------------------

@@ -15,8 +15,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from restore_batch.files import publish_copy
+from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import Photo, unit_id
@@ -53,6 +55,15 @@ def staged(unit: Photo, faces: int = 0, data: bytes | None = None) -> StagedResu
     unit.staged_path.write_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
     return StagedResult(str(unit.staged_path), len(data), sha256, 4, 3, (FACE,) * faces)
+
+
+def source_facts(
+    ledger: Ledger, source: str, stamp: str, probe: str
+) -> tuple[str | None, dict[str, Any] | None]:
+    """Checksum and header noted for one source while its stamp is the same."""
+    noted = ledger.noted_sources([source]).get(source)
+    (header,) = ledger.noted_headers([(source, stamp, probe)])
+    return (noted.sha256 if noted is not None and noted.stamp == stamp else None), header
 
 
 def do(manifest: Manifest, unit: Photo, faces: int = 0) -> Photo:

@@ -14,7 +14,7 @@ from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof import journal, kept
 from restore_batch.jobs.proof.repair import repair
 
-from support.ledger import Killer, do, do_fail, photo, scratch_folder
+from support.ledger import Killer, do, do_fail, photo, scratch_folder, source_facts
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def length(folder: Path) -> int:
 def assert_all_is_there(folder: Path) -> None:
     with Manifest.open(folder) as manifest:
         assert manifest.counts() == {"done": 2, "failed": 1}
-        assert manifest.source_facts("/in/a.png", "7 x", "probe") == ("abc", {"width": 3})
+        assert source_facts(manifest, "/in/a.png", "7 x", "probe") == ("abc", {"width": 3})
         for output in ("a.png", "sub/ü.png"):
             unit = photo(folder, output)
             assert manifest.state_of(unit, verify=True) == "done"

@@ -24,7 +24,7 @@ from restore_batch.jobs.proof.repair import Repair, repair
 from restore_batch.jobs.units import Photo, Segment, Unit
 
 from support.damage import DAMAGES, PAGE, copied, settled
-from support.ledger import content, do, do_fail, photo, scratch_folder, staged
+from support.ledger import content, do, do_fail, photo, scratch_folder, source_facts, staged
 
 PHOTOS = 40
 REDONE, NAMELESS, FAILED, STAND_IN = "redone.png", "sub/x\udcff ü.png", "failed.png", "failed.tif"
@@ -90,7 +90,7 @@ def assert_as_before(folder: Path) -> None:
         result = manifest.result_at(REDONE)
         assert result is not None
         assert len(manifest.faces_in(result)) == result.face_count == 3
-        assert manifest.source_facts("/in/00.png", "7 x", "probe") == ("abc", {"width": 3})
+        assert source_facts(manifest, "/in/00.png", "7 x", "probe") == ("abc", {"width": 3})
         last = manifest.last_run()
         assert last is not None
         assert (last["job"], last["models"], last["total"]) == (
@@ -148,7 +148,7 @@ def ask_everything(manifest: Manifest) -> None:
         manifest.is_ours(item.output)
     for unit in (*photos(manifest.output_dir), part(manifest.output_dir)):
         manifest.state_of(unit, verify=True)
-        manifest.source_facts(unit.source, "7 x", "probe")
+        source_facts(manifest, unit.source, "7 x", "probe")
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -23,6 +23,7 @@ from restore_batch.pipeline.session import plan_job
 
 from support.archive import write_job
 from support.clips import clip
+from support.ledger import source_facts
 
 OPTIONS: dict[str, Any] = {
     "output": "out", "engine": {"kind": "local", "workers": 1, "threads": 1},
@@ -119,7 +120,7 @@ def test_a_run_notes_the_header_that_a_manifest_of_the_first_format_cannot_give(
     with Manifest.open(tmp_path / "out") as manifest:
         stamp = f"{item.source.size_bytes} {item.source.version}"
         key = probe_key(item.source.source, load_job(job).job)
-        sha256, header = manifest.source_facts(item.source.source, stamp, key)
+        sha256, header = source_facts(manifest, item.source.source, stamp, key)
     assert sha256 is not None
     assert header is not None
     assert header["width"] == 32

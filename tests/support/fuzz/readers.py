@@ -114,7 +114,7 @@ def _manifest(path: Path) -> None:
     """What plan, status and run do with a manifest."""
     from restore_batch.jobs.manifest import FOLDER, Manifest
 
-    from support.ledger import do, photo
+    from support.ledger import do, photo, source_facts
 
     output = path.with_suffix("")
     (output / FOLDER).mkdir(parents=True)
@@ -123,7 +123,7 @@ def _manifest(path: Path) -> None:
     reader = Manifest.read(output)
     if reader is not None:
         with reader:
-            reader.source_facts("/in/done.png", "1 2", "probe")
+            source_facts(reader, "/in/done.png", "1 2", "probe")
             list(reader.items())
             reader.counts()
             reader.last_run()
