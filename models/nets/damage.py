@@ -13,6 +13,7 @@ Automatic Screening of Cervical Smears".
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -65,8 +66,9 @@ class DamageNet(nn.Module):
         height, width = signed_nchw.shape[2:]
         if height % MULTIPLE_PX or width % MULTIPLE_PX:
             raise ValueError(f"expected sides that are multiples of 16, got {width}x{height}")
-        hats = torch.cat(top_hats(signed_nchw), dim=1)
-        shown = torch.cat([signed_nchw, hats, standing_out(hats)], dim=1)
+        with torch.no_grad():  # they are shown, not learned
+            hats = torch.cat(top_hats(signed_nchw), dim=1)
+            shown = torch.cat([signed_nchw, hats, standing_out(hats)], dim=1)
         x = self.fold(F.pixel_unshuffle(shown, FOLD))
         passed = []
         for level, stack in enumerate(self.down):
@@ -101,9 +103,21 @@ def standing_out(hats: torch.Tensor) -> torch.Tensor:
 
 
 def _dilated(x: torch.Tensor, side: int) -> torch.Tensor:
+    return _largest(_largest(x, side, -1), side, -2)
+
+
+def _largest(x: torch.Tensor, side: int, dim: int) -> torch.Tensor:
+    """The largest of ``side`` numbers around each, along one axis. Those of 1, 2, 4... numbers are
+    made of each other: a pooling layer compares all, and keeps where it found them."""
     half = side // 2
-    across = F.max_pool2d(x, (1, side), stride=1, padding=(0, half))
-    return F.max_pool2d(across, (side, 1), stride=1, padding=(half, 0))
+    padding = (half, half) if dim == -1 else (0, 0, half, half)
+    most, length = F.pad(x, padding, value=-math.inf), 1
+    while length < side:
+        step = min(length, side - length)
+        kept = most.shape[dim] - step
+        most = torch.maximum(most.narrow(dim, 0, kept), most.narrow(dim, step, kept))
+        length += step
+    return most
 
 
 def _stack(channels: int, count: int) -> nn.Sequential:
