@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -129,7 +130,14 @@ def build(ref: ModelRef, runtime: Runtime, weights_dir: Path | None = None) -> A
     paths = Store(weights_dir, download=False).paths_of(ref)
     state = load_state(paths)
     check_is(ref.card, state, paths[0])
-    return family.build(state, ref.card, chosen, runtime)
+    return family.build(state, ref.card, chosen, _measuring(ref.card.task, runtime))
+
+
+def _measuring(task: Task, runtime: Runtime) -> Runtime:
+    """``runtime``, on a CPU in float32 where a network measures a picture: where a face is, or
+    whose, is not to hang on rounding, and costs little beside restoring it."""
+    shows = task in ("restore", "upscale")
+    return runtime if shows or runtime.device != "cpu" else replace(runtime, precision="float32")
 
 
 def check_is(card: Card, state: StateDict, path: str | Path) -> None:

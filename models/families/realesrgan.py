@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from restore_batch.errors import UsageError, WeightsError
 from restore_batch.models.base import Card, Family, Licence, Options, Runtime, StateDict, WeightFile
+from restore_batch.models.running.crops import mixed
 
 if TYPE_CHECKING:
     import torch
@@ -292,8 +293,8 @@ class RealESRGANUpscaler:
         from restore_batch.models.nets.layout import channels_last
 
         self._device = torch.device(runtime.device)
-        self._dtype: torch.dtype = getattr(torch, runtime.precision)
-        laid_out: Any = channels_last(net.to(self._device, self._dtype))
+        self._precision = runtime.precision
+        laid_out: Any = channels_last(net.to(self._device))
         self._net = laid_out
         self.scale = int(laid_out.scale)
 
@@ -307,10 +308,10 @@ class RealESRGANUpscaler:
         out_px = (height * self.scale, width * self.scale)
         if count == 0:
             return torch.empty((0, 3, *out_px), device=self._device)
-        rgb = rgb_nchw.to(self._device, self._dtype)
+        rgb = rgb_nchw.to(self._device)
         # On the CPU a batch is no faster, and could change the order of additions.
         parts = rgb.split(1) if self._device.type == "cpu" else (rgb,)
-        with torch.no_grad():
+        with torch.no_grad(), mixed(self._device.type, self._precision):
             enlarged = [
                 self._net(self._padded(part))[:, :, : out_px[0], : out_px[1]] for part in parts
             ]
@@ -330,7 +331,8 @@ class RealESRGANUpscaler:
 
     def bytes_per_pixel(self) -> int:
         """Working memory per input pixel; see the networks' ``floats_per_pixel``."""
-        return int(self._net.floats_per_pixel * self._dtype.itemsize)
+        # In half precision, what the last convolution reads is there in float32, too.
+        return int(self._net.floats_per_pixel * (4 if self._precision == "float32" else 3))
 
 
 def build(

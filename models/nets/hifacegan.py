@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from restore_batch.models.nets.layout import exactly
 from restore_batch.models.nets.spade import SPADEResidual
 
 _LEVELS = 5
@@ -122,7 +123,7 @@ class _Decoder(nn.Module):
         x = self.G_middle_1(x, guides[1])
         for block, guide in zip(self.ups, guides[2:], strict=True):
             x = block(_double(x), guide)
-        return torch.tanh(self.to_rgbs[-1](F.leaky_relu(x, 0.2)))
+        return torch.tanh(exactly(self.to_rgbs[-1], F.leaky_relu(x, 0.2)))
 
 
 def _double(x: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
-"""Channels-last memory: what convolutions are fastest in, on CPUs and on GPUs."""
+"""How networks are laid out and counted: channels-last memory, which convolutions are fastest in on
+CPUs and on GPUs, and float32 where half precision would show."""
 
 from __future__ import annotations
 
@@ -24,3 +25,12 @@ def channels_last(net: Net) -> Net:
                 plane = parameter.data[0].contiguous(memory_format=torch.channels_last)
                 parameter.data = plane[None]
     return net
+
+
+def exactly(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """``layer`` of ``x`` in the layer's own precision, also under autocast: what becomes a
+    picture's numbers. bfloat16 has 128 steps between 0.5 and 1, which a smooth sky shows and 16
+    bits lose."""
+    with torch.autocast(x.device.type, enabled=False):
+        result: torch.Tensor = layer(x.to(next(layer.parameters()).dtype))
+        return result

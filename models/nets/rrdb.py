@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from restore_batch.models.nets.layout import exactly
+
 SLOPE = 0.2
 RESIDUAL_SCALE = 0.2
 
@@ -107,7 +109,7 @@ class RRDBNet(RRDBTrunk):
         x = super().forward(x)
         for conv in (self.conv_up1, self.conv_up2):
             x = F.leaky_relu_(conv(F.interpolate(x, scale_factor=2, mode="nearest")), SLOPE)
-        return self.conv_last(F.leaky_relu_(self.conv_hr(x), SLOPE))
+        return exactly(self.conv_last, F.leaky_relu_(self.conv_hr(x), SLOPE))
 
 
 def infer(shapes: Mapping[str, torch.Size]) -> dict[str, Any]:

@@ -165,7 +165,9 @@ class ToRGB(nn.Module):
     def forward(
         self, x: torch.Tensor, code: torch.Tensor, below: torch.Tensor | None = None
     ) -> torch.Tensor:
-        rgb = self.modulated_conv(x, code) + self.bias
+        # In the layer's own precision, as ``layout.exactly`` has it and says why.
+        with torch.autocast(x.device.type, enabled=False):
+            rgb = self.modulated_conv(x.to(self.bias.dtype), code) + self.bias
         if below is None:
             return rgb
         if self.resampling == "bilinear":

@@ -303,7 +303,7 @@ def test_working_memory_grows_with_the_output_and_shrinks_with_precision() -> No
     assert need[4] == pytest.approx(4 * need[2], rel=0.05)
     assert need[4] == pytest.approx(16 * need[1], rel=0.05)
     half = RealESRGANUpscaler(_tiny(arch="rrdb", **TINY_RRDB), Runtime(precision="bfloat16"))
-    assert half.bytes_per_pixel() * 2 == need[4]
+    assert half.bytes_per_pixel() == pytest.approx(0.75 * need[4], rel=0.01)
 
 
 def test_every_card_agrees_with_the_architecture_it_names() -> None:
