@@ -69,8 +69,9 @@ on("export-json", "click", () => marks.save("ratings.json", "application/json", 
 viewer.pointers();
 on("previous", "click", () => viewer.step(-1));
 on("next", "click", () => viewer.step(1));
-on("close", "click", () => document.getElementById("viewer").close());
-on("viewer", "close", () => viewer.close());
+on("close", "click", () => viewer.close());
+// By a gesture of the browser's own; after the others it is late, and the viewer may be open again.
+on("viewer", "close", () => { if (!document.getElementById("viewer").open) viewer.close(); });
 // Of the whole page: what has the focus may be hidden when another picture comes.
 addEventListener("keydown", event => { if (document.getElementById("viewer").open) viewer.keys(event); });
 on("flip", "click", () => viewer.flip());

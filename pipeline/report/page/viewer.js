@@ -307,9 +307,13 @@ const viewer = {
     if (place >= 0 && place < list.shown.length) this.open(place);
   },
 
+  // The event of a closed dialog comes late: by then the arrow keys may have led away from its card.
   close() {
+    const place = this.place;
+    this.place = -1;
     this.stop();
-    list.focus(this.place);
+    this.find("viewer").close();
+    if (place >= 0) list.focus(place);
   },
 
   keys(event) {
@@ -324,6 +328,7 @@ const viewer = {
       " ": presses ? null : () => isFilm ? this.play() : this.flip(),
       "+": () => this.zoom(1.25), "=": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.fit(),
       x: () => this.refuse(),
+      Escape: () => this.close(),
     };
     for (const rating of [1, 2, 3, 4, 5]) actions[rating] = () => this.rate(rating);
     const action = actions[event.key];
