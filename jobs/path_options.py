@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-__all__ = ["Folder", "Input", "ModelOrPath", "Place", "Text", "is_url"]
+__all__ = ["Folder", "Input", "ModelOrPath", "Place", "Text", "as_written", "is_url"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
 _VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
@@ -24,6 +24,11 @@ _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
 def is_url(text: str) -> bool:
     """Whether ``text`` names something for fsspec (``s3://…``) rather than a local path."""
     return _URL.match(text) is not None
+
+
+def as_written(path: str) -> str:
+    """How a job file says a local path, or a URL, that is to be taken as it is."""
+    return path if is_url(path) else path.replace("$", "$$")
 
 
 def _expand(text: str) -> str:

@@ -26,7 +26,7 @@ from restore_batch.jobs.yaml_options import (
     options_from_mapping,
 )
 
-__all__ = ["LoadedJob", "job_from_mapping", "json_schema", "load_job"]
+__all__ = ["LoadedJob", "job_from_mapping", "json_schema", "load_job", "load_mapping"]
 
 _WORDING = Wording("a job file", "inputs: and output:", "restore.strength=0.7")
 FurtherCheck = Callable[[Job], Iterable[Mistake]]
@@ -86,10 +86,22 @@ def job_from_mapping(
 
     Raises JobFileError like :func:`load_job`, with ``job`` for the place.
     """
-    job, _ = options_from_mapping(
-        mapping, Job, overrides, _WORDING, _further(further), name="job", base_dir=Path(base_dir)
+    return load_mapping(mapping, "job", base_dir, overrides, further).job
+
+
+def load_mapping(
+    mapping: Mapping[str, Any],
+    name: str,
+    base_dir: str | os.PathLike[str] = ".",
+    overrides: Overrides = (),
+    further: FurtherCheck = lambda job: (),
+) -> LoadedJob:
+    """:func:`job_from_mapping` with ``name`` for the place of what is wrong."""
+    return LoadedJob(
+        *options_from_mapping(
+            mapping, Job, overrides, _WORDING, _further(further), name=name, base_dir=Path(base_dir)
+        )
     )
-    return job
 
 
 def json_schema() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import YAMLError
@@ -40,12 +40,23 @@ __all__ = [
     "Further",
     "Overrides",
     "Places",
+    "Setting",
     "Wording",
     "options_from_file",
     "options_from_mapping",
 ]
 
-Overrides = Mapping[str, object] | Sequence[str]
+
+class Setting(NamedTuple):
+    """An override by something with a name of its own: the flag ``where`` sets the option at the
+    dotted ``path``, and is named in what is said of it."""
+
+    where: str
+    path: str
+    value: object
+
+
+Overrides = Mapping[str, object] | Sequence[str | Setting]
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
@@ -232,6 +243,9 @@ def _overrides(
                 problems.append(Problem(where, str(error)))
         return
     for text in [overrides] if isinstance(overrides, str) else overrides:
+        if isinstance(text, Setting):
+            yield text
+            continue
         where = f"--set {shown(text)}"
         path, equals, written = text.partition("=")
         path = path.strip()

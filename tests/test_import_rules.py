@@ -51,6 +51,10 @@ LINES: dict[str, tuple[str, ...]] = {
         "pipeline/drive", "pipeline/plan", "pipeline/engine", "stages", "models", "jobs",
     ),
     "pipeline/report": ("pipeline/compare", "pipeline/plan", "stages", "jobs"),
+    "pipeline/begin": (
+        "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/session.py",
+        "pipeline/cli/progress.py", "stages", "models", "jobs",
+    ),
     "pipeline/training": ("pipeline/plan", "pipeline/session.py", "stages", "models", "jobs"),
     "pipeline/": (
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/engine",

@@ -34,6 +34,7 @@ from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.kept import NAME, KeptLedger, apply, changes_to, move_to
 from restore_batch.jobs.proof.salvage import salvage
 from restore_batch.jobs.proof.sidecars import sidecars_in
+from restore_batch.jobs.written import is_kept_job
 
 _FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm", journal.NAME)
 
@@ -237,8 +238,8 @@ class _Results:
 
 
 def _others(output_dir: Path, proven: Sequence[str] | set[str]) -> Iterator[str]:
-    """Files that are no results of this job, of no other whose folder lies in this one, and of no
-    report."""
+    """Files that are no results of this job, of no other whose folder lies in this one, of no
+    report, and not the job itself."""
     for root, folders, files in os.walk(output_dir):
         folders[:] = sorted(
             name for name in folders
@@ -247,5 +248,5 @@ def _others(output_dir: Path, proven: Sequence[str] | set[str]) -> Iterator[str]
         )  # fmt: skip
         for name in sorted(files):
             relative = (Path(root) / name).relative_to(output_dir).as_posix()
-            if relative not in proven:
+            if relative not in proven and not is_kept_job(Path(root) / name):
                 yield relative

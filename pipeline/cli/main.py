@@ -15,8 +15,9 @@ from restore_batch.pipeline.cli.interrupts import INTERRUPTED, Asked, interrupti
 from restore_batch.pipeline.cli.output import say, warn_in_lines
 from restore_batch.pipeline.cli.streams import UNSHOWN, kept_streams, lost
 
+NAME = "restore-batch"
 _COMMANDS = {
-    "run": ("run:run", "Restore everything a job names; goes on where an earlier run ended."),
+    "run": ("run:run", "Restore photos, films and folders, or what a job file names."),
     "plan": ("plan:plan", "Show what a run would do, without doing it."),
     "status": ("status:status", "Show what is done, failed and left of a job."),
     "report": ("report:report", "Write a page that shows before and after of every item."),
@@ -64,11 +65,12 @@ class _LazyGroup(click.Group):
 
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="restore-batch")
+@click.version_option(__version__, prog_name=NAME)
 def cli() -> None:
-    """Restore old photos in bulk: faces, background, metadata, resumable.
+    """Restore old photos and films in bulk: faces, background, metadata, resumable.
 
-    Start with `restore-batch plan jobs/archive.yaml`, then `run` the same file.
+    Start with `restore-batch run FOLDER -o FOLDER-restored`; `plan` with the same words shows what
+    would be done.
     """
 
 
@@ -87,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
     try:
         # Without its standalone mode, click returns the code of an Exit that a command raised.
-        return int(cli(arguments, standalone_mode=False) or 0)
+        # Called by its name also where the program is `python -m restore_batch`.
+        return int(cli(arguments, NAME, standalone_mode=False) or 0)
     except click.ClickException as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # a group that is called alone answers with its help

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from restore_batch.pipeline.cli.begin.asked import Asked, asks
 from restore_batch.pipeline.cli.output import say, say_json
 
 if TYPE_CHECKING:
@@ -17,20 +18,17 @@ _NAMES_SHOWN = 3
 
 
 @click.command()
-@click.argument("job", type=click.Path())
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="As for `run`.")
+@asks
 @click.option("--all", "show_all", is_flag=True, help="List every file, not just the first ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--measure", is_flag=True, help="Restore a few frames of a film to tell the time.")
-def plan(
-    job: str, overrides: tuple[str, ...], show_all: bool, as_json: bool, measure: bool
-) -> None:
-    """Show what a run of JOB would do: files, models, workers, disk, rough time."""
+def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
+    """Show what `run` would do with the same words: files, models, workers, disk, rough time."""
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
-    from restore_batch.pipeline.session import plan_job, read_job
+    from restore_batch.pipeline.session import plan_job
 
-    made = plan_job(read_job(job, overrides))
+    made = plan_job(asked.read().loaded)
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:

@@ -6,12 +6,15 @@ import os
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
 import click
 
 from restore_batch.errors import RestoreBatchError, UsageError
+from restore_batch.pipeline.cli.begin.asked import Asked, asks
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.cli.streams import UNSHOWN, goes_on, lost
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
 
 _REPORT_SHARE, _REPORT_LEAST_S = 0.1, 30.0
 """What previews may take at the end of a run, of the time that it took."""
-_SET = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
-    help="Change an option of the job, e.g. --set restore.strength=0.7; may be repeated.",
-)  # fmt: skip
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but failures.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary object.")
 _VERIFY = click.option(
@@ -38,68 +37,60 @@ _PREVIEW = click.option(
     help="Restore only some seconds of each film, where the most faces are (3s), to a folder"
     " `preview` in the output.",
 )  # fmt: skip
-_JOB = click.argument("job", type=click.Path())
 
 
 @click.command()
-@_JOB
-@_SET
+@asks
 @_QUIET
 @_JSON
 @_VERIFY
 @_PREVIEW
-def run(
-    job: str,
-    overrides: tuple[str, ...],
-    quiet: bool,
-    as_json: bool,
-    verify: bool,
-    preview: str | None,
-) -> None:
-    """Restore everything JOB names; goes on where an earlier run ended.
+def run(asked: Asked, quiet: bool, as_json: bool, verify: bool, preview: str | None) -> None:
+    """Restore photos, films and folders, or everything a JOB file names; goes on where an earlier
+    run ended.
+
+    `restore-batch run scans -o scans-restored` restores a folder, and keeps what was asked for as
+    a job file in its output.
 
     Exit codes: 0 all done, 1 some items failed, 2 wrong job or usage, 3 aborted,
     130 interrupted (run the same command again to go on).
     """
     if preview is not None:
-        overrides = _of_preview(job, overrides, preview)
-    _run(job, overrides, quiet, as_json, verify=verify, again=False)
+        asked = _of_preview(asked, preview)
+    _run(asked, quiet, as_json, verify=verify, again=False)
 
 
 @click.command()
-@_JOB
-@_SET
+@asks
 @_QUIET
 @_JSON
-def retry(job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool) -> None:
-    """Run JOB again, with another try for what failed."""
-    _run(job, overrides, quiet, as_json, verify=False, again=True)
+def retry(asked: Asked, quiet: bool, as_json: bool) -> None:
+    """Run again, as `run` does, with another try for what failed."""
+    _run(asked, quiet, as_json, verify=False, again=True)
 
 
-def _of_preview(job: str, overrides: tuple[str, ...], preview: str) -> tuple[str, ...]:
-    from restore_batch.pipeline.session import read_job
-
+def _of_preview(asked: Asked, preview: str) -> Asked:
     try:
         seconds = float(preview.strip().removesuffix("s"))
     except ValueError:
         raise UsageError(f"--preview: expected seconds such as 3s, got {preview!r}") from None
-    output = read_job(job, overrides).job.output / "preview"
-    return (*overrides, f"video.preview_s={seconds}", f"output={output}")
+    output = Path(asked.read().loaded.job.output) / "preview"
+    return replace(asked, output=str(output)).with_flags(("--preview", "video.preview_s", seconds))
 
 
-def _run(
-    job: str, overrides: tuple[str, ...], quiet: bool, as_json: bool, *, verify: bool, again: bool
-) -> None:
+def _run(asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool) -> None:
     from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
-    from restore_batch.pipeline.session import RunOptions, open_run, read_job
+    from restore_batch.pipeline.session import RunOptions, open_run
 
     goes_on("the run")
     watcher = watcher_for(quiet=quiet or as_json)
-    loaded = read_job(job, overrides)
+    job = asked.read()
     options = RunOptions(verify, again)
     with ExitStack() as to_the_end:
-        with open_run(loaded, watcher, options, watcher.download) as current:
+        with open_run(job.loaded, watcher, options, watcher.download) as current:
+            # Only now: a job that cannot be run leaves nothing behind.
+            name = job.keep()
 
             def end() -> None:
                 current.drain()
@@ -110,10 +101,10 @@ def _run(
                 summary = current.execute()
         is_comparison = isinstance(summary, ComparisonSummary)
         if not as_json:
-            watcher.finish(summary, job)
+            watcher.finish(summary, name)
             if isinstance(summary, ComparisonSummary) and not quiet:
                 say(summary.closing())
-        report = None if is_comparison else _report(loaded.job, summary)
+        report = None if is_comparison else _report(job.loaded.job, summary)
         if as_json:
             page = None if report is None else str(report.page)
             say_json({**summary.as_dict(), "report": page})
