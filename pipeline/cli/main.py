@@ -19,6 +19,8 @@ NAME = "restore-batch"
 _COMMANDS = {
     "run": ("run:run", "Restore photos, films and folders, or what a job file names."),
     "plan": ("plan:plan", "Show what a run would do, without doing it."),
+    "init": ("begin.init:init", "Look at a folder and write a job file that says why it is so."),
+    "preview": ("begin.preview:preview", "Try a job on a few photos: one sheet, and the time."),
     "status": ("status:status", "Show what is done, failed and left of a job."),
     "report": ("report:report", "Write a page that shows before and after of every item."),
     "retry": ("run:retry", "Run a job again, with another try for what failed."),
@@ -30,6 +32,7 @@ _COMMANDS = {
     "crops": ("crops:crops", "Cut out faces, aligned, for training."),
     "train": ("train:train", "Train a restorer on folders of good faces."),
     "doctor": ("doctor:doctor", "Check this machine: Ray, GPU, memory, codecs, weights."),
+    "completion": ("begin.completion:completion", "Teach a shell to complete all this."),
     "schema": ("plan:schema", "Print the JSON Schema of job files, for editors."),
 }
 

@@ -28,6 +28,10 @@ _REPORT_SHARE, _REPORT_LEAST_S = 0.1, 30.0
 """What previews may take at the end of a run, of the time that it took."""
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="Print nothing but failures.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON summary object.")
+_NOTIFY = click.option(
+    "--notify", "notifies", is_flag=True,
+    help="Ring the terminal's bell at the end, and tell the desktop where there is one.",
+)  # fmt: skip
 _VERIFY = click.option(
     "--verify", is_flag=True,
     help="Read every original and every result that is there, and redo what changed.",
@@ -45,7 +49,10 @@ _PREVIEW = click.option(
 @_JSON
 @_VERIFY
 @_PREVIEW
-def run(asked: Asked, quiet: bool, as_json: bool, verify: bool, preview: str | None) -> None:
+@_NOTIFY
+def run(
+    asked: Asked, quiet: bool, as_json: bool, verify: bool, preview: str | None, notifies: bool
+) -> None:
     """Restore photos, films and folders, or everything a JOB file names; goes on where an earlier
     run ended.
 
@@ -57,16 +64,17 @@ def run(asked: Asked, quiet: bool, as_json: bool, verify: bool, preview: str | N
     """
     if preview is not None:
         asked = _of_preview(asked, preview)
-    _run(asked, quiet, as_json, verify=verify, again=False)
+    _run(asked, quiet, as_json, verify=verify, again=False, notifies=notifies)
 
 
 @click.command()
 @asks
 @_QUIET
 @_JSON
-def retry(asked: Asked, quiet: bool, as_json: bool) -> None:
+@_NOTIFY
+def retry(asked: Asked, quiet: bool, as_json: bool, notifies: bool) -> None:
     """Run again, as `run` does, with another try for what failed."""
-    _run(asked, quiet, as_json, verify=False, again=True)
+    _run(asked, quiet, as_json, verify=False, again=True, notifies=notifies)
 
 
 def _of_preview(asked: Asked, preview: str) -> Asked:
@@ -78,7 +86,9 @@ def _of_preview(asked: Asked, preview: str) -> Asked:
     return replace(asked, output=str(output)).with_flags(("--preview", "video.preview_s", seconds))
 
 
-def _run(asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool) -> None:
+def _run(
+    asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool, notifies: bool
+) -> None:
     from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run
@@ -113,6 +123,8 @@ def _run(asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool)
 
             for line in lines(report):
                 say(line)
+        if notifies:
+            _notify(summary)
         _exit(summary, asked_for_json=as_json)
 
 
@@ -137,6 +149,14 @@ def _report(job: Job, summary: Summary) -> Report | None:
         told = str(error) if isinstance(error, RestoreBatchError) else repr(error)
         say(f"no report: {told}", err=True)
         return None
+
+
+def _notify(summary: Summary) -> None:
+    from restore_batch.pipeline.cli.begin.notify import notify
+
+    state = "aborted" if summary.aborted else "interrupted" if summary.interrupted else "finished"
+    counts = f"{summary.done:,} restored, {len(summary.failed):,} failed"
+    notify(f"restore-batch: {state}", f"{counts}; {summary.output_dir}")
 
 
 def _exit(summary: Summary, *, asked_for_json: bool) -> None:

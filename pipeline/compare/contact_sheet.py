@@ -71,10 +71,10 @@ def draw(title: str, rows: Rows) -> np.ndarray:
     sheet = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
-    pen.text((_GAP_PX, _GAP_PX), _fitting(title, font, size[0]), _INK, font)
+    pen.text((_GAP_PX, _GAP_PX), fitting(title, font, size[0]), _INK, font)
     for number, (label, cells) in enumerate(columns.items()):
         x = _GAP_PX + number * step
-        pen.text((x, _GAP_PX + _HEAD_PX // 2), _fitting(label, font, CELL_PX), _INK, font)
+        pen.text((x, _GAP_PX + _HEAD_PX // 2), fitting(label, font, CELL_PX), _INK, font)
         for row in range(len(captions)):
             y = _HEAD_PX + row * line
             if cells is None:
@@ -84,11 +84,11 @@ def draw(title: str, rows: Rows) -> np.ndarray:
                 sheet.paste(Image.fromarray(cells[row]), (x, y))
     for row, caption in enumerate(captions):
         y = _HEAD_PX + row * line + CELL_PX + _GAP_PX // 2
-        pen.text((_GAP_PX, y), _fitting(caption, font, size[0]), _FAINT, font)
+        pen.text((_GAP_PX, y), fitting(caption, font, size[0]), _FAINT, font)
     return np.asarray(sheet)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
     """``text``, cut from the left where it is too long: the end of a path tells more."""
     text = legible(text)
     if font.getlength(text) <= width - 2 * _GAP_PX:
