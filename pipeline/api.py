@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,9 @@ from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, frame_stages
+from restore_batch.pipeline.results import Results, open_results
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for
+from restore_batch.pipeline.shown import RestoredImage
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
@@ -53,12 +56,13 @@ def plan(
     return plan_job(_load(job, overrides))
 
 
-def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
+def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> RestoredImage:
     """Restore one picture in this process.
 
     ``rgb_hwc``: (H, W, 3) uint8 or uint16 sRGB; the same dtype comes back, ``background.scale``
     times as large. ``job_options`` are sections of a job (``restore={"strength": 0.7}``,
-    ``background={"scale": 1}``). Networks stay loaded for calls with the same options.
+    ``background={"scale": 1}``). Networks stay loaded for calls with the same options. A notebook
+    shows the picture beside its original.
 
     Raises ValueError for another layout, MediaError when a stage fails.
     """
@@ -72,7 +76,15 @@ def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> np.ndarray:
     (reply,) = opened.process([Chunk(unit, frames=(Frame(array),))])
     if isinstance(reply, Failure):
         raise MediaError(f"{reply.stage}: {reply.message}")
-    return reply.pasted[0].rgb_hwc
+    return RestoredImage.of(reply.pasted[0].rgb_hwc, array)
+
+
+def open(output: str | os.PathLike[str]) -> Results:
+    """What is in an output folder: items, faces, warnings; as DataFrames where pandas is there.
+
+    Nothing is written, and a run may be going on. Raises UsageError where nothing was run there.
+    """
+    return open_results(output)
 
 
 @lru_cache(maxsize=2)

@@ -1,0 +1,191 @@
+"""What is in an output folder, as a small object: items, faces, warnings."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from restore_batch.errors import UsageError
+from restore_batch.jobs.history import Entry, History
+from restore_batch.jobs.outputs import FOLDER
+from restore_batch.text import legible
+
+_ROWS_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class FoundFace:
+    """A face of a photo. ``box_xyxy``: left, top, right, bottom in pixels of the upright original.
+
+    ``score``: of the detector, in [0, 1]. ``restored``: whether it was; ``blend``: how much of the
+    restored face was blended in, in [0, 1]. ``identity``: cosine similarity of before and after in
+    [-1, 1], None where it was not measured. ``note``: what is to be known of it, or "".
+    """
+
+    box_xyxy: tuple[float, float, float, float]
+    score: float
+    restored: bool
+    blend: float
+    identity: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One item of a job. ``output``: the path of its result, whether it is there or not;
+    ``source``: of its original, a path or URL. ``state``: done, failed or pending.
+
+    ``faces``: of a photo; of a film ``face_count`` alone is told. ``size_wh``: of the result in
+    pixels, None where there is none. ``error``: why it failed, or "". ``seconds``: what it took.
+    """
+
+    output: Path
+    source: str
+    state: str
+    is_film: bool
+    face_count: int
+    faces: tuple[FoundFace, ...]
+    size_wh: tuple[int, int] | None
+    warnings: tuple[str, ...]
+    error: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Results:
+    """All items of an output folder, in order of their paths, as they were when it was opened."""
+
+    folder: Path
+    items: tuple[Result, ...]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.items)
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """Items without a result, and why."""
+        return tuple(item for item in self.items if item.state == "failed")
+
+    @property
+    def warnings(self) -> tuple[tuple[Result, str], ...]:
+        """Each warning with its item."""
+        return tuple((item, text) for item in self.items for text in item.warnings)
+
+    @property
+    def faces(self) -> tuple[tuple[Result, FoundFace], ...]:
+        """Each face of photos with its item."""
+        return tuple((item, face) for item in self.items for face in item.faces)
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row an item: ``output`` and ``source`` as text, ``width`` and
+        ``height`` 0 where there is no result, ``warnings`` one a line. Raises UsageError where
+        pandas is not installed."""
+        rows = [
+            {
+                "output": item.output.relative_to(self.folder).as_posix(),
+                "source": item.source, "state": item.state, "film": item.is_film,
+                "faces": item.face_count, "width": (item.size_wh or (0, 0))[0],
+                "height": (item.size_wh or (0, 0))[1],
+                "lowest_identity": _lowest_identity(item), "seconds": item.seconds,
+                "warnings": "\n".join(item.warnings), "error": item.error,
+            }
+            for item in self.items
+        ]  # fmt: skip
+        return _pandas().DataFrame(rows, columns=_COLUMNS)
+
+    def faces_to_pandas(self) -> Any:
+        """A DataFrame with a row a face of photos. Raises UsageError where pandas is not
+        installed."""
+        rows = [
+            {
+                "output": item.output.relative_to(self.folder).as_posix(),
+                **dict(zip(("left", "top", "right", "bottom"), face.box_xyxy, strict=True)),
+                "score": face.score, "restored": face.restored, "blend": face.blend,
+                "identity": face.identity, "note": face.note,
+            }
+            for item, face in self.faces
+        ]  # fmt: skip
+        return _pandas().DataFrame(rows, columns=_FACE_COLUMNS)
+
+    def _repr_html_(self) -> str:
+        """A table of the first items, for notebooks; whatever is in names and words is text."""
+        head = "".join(f"<th>{each}</th>" for each in ("result", "state", "faces", "to know"))
+        rows = "".join(_row(self.folder, item) for item in self.items[:_ROWS_SHOWN])
+        more = len(self.items) - _ROWS_SHOWN
+        rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
+        count = f"{len(self.items):,} items, {len(self.failed):,} failed"
+        return (
+            f"<p>{_text(str(self.folder))}: {count}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
+        )
+
+
+_COLUMNS = (
+    "output", "source", "state", "film", "faces", "width", "height", "lowest_identity", "seconds",
+    "warnings", "error",
+)  # fmt: skip
+_FACE_COLUMNS = (
+    "output", "left", "top", "right", "bottom", "score", "restored", "blend", "identity", "note",
+)  # fmt: skip
+
+
+def open_results(output: str | os.PathLike[str]) -> Results:
+    """What is in an output folder, also while a run goes on. Nothing is written.
+
+    Raises UsageError where nothing was run there, or several restorers were compared.
+    """
+    folder = Path(output).absolute()
+    history = History.read(folder)
+    if history is None:
+        raise UsageError(f"{folder}: {_why_not(folder)}")
+    with history, history.at_one_moment():
+        return Results(folder, tuple(_result(folder, entry) for entry in history.entries()))
+
+
+def _why_not(folder: Path) -> str:
+    inner = sorted(path.parent.name for path in folder.glob(f"*/{FOLDER}") if path.is_dir())
+    if inner:
+        return f"several restorers have results there; open the folder of one: {', '.join(inner)}"
+    return "nothing was run there yet; expected the output folder of a job"
+
+
+def _result(folder: Path, entry: Entry) -> Result:
+    faces = tuple(
+        FoundFace(row.box_xyxy, row.score, row.restored, row.blend, row.identity, row.note)
+        for row in entry.faces
+    )
+    # What is staged is committed by the next run: until then nobody can look at it.
+    state = "pending" if entry.state == "staged" else entry.state
+    return Result(
+        folder / entry.output, entry.source, state, entry.kind == "join", entry.face_count, faces,
+        entry.size_wh, entry.warnings, entry.error, sum(entry.seconds.values()),
+    )  # fmt: skip
+
+
+def _lowest_identity(item: Result) -> float | None:
+    return min((face.identity for face in item.faces if face.identity is not None), default=None)
+
+
+def _row(folder: Path, item: Result) -> str:
+    name = item.output.relative_to(folder).as_posix()
+    cells = (name, item.state, str(item.face_count), item.error or "; ".join(item.warnings))
+    return f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _text(text: str) -> str:
+    return html.escape(legible(text))
+
+
+def _pandas() -> Any:
+    try:
+        return importlib.import_module("pandas")
+    except ImportError:
+        raise UsageError("a DataFrame needs pandas: pip install pandas") from None
