@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,9 +53,10 @@ class Survey:
         return _median_megapixels(self.photos)
 
 
-def survey(folder: Path, output: Path, look_at: int) -> Survey:
+def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]) -> Survey:
     """Read all headers in ``folder``, and look for faces in at most ``look_at`` photos. Nothing is
-    fetched. Raises JobFileError where there is nothing to restore."""
+    fetched. ``tell`` is given a line before what takes long. Raises JobFileError where there is
+    nothing to restore."""
 
     def planned(background: Mapping[str, Any], known: Inputs | None = None) -> Plan:
         asked = {
@@ -70,6 +71,9 @@ def survey(folder: Path, output: Path, look_at: int) -> Survey:
     known = Inputs(plan.items, plan.passed_over)
     photos = photos_of(plan)
     films = [item for item in plan.items if item.is_film and not item.error]
+    shown = spread(photos, look_at)
+    tell(f"looking at {len(shown)} of {len(photos):,} photos")
+    seen = look(plan, shown)
     ways = []
     for options in _ways():
         tried = planned(options, known)
@@ -80,7 +84,7 @@ def survey(folder: Path, output: Path, look_at: int) -> Survey:
         photos,
         films,
         Counter(str(item.facts["container"]) for item in photos),
-        look(plan, spread(photos, look_at)),
+        seen,
         _advised_first(ways, _median_megapixels(photos)),
         this_machine(),
     )

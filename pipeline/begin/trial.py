@@ -23,7 +23,7 @@ from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, run_job
 
-_LOOKED_AT_EACH = 3
+_LOOKED_AT_EACH = 2
 """Photos that are looked at for each one that is tried."""
 
 

@@ -41,7 +41,7 @@ def init(folder: Path, to: Path | None, look_at: int) -> None:
     base = path.absolute().parent.resolve()
     beside = source if base.is_relative_to(source) else base / source.name
     output = beside.with_name(f"{source.name or 'photos'}-restored")
-    found = survey(source, output, look_at)
+    found = survey(source, output, look_at, lambda line: say(line, err=True))
     names = [_relative(each, base) for each in (source, output)]
     inputs, results = map(as_written, names)
     text = job_file(found, str(path), [inputs], results)

@@ -21,7 +21,9 @@ from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.proof.faults import DamagedManifestError, ManifestError
 from restore_batch.jobs.proof.journal import NAME as JOURNAL
 from restore_batch.jobs.proof.repair import Repair, repair
+from restore_batch.jobs.source import job_from_mapping
 from restore_batch.jobs.units import Photo, Segment, Unit
+from restore_batch.jobs.written import keep_job
 
 from support.damage import DAMAGES, PAGE, copied, settled
 from support.ledger import content, do, do_fail, photo, scratch_folder, source_facts, staged
@@ -212,9 +214,11 @@ def test_a_result_that_is_altered_or_gone_is_made_again_and_no_other(killed: Pat
 
 def test_a_file_of_somebody_else_is_not_taken_for_a_result(killed: Path) -> None:
     (killed / "scan.png").write_bytes(b"a negative scanned by hand")
+    kept = keep_job(job_from_mapping({"inputs": ["in"], "output": "out"}), killed)
     DAMAGES["removed"](killed / FOLDER)
     done = repair(killed)
     assert done.unproven == ("scan.png",)
+    assert kept.is_file()
     with Manifest.open(killed) as manifest:
         assert not manifest.is_ours("scan.png")
 
