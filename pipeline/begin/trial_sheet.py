@@ -70,8 +70,8 @@ def _drawn(tried: Tried, title: str) -> Image.Image:
                 pen.text((left + _GAP_PX, y + _CELL_PX // 2), "no result", _FAINT, font)
             else:
                 cell = _cell(path)
-                middle = (_CELL_PX - cell.width) // 2, (_CELL_PX - cell.height) // 2
-                sheet.paste(cell, (left + middle[0], y + middle[1]))
+                # On the line of its caption.
+                sheet.paste(cell, (left + (_CELL_PX - cell.width) // 2, y + _CELL_PX - cell.height))
         for line, (text, ink) in enumerate(_captions(piece)):
             place = x, y + _CELL_PX + _GAP_PX // 2 + line * _LINE_PX
             pen.text(place, fitting(text, font, pair), ink, font)

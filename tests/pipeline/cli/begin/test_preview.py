@@ -40,7 +40,7 @@ def test_a_sheet_of_a_few_photos_is_written_and_nothing_else(here: Path) -> None
     assert sheet.read_bytes() == first
     with Image.open(sheet) as image:
         assert image.width > 900
-        before, after = image.crop((100, 150, 300, 250)), image.crop((600, 150, 800, 250))
+        before, after = image.crop((100, 250, 300, 450)), image.crop((600, 250, 800, 450))
         assert len(set(before.getdata())) > 100
         assert len(set(after.getdata())) > 100
 
