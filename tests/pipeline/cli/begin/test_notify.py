@@ -12,7 +12,7 @@ import pytest
 
 from restore_batch.pipeline.cli.begin.notify import notify
 
-from support.archive import cli, command, scene
+from support.archive import command, scene
 from support.host import read_until_closed
 
 PLAIN = ["--restorer", "none", "--upscaler", "none", "--set", "engine.kind=local", "--set",
@@ -34,22 +34,9 @@ def desktop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return told
 
 
-def test_the_desktop_is_told_what_came_of_a_run(desktop: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    scene(20, 20).save(tmp_path / "in" / "a.png")
-    done = cli("run", "in", "-o", "out", *PLAIN, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    _, dashes, title, text = json.loads(desktop.read_text())
-    assert (dashes, title) == ("--", "restore-batch: finished")
-    assert text == f"1 restored, 0 failed; {tmp_path / 'out'}"
-
-
-def test_names_are_neither_markup_nor_options_nor_commands(desktop: Path) -> None:
-    notify("--help", "<b>\x1b[31m\nx</b>")
-    assert json.loads(desktop.read_text())[2:] == ["--help", "&lt;b&gt;\\x1b[31m\\nx&lt;/b&gt;"]
-
-
-def test_the_bell_rings_in_a_terminal(tmp_path: Path) -> None:
+def test_a_terminal_rings_and_the_desktop_is_told_what_came_of_a_run(
+    desktop: Path, tmp_path: Path
+) -> None:
     (tmp_path / "in").mkdir()
     scene(20, 20).save(tmp_path / "in" / "a.png")
     pid, master = pty.fork()
@@ -61,3 +48,11 @@ def test_the_bell_rings_in_a_terminal(tmp_path: Path) -> None:
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0, screen
     assert screen.count(b"\a") == 1
+    _, dashes, title, text = json.loads(desktop.read_text())
+    assert (dashes, title) == ("--", "restore-batch: finished")
+    assert text == f"1 restored, 0 failed; {tmp_path / 'out'}"
+
+
+def test_names_are_neither_markup_nor_options_nor_commands(desktop: Path) -> None:
+    notify("--help", "<b>\x1b[31m\nx</b>")
+    assert json.loads(desktop.read_text())[2:] == ["--help", "&lt;b&gt;\\x1b[31m\\nx&lt;/b&gt;"]
