@@ -119,9 +119,9 @@ class Asked:
         for argument in self.arguments:
             _expect_apart(argument, self.output)
         mapping = {"inputs": list(map(_literal, self.arguments))}
-        return Job(
-            load_mapping(mapping, "restore-batch", ".", self._changes(), planned_mistakes), None
-        )
+        # What a report is called, and where a mistake is said to be.
+        name = Path(self.arguments[0]).resolve().name or "photos"
+        return Job(load_mapping(mapping, name, ".", self._changes(), planned_mistakes), None)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     scene(32, 24).save(tmp_path / "photos" / "a.png")
+    (tmp_path / "empty").mkdir()
     (tmp_path / "job.yaml").write_text("inputs: [photos]\noutput: out\n")
     (tmp_path / "words.txt").write_text("inputs: [photos]\noutput: out\n")
     return tmp_path
@@ -42,6 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("photos job.yaml -o out", "job.yaml is a job file, which goes alone"),
         ("photos -o out --scale 99", "--scale: background.scale: expected a number from 1 to 8"),
         ("photos -o out --restorer gfpgna", "--restorer: restore.model: no model is called"),
+        ("empty -o out", "empty: inputs.0: no picture in "),
         ("job.yaml --strength 2", "--strength: restore.strength: expected a number from 0 to 1"),
     ],
 )
@@ -68,6 +70,7 @@ def test_photos_are_the_job_that_a_file_with_the_same_options_is(here: Path) -> 
         "repair: {scratches: auto}\nphotos: {format: png}\n"
     )
     assert asked.loaded.job == read_job(here / "same.yaml").job
+    assert asked.loaded.name == "photos"
     (here / "out").mkdir()
     assert read_job(asked.keep()).job == asked.loaded.job
 
