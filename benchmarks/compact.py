@@ -26,11 +26,12 @@ from restore_batch.models import registry
 from restore_batch.models.base import Runtime
 from restore_batch.models.families import compact
 from restore_batch.models.families import dlib as dlib_face
+from restore_batch.models.metrics.fidelity import fidelity
 from restore_batch.models.running.crops import CropOptions
 from restore_batch.models.running.face_upscaler import FaceByUpscaler
 from restore_batch.models.train.data.degrade import Mixed, resize
 from restore_batch.models.train.data.pairs import picture_files, read_face
-from restore_batch.models.train.validate import compare, write_grid
+from restore_batch.models.train.validate import write_grid
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
@@ -78,8 +79,7 @@ def restorers(weights: Path | None) -> dict[str, Callable[[np.ndarray], np.ndarr
 
 def scores(restored: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Scores of one picture, rgb_hwc uint8, against the true one."""
-    pictures = (torch.from_numpy(p).permute(2, 0, 1) for p in (restored, true))
-    return {**compare(*pictures), "colour_error": _colour_error(restored, true)}
+    return {**fidelity(restored, true), "colour_error": _colour_error(restored, true)}
 
 
 def _colour_error(restored: np.ndarray, true: np.ndarray) -> float:

@@ -21,18 +21,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from restore_batch.models import registry
 from restore_batch.models.base import Runtime, Upscaler
-from restore_batch.models.families import photo, stlpips
-from restore_batch.models.nets.judges.stlpips import STLPIPS
+from restore_batch.models.families import photo
+from restore_batch.models.metrics import perceptual
+from restore_batch.models.metrics.base import Measure
+from restore_batch.models.metrics.fidelity import fidelity
 from restore_batch.models.train.data.degrade import Mixed
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.old_scan.recipe import OldScan
 from restore_batch.models.train.data.pairs import picture_files
 from restore_batch.models.train.data.scenes import SceneMixed, clean, read_scene
-from restore_batch.models.train.validate import compare
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.enlarge.tiles.network import upscale_in_tiles
@@ -80,20 +80,17 @@ def photo_network(scale: int, weights: Path | None) -> Upscaler:
     return upscaler
 
 
-def judge() -> STLPIPS | None:
+def judge() -> Measure | None:
     """ST-LPIPS, or None where its package is not installed."""
-    here = Store(download=False).locate(stlpips.CARD)
-    return None if here is None else stlpips.network(load_state(here.paths))
+    store = Store(download=False)
+    return None if perceptual.st_lpips_lacks(store) else perceptual.open_st_lpips(store)
 
 
-def scores(restored: np.ndarray, true: np.ndarray, looks: STLPIPS | None) -> dict[str, float]:
+def scores(restored: np.ndarray, true: np.ndarray, looks: Measure | None) -> dict[str, float]:
     """Scores of one picture, rgb_hwc uint8, against the true one."""
-    x, y = (torch.from_numpy(p).permute(2, 0, 1) for p in (restored, true))
-    found = compare(x, y)
+    found = fidelity(restored, true)
     if looks is not None:
-        with torch.inference_mode():
-            signed = (p[None].float() / 127.5 - 1 for p in (x, y))
-            found["st_lpips"] = float(looks.distances(*signed))
+        found["st_lpips"] = looks(restored, true)
     return found
 
 

@@ -25,6 +25,7 @@ import av
 import numpy as np
 
 from restore_batch.models import registry
+from restore_batch.models.metrics import steadiness
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect
@@ -35,8 +36,6 @@ from restore_batch.stages.faces.steady.track import GAP_FRAMES, Tracks, link_fac
 from restore_batch.stages.faces.steady.tremor import damp_tremor
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
-
-import steadiness
 
 CROP_PX = 128
 

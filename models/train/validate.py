@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import torch
 
+from restore_batch.models.metrics.fidelity import fidelity
 from restore_batch.models.train.curves import Curve
 from restore_batch.models.train.data.damage_pairs import DamagePairs
 from restore_batch.models.train.data.loading import degradations, scene_pairs
 from restore_batch.models.train.data.pairs import FacePairs, picture_files
 from restore_batch.models.train.data.scenes import ScenePairs
-from restore_batch.models.train.losses import pixel, structure
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.trainees import Trainee
 
@@ -92,15 +92,7 @@ def _stored(signed: torch.Tensor) -> torch.Tensor:
 
 def compare(restored: torch.Tensor, true: torch.Tensor) -> dict[str, float]:
     """Scores of one (3, S, S) uint8 picture against the true one."""
-    x, y = restored[None].float(), true[None].float()
-    mse = max(float((x - y).square().mean()), 1e-10)
-    scores = {
-        "psnr_db": 10 * float(np.log10(255**2 / mse)),
-        "gradient_error": float(pixel.gradient(x, y)),
-    }
-    if x.shape[-1] >= structure.WINDOW_PX << 4:
-        scores["ms_ssim"] = float(structure.ms_ssim(x, y, 255.0))
-    return scores
+    return fidelity(*(picture.permute(1, 2, 0).numpy() for picture in (restored, true)))
 
 
 def _shown(picture: torch.Tensor, side_px: int) -> np.ndarray:

@@ -33,3 +33,10 @@ def faces() -> Path:
 
 def field() -> Path:
     return folder("RESTORE_BATCH_FIELD", "field")
+
+
+def evaluation_pictures(part: str) -> list[Path]:
+    """The pictures to score on of ``faces`` or ``scenes``, by name."""
+    variable = f"RESTORE_BATCH_{part.upper()}"
+    chosen = folder(variable, part) / "eval"
+    return sorted(path for path in chosen.iterdir() if path.suffix in (".jpg", ".png"))

@@ -28,8 +28,9 @@ def ssim(restored: torch.Tensor, target: torch.Tensor, data_range: float) -> tor
     """Mean structural similarity of (N, C, H, W), a scalar in [-1, 1].
 
     Pictures are in [0, ``data_range``]: the comparison of luminances means nothing where values
-    can be negative. Windows stay inside the picture; channels are compared by themselves. Raises
-    ValueError for pictures smaller than the window of 11 px.
+    can be negative. float64 is computed with where it is given, else float32. Windows stay inside
+    the picture; channels are compared by themselves. Raises ValueError for pictures smaller than
+    the window of 11 px.
     """
     luminance, contrast = _comparisons(restored, target, data_range)
     return (luminance * contrast).mean()
@@ -49,8 +50,8 @@ def ms_ssim(restored: torch.Tensor, target: torch.Tensor, data_range: float) -> 
         raise ValueError(
             f"MS-SSIM needs at least {smallest} px a side, got {tuple(restored.shape[-2:])}"
         )
-    x, y = restored.float(), target.float()
-    product = torch.ones(x.shape[:2], device=x.device)
+    x, y = _precise(restored), _precise(target)
+    product = torch.ones(x.shape[:2], device=x.device, dtype=x.dtype)
     for scale, weight in enumerate(SCALE_WEIGHTS):
         if scale:
             x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
@@ -76,7 +77,7 @@ def _comparisons(
         )
     # Variances are differences of large numbers: half precision would lose them.
     with torch.autocast(restored.device.type, enabled=False):
-        x, y = restored.float(), target.float()
+        x, y = _precise(restored), _precise(target)
         c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
         mean_x, mean_y = _windowed(x), _windowed(y)
         variance_x = _windowed(x * x) - mean_x**2
@@ -85,6 +86,11 @@ def _comparisons(
         luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
         contrast = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return luminance, contrast
+
+
+def _precise(x: torch.Tensor) -> torch.Tensor:
+    """float64 where that was given, else float32."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _windowed(x: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.models.base import Face
+from restore_batch.models.metrics import steadiness
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect
@@ -29,7 +30,6 @@ from restore_batch.stages.faces.steady.tremor import damp_tremor
 from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
 from restore_batch.stages.media import Frame
 
-import steadiness
 from support import data
 from support.moving_faces import face, shown, similarity, texture
 

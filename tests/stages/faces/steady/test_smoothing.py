@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from restore_batch.models.base import Face
+from restore_batch.models.metrics.steadiness import lag_frames, landmark_jitter_px
 from restore_batch.stages.faces.steady.smoothing import SMOOTH_FRAMES, smooth_landmarks
 from restore_batch.stages.faces.steady.track import TrackedFace, Tracks
 from restore_batch.stages.geometry import (
@@ -18,7 +19,6 @@ from restore_batch.stages.geometry import (
     transform,
 )
 
-from steadiness import lag_frames, landmark_jitter_px
 from support.moving_faces import face, landmarks, similarity, steps
 
 FRAMES = 60

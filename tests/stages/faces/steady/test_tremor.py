@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from restore_batch.models.base import Face
+from restore_batch.models.metrics.steadiness import lag_frames, landmark_jitter_px
 from restore_batch.stages.faces.steady.track import TrackedFace, Tracks
 from restore_batch.stages.faces.steady.tremor import TREMOR_FRAMES, damp_tremor
-
-from steadiness import lag_frames, landmark_jitter_px
 
 SIDE = 60.0
 POINTS = np.array([[20, 24], [40, 24], [30, 36], [22, 46], [38, 46]], dtype=np.float32)

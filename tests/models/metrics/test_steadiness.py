@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
-
-from steadiness import (
+from restore_batch.models.metrics.steadiness import (
     carried_by_picture,
     crop_slide_px,
     lag_frames,
     landmark_jitter_px,
     warping_error,
 )
+from restore_batch.stages.geometry import estimate_similarity, scale_of, warp
+
 from support.moving_faces import face, landmarks, shown, similarity, texture
 
 PAN = [similarity(2 * t, -t) for t in range(8)]
