@@ -55,6 +55,9 @@ LINES: dict[str, tuple[str, ...]] = {
     "pipeline/compare": (
         "pipeline/drive", "pipeline/plan", "pipeline/engine", "stages", "models", "jobs",
     ),
+    "pipeline/evaluate": (
+        "pipeline/report", "pipeline/plan", "pipeline/session.py", "stages", "models", "jobs",
+    ),
     "pipeline/report": ("pipeline/compare", "pipeline/plan", "stages", "jobs"),
     "pipeline/begin": (
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/session.py",

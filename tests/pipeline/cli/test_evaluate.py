@@ -1,0 +1,219 @@
+"""``restore-batch evaluate`` and ``degrade`` on real files, in real processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from skimage.metrics import peak_signal_noise_ratio
+
+from support.archive import checksums
+from support.command_line import call
+from support.reports import Item, restored
+
+GOOD = np.ascontiguousarray(skimage.data.astronaut())
+PIXELS = ("-m", "psnr_db", "-m", "ssim")
+
+
+def put(path: Path, rgb_hwc: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.ascontiguousarray(rgb_hwc[..., ::-1]))
+    return path
+
+
+def noisy(rgb_hwc: np.ndarray, sigma: float) -> np.ndarray:
+    noise = np.random.default_rng(7).normal(0, sigma, rgb_hwc.shape)
+    return np.clip(np.rint(rgb_hwc + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``true`` and two folders of results, all 96 px wide; ``bad`` is noisier than ``fair``."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number, corner in enumerate((0, 96, 192, 288)):
+        true = GOOD[corner : corner + 96, 160:256]
+        put(folder / "true" / "album" / f"p{number}.png", true)
+        put(folder / "bad" / "album" / f"p{number}.png", noisy(true, 30 + 2 * number))
+        put(folder / "fair" / "album" / f"p{number}.png", noisy(true, 8 + 2 * number))
+    (folder / "groups.csv").write_text(
+        "file,kind\np0.png,dark\np1.png,light\np2.png,dark\np3.png,light\n", encoding="utf-8"
+    )
+    return folder
+
+
+def test_scores_of_two_folders_are_of_pictures_of_the_same_name(
+    pictures: Path, tmp_path: Path
+) -> None:
+    done = call(
+        "evaluate", pictures / "bad", "--truth", pictures / "true", *PIXELS,
+        "--json", tmp_path / "all.json", "--csv", tmp_path / "all.csv",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "all.json").read_text())
+    assert [each["name"] for each in told["pictures"]] == [f"album/p{n}.png" for n in range(4)]
+    for each in told["pictures"]:
+        found, true = (
+            cv2.imread(str(pictures / folder / each["name"])) for folder in ("bad", "true")
+        )
+        wanted = peak_signal_noise_ratio(true, found, data_range=255)
+        assert each["scores"]["psnr_db"] == pytest.approx(wanted, abs=1e-4)
+    (row,) = told["table"]
+    psnr = row["scores"]["psnr_db"]
+    assert psnr["low"] < psnr["mean"] < psnr["high"]
+    assert psnr["count"] == 4
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["ssim"]) for row in rows] == [
+        each["scores"]["ssim"] for each in told["pictures"]
+    ]
+    assert "| bad | 4 |" in done.stdout
+
+
+def test_two_results_are_compared_picture_by_picture(pictures: Path) -> None:
+    done = call(
+        "evaluate", pictures / "fair", "--against", pictures / "bad",
+        "--truth", pictures / "true", *PIXELS,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    table, _, differences = done.stdout.partition("Differences")
+    assert "| fair | 4 |" in table
+    assert "| bad | 4 |" in table
+    (line,) = [line for line in differences.splitlines() if "fair − bad" in line]
+    gained = float(line.split("|")[3].split()[0])
+    assert 8 < gained < 14  # 30 to 36 of noise against 8 to 14
+
+
+def test_groups_have_rows_of_their_own(pictures: Path) -> None:
+    done = call(
+        "evaluate", pictures / "bad", "--truth", pictures / "true", *PIXELS,
+        "--groups", f"{pictures / 'groups.csv'}:kind",
+    )  # fmt: skip
+    assert "| bad | all | 4 |" in done.stdout
+    assert "| bad | dark | 2 |" in done.stdout
+    assert "| bad | light | 2 |" in done.stdout
+    missing = call("evaluate", pictures / "bad", "--groups", f"{pictures / 'groups.csv'}:age")
+    assert (missing.exit_code, "no column 'age'" in missing.stderr) == (2, True)
+
+
+def test_a_bad_file_is_named_and_left_out_and_the_others_are_scored(
+    pictures: Path, tmp_path: Path
+) -> None:
+    bad = Path(shutil.copytree(pictures / "bad", tmp_path / "bad"))
+    (bad / "album" / "p0.png").write_bytes(b"no picture")
+    put(bad / "album" / "p1.png", GOOD[:50, :50])
+    put(bad / "stranger.png", GOOD[:96, :96])
+    done = call("evaluate", bad, "--truth", pictures / "true", *PIXELS)
+    assert done.exit_code == 1
+    assert "| bad | 2 |" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("left out")]
+    assert len(lines) == 3
+    assert any("p0.png" in line for line in lines)
+    assert any("50x50 px, but its truth 96x96 px" in line for line in lines)
+    assert any("stranger" in line and "no file" in line for line in lines)
+
+
+def test_metrics_that_cannot_be_computed_are_listed_with_the_reason(pictures: Path) -> None:
+    done = call("evaluate", pictures / "bad", "-m", "fid", "-m", "niqe", "--json", "-")
+    told = json.loads(done.stdout)
+    assert "Inception" in told["not_computed"]["fid"]
+    assert "194 px" in told["pictures"][0]["not_computed"]["niqe"]
+    unknown = call("evaluate", pictures / "bad", "-m", "psnr")
+    assert (unknown.exit_code, "did you mean" in unknown.stderr) == (2, True)
+
+
+def test_the_output_of_a_job_is_compared_with_its_originals(tmp_path: Path) -> None:
+    output = restored(tmp_path, [Item("a.png"), Item("b.png"), Item("lost.png", error="cut off")])
+    done = call("evaluate", output, "-m", "consistency", "-m", "consistent")
+    assert done.exit_code == 1
+    assert "| as it is | 2 | 0 [0, 0] |" in done.stdout
+    assert "| out | 2 |" in done.stdout
+    (left,) = [line for line in done.stdout.splitlines() if line.startswith("left out")]
+    assert left.startswith("left out: out: lost.png: there is no result: ")
+    assert left.endswith("cut off")
+
+
+def test_the_page_shows_names_as_text_and_asks_no_network(pictures: Path, tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)>.png"
+    put(tmp_path / "bad" / hostile, GOOD[:96, :96])
+    put(tmp_path / "true" / hostile, noisy(GOOD[:96, :96], 5))
+    done = call(
+        "evaluate", tmp_path / "bad", "--truth", tmp_path / "true", *PIXELS,
+        "--html", tmp_path / "page",
+    )  # fmt: skip
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    assert done.stdout.splitlines()[-1] == f"page: {(tmp_path / 'page/index.html').as_uri()}"
+    assert "&lt;img src=x" in page
+    assert "<img src=x" not in page
+    assert "http:" not in page
+    assert "https:" not in page
+    assert {path.name for path in (tmp_path / "page" / "pictures").iterdir()} == {
+        "0-result.jpg", "0-truth.jpg",
+    }  # fmt: skip
+    # Again into the same folder, but never over somebody else's.
+    assert call("evaluate", tmp_path / "bad", *PIXELS, "--html", tmp_path / "page").exit_code == 0
+    before = checksums(pictures)
+    refused = call("evaluate", tmp_path / "bad", *PIXELS, "--html", pictures)
+    assert (refused.exit_code, "name another" in refused.stderr) == (2, True)
+    assert checksums(pictures) == before
+
+
+def test_degrading_twice_gives_the_same_bytes_and_says_what_was_drawn(
+    pictures: Path, tmp_path: Path
+) -> None:
+    for name in ("once", "again"):
+        done = call(
+            "degrade", pictures / "true", "-o", tmp_path / name, "-r", "old-scan", "--seed", 3
+        )
+        assert done.exit_code == 0, done.output
+    assert checksums(tmp_path / "once") == checksums(tmp_path / "again")
+    told = json.loads((tmp_path / "once" / "degraded.json").read_text())
+    assert (told["recipe"], told["seed"], len(told["files"])) == ("old-scan", 3, 4)
+    assert all(each["drawn"] for each in told["files"])
+    # One picture alone is damaged as it was among others.
+    alone = put(tmp_path / "one" / "album" / "p2.png", GOOD[192:288, 160:256]).parent.parent
+    call("degrade", alone, "-o", tmp_path / "alone", "-r", "old-scan", "--seed", 3)
+    assert (tmp_path / "alone/album/p2.png").read_bytes() == (
+        tmp_path / "once/album/p2.png"
+    ).read_bytes()
+
+
+def test_degrading_names_what_it_cannot_and_keeps_what_is_there(
+    pictures: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "mixed" / "wide.png", GOOD[:64, :96])
+    put(tmp_path / "mixed" / "face.png", GOOD[:96, :96])
+    done = call("degrade", tmp_path / "mixed", "-o", tmp_path / "out", "-r", "mixed")
+    assert done.exit_code == 1
+    assert "wide.png: expected a square picture" in done.stderr
+    assert (tmp_path / "out" / "face.png").is_file()
+    before = checksums(pictures)
+    refused = call("degrade", tmp_path / "mixed", "-o", pictures / "true", "-r", "mixed")
+    assert refused.exit_code == 2
+    assert checksums(pictures) == before
+    unknown = call("degrade", pictures / "true", "-o", tmp_path / "new", "-r", "mixt")
+    assert "did you mean 'mixed'?" in unknown.stderr
+
+
+def test_good_pictures_are_degraded_restored_and_scored_at_once(
+    pictures: Path, tmp_path: Path
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "inputs: [unused]\noutput: unused\nrestore: {model: none}\nbackground: {model: none,"
+        " scale: 2}\nengine: {kind: local}\n",
+        encoding="utf-8",
+    )
+    done = call(
+        "evaluate", pictures / "true", "--degrade", "bicubic-2", "--job", job,
+        "--work", tmp_path / "work", *PIXELS, "-m", "consistency",
+    )  # fmt: skip
+    # The bad pictures are half as large as the truth, so that they are not scored themselves.
+    assert "| restored | 4 |" in done.stdout, done.output
+    assert (tmp_path / "work" / "degraded" / "degraded.json").is_file()
+    assert not (tmp_path / "unused").exists()
