@@ -139,13 +139,17 @@ def evaluate(
     of_faces = any(_is_wanted(name, choices) for name in (*_FACES, *_TRACKS)) or any(
         metric.of == "face" for metric in metrics
     )
-    detect, why_not = _detector(choices) if of_faces else (None, "")
+    detect, why_not = detector_for(choices) if of_faces else (None, "")
     if why_not:
         lacking |= dict.fromkeys((*_FACES, *_TRACKS), why_not)
     task = MeasureCase(
-        tuple(metric.name for metric in metrics), detect, choices.weights_dir, choices.border_px,
+        tuple(metric.name for metric in metrics),
+        detect,
+        any(_is_wanted(name, choices) for name in _FACES),
+        choices.weights_dir,
+        choices.border_px,
         frames=choices.frames,
-    )  # fmt: skip
+    )
     wanted = [(name, case) for name, paired in systems.items() for case in paired.cases]
     # What all systems made of one picture follows each other: its truth is looked at once.
     place = {key: n for n, key in enumerate(dict.fromkeys(case.key for _, case in wanted))}
@@ -220,7 +224,9 @@ def _chosen(choices: Choices) -> tuple[list[Metric], dict[str, str]]:
     return metrics, lacking
 
 
-def _detector(choices: Choices) -> tuple[Detect | None, str]:
+def detector_for(choices: Choices) -> tuple[Detect | None, str]:
+    """What finds faces, not open yet, or None and why there is nothing. Raises JobFileError for a
+    name that is no detector's."""
     job = job_from_mapping(
         {
             "inputs": ["."],

@@ -52,10 +52,11 @@ def face_scores(
     faces: Sequence[Face],
     find: Detect,
     measures: Mapping[str, Measure],
+    where: bool = True,
 ) -> dict[str, float]:
-    """Means over ``faces``, those of ``reference``: of ``measures`` on aligned crops,
-    :data:`LANDMARKS` and :data:`FOUND`. Both pictures (H, W, 3) RGB uint8 or uint16, the one a
-    multiple of the other's size.
+    """Means over ``faces``, those of ``reference``: of ``measures`` on aligned crops and, with
+    ``where``, :data:`LANDMARKS` and :data:`FOUND`, for which the result is searched. Both pictures
+    (H, W, 3) RGB uint8 or uint16, the one a multiple of the other's size.
 
     Raises NotComputedError where the reference has no face.
     """
@@ -71,12 +72,11 @@ def face_scores(
         ]
         for name, measure in measures.items():
             scores[name].append(measure(crops[0], crops[1]))
-    there = faces if result is reference else find.find([Frame(result)])[0]
-    distances = [_distance(face, there, scale) for face, _ in aligned]
-    again = [distance for distance in distances if distance is not None]
-    scores[FOUND.name] = [float(distance is not None) for distance in distances]
-    if again:
-        scores[LANDMARKS.name] = again
+    if where:
+        there = faces if result is reference else find.find([Frame(result)])[0]
+        distances = [_distance(face, there, scale) for face, _ in aligned]
+        scores[FOUND.name] = [float(distance is not None) for distance in distances]
+        scores[LANDMARKS.name] = [distance for distance in distances if distance is not None]
     return {name: float(np.mean(values)) for name, values in scores.items() if values}
 
 

@@ -30,12 +30,13 @@ class MeasureCase:
     """Reads the pictures of a case and scores them.
 
     ``metrics``: names of those to be computed; ``detect``: finds faces, None: they are not looked
-    for. ``border_px``: cut off on all sides of what is compared with a truth. ``frames``: of a
-    film, at most so many from its beginning.
+    for; ``where``: faces are looked for in the result, too. ``border_px``: cut off on all sides of
+    what is compared with a truth. ``frames``: of a film, at most so many from its beginning.
     """
 
     metrics: tuple[str, ...]
     detect: Detect | None
+    where: bool = True
     weights_dir: Path | None = None
     border_px: int = 0
     max_megapixels: float = 1000.0
@@ -90,7 +91,7 @@ class MeasureCase:
             of_faces = {n: measure for n, (m, measure) in self._open.items() if m.of == "face"}
             try:
                 faces = self._faces(self.detect, case.truth or case.original, reference)
-                scores |= face_scores(result, reference, faces, self.detect, of_faces)
+                scores |= face_scores(result, reference, faces, self.detect, of_faces, self.where)
             except NotComputedError as error:
                 left_out["faces"] = str(error)
         return {"scores": scores, "left_out": left_out}

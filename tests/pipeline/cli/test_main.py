@@ -35,6 +35,8 @@ WRONG = {
     ("retry",): ["no-such.yaml"],
     ("repair-manifest",): ["no-such.yaml"],
     ("crops",): ["no-such-folder", "-o", "out"],
+    ("degrade",): ["no-such-folder", "-o", "out", "-r", "mixed"],
+    ("evaluate",): ["no-such-folder"],
     ("train",): ["no-such.yaml"],
     ("doctor",): ["surplus"],
     ("schema",): ["surplus"],
