@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 _TOLD_EVERY_S = 5.0
 _ARROWS = {"higher": "↑", "lower": "↓"}
-_WORST_LISTED = 20
+_LEFT_OUT_LISTED = 20
+_AS_IT_IS = "as it is"
+"""The originals, scored beside the results."""
 
 
 @click.command()
@@ -92,7 +94,7 @@ def evaluate(
                 raise UsageError("with --degrade RESULTS are the truth: leave --truth out")
             truth = results
             results = _restored(kept, results, recipe, seed, job, overrides, work, quiet)
-        systems = _all_systems(results, against, truth, originals)
+        systems, compared = _all_systems(results, against, truth, originals)
         choices = Choices(metrics, border, workers, seed, frames)
         grouped = None if groups is None else groups_in(groups)
         done = scored(systems, choices, grouped, _told(quiet or to_json == "-"))
@@ -104,7 +106,7 @@ def evaluate(
     else:
         if to_json is not None:
             _written(Path(to_json), json.dumps(plain(done), indent=1))
-        _print(done, compared=against is not None, quiet=quiet)
+        _print(done, compared, quiet=quiet)
         if page is not None:
             say(f"page: {page.absolute().as_uri()}")
     if any(done.left_out.values()):
@@ -113,13 +115,37 @@ def evaluate(
 
 def _all_systems(
     results: Path, against: Path | None, truth: Path | None, originals: Path | None
-) -> dict[str, Paired]:
-    systems = _systems(results, truth, originals)
+) -> tuple[dict[str, Paired], list[tuple[str, str]]]:
+    """What is scored, by name, and the names of those that are compared with each other."""
+    mine = _systems(results, truth, originals)
     if against is None:
-        return systems
-    others = _systems(against, truth, originals)
-    systems = {_distinct(name, results): each for name, each in systems.items()}
-    return systems | {_distinct(name, against): each for name, each in others.items()}
+        return mine, []
+    theirs = _systems(against, truth, originals)
+    alike = results.resolve().name == against.resolve().name
+    labels = [
+        {name: _label(name, folder, spelt_out=alike) for name in some}
+        for some, folder in ((mine, results), (theirs, against))
+    ]
+    systems = {
+        label[name]: each
+        for some, label in zip((mine, theirs), labels, strict=True)
+        for name, each in some.items()
+    }
+    one, other = ([name for name in label if name != _AS_IT_IS] for label in labels)
+    both = (
+        [(one[0], other[0])]
+        if len(one) == len(other) == 1
+        else [(name, name) for name in one if name in other]
+    )
+    return systems, [(labels[0][a], labels[1][b]) for a, b in both]
+
+
+def _label(name: str, folder: Path, *, spelt_out: bool) -> str:
+    own = folder.resolve().name
+    shown = str(folder) if spelt_out else own
+    if name == _AS_IT_IS:
+        return name
+    return shown if name == own else f"{shown}/{name}"
 
 
 def _systems(results: Path, truth: Path | None, originals: Path | None) -> dict[str, Paired]:
@@ -133,26 +159,23 @@ def _systems(results: Path, truth: Path | None, originals: Path | None) -> dict[
     found = {name: place for name, place in places(str(results))[1].items() if name != SHEETS}
     if not any((place / FOLDER).is_dir() for place in found.values()):
         known = None if originals is None else cases.Folder(originals)
-        return _beside({results.name: cases.of_folder(results, truths, known)}, truths)
+        return _beside({results.resolve().name: cases.of_folder(results, truths, known)})
     if originals is not None:
         raise UsageError(f"{results}: its manifest names the originals; leave --originals out")
-    judged = {name or results.name: cases.of_output(place, truths) for name, place in found.items()}
-    return _beside(judged, truths)
+    judged = {
+        name or results.resolve().name: cases.of_output(place, truths)
+        for name, place in found.items()
+    }
+    return _beside(judged)
 
 
-def _beside(systems: dict[str, Paired], truths: object) -> dict[str, Paired]:
+def _beside(systems: dict[str, Paired]) -> dict[str, Paired]:
     """With what the originals look like, where that says how much is gained."""
-    from restore_batch.pipeline.evaluate.cases import AS_IT_IS, Paired, as_they_are
+    from restore_batch.pipeline.evaluate.cases import Paired, as_they_are
 
     first = next(iter(systems.values()))
     plain = as_they_are(first.cases)
-    return {AS_IT_IS: Paired(plain), **systems} if plain else systems
-
-
-def _distinct(name: str, folder: Path) -> str:
-    from restore_batch.pipeline.evaluate.cases import AS_IT_IS
-
-    return name if name in (AS_IT_IS, folder.name) else f"{folder.name}/{name}"
+    return {_AS_IT_IS: Paired(plain), **systems} if plain else systems
 
 
 def _restored(
@@ -204,16 +227,13 @@ def _told(silent: bool) -> Callable[[int, int], None]:
     return told
 
 
-def _print(done: Evaluation, *, compared: bool, quiet: bool) -> None:
+def _print(done: Evaluation, compared: list[tuple[str, str]], *, quiet: bool) -> None:
     _print_table(done.columns, done.rows(), grouped=done.grouped)
     if compared:
-        names = list(done.systems)
-        from restore_batch.pipeline.evaluate.cases import AS_IT_IS
-
-        one, other = [name for name in names if name != AS_IT_IS][:2]
         say("")
         say("Differences, picture by picture:")
-        _print_table(done.columns, [done.differences(one, other)], grouped=False)
+        rows = [done.differences(one, other) for one, other in compared]
+        _print_table(done.columns, rows, grouped=False)
     if quiet:
         return
     if done.lacking:
@@ -221,18 +241,18 @@ def _print(done: Evaluation, *, compared: bool, quiet: bool) -> None:
         for name, why in done.lacking.items():
             say(f"not computed: {name}: {why}")
     for name, some in done.left_out.items():
-        for each in some[:_WORST_LISTED]:
+        for each in some[:_LEFT_OUT_LISTED]:
             say(f"left out: {name}: {each.name}: {each.reason}")
-        if len(some) > _WORST_LISTED:
-            say(f"… and {len(some) - _WORST_LISTED} more of {name}: --json lists them")
+        if len(some) > _LEFT_OUT_LISTED:
+            say(f"… and {len(some) - _LEFT_OUT_LISTED} more of {name}: --json lists them")
 
 
-def _print_table(columns: tuple[Column, ...], rows: object, *, grouped: bool) -> None:
-    for line in table(columns, rows, grouped=grouped):  # type: ignore[arg-type]
+def _print_table(columns: Sequence[Column], rows: Sequence[Row], *, grouped: bool) -> None:
+    for line in table(columns, rows, grouped=grouped):
         say(line)
 
 
-def table(columns: tuple[Column, ...], rows: list[Row], *, grouped: bool) -> list[str]:
+def table(columns: Sequence[Column], rows: Sequence[Row], *, grouped: bool) -> list[str]:
     """Lines of Markdown: a line for each row, a column for each metric with its direction."""
     heads = ["", *(["group"] if grouped else []), "pictures"]
     heads += [f"{column.title} {_ARROWS[column.better]}" for column in columns]

@@ -13,9 +13,6 @@ from restore_batch.jobs.inputs import discover
 from restore_batch.pipeline.plan.films import is_film
 from restore_batch.pipeline.plan.photos import media_suffixes
 
-AS_IT_IS = "as it is"
-"""What the originals are called where they are scored beside the results."""
-
 
 @dataclass(frozen=True)
 class Case:

@@ -89,6 +89,16 @@ def test_two_results_are_compared_picture_by_picture(pictures: Path) -> None:
     assert 8 < gained < 14  # 30 to 36 of noise against 8 to 14
 
 
+def test_two_jobs_of_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    one, other = (restored(tmp_path / name, [Item("a.png"), Item("b.png")]) for name in "xy")
+    done = call("evaluate", one, "--against", other, "-m", "consistency")
+    assert done.exit_code == 0, done.output
+    assert f"| {one} | 2 |" in done.stdout
+    assert f"| {other} | 2 |" in done.stdout
+    assert f"| {one} − {other} | 2 | 0 [0, 0] |" in done.stdout
+    assert done.stdout.count("| as it is |") == 1
+
+
 def test_groups_have_rows_of_their_own(pictures: Path) -> None:
     done = call(
         "evaluate", pictures / "bad", "--truth", pictures / "true", *PIXELS,
