@@ -78,7 +78,7 @@ def evaluate(
     from restore_batch.pipeline.evaluate.cases import groups_in
     from restore_batch.pipeline.evaluate.evaluation import Choices, plain
     from restore_batch.pipeline.evaluate.evaluation import evaluate as scored
-    from restore_batch.pipeline.evaluate.writing import write_page
+    from restore_batch.pipeline.evaluate.writing import expect_room, write_page
 
     if listed:
         _list_metrics()
@@ -87,6 +87,8 @@ def evaluate(
         raise UsageError("expected RESULTS, a folder; --list names the metrics")
     if recipe is None and (job or overrides or work):
         raise UsageError("--job, --set and --work go with --degrade")
+    if to_html is not None:
+        expect_room(to_html)
     goes_on("the work")
     with ExitStack() as kept:
         if recipe is not None:

@@ -41,10 +41,8 @@ def write_page(evaluation: Evaluation, folder: Path) -> Path:
 
     Raises UsageError where something else is there, RestoreBatchError where it cannot be written.
     """
+    expect_room(folder)
     mark = folder / REPORT_MARK
-    taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
-    if taken and not mark.is_file():
-        raise UsageError(f"{folder}: something that is no page of ours is there; name another")
     try:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         replace_with(mark, f'{{"what": "an evaluation of restore-batch {__version__}"}}'.encode())
@@ -59,6 +57,13 @@ def write_page(evaluation: Evaluation, folder: Path) -> Path:
         where = error.filename or folder
         raise RestoreBatchError(f"{where}: cannot be written ({error.strerror})") from None
     return folder / "index.html"
+
+
+def expect_room(folder: Path) -> None:
+    """Raise UsageError where ``folder`` holds what is no page of ours."""
+    taken = os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir()))
+    if taken and not (folder / REPORT_MARK).is_file():
+        raise UsageError(f"{folder}: something that is no page of ours is there; name another")
 
 
 def _ranking(evaluation: Evaluation) -> Column | None:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from support.archive import checksums
-from support.command_line import call
+from support.command_line import Called, call
+from support.data import evaluation_pictures
 from support.reports import Item, restored
 
 GOOD = np.ascontiguousarray(skimage.data.astronaut())
@@ -47,46 +48,55 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_scores_of_two_folders_are_of_pictures_of_the_same_name(
-    pictures: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def compared(pictures: Path) -> tuple[Called, Path]:
+    """One call that does all of it: what it printed, and the folder of what it wrote."""
     done = call(
-        "evaluate", pictures / "bad", "--truth", pictures / "true", *PIXELS,
-        "--json", tmp_path / "all.json", "--csv", tmp_path / "all.csv",
+        "evaluate", pictures / "fair", "--against", pictures / "bad", *PIXELS,
+        "--truth", pictures / "true", "--groups", f"{pictures / 'groups.csv'}:kind",
+        "--json", pictures / "all.json", "--csv", pictures / "all.csv",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    told = json.loads((tmp_path / "all.json").read_text())
-    assert [each["name"] for each in told["pictures"]] == [f"album/p{n}.png" for n in range(4)]
+    return done, pictures
+
+
+def test_scores_are_of_pictures_of_the_same_name(compared: tuple[Called, Path]) -> None:
+    done, folder = compared
+    told = json.loads((folder / "all.json").read_text())
+    names = [f"album/p{n}.png" for n in range(4)]
+    assert [(each["system"], each["name"]) for each in told["pictures"]] == [
+        (system, name) for system in ("fair", "bad") for name in names
+    ]
     for each in told["pictures"]:
         found, true = (
-            cv2.imread(str(pictures / folder / each["name"])) for folder in ("bad", "true")
+            cv2.imread(str(folder / system / each["name"])) for system in (each["system"], "true")
         )
         wanted = peak_signal_noise_ratio(true, found, data_range=255)
         assert each["scores"]["psnr_db"] == pytest.approx(wanted, abs=1e-4)
-    (row,) = told["table"]
-    psnr = row["scores"]["psnr_db"]
+    psnr = told["table"][0]["scores"]["psnr_db"]
     assert psnr["low"] < psnr["mean"] < psnr["high"]
     assert psnr["count"] == 4
-    with (tmp_path / "all.csv").open(newline="") as file:
+    with (folder / "all.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["ssim"]) for row in rows] == [
         each["scores"]["ssim"] for each in told["pictures"]
     ]
-    assert "| bad | 4 |" in done.stdout
+    assert "| bad | all | 4 |" in done.stdout
 
 
-def test_two_results_are_compared_picture_by_picture(pictures: Path) -> None:
-    done = call(
-        "evaluate", pictures / "fair", "--against", pictures / "bad",
-        "--truth", pictures / "true", *PIXELS,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    table, _, differences = done.stdout.partition("Differences")
-    assert "| fair | 4 |" in table
-    assert "| bad | 4 |" in table
+def test_two_results_are_compared_picture_by_picture(compared: tuple[Called, Path]) -> None:
+    _, _, differences = compared[0].stdout.partition("Differences")
     (line,) = [line for line in differences.splitlines() if "fair − bad" in line]
     gained = float(line.split("|")[3].split()[0])
-    assert 8 < gained < 14  # 30 to 36 of noise against 8 to 14
+    assert 8 < gained < 14  # noise of 30 to 36 against 8 to 14
+
+
+def test_groups_have_rows_of_their_own(compared: tuple[Called, Path]) -> None:
+    done, folder = compared
+    for row in ("fair | all | 4", "fair | dark | 2", "bad | dark | 2", "bad | light | 2"):
+        assert f"| {row} |" in done.stdout
+    missing = call("evaluate", folder / "bad", "--groups", f"{folder / 'groups.csv'}:age")
+    assert (missing.exit_code, "no column 'age'" in missing.stderr) == (2, True)
 
 
 def test_two_jobs_of_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -97,18 +107,6 @@ def test_two_jobs_of_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert f"| {other} | 2 |" in done.stdout
     assert f"| {one} − {other} | 2 | 0 [0, 0] |" in done.stdout
     assert done.stdout.count("| as it is |") == 1
-
-
-def test_groups_have_rows_of_their_own(pictures: Path) -> None:
-    done = call(
-        "evaluate", pictures / "bad", "--truth", pictures / "true", *PIXELS,
-        "--groups", f"{pictures / 'groups.csv'}:kind",
-    )  # fmt: skip
-    assert "| bad | all | 4 |" in done.stdout
-    assert "| bad | dark | 2 |" in done.stdout
-    assert "| bad | light | 2 |" in done.stdout
-    missing = call("evaluate", pictures / "bad", "--groups", f"{pictures / 'groups.csv'}:age")
-    assert (missing.exit_code, "no column 'age'" in missing.stderr) == (2, True)
 
 
 def test_a_bad_file_is_named_and_left_out_and_the_others_are_scored(
@@ -148,7 +146,7 @@ def test_the_output_of_a_job_is_compared_with_its_originals(tmp_path: Path) -> N
     assert left.endswith("cut off")
 
 
-def test_the_page_shows_names_as_text_and_asks_no_network(pictures: Path, tmp_path: Path) -> None:
+def test_the_page_shows_names_as_text_and_asks_no_network(tmp_path: Path) -> None:
     hostile = "<img src=x onerror=alert(1)>.png"
     put(tmp_path / "bad" / hostile, GOOD[:96, :96])
     put(tmp_path / "true" / hostile, noisy(GOOD[:96, :96], 5))
@@ -165,10 +163,11 @@ def test_the_page_shows_names_as_text_and_asks_no_network(pictures: Path, tmp_pa
     assert {path.name for path in (tmp_path / "page" / "pictures").iterdir()} == {
         "0-result.jpg", "0-truth.jpg",
     }  # fmt: skip
-    # Again into the same folder, but never over somebody else's.
-    assert call("evaluate", tmp_path / "bad", *PIXELS, "--html", tmp_path / "page").exit_code == 0
+
+
+def test_a_page_is_never_written_over_what_is_not_ours(pictures: Path) -> None:
     before = checksums(pictures)
-    refused = call("evaluate", tmp_path / "bad", *PIXELS, "--html", pictures)
+    refused = call("evaluate", pictures / "bad", *PIXELS, "--html", pictures)
     assert (refused.exit_code, "name another" in refused.stderr) == (2, True)
     assert checksums(pictures) == before
 
@@ -227,3 +226,27 @@ def test_good_pictures_are_degraded_restored_and_scored_at_once(
     assert "| restored | 4 |" in done.stdout, done.output
     assert (tmp_path / "work" / "degraded" / "degraded.json").is_file()
     assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["faces", "scenes"])
+def test_scores_of_real_pictures_are_those_of_scikit_image(part: str, tmp_path: Path) -> None:
+    for path in evaluation_pictures(part)[:6]:
+        (tmp_path / "true").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "true")
+    done = call("degrade", tmp_path / "true", "-o", tmp_path / "bad", "-r", "scene-mixed")
+    assert done.exit_code == 0, done.output
+    done = call("evaluate", tmp_path / "bad", "-t", tmp_path / "true", *PIXELS, "--json", "-")
+    told = json.loads(done.stdout)
+    assert len(told["pictures"]) == 6
+    for each in told["pictures"]:
+        bad = cv2.imread(str(tmp_path / "bad" / each["name"]))
+        (path,) = (tmp_path / "true").glob(f"{Path(each['name']).stem}.*")
+        true = cv2.imread(str(path))
+        wanted = structural_similarity(
+            true, bad, data_range=255, channel_axis=2, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False,
+        )  # fmt: skip
+        assert each["scores"]["ssim"] == pytest.approx(wanted, abs=1e-4)
+        wanted = peak_signal_noise_ratio(true, bad, data_range=255)
+        assert each["scores"]["psnr_db"] == pytest.approx(wanted, abs=1e-4)
