@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -39,6 +40,8 @@ _AS_IT_IS = "as it is"
               help="RESULTS are good: make them bad, restore them, score that.")  # fmt: skip
 @click.option("--job", type=click.Path(path_type=Path), metavar="FILE",
               help="With --degrade: how they are restored.")  # fmt: skip
+@click.option("--restorer", "restorers", multiple=True, metavar="NAME",
+              help="With --degrade: a face restorer alone, on aligned faces.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="With --degrade: as for `run`.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), metavar="FOLDER",
@@ -64,10 +67,10 @@ _AS_IT_IS = "as it is"
 @click.option("--quiet", "-q", is_flag=True, help="Print the tables only.")
 def evaluate(
     results: Path | None, truth: Path | None, originals: Path | None, recipe: str | None,
-    job: Path | None, overrides: tuple[str, ...], work: Path | None, against: Path | None,
-    groups: str | None, metrics: tuple[str, ...], border: int, frames: int, seed: int,
-    workers: int, to_csv: Path | None, to_json: str | None, to_html: Path | None,
-    listed: bool, quiet: bool,
+    job: Path | None, restorers: tuple[str, ...], overrides: tuple[str, ...], work: Path | None,
+    against: Path | None, groups: str | None, metrics: tuple[str, ...], border: int,
+    frames: int, seed: int, workers: int, to_csv: Path | None, to_json: str | None,
+    to_html: Path | None, listed: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Score RESULTS: a folder of pictures and films, or the output folder of a job.
 
@@ -85,18 +88,20 @@ def evaluate(
         return
     if results is None:
         raise UsageError("expected RESULTS, a folder; --list names the metrics")
-    if recipe is None and (job or overrides or work):
-        raise UsageError("--job, --set and --work go with --degrade")
+    _check(recipe is not None, bool(job or restorers or overrides or work), truth or originals)
     if to_html is not None:
         expect_room(to_html)
     goes_on("the work")
+    failed = False
     with ExitStack() as kept:
         if recipe is not None:
-            if truth or originals:
-                raise UsageError("with --degrade RESULTS are the truth: leave --truth out")
+            folder = work or Path(kept.enter_context(tempfile.TemporaryDirectory()))
+            bad, failed = _degraded(results, folder, recipe, seed, quiet)
             truth = results
-            results = _restored(kept, results, recipe, seed, job, overrides, work, quiet)
+            results = bad if restorers else _restored(bad, folder / "restored", job, overrides)
         systems, compared = _all_systems(results, against, truth, originals)
+        if restorers:
+            systems = _through(systems, restorers, folder)
         choices = Choices(metrics, border, workers, seed, frames)
         grouped = None if groups is None else groups_in(groups)
         done = scored(systems, choices, grouped, _told(quiet or to_json == "-"))
@@ -111,8 +116,15 @@ def evaluate(
         _print(done, compared, quiet=quiet)
         if page is not None:
             say(f"page: {page.absolute().as_uri()}")
-    if any(done.left_out.values()):
+    if failed or any(done.left_out.values()):
         sys.exit(1)
+
+
+def _check(degrades: bool, restores: bool, beside: Path | None) -> None:
+    if restores and not degrades:
+        raise UsageError("--job, --restorer, --set and --work go with --degrade")
+    if degrades and beside is not None:
+        raise UsageError("with --degrade RESULTS are the truth; leave --truth and --originals out")
 
 
 def _all_systems(
@@ -180,26 +192,41 @@ def _beside(systems: dict[str, Paired]) -> dict[str, Paired]:
     return {_AS_IT_IS: Paired(plain), **systems} if plain else systems
 
 
-def _restored(
-    kept: ExitStack, good: Path, recipe: str, seed: int, job: Path | None,
-    overrides: tuple[str, ...], work: Path | None, quiet: bool,
-) -> Path:  # fmt: skip
-    """The output folder of a job on degraded pictures."""
-    import tempfile
-
-    from restore_batch.jobs.source import LoadedJob, job_from_mapping
-    from restore_batch.pipeline.cli.progress import Quiet
+def _degraded(good: Path, folder: Path, recipe: str, seed: int, quiet: bool) -> tuple[Path, bool]:
+    """Where the bad pictures are, and whether some could not be made."""
     from restore_batch.pipeline.evaluate.degrading import degrade_folder
-    from restore_batch.pipeline.plan.mistakes import planned_mistakes
-    from restore_batch.pipeline.session import RunOptions, read_job, run_job
 
-    folder = work or Path(kept.enter_context(tempfile.TemporaryDirectory()))
     bad = degrade_folder([str(good)], folder / "degraded", recipe, seed)
     for _, reason in bad.failed:
         say(f"restore-batch: {reason}", err=True)
     if not quiet:
         say(f"{len(bad.made)} pictures made bad by {recipe}, seed {seed}", err=True)
-    inputs, output = str(folder / "degraded"), folder / "restored"
+    return folder / "degraded", bool(bad.failed)
+
+
+def _through(
+    systems: dict[str, Paired], restorers: Sequence[str], folder: Path
+) -> dict[str, Paired]:
+    """The degraded pictures as they are, and through each restorer."""
+    from restore_batch.models.weights.store import Store
+    from restore_batch.pipeline.evaluate.cases import Paired
+    from restore_batch.pipeline.evaluate.restoring import systems_of
+
+    (bad,) = systems.values()
+    cases = tuple(dataclasses.replace(case, original=case.result) for case in bad.cases)
+    bad = Paired(cases, bad.left_out)
+    store = Store(download=False)
+    return {_AS_IT_IS: bad, **systems_of(bad, restorers, folder, store)}
+
+
+def _restored(bad: Path, output: Path, job: Path | None, overrides: tuple[str, ...]) -> Path:
+    """The output folder of a job on degraded pictures."""
+    from restore_batch.jobs.source import LoadedJob, job_from_mapping
+    from restore_batch.pipeline.cli.progress import Quiet
+    from restore_batch.pipeline.plan.mistakes import planned_mistakes
+    from restore_batch.pipeline.session import RunOptions, read_job, run_job
+
+    inputs = str(bad)
     if job is None:
         plain = {
             "inputs": [inputs], "output": str(output), "background": {"scale": 1},

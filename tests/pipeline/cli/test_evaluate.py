@@ -228,6 +228,25 @@ def test_good_pictures_are_degraded_restored_and_scored_at_once(
     assert not (tmp_path / "unused").exists()
 
 
+def test_a_restorer_alone_is_scored_beside_the_bad_faces(tmp_path: Path) -> None:
+    put(tmp_path / "faces" / "face.png", GOOD[:256, 96:352])
+    put(tmp_path / "faces" / "wide.png", GOOD[:128, :200])
+    done = call(
+        "evaluate", tmp_path / "faces", "--degrade", "mixed", "--seed", 4, *PIXELS,
+        "--restorer", "compact-1", "--work", tmp_path / "work", "--json", tmp_path / "all.json",
+    )  # fmt: skip
+    told = json.loads((tmp_path / "all.json").read_text())
+    assert [row["system"] for row in told["table"]] == ["as it is", "compact-1"]
+    bad, better = (row["scores"]["psnr_db"]["mean"] for row in told["table"])
+    assert better > bad + 0.5
+    assert (done.exit_code, "wide.png: expected a square picture" in done.stderr) == (1, True)
+    assert cv2.imread(str(tmp_path / "work" / "compact-1" / "face.png")).shape == (256, 256, 3)
+    wrong = call("evaluate", tmp_path / "faces", "--degrade", "mixed", "--restorer", "mtcnn")
+    assert (wrong.exit_code, "not a face restorer" in wrong.stderr) == (2, True)
+    wrong = call("evaluate", tmp_path / "faces", "--restorer", "compact-1")
+    assert (wrong.exit_code, "go with --degrade" in wrong.stderr) == (2, True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["faces", "scenes"])
 def test_scores_of_real_pictures_are_those_of_scikit_image(part: str, tmp_path: Path) -> None:
