@@ -102,6 +102,7 @@ def evaluate(
         systems, compared = _all_systems(results, against, truth, originals)
         if restorers:
             systems = _through(systems, restorers, folder)
+            compared = [(name, _AS_IT_IS) for name in restorers]
         choices = Choices(metrics, border, workers, seed, frames)
         grouped = None if groups is None else groups_in(groups)
         done = scored(systems, choices, grouped, _told(quiet or to_json == "-"))

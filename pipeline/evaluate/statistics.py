@@ -36,9 +36,9 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], seed: int) -> Estimate | None:
-    """The mean of finite ``values`` and its interval; None of none. The same values and seed give
-    the same interval."""
-    samples = np.array([value for value in values if math.isfinite(value)], np.float64)
+    """The mean of finite ``values`` and its interval; None of none. The same values, in whatever
+    order, and the same seed give the same interval."""
+    samples = np.array(sorted(value for value in values if math.isfinite(value)), np.float64)
     if len(samples) == 0:
         return None
     mean = float(samples.mean())

@@ -239,6 +239,7 @@ def test_a_restorer_alone_is_scored_beside_the_bad_faces(tmp_path: Path) -> None
     assert [row["system"] for row in told["table"]] == ["as it is", "compact-1"]
     bad, better = (row["scores"]["psnr_db"]["mean"] for row in told["table"])
     assert better > bad + 0.5
+    assert f"| compact-1 − as it is | 1 | {better - bad:.4g} |" in done.stdout
     assert (done.exit_code, "wide.png: expected a square picture" in done.stderr) == (1, True)
     assert cv2.imread(str(tmp_path / "work" / "compact-1" / "face.png")).shape == (256, 256, 3)
     wrong = call("evaluate", tmp_path / "faces", "--degrade", "mixed", "--restorer", "mtcnn")
