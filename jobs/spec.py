@@ -52,8 +52,8 @@ class Engine(Section):
     this process."""
 
     address: str | None = None
-    """A running Ray cluster (host:port, ray://host:port, or auto to find one); null starts Ray
-    on this machine."""
+    """A running Ray cluster (host:port, ray://host:port, or auto to find one), whose nodes decide
+    on device and workers; null starts Ray on this machine."""
 
     placement: Literal["auto", "fused", "split"] = "auto"
     """fused: all stages of a picture in one worker; split: stages for the CPU and for the GPU
@@ -61,13 +61,18 @@ class Engine(Section):
 
     workers: Annotated[int, Field(ge=1)] | None = None
     """Worker processes (threads of the local engine) that compute; null: by cores, GPUs and
-    memory."""
+    memory. On a cluster the most on all nodes together, which one that can grow is asked for; null:
+    as many as there is room for, also on nodes that join."""
+
+    workers_per_gpu: Annotated[int, Field(ge=1)] = 1
+    """Of these on each GPU, where networks run on GPUs; with more than one, decoding and encoding
+    of one picture go on beside the networks of another."""
 
     threads: Annotated[int, Field(ge=1)] | None = None
     """Torch threads of each worker; null: the cores shared out evenly."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks run; auto: on the GPU where there is one."""
+    """Where networks run; auto: on GPUs where there are some, on a cluster those of its nodes."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the networks; auto: float32 on the CPU, the fastest safe one on a GPU."""
@@ -277,6 +282,10 @@ class Limits(Section):
     limit; null: ten minutes, and what reading it takes at 1 MB a second, and five times what a slow
     machine needs for its networks by its size, the frames of a segment and ten faces a megapixel.
     The local engine's threads cannot be ended: there the time is only noticed."""
+
+    no_worker_s: Annotated[float, Field(gt=0)] = 900.0
+    """Seconds after which a run is given up when there is something to do and no worker to do it,
+    because none finds room or its machine is gone. It goes on when it is run again."""
 
 
 class Weights(Section):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +23,11 @@ from restore_batch.pipeline.compare.comparison import (
 )
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
+from restore_batch.pipeline.engine.opening import site_of
 from restore_batch.pipeline.plan.headers import ProbeCache, ProbeKeys, is_unreadable
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
+from restore_batch.pipeline.plan.resources import Site
 
 Progress = Callable[..., None]
 _SOURCES_AT_ONCE = 500
@@ -71,8 +74,9 @@ class Runnable(Protocol):
 
 
 def plan_job(loaded: LoadedJob) -> Plan | ComparisonPlan:
-    """Plan without touching the output folder or the network."""
-    return _plan(loaded, store_for(loaded.job), fetch=False)
+    """Plan without touching the output folder, and no network but that of a job's cluster."""
+    with site_of(loaded.job) as site:
+        return _plan(loaded, store_for(loaded.job), site, fetch=False)
 
 
 @contextmanager
@@ -82,14 +86,17 @@ def open_run(
     """Take the output folder, finish what an earlier run left half-way, and plan the rest."""
     # Planned before any folder is made: a job with mistakes leaves nothing behind.
     store = store_for(loaded.job, progress)
-    plan = _plan(loaded, store, fetch=True, retry=options.retry, read_again=options.verify)
-    if isinstance(plan, ComparisonPlan):
-        with open_comparison(
-            plan, watcher, verify=options.verify, retry=options.retry
-        ) as comparison:
-            yield comparison
-        return
-    with Manifest.open(plan.output_dir) as manifest:
+    with ExitStack() as held:
+        site = held.enter_context(site_of(loaded.job))
+        plan = _plan(
+            loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify
+        )
+        if isinstance(plan, ComparisonPlan):
+            yield held.enter_context(
+                open_comparison(plan, watcher, verify=options.verify, retry=options.retry)
+            )
+            return
+        manifest = held.enter_context(Manifest.open(plan.output_dir))
         manifest.recover()
         if options.retry:
             manifest.forget_failures()
@@ -103,9 +110,15 @@ def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary
 
 
 def _plan(
-    loaded: LoadedJob, store: Store, *, fetch: bool, retry: bool = False, read_again: bool = False
+    loaded: LoadedJob,
+    store: Store,
+    site: Site,
+    *,
+    fetch: bool,
+    retry: bool = False,
+    read_again: bool = False,
 ) -> Plan | ComparisonPlan:
-    make = plan_comparison if loaded.job.restore.compare else make_plan
+    make = partial(plan_comparison if loaded.job.restore.compare else make_plan, site=site)
     if read_again:
         return make(loaded, store, fetch=fetch)
     # What an earlier run noted of the originals; in a comparison every restorer's manifest did.

@@ -11,6 +11,8 @@ from hypothesis import settings
 _TESTS = str(Path(__file__).parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Ray reads it when it is imported: what tests start is on the loopback interface alone.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 # Programs that tests start and ask to end must hear it, whatever shell the tests were started in.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.begin.asked import Asked, asks
 from restore_batch.pipeline.cli.output import say, say_json
 
@@ -26,10 +29,13 @@ def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
     """Show what `run` would do with the same words: files, models, workers, disk, rough time."""
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
+    from restore_batch.pipeline.plan.resources import Cluster
     from restore_batch.pipeline.session import plan_job
 
     made = plan_job(asked.read().loaded)
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
+    if measure and any(isinstance(plan.site, Cluster) for plan in plans.values()):
+        raise UsageError("--measure restores frames here, which says nothing of a cluster's nodes")
     figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:
         shown = {name: _as_dict(plan, figures[name]) for name, plan in plans.items()}
@@ -78,11 +84,48 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "stages": list(dict.fromkeys(s.name for g in plan.groups for s in g.stages)),
         "groups": [{"stages": g.name, "workers": g.workers} for g in plan.groups],
         "device": plan.share.runtime.device, "threads": plan.share.threads,
+        "cluster": _cluster(plan),
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
         "free_bytes": figures.free_bytes, "seconds": figures.seconds,
         "timing": dict(figures.timing),
         "notes": list(plan.notes), "passed_over": dict(plan.passed_over),
     }  # fmt: skip
+
+
+def _cluster(plan: Plan) -> list[dict[str, Any]] | None:
+    """The nodes of a cluster, and the workers that each has in a computing pool."""
+    from restore_batch.pipeline.plan.resources import Cluster
+
+    layout = plan.engine.layout
+    if layout is None or not isinstance(plan.site, Cluster):
+        return None
+    nodes = plan.site.nodes
+    computing = Counter(layout.computing(nodes))
+    return [
+        {"node": node.host, "cores": node.cores, "gpus": node.gpus,
+         "memory_bytes": node.memory_bytes, "workers": computing[node.id]}
+        for node in nodes
+    ]  # fmt: skip
+
+
+def _cluster_lines(plan: Plan) -> Iterator[str]:
+    """What the cluster was found to be, like nodes in one line."""
+    found = _cluster(plan)
+    if found is None:
+        return
+    yield f"cluster at {plan.engine.address}: {_counted(len(found), 'node')}"
+    alike = Counter((node["cores"], node["gpus"], node["workers"]) for node in found)
+    for (cores, gpus, workers), count in alike.most_common():
+        yield (
+            f"{_counted(count, 'node')} with {cores:g} CPUs, {gpus:g} GPUs:"
+            f" {_counted(workers, 'worker')} a pool{' each' if count > 1 else ''}"
+        )
+    if not any(node["workers"] for node in found):
+        yield "no node has room for a worker now: a run waits for one that joins"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _size(item: Item) -> str:
@@ -165,8 +208,10 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     out.print(models)
     out.print()
     for number, group in enumerate(plan.groups, 1):
-        plural = "worker" if group.workers == 1 else "workers"
-        out.say(f"pool {number}: {group.workers} {plural}: {group.name.replace('+', ' → ')}")
+        workers = _counted(group.workers, "worker")
+        out.say(f"pool {number}: {workers}: {group.name.replace('+', ' → ')}")
+    for line in _cluster_lines(plan):
+        out.say(line)
     share = plan.share
     out.say(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
             f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip

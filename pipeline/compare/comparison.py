@@ -27,6 +27,7 @@ from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.headers import ProbeCache
 from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, find_items, make_plan
+from restore_batch.pipeline.plan.resources import Site
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,15 @@ def split(loaded: LoadedJob) -> dict[str, LoadedJob]:
 
 
 def plan_comparison(
-    loaded: LoadedJob, store: Store, *, fetch: bool, probed: ProbeCache | None = None
+    loaded: LoadedJob,
+    store: Store,
+    *,
+    fetch: bool,
+    probed: ProbeCache | None = None,
+    site: Site | None = None,
 ) -> ComparisonPlan:
-    """Plan all restorers. Raises JobFileError with the mistakes of all of them at once."""
+    """Plan all restorers, as ``make_plan`` does. Raises JobFileError with the mistakes of all of
+    them at once."""
     inputs = Inputs()
     problems: list[Problem] = []
     systems: dict[str, Plan] = {}
@@ -119,7 +126,7 @@ def plan_comparison(
         problems += error.problems
     for name, one in split(loaded).items():
         try:
-            systems[name] = make_plan(one, store, fetch=fetch, inputs=inputs)
+            systems[name] = make_plan(one, store, fetch=fetch, inputs=inputs, site=site)
         except JobFileError as error:
             problems += error.problems
     if problems:

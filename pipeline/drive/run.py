@@ -130,7 +130,7 @@ class Run:
                 plan.groups,
                 backend,
                 Budget(plan.share.budget_bytes),
-                Limits(limits.max_attempts, time_limits(plan), batch),
+                Limits(limits.max_attempts, time_limits(plan), batch, limits.no_worker_s),
                 on_start=self._watcher.started,
             )
             if self._drained:

@@ -6,16 +6,14 @@ scheduler's. So all backends behave alike, and one contract test holds them to i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
-
-LOOKS_S = 0.5
-"""Between two looks at whether a wait is still wanted."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,21 @@ class Returned:
 
 
 @dataclass(frozen=True)
+class WorkerUp:
+    """A worker that was started can be given calls."""
+
+
+@dataclass(frozen=True)
 class WorkerGone:
-    """The worker died in this call (or before it); ``reason`` in one line."""
+    """The worker died in this call (or before it), or did not come up; ``reason`` in one line.
+
+    ``machine_lost``: it went with its node, whatever it was at. ``error``: what one of its stages
+    said when it was opened.
+    """
 
     reason: str
+    machine_lost: bool = False
+    error: RestoreBatchError | None = None
 
 
 @dataclass(frozen=True)
@@ -71,17 +80,25 @@ def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) ->
 
 
 class Backend(Protocol):
-    """Where workers live. Handles and call ids are opaque to the scheduler."""
+    """Where workers live. Handles, call ids and nodes are opaque to the scheduler. None of this
+    waits for a worker, but for :meth:`wait` within its time."""
 
-    def start_worker(self, group: Group, index: int) -> Any:
-        """Begin starting a worker of ``group``; returns its handle at once."""
+    def places(self, group: Group) -> Sequence[str]:
+        """The node of each worker that ``group`` may have now; the same object as long as nothing
+        changed."""
         ...
 
-    def await_ready(
-        self, worker: Any, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
-    ) -> str | None:
-        """None when the worker is up; else why not, also as soon as it is ``unwanted``. Raises
-        ExecutorError if it never can be."""
+    def start_worker(self, group: Group, node: str) -> Any:
+        """Begin to start a worker of ``group``; returns its handle at once."""
+        ...
+
+    def opening_since(self, worker: Any) -> float | None:
+        """When a worker that starts had found its room, by ``time.monotonic``; None: it still
+        waits for that."""
+        ...
+
+    def shortage(self, group: Group) -> str:
+        """Why workers of ``group`` find no room, as far as is known, in one line."""
         ...
 
     def submit(self, worker: Any, parcels: Sequence[Parcel], is_last: bool) -> Any:
@@ -89,8 +106,13 @@ class Backend(Protocol):
         comes behind this one, so the chunks themselves are wanted."""
         ...
 
-    def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
-        """(call, Returned | WorkerGone | PayloadGone) of the calls that ended."""
+    def wait(
+        self, calls: Sequence[Any], starting: Sequence[Any], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
+        """What has happened, after at most ``timeout_s``: (call, Returned | WorkerGone |
+        PayloadGone) of the calls that ended, (worker, WorkerUp | WorkerGone) of the workers whose
+        start did. Calls of one worker come in their order. Raises ExecutorError where no worker can
+        ever work again."""
         ...
 
     def stop_worker(self, worker: Any) -> None:

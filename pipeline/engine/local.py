@@ -11,11 +11,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
-from restore_batch.pipeline.engine.backend import LOOKS_S, Parcel, Returned, unexpected
+from restore_batch.pipeline.engine.backend import (
+    Parcel,
+    Returned,
+    WorkerGone,
+    WorkerUp,
+    unexpected,
+)
 from restore_batch.pipeline.engine.worker import GroupWorker
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
@@ -30,6 +37,7 @@ class _Thread:
         self.ready: Future[None] = Future()
         self.at: frozenset[str] = frozenset()
         """Ids of the units in the running call."""
+        self.begun = time.monotonic()
         self._stopped = False
         self._group, self._context = group, context
         self._thread = threading.Thread(target=self._loop, name=group.name, daemon=True)
@@ -58,6 +66,15 @@ class _Thread:
             future.set_result(returned)
         self.at = frozenset()
         stages.close()
+
+    def start(self) -> WorkerUp | WorkerGone:
+        """How its start ended, once ``ready`` has."""
+        error = self.ready.exception()
+        if error is None:
+            return WorkerUp()
+        if not isinstance(error, RestoreBatchError):
+            error = ExecutorError(f"{type(error).__name__}: {error}")
+        return WorkerGone(str(error), error=error)
 
     def submit(self, parcels: Sequence[Parcel], is_last: bool) -> Future[Returned]:
         future: Future[Returned] = Future()
@@ -90,26 +107,21 @@ class LocalBackend:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._places: dict[int, Sequence[str]] = {}
         self._stopped: list[_Thread] = []
         self._ending: list[_Thread] = []
 
-    def start_worker(self, group: Group, index: int) -> _Thread:
+    def places(self, group: Group) -> Sequence[str]:
+        return self._places.setdefault(group.workers, ("",) * group.workers)
+
+    def start_worker(self, group: Group, node: str) -> _Thread:
         return _Thread(group, self._context)
 
-    def await_ready(
-        self, worker: _Thread, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
-    ) -> str | None:
-        until = time.monotonic() + timeout_s
-        while not wait([worker.ready], min(timeout_s, LOOKS_S)).done:
-            if unwanted() or time.monotonic() >= until:
-                return f"no answer within {timeout_s:g} s"
-        try:
-            worker.ready.result()
-        except RestoreBatchError:
-            raise
-        except Exception as error:
-            raise ExecutorError(f"{type(error).__name__}: {error}") from error
-        return None
+    def opening_since(self, worker: _Thread) -> float | None:
+        return worker.begun
+
+    def shortage(self, group: Group) -> str:
+        return "its thread is still loading networks"
 
     def submit(self, worker: _Thread, parcels: Sequence[Parcel], is_last: bool) -> Future[Returned]:
         self._stopped = [thread for thread in self._stopped if thread.at]
@@ -119,10 +131,14 @@ class LocalBackend:
         return worker.submit(parcels, is_last)
 
     def wait(
-        self, calls: Sequence[Future[Returned]], timeout_s: float
-    ) -> list[tuple[Future[Returned], Returned]]:
-        ended = wait(calls, timeout_s, return_when=FIRST_COMPLETED).done
-        return [(call, call.result()) for call in calls if call in ended]
+        self, calls: Sequence[Future[Returned]], starting: Sequence[_Thread], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
+        if not calls and not starting:
+            time.sleep(timeout_s)
+        waited: list[Future[Any]] = [*calls, *(worker.ready for worker in starting)]
+        ended = wait(waited, timeout_s, return_when=FIRST_COMPLETED).done
+        came = [(worker, worker.start()) for worker in starting if worker.ready in ended]
+        return [*came, *((call, call.result()) for call in calls if call in ended)]
 
     def stop_worker(self, worker: _Thread) -> None:
         worker.stop()

@@ -17,26 +17,36 @@ from ray import exceptions
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.pipeline.engine.backend import (
-    LOOKS_S,
     Parcel,
     PayloadGone,
     Returned,
     WorkerGone,
+    WorkerUp,
     unexpected,
 )
-from restore_batch.pipeline.engine.ray_deaths import MemoryKills, describe_death
+from restore_batch.pipeline.engine.queues import NOWHERE
+from restore_batch.pipeline.engine.ray_cluster import Places, connect
+from restore_batch.pipeline.engine.ray_deaths import (
+    MemoryKills,
+    describe_death,
+    is_lost_machine,
+)
 from restore_batch.pipeline.engine.ray_noise import without_ray
-from restore_batch.pipeline.engine.ray_private import PrivateRay, handlers_kept, quiet, shut_down
+from restore_batch.pipeline.engine.ray_private import PrivateRay
 from restore_batch.pipeline.engine.ray_worker import PAYLOAD_LOSSES, WORKER_DEATHS, PoolWorker
 from restore_batch.pipeline.plan.groups import Group
+from restore_batch.pipeline.plan.layout import Layout
+from restore_batch.pipeline.plan.resources import Engine
 from restore_batch.stages.base import WorkerContext
 
 
 class _Handle:
-    def __init__(self, actor: Any, opened: Any, group: Group) -> None:
-        self.actor, self.opened, self.group = actor, opened, group
+    def __init__(self, actor: Any, group: Group, *awaited: Any) -> None:
+        self.actor, self.group, self.awaited = actor, group, list(awaited)
+        """``awaited``: the calls of its start that have not ended."""
+        self.arrived_at: float | None = None
         self.process: psutil.Process | None = None
-        """Of a worker on this machine, once it is up."""
+        """Of a worker on this machine, once it is there."""
 
 
 class _Call(NamedTuple):
@@ -49,69 +59,68 @@ class _Call(NamedTuple):
 class RayBackend:
     """Actors as workers. Raises ExecutorError when Ray cannot be started or reached."""
 
-    def __init__(
-        self, context: WorkerContext, *, address: str | None, cpus: float, store_bytes: int
-    ) -> None:
-        self._context = context
+    def __init__(self, context: WorkerContext, engine: Engine) -> None:
+        self._context, self._engine = context, engine
         self._calls: dict[Any, _Call] = {}
         self._private: PrivateRay | None = None
+        self._cluster: Places | None = None
+        self._fixed: dict[int, Sequence[str]] = {}
         self._memory = MemoryKills()
-        self._ours = not ray.is_initialized()
+        self._leave: Callable[[], None] = lambda: None
         self._silence = ExitStack()
         self._silence.enter_context(without_ray())
-        if not self._ours:
-            return
         try:
-            if address is None:
-                self._private = PrivateRay(cpus, store_bytes)
-            else:
-                with handlers_kept():
-                    ray.init(address=address, **quiet())
+            if engine.address is not None:
+                self._leave = connect(engine.address)
+                self._cluster = Places(engine.layout or Layout(on_gpu=False, threads=1))
+            elif not ray.is_initialized():
+                self._private = PrivateRay(engine.cpus, engine.store_bytes)
+                self._leave = self._private.close
+        except ExecutorError:
+            self.close()
+            raise
         except Exception as error:
             self.close()
-            where = f"the Ray cluster at {address}" if address else "a local Ray"
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ExecutorError(
-                f"cannot start or reach {where} ({detail});"
-                " --set engine.kind=local runs without Ray"
+                f"cannot start a local Ray ({detail}); --set engine.kind=local runs without Ray"
             ) from error
 
-    def start_worker(self, group: Group, index: int) -> _Handle:
-        needs, on_gpu = group.needs, self._context.runtime.device.startswith("cuda")
+    def places(self, group: Group) -> Sequence[str]:
+        if self._cluster is not None:
+            return self._cluster.reading if group.pool == "io" else self._cluster.computing
+        return self._fixed.setdefault(group.workers, (NOWHERE,) * group.workers)
+
+    def start_worker(self, group: Group, node: str) -> _Handle:
         # torch and OpenCV read it when they are imported, before any call of ours.
         started_with: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": str(self._context.threads)}}
+        computes = group.pool != "io"
+        if self._cluster is not None:
+            options = self._cluster.options_of(node, computes=computes)
+        else:
+            options = {"num_cpus": self._context.threads if computes else 0}
         if self._private is not None:
             started_with["py_executable"] = self._private.worker_python
+        on_gpu = self._context.runtime.device.startswith("cuda") and group.needs.gpus > 0
         actor = PoolWorker.options(  # type: ignore[attr-defined] # added by the decorator
-            num_cpus=self._context.threads if needs.cpus >= 1 else 0,
-            num_gpus=min(1.0, needs.gpus) if on_gpu else 0,
+            **options,
+            num_gpus=self._engine.gpu_share if on_gpu else 0,
             runtime_env=started_with,
         ).remote()
-        return _Handle(actor, actor.open.remote(group, self._context), group)
+        return _Handle(actor, group, actor.arrive.remote(), actor.open.remote(group, self._context))
 
-    def await_ready(
-        self, worker: _Handle, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
-    ) -> str | None:
-        until = time.monotonic() + timeout_s
-        while not ray.wait([worker.opened], timeout=min(timeout_s, LOOKS_S))[0]:
-            self._check()
-            if unwanted() or time.monotonic() >= until:
-                return (
-                    f"no room or no answer within {timeout_s:g} s; the cluster has "
-                    f"{_resources(ray.available_resources())} free"
-                )
-        try:
-            pid = ray.get(worker.opened)
-        except exceptions.RayTaskError as error:
-            if isinstance(error.cause, RestoreBatchError):
-                raise error.cause from None
-            raise ExecutorError(f"{worker.group.name} cannot start: {error.cause}") from error
-        except WORKER_DEATHS as error:
-            return self._describe(error)
-        if self._private is not None:
-            with suppress(psutil.NoSuchProcess):
-                worker.process = psutil.Process(pid)
-        return None
+    def opening_since(self, worker: _Handle) -> float | None:
+        return worker.arrived_at
+
+    def shortage(self, group: Group) -> str:
+        if self._cluster is not None and not self.places(group):
+            wanted = "a GPU" if self._context.runtime.device != "cpu" else "a core"
+            return f"no node of the cluster has {wanted} for it"
+        free = ray.available_resources()
+        return (
+            f"its process is still starting, or others hold what it needs: the cluster has"
+            f" {free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs free"
+        )
 
     def submit(self, worker: _Handle, parcels: Sequence[Parcel], is_last: bool) -> Any:
         count = 1 if is_last else len(parcels) + 1
@@ -122,17 +131,53 @@ class RayBackend:
         self._calls[first] = _Call(worker, parcels, payloads, is_last)
         return first
 
-    def wait(self, calls: Sequence[Any], timeout_s: float) -> list[tuple[Any, Any]]:
+    def wait(
+        self, calls: Sequence[Any], starting: Sequence[_Handle], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
         self._memory.look()
-        ended, _ = ray.wait(
-            list(calls), num_returns=len(calls), timeout=0, fetch_local=False
-        )  # all that have ended, without waiting for more than one
+        starts = {ref: worker for worker in starting for ref in worker.awaited}
+        ended = set(self._ended([*calls, *starts], timeout_s))
         if not ended:
             self._check()
-            ended, _ = ray.wait(list(calls), num_returns=1, timeout=timeout_s, fetch_local=False)
+        came = [
+            (worker, self._start(worker, ref))
+            for ref, worker in starts.items()
+            if ref in ended and ref in worker.awaited
+        ]
         # In the order of submission: of a dead worker's calls the oldest must come first.
-        order = set(ended)
-        return [(call, self._answer(call)) for call in calls if call in order]
+        answers = [(call, self._answer(call)) for call in calls if call in ended]
+        return [*((worker, up) for worker, up in came if up is not None), *answers]
+
+    def _ended(self, refs: list[Any], timeout_s: float) -> list[Any]:
+        """Those that are here, so that taking them waits for nothing."""
+        if not refs:
+            time.sleep(timeout_s)
+            return []
+        # First all that are, without waiting for more than one.
+        ended, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        if not ended:
+            ended, _ = ray.wait(refs, num_returns=1, timeout=timeout_s)
+        return ended
+
+    def _start(self, worker: _Handle, ref: Any) -> WorkerUp | WorkerGone | None:
+        """What the end of one of the two calls of its start means."""
+        worker.awaited.remove(ref)
+        try:
+            pid = ray.get(ref)
+        except exceptions.RayTaskError as error:
+            cause = error.cause
+            if not isinstance(cause, RestoreBatchError):
+                cause = ExecutorError(f"{worker.group.name} cannot start: {cause}")
+            return WorkerGone(str(cause), error=cause)
+        except exceptions.RayError as error:
+            worker.awaited.clear()
+            return self._gone(error)
+        if worker.arrived_at is None:
+            worker.arrived_at = time.monotonic()
+            if self._private is not None:
+                with suppress(psutil.NoSuchProcess):
+                    worker.process = psutil.Process(pid)
+        return None if worker.awaited else WorkerUp()
 
     def _answer(self, call: Any) -> Returned | WorkerGone | PayloadGone:
         worker, parcels, payloads, is_last = self._calls.pop(call)
@@ -141,7 +186,7 @@ class RayBackend:
         except PAYLOAD_LOSSES:
             return PayloadGone()
         except WORKER_DEATHS as error:
-            return WorkerGone(self._describe(error))
+            return self._gone(error)
         except exceptions.RayError as error:
             return unexpected(parcels, worker.group, getattr(error, "cause", None) or error)
         if is_last:
@@ -163,20 +208,19 @@ class RayBackend:
 
     def close(self) -> None:
         self._calls.clear()
-        if self._private is not None:
-            self._private.close()
-        elif self._ours and ray.is_initialized():
-            shut_down()
+        if self._cluster is not None:
+            self._cluster.close()
+        self._leave()
         self._silence.close()
 
     def _check(self) -> None:
         if self._private is not None:
             self._private.check()
 
-    def _describe(self, error: Exception) -> str:
+    def _gone(self, error: Exception) -> WorkerGone:
+        if is_lost_machine(error):
+            return WorkerGone("its machine was lost", machine_lost=True)
+        if not isinstance(error, WORKER_DEATHS):
+            return WorkerGone(" ".join(str(error).split()) or type(error).__name__)
         deaths = self._private.deaths if self._private is not None else None
-        return describe_death(error, deaths, self._memory)
-
-
-def _resources(free: dict[str, float]) -> str:
-    return f"{free.get('CPU', 0):g} CPUs and {free.get('GPU', 0):g} GPUs"
+        return WorkerGone(describe_death(error, deaths, self._memory))

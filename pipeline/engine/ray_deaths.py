@@ -57,6 +57,19 @@ def _read(path: str) -> str:
         return ""  # kernels differ in which of them they have
 
 
+_LOST_MACHINES = (
+    exceptions.NodeDiedError,
+    exceptions.ActorUnschedulableError,
+    # Nobody knows yet what became of it; of a process that died its own node says so at once.
+    exceptions.ActorUnavailableError,
+)
+
+
+def is_lost_machine(error: Exception) -> bool:
+    """Whether a worker went with its node, or contact to that was lost."""
+    return isinstance(error, _LOST_MACHINES) or "its node has died" in str(error)
+
+
 def describe_death(
     error: Exception, deaths: Path | None = None, memory: MemoryKills | None = None
 ) -> str:
@@ -64,8 +77,6 @@ def describe_death(
     text = str(error)
     if isinstance(error, exceptions.OutOfMemoryError) or "running low on memory" in text:
         return f"out of memory: Ray ended it to spare the machine; {_LESS_MEMORY}"
-    if isinstance(error, exceptions.NodeDiedError):
-        return "its machine was lost"
     pid = re.search(r"^\s*pid: (\d+)$", text, re.MULTILINE)
     note = _note(deaths / pid[1]) if deaths is not None and pid else ""
     kind, _, number = note.partition(" ")

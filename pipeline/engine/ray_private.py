@@ -55,6 +55,8 @@ class PrivateRay:
         try:
             with _processes_noted(self._processes, self.folder), without_idle_processes():
                 ray.init(
+                    # Whatever RAY_ADDRESS says.
+                    address="local",
                     num_cpus=max(1, int(cpus)),
                     object_store_memory=store_bytes,
                     include_dashboard=False,

@@ -19,6 +19,7 @@ from restore_batch.stages.media import Chunk, Failure
 
 WORKER_DEATHS = (
     exceptions.RayActorError,
+    exceptions.ActorUnschedulableError,
     exceptions.NodeDiedError,
     exceptions.WorkerCrashedError,
     exceptions.OutOfMemoryError,
@@ -30,10 +31,14 @@ PAYLOAD_LOSSES = (exceptions.ObjectLostError, exceptions.ReferenceCountingAssert
 class PoolWorker:
     """Runs the stages of one group on batches of chunks."""
 
-    def open(self, group: Group, context: WorkerContext) -> int:
-        """Load weights; the first call on a new actor. Returns the id of its process."""
-        self._stages = GroupWorker(group, context)
+    def arrive(self) -> int:
+        """The id of its process; the first call on a new actor, which ends once that has found its
+        room."""
         return os.getpid()
+
+    def open(self, group: Group, context: WorkerContext) -> None:
+        """Load weights."""
+        self._stages = GroupWorker(group, context)
 
     def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.

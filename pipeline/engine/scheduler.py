@@ -1,7 +1,8 @@
 """The scheduler: drives units through the groups of a plan on the workers of one backend.
 
-It owns every decision: admission, dispatch, blame, retries, interruption. A unit takes its own way:
-it comes only to the groups whose stages work on units of its kind.
+It owns every decision on units: admission, dispatch, blame, retries, interruption. A unit takes
+its own way: it comes only to the groups whose stages work on units of its kind. Which workers
+there are, ``pools`` knows: they appear and vanish while this goes on.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from restore_batch.errors import ExecutorError
@@ -24,8 +26,11 @@ from restore_batch.pipeline.engine.backend import (
     WorkerGone,
 )
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
+from restore_batch.pipeline.engine.pools import Pools, Worker
+from restore_batch.pipeline.engine.queues import NOWHERE, Queue
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.text import duration
 
 CALLS_PER_WORKER = 2
 """One running and one waiting, so that a worker never idles between calls."""
@@ -33,10 +38,11 @@ DRAIN_S = 5.0
 """What workers are at when a run is interrupted has so long to finish; then it is given up,
 uncharged, and begun anew by the next run."""
 ALONE_AFTER_LOSSES = 2
-_START_ATTEMPTS = 3
 _MOST_VANISHED = 10
-"""Times the pictures of a unit may vanish between workers: machines that leave are no fault of
-its own, but it must not go round for ever."""
+"""Times that a unit may lose its machine, or its pictures between workers: machines that leave are
+no fault of its own, but it must not go round for ever."""
+_WAIT_S = 0.5
+_LEFT = WorkerGone("its machine was lost", machine_lost=True)
 
 
 @dataclass
@@ -46,6 +52,8 @@ class _Task:
     """The groups that it comes to, by their numbers, and how far it has come on it."""
     payload: Any
     step: int = 0
+    node: str = NOWHERE
+    """Where its payload lies."""
     losses: int = 0
     vanished: int = 0
     alone: bool = False
@@ -59,18 +67,13 @@ class _Task:
         return self.step == len(self.way) - 1
 
 
-@dataclass
-class _Worker:
-    group: int
-    index: int
-    handle: Any
-    calls: dict[Any, list[_Task]] = field(default_factory=dict)
-    busy_since: float = 0.0
+_Worker = Worker[list[_Task]]
 
-    def room(self, task: _Task) -> bool:
-        """Whether ``task`` may join: a suspect runs with nothing else in its worker."""
-        suspects = any(t.alone for tasks in self.calls.values() for t in tasks)
-        return not self.calls if task.alone or suspects else len(self.calls) < CALLS_PER_WORKER
+
+def _has_room(worker: _Worker, task: _Task) -> bool:
+    """Whether ``task`` may join: a suspect runs with nothing else in its worker."""
+    suspects = any(t.alone for tasks in worker.calls.values() for t in tasks)
+    return not worker.calls if task.alone or suspects else len(worker.calls) < CALLS_PER_WORKER
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class Limits:
     """How long and how often a unit may be tried. ``batch``: parcels a call may carry.
 
     ``timeout_s``: of one parcel, by its unit where that is a function; None: no limit. A call of
-    several may take as long as they all together.
+    several may take as long as they all together. ``no_worker_s``: how long nothing may run while
+    something could, for want of workers.
     """
 
     max_attempts: int = 3
     timeout_s: Callable[[Unit], float | None] | float | None = None
     batch: int = 1
+    no_worker_s: float = 900.0
 
     def of(self, units: Iterable[Unit]) -> float | None:
         """Seconds that a call with ``units`` may take; None: no limit."""
@@ -107,11 +112,14 @@ class Scheduler:
         self._budget = budget
         self._limits = limits
         self._on_start = on_start
-        self._ready: list[deque[_Task]] = [deque() for _ in groups]
         self._follow_ups: list[deque[Unit]] = [deque() for _ in groups]
         """By the group that they begin in: one that is busy holds up none of another."""
-        self._workers: list[_Worker] = []
-        self._running: list[Any] = []  # every handle begun and not stopped, ready or not
+        self._pools: Pools[list[_Task]] = Pools(groups, backend)
+        self._ready: list[Queue[_Task]] = [
+            Queue(partial(self._pools.up_on, number)) for number in range(len(groups))
+        ]
+        self._ran_at = 0.0
+        """When something was last seen to run."""
         # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
         self._draining = False
         self._drained_at = float("inf")
@@ -138,23 +146,34 @@ class Scheduler:
         """Yield the outcome of every unit, in order of completion: whenever there are some, all
         that have come in by then."""
         source, waiting = iter(units), None
+        self._ran_at = time.monotonic()
         try:
-            self._start_workers()
             while True:
+                left = [] if self._draining else self._pools.tend()
+                yield from filter(None, [[o for worker in left for o in self._lost(worker, _LEFT)]])
                 waiting = self._admit(source, waiting)
                 self._dispatch()
-                if not any(w.calls for w in self._workers):
+                if not any(w.calls for w in self._pools.up):
                     if self._draining or not (waiting or any(self._follow_ups) or any(self._ready)):
                         return
-                    # Never seen; but waiting in silence for ever would be worse than saying so.
-                    raise ExecutorError("units wait and no worker takes them; please report this")
+                    self._check_idleness()
                 if time.monotonic() >= self._drained_at:
                     return
-                yield from filter(None, self._collect())
+                yield from filter(None, [self._collect()])
         finally:
-            self._workers.clear()
-            for handle in list(self._running):
-                self._stop(handle)
+            self._pools.stop()
+
+    def _check_idleness(self) -> None:
+        """Nothing runs: raise ExecutorError where it has been so for too long."""
+        if self._pools.is_complete:
+            # Never seen; but waiting in silence would be worse than saying so.
+            raise ExecutorError("units wait and no worker takes them; please report this")
+        idle_s, longest_s = time.monotonic() - self._ran_at, self._limits.no_worker_s
+        if idle_s >= longest_s:
+            raise ExecutorError(
+                f"nothing has run for {duration(idle_s)} (limits.no_worker_s is {longest_s:g}):"
+                f" {self._pools.why_nobody_works()}; what is done is kept, run again to go on"
+            )
 
     # -- admission and dispatch ---
     def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
@@ -178,7 +197,7 @@ class Scheduler:
         if self._congested(way[0]) or not self._budget.admits(size):
             return False
         self._budget.take(unit.id, size)
-        self._ready[way[0]].append(_Task(unit, way, Chunk(unit)))
+        self._ready[way[0]].append(_Task(unit, way, Chunk(unit)), NOWHERE)
         return True
 
     def _way(self, unit: Unit) -> tuple[int, ...]:
@@ -189,33 +208,45 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         # Later groups first: finishing what is begun frees memory, starting more takes it.
-        for worker in sorted(self._workers, key=lambda w: -w.group):
+        last_first = sorted(self._pools.up, key=lambda w: -w.group)
+        for worker in last_first:
             self._fill(worker, 1)
-        # A second call only now: waiting behind another makes no sense while a worker idles.
-        for worker in sorted(self._workers, key=lambda w: -w.group):
-            self._fill(worker, CALLS_PER_WORKER)
+        # A second call only now: waiting behind another makes no sense while a worker idles, or
+        # one is about to come up.
+        for worker in last_first:
+            if not self._pools.expects(worker.group):
+                self._fill(worker, CALLS_PER_WORKER)
 
     def _fill(self, worker: _Worker, calls: int) -> None:
         """Give ``worker`` up to ``calls`` calls of what waits for its group."""
         ready = self._ready[worker.group]
-        while ready and len(worker.calls) < calls and worker.room(ready[0]):
-            first = ready[0]
-            if self._draining or self._runs_ahead(first):
-                return  # when draining, what a worker has not been given yet stays pending
-            tasks = [ready.popleft()]
-            while ready and len(tasks) < self._limits.batch and _may_share(first, ready[0]):
-                tasks.append(ready.popleft())
+        while len(worker.calls) < calls and not self._draining:
+            waits = ready.head_for(worker.node, idle=not worker.calls)
+            if not waits:
+                return
+            first = waits[0][1]
+            if not _has_room(worker, first) or self._runs_ahead(first, worker.node):
+                return
+            tasks = [ready.pop(waits)]
+            while waits and len(tasks) < self._limits.batch and _may_share(first, waits[0][1]):
+                tasks.append(ready.pop(waits))
             self._submit(worker, tasks)
 
-    def _runs_ahead(self, task: _Task) -> bool:
-        """Whether the group behind has enough waiting already."""
-        return not task.is_last and self._congested(task.way[task.step + 1])
+    def _runs_ahead(self, task: _Task, node: str) -> bool:
+        """Whether the group behind has enough waiting already: on ``node``, where its workers take
+        it from there, else as much as keeps those of other nodes from idling."""
+        if task.is_last:
+            return False
+        behind = task.way[task.step + 1]
+        if on_node := self._pools.size_on(behind, node):
+            return self._ready[behind].waiting_on(node) >= 2 * on_node * self._limits.batch
+        return len(self._ready[behind]) >= self._pools.size(behind)
 
     def _congested(self, group: int) -> bool:
         return len(self._ready[group]) >= self._enough(group)
 
     def _enough(self, group: int) -> int:
-        return 2 * self._groups[group].workers * self._limits.batch
+        return 2 * max(1, self._pools.size(group)) * self._limits.batch
 
     def _submit(self, worker: _Worker, tasks: list[_Task]) -> None:
         if not worker.calls:
@@ -228,34 +259,34 @@ class Scheduler:
         worker.calls[call] = tasks
 
     # -- results ---
-    def _collect(self) -> Iterator[list[Outcome]]:
-        owner = {call: worker for worker in self._workers for call in worker.calls}
-        ended = self._backend.wait(list(owner), timeout_s=0.5)
+    def _collect(self) -> list[Outcome]:
+        owner = {call: worker for worker in self._pools.up for call in worker.calls}
+        ended = self._backend.wait(list(owner), self._pools.starting, _WAIT_S)
         seen = time.monotonic()
+        if owner:
+            self._ran_at = seen
         outcomes: list[Outcome] = []
-        gone: list[tuple[Any, str]] = []
         for call, answer in ended:
-            if isinstance(answer, WorkerGone):
-                gone.append((call, answer.reason))
-                continue
-            worker = owner[call]
-            tasks = worker.calls.pop(call)
-            worker.busy_since = time.monotonic()
-            if isinstance(answer, PayloadGone):
-                outcomes += self._vanished(tasks)
-                continue
-            for task, result in zip(tasks, answer.results, strict=True):
-                outcomes += self._advance(task, result)
-        yield outcomes
-        # Starting other workers takes its time: what has come in does not wait for it.
-        outcomes = []
-        for call, reason in gone:
-            # Else it was handled with an earlier call of the same dead worker.
-            if call in owner[call].calls:
-                outcomes += self._lost(owner[call], reason)
-        yield [*outcomes, *self._expire(seen)]
+            worker = owner.get(call)
+            if worker is None:
+                self._pools.answered(call, answer)
+            elif isinstance(answer, WorkerGone):
+                # Else it was handled with an earlier call of the same dead worker.
+                if call in worker.calls:
+                    outcomes += self._lost(worker, answer)
+            else:
+                tasks = worker.calls.pop(call)
+                worker.busy_since = time.monotonic()
+                if isinstance(answer, PayloadGone):
+                    outcomes += self._begun_again(tasks)
+                    continue
+                for task, result in zip(tasks, answer.results, strict=True):
+                    outcomes += self._advance(task, result, worker.node)
+        return [*outcomes, *self._expire(seen)]
 
-    def _advance(self, task: _Task, result: Failure | Parcel | Chunk) -> Iterator[Outcome]:
+    def _advance(
+        self, task: _Task, result: Failure | Parcel | Chunk, node: str
+    ) -> Iterator[Outcome]:
         if isinstance(result, Failure):
             self._budget.release(task.unit.id)
             yield Failed(task.unit, result)
@@ -264,42 +295,48 @@ class Scheduler:
             yield Done(task.unit, result)
         else:
             # Losses count per unit, over all groups: it may be what kills each of them.
-            further = replace(task, step=task.step + 1, payload=result.payload)
-            self._ready[further.group].append(further)
+            further = replace(task, step=task.step + 1, payload=result.payload, node=node)
+            self._ready[further.group].append(further, node)
 
     def _again(self, tasks: Iterable[_Task]) -> None:
         for task in reversed(list(tasks)):
-            self._ready[task.group].appendleft(task)
+            self._ready[task.group].put_first(task, task.node)
 
     # -- losses ---
-    def _vanished(self, tasks: list[_Task]) -> Iterator[Outcome]:
+    def _begun_again(self, tasks: list[_Task]) -> Iterator[Outcome]:
         """Start again from the source: nobody is to blame when pictures vanish on their way."""
-        for task in reversed(tasks):
-            again = replace(task, step=0, payload=Chunk(task.unit), vanished=task.vanished + 1)
-            if again.vanished > _MOST_VANISHED:
-                text = f"its data vanished between workers {again.vanished} times"
-                yield self._given_up(task, "PayloadLost", text)
-            else:
-                self._again([again])
+        from_the_source = [
+            replace(task, step=0, payload=Chunk(task.unit), node=NOWHERE) for task in tasks
+        ]
+        return self._uncharged(from_the_source, "PayloadLost", "its data vanished between workers")
 
-    def _lost(self, worker: _Worker, reason: str) -> Iterator[Outcome]:
-        """Blame the oldest call alone, requeue the rest uncharged, replace the worker."""
+    def _uncharged(self, tasks: list[_Task], kind: str, what: str) -> Iterator[Outcome]:
+        for task in reversed(tasks):
+            task.vanished += 1
+            if task.vanished > _MOST_VANISHED:
+                yield self._given_up(task, kind, f"{what} {task.vanished} times")
+            else:
+                self._again([task])
+
+    def _lost(self, worker: _Worker, gone: WorkerGone) -> Iterator[Outcome]:
+        """Blame the oldest call alone, and none for a lost machine; requeue the rest uncharged."""
         calls = list(worker.calls.values())
         worker.calls.clear()
-        self._workers.remove(worker)
-        self._stop(worker.handle)
+        self._pools.lost(worker)
+        if gone.machine_lost:
+            in_flight = [task for tasks in calls for task in tasks]
+            yield from self._uncharged(in_flight, "MachineLost", "its machine was lost")
+            return
         self._again(task for tasks in calls[1:] for task in tasks)
         for task in reversed(calls[0]):
             task.losses += 1
             task.alone = task.losses >= self._alone_after
             # A loss in company convicts nobody: whoever was there has the last attempt alone.
             if task.losses >= self._limits.max_attempts and len(calls[0]) == 1:
-                text = f"the worker was lost {task.losses} times on this file ({reason})"
+                text = f"the worker was lost {task.losses} times on this file ({gone.reason})"
                 yield self._given_up(task, "WorkerLost", text)
             else:
                 self._again([task])
-        if not self._draining:
-            self._start(worker.group, worker.index)
 
     def _given_up(self, task: _Task, kind: str, text: str) -> Failed:
         self._budget.release(task.unit.id)
@@ -309,46 +346,12 @@ class Scheduler:
     def _expire(self, now: float) -> Iterator[Outcome]:
         """End calls that were over their time at ``now``, when results were last asked for: what
         ended since then is a result, not a delay."""
-        for worker in list(self._workers):
+        for worker in list(self._pools.up):
             oldest = next(iter(worker.calls.values()), [])
             limit = self._limits.of(task.unit for task in oldest)
             if oldest and limit is not None and now - worker.busy_since > limit:
-                yield from self._lost(worker, f"no result within {limit:.6g} s (limits.timeout_s)")
-
-    # -- workers ---
-    def _start_workers(self) -> None:
-        begun = [
-            (number, index, self._begin(number, index))
-            for number, group in enumerate(self._groups)
-            for index in range(group.workers)
-        ]
-        for number, index, handle in begun:
-            self._finish_start(number, index, handle)
-
-    def _start(self, group: int, index: int) -> None:
-        self._finish_start(group, index, self._begin(group, index))
-
-    def _begin(self, group: int, index: int) -> Any:
-        handle = self._backend.start_worker(self._groups[group], index)
-        self._running.append(handle)
-        return handle
-
-    def _stop(self, handle: Any) -> None:
-        self._running = [other for other in self._running if other is not handle]
-        self._backend.stop_worker(handle)
-
-    def _finish_start(self, group: int, index: int, handle: Any) -> None:
-        for attempt in range(1, _START_ATTEMPTS + 1):
-            reason = self._backend.await_ready(handle, 600, lambda: self._draining)
-            if self._draining:
-                return  # it gets nothing to do any more
-            if reason is None:
-                self._workers.append(_Worker(group, index, handle))
-                return
-            self._stop(handle)
-            if attempt < _START_ATTEMPTS:
-                handle = self._begin(group, index)
-        raise ExecutorError(f"no worker for {self._groups[group].name} comes up: {reason}")
+                reason = f"no result within {limit:.6g} s (limits.timeout_s)"
+                yield from self._lost(worker, WorkerGone(reason))
 
 
 def _may_share(first: _Task, other: _Task) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +21,14 @@ from restore_batch.pipeline.plan.films import film_notes, film_suffix, is_film
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
+from restore_batch.pipeline.plan.layout import gpu_share
 from restore_batch.pipeline.plan.mistakes import check_photos, checked_choices
 from restore_batch.pipeline.plan.photos import (
     media_suffixes,
     photo_notes,
     photo_refusal,
 )
-from restore_batch.pipeline.plan.resources import Engine, Share, share_out, this_machine
+from restore_batch.pipeline.plan.resources import Engine, Share, Site, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
     item_kinds,
@@ -86,6 +87,7 @@ class Plan:
     passed_over: Mapping[str, int]
     choices: Mapping[Role, Choice]
     groups: tuple[Group, ...]
+    site: Site
     share: Share
     keys: Keys
     former: Keys
@@ -105,8 +107,14 @@ class Plan:
 
     @property
     def engine(self) -> Engine:
-        engine = self.job.engine
-        return Engine(engine.kind, engine.address, _cpus(self), self.share.store_bytes)
+        engine, share = self.job.engine, self.share
+        computing = sum(group.pool != "io" for group in self.groups)
+        layout = None if share.layout is None else replace(share.layout, groups=computing)
+        on_gpu = gpu_share(share.gpus, share.workers * computing)
+        return Engine(
+            engine.kind, engine.address, _cpus(self), share.store_bytes,
+            layout.gpu_share if layout is not None else on_gpu, layout,
+        )  # fmt: skip
 
     @property
     def context(self) -> WorkerContext:
@@ -158,15 +166,17 @@ def make_plan(
     fetch: bool,
     probed: ProbeCache | None = None,
     inputs: Inputs | None = None,
+    site: Site | None = None,
 ) -> Plan:
     """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
 
     ``probed`` may know the headers of sources already; ``inputs`` are known where several plans
-    are made for one job. Raises JobFileError.
+    are made for one job. ``site``: where it is to run, None: on this machine. Raises JobFileError.
     """
     job = loaded.job
     choices = checked_choices(loaded, store, fetch=fetch)
-    share = share_out(job, this_machine())
+    site = this_machine() if site is None else site
+    share = share_out(job, site)
     inputs = find_items(loaded, probed) if inputs is None else inputs
     found = inputs.items
     if job.video.preview_s is not None:
@@ -187,6 +197,7 @@ def make_plan(
         passed_over=inputs.passed_over,
         choices=choices,
         groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
+        site=site,
         share=share,
         keys=keys_of(made, precision),
         former=former_keys(job, chosen_refs(choices), made, precision),
@@ -252,7 +263,7 @@ def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
 def _is_split(job: Job, share: Share) -> bool:
     """Whether faces and pictures are worked on in pools of their own."""
     if job.engine.placement == "auto":
-        return share.runtime.device == "cuda" and share.workers > 1
+        return share.runtime.device == "cuda" and share.most_on_node > job.engine.workers_per_gpu
     return job.engine.placement == "split"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,10 +14,10 @@ import psutil
 
 from restore_batch.jobs.spec import Job
 from restore_batch.models.base import Precision, Runtime
+from restore_batch.pipeline.plan.layout import WORKER_BYTES, Layout, Node
 
 _CORES_PER_WORKER = 4
 """Convolutions scale well to about four cores; beyond that another picture is better."""
-_WORKER_BYTES = int(2.5e9)
 _SMALLEST_STORE = 256 << 20
 _LARGEST_STORE = 8 << 30
 
@@ -31,8 +32,20 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """The nodes that a cluster has now."""
+
+    nodes: tuple[Node, ...]
+
+
+Site = Machine | Cluster
+
+
+@dataclass(frozen=True)
 class Share:
-    """How the machine is shared out. ``workers`` compute, ``readers`` decode."""
+    """How a machine or a cluster is shared out. ``workers`` compute, ``readers`` decode; as many as
+    there is room for now, where nodes may join. ``most_on_node``: computing workers of a node.
+    ``layout``: by which rule the nodes of a cluster get theirs; None on one machine."""
 
     runtime: Runtime
     workers: int
@@ -40,16 +53,22 @@ class Share:
     threads: int
     store_bytes: int
     budget_bytes: int
+    most_on_node: int
+    gpus: int = 0
+    layout: Layout | None = None
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where the work runs. ``store_bytes``: size of a private Ray's object store."""
+    """Where the work runs. ``store_bytes``: size of a private Ray's object store. ``gpu_share``: of
+    one GPU, what a worker takes that runs networks there. ``layout``: see :class:`Share`."""
 
     kind: Literal["ray", "local"]
     address: str | None
     cpus: float
     store_bytes: int
+    gpu_share: float = 1.0
+    layout: Layout | None = None
 
 
 def this_machine() -> Machine:
@@ -59,15 +78,18 @@ def this_machine() -> Machine:
     return Machine(_cgroup_cores(cores or 1), memory, _count_gpus())
 
 
-def share_out(job: Job, machine: Machine) -> Share:
-    """Workers, threads and bytes of a job on one machine."""
+def share_out(job: Job, site: Site) -> Share:
+    """Workers, threads and bytes of a job on one machine or on a cluster."""
+    return _of_cluster(job, site.nodes) if isinstance(site, Cluster) else _of_machine(job, site)
+
+
+def _of_machine(job: Job, machine: Machine) -> Share:
     engine = job.engine
-    device = "cuda" if engine.device == "auto" and machine.gpus else engine.device
-    device = "cpu" if device == "auto" else device
-    by_memory = max(1, machine.memory_bytes // _WORKER_BYTES)
+    device = _device(engine.device, machine.gpus)
+    by_memory = max(1, machine.memory_bytes // WORKER_BYTES)
     by_cores = max(1, machine.cores // _CORES_PER_WORKER)
-    default = max(1, machine.gpus) if device == "cuda" else min(by_cores, by_memory)
-    workers = engine.workers or default
+    on_gpus = max(1, machine.gpus) * engine.workers_per_gpu
+    workers = engine.workers or (on_gpus if device == "cuda" else min(by_cores, by_memory))
     store = max(_SMALLEST_STORE, min(_LARGEST_STORE, machine.memory_bytes // 5, _shared_bytes()))
     return Share(
         runtime=Runtime(device, _precision(engine.precision, device)),
@@ -76,7 +98,42 @@ def share_out(job: Job, machine: Machine) -> Share:
         threads=engine.threads or max(1, machine.cores // workers),
         store_bytes=store,
         budget_bytes=engine.memory_mb << 20 if engine.memory_mb else store // 2,
+        most_on_node=workers,
+        gpus=machine.gpus,
     )
+
+
+def _of_cluster(job: Job, nodes: Sequence[Node]) -> Share:
+    engine = job.engine
+    device = _device(engine.device, sum(int(node.gpus) for node in nodes))
+    on_gpu = device == "cuda"
+    # By the largest of those that restore: on a smaller one a worker has all cores.
+    restoring = [node for node in nodes if node.gpus >= 1 or not on_gpu]
+    cores = int(max((node.cores for node in restoring), default=0))
+    gpus = int(max((node.gpus for node in restoring), default=1))
+    here = gpus * engine.workers_per_gpu if on_gpu else max(1, cores // _CORES_PER_WORKER)
+    if engine.workers is not None:
+        here = min(max(1, -(-engine.workers // max(1, len(restoring)))), max(1, cores))
+    threads = engine.threads or max(1, cores // here)
+    layout = Layout(on_gpu, threads, engine.workers_per_gpu, engine.workers)
+    computing = layout.computing(nodes)
+    stores = sum(node.store_bytes for node in nodes if node.id in computing)
+    return Share(
+        runtime=Runtime(device, _precision(engine.precision, device)),
+        workers=len(computing) or engine.workers or 1,
+        readers=len(layout.reading(nodes, computing)) or 1,
+        threads=threads,
+        store_bytes=0,
+        budget_bytes=engine.memory_mb << 20 if engine.memory_mb else stores // 2,
+        most_on_node=max((layout.room(node) for node in nodes), default=1),
+        layout=layout,
+    )
+
+
+def _device(asked: str, gpus: int) -> Literal["cpu", "cuda"]:
+    if asked == "auto":
+        return "cuda" if gpus else "cpu"
+    return asked  # type: ignore[return-value] # the schema allows exactly these
 
 
 def _precision(asked: str, device: str) -> Precision:

@@ -6,12 +6,18 @@ to a worker that is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from restore_batch.pipeline.engine.backend import Parcel, PayloadGone, Returned, WorkerGone
+from restore_batch.pipeline.engine.backend import (
+    Parcel,
+    PayloadGone,
+    Returned,
+    WorkerGone,
+    WorkerUp,
+)
 from restore_batch.pipeline.engine.scheduler import ALONE_AFTER_LOSSES, CALLS_PER_WORKER
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import Stage
@@ -31,12 +37,14 @@ class Nothing(Stage):
 @dataclass
 class Fate:
     """What goes wrong. ``poison`` and ``bad``: unit id → index of the group where it kills its
-    worker, or fails. ``deaths``, ``vanishings``, ``bad_starts``, ``delays``: how many workers die
-    for no reason, payloads get lost, workers do not come up, and polls bring nothing."""
+    worker, or fails. ``deaths``, ``lost_machines``, ``vanishings``, ``bad_starts``, ``delays``: how
+    many workers die for no reason or with their machine, payloads get lost, workers do not come up,
+    and polls bring nothing."""
 
     poison: dict[str, int] = field(default_factory=dict)
     bad: dict[str, int] = field(default_factory=dict)
     deaths: int = 0
+    lost_machines: int = 0
     vanishings: int = 0
     bad_starts: int = 0
     delays: int = 0
@@ -69,6 +77,7 @@ class Simulated:
 
     def __init__(self, groups: Sequence[Group], batch: int, chance: Random, fate: Fate) -> None:
         self.groups, self.batch, self.chance, self.fate = groups, batch, chance, fate
+        self._places = [("",) * group.workers for group in groups]
         self.alive: list[Worker] = []
         self.started = self.stopped = 0
         self.submissions: list[Call] = []
@@ -83,23 +92,23 @@ class Simulated:
         self.waits = 0
 
     # -- the protocol ---
-    def start_worker(self, group: Group, index: int) -> Worker:
+    def places(self, group: Group) -> Sequence[str]:
+        return self._places[self.groups.index(group)]
+
+    def start_worker(self, group: Group, node: str) -> Worker:
         number = self.groups.index(group)
-        assert 0 <= index < group.workers
         worker = Worker(number)
         self.alive.append(worker)
+        assert sum(other.group == number for other in self.alive) <= group.workers
         self.started += 1
         return worker
 
-    def await_ready(
-        self, worker: Worker, timeout_s: float, unwanted: Callable[[], bool] = lambda: False
-    ) -> str | None:
+    def opening_since(self, worker: Worker) -> float | None:
         assert worker in self.alive
-        if self.fate.bad_starts > 0 and self.chance.random() < 0.3:
-            self.fate.bad_starts -= 1
-            return "it did not come up"
-        worker.ready = True
         return None
+
+    def shortage(self, group: Group) -> str:
+        raise AssertionError("there is room for all")
 
     def submit(self, worker: Worker, parcels: Sequence[Parcel], is_last: bool) -> Call:
         assert is_last == (worker.group == len(self.groups) - 1)
@@ -124,20 +133,33 @@ class Simulated:
         self.submissions.append(call)
         return call
 
-    def wait(self, calls: Sequence[Call], timeout_s: float) -> list[tuple[Any, Any]]:
-        assert calls, "there is something to wait for"
+    def wait(
+        self, calls: Sequence[Call], starting: Sequence[Worker], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
+        assert calls or starting, "there is something to wait for"
         assert set(calls) == {c for w in self.alive for c in w.calls}
+        assert list(starting) == [w for w in starting if w in self.alive and not w.ready]
         self.waits += 1
         self._count_waiting()
         if self.fate.delays > 0 and self.chance.random() < 0.1:
             self.fate.delays -= 1
             return []
+        answers: list[tuple[Any, Any]] = []
+        for worker in starting:
+            if not calls or self.chance.random() < 0.7:
+                answers.append((worker, self._start(worker)))
         busy = [worker for worker in self.alive if worker.calls]
         self.chance.shuffle(busy)
-        answers: list[tuple[Any, Any]] = []
-        for worker in busy[: self.chance.randint(1, len(busy))]:
+        for worker in busy[: self.chance.randint(1, len(busy))] if busy else ():
             answers += self._work(worker)
         return answers
+
+    def _start(self, worker: Worker) -> WorkerUp | WorkerGone:
+        if self.fate.bad_starts > 0 and self.chance.random() < 0.3:
+            self.fate.bad_starts -= 1
+            return WorkerGone("it did not come up")
+        worker.ready = True
+        return WorkerUp()
 
     def stop_worker(self, worker: Worker) -> None:
         assert worker in self.alive, "stopped once"
@@ -153,6 +175,9 @@ class Simulated:
     def _work(self, worker: Worker) -> list[tuple[Any, Any]]:
         """Some of the worker's calls end, in order, or it dies."""
         answers: list[tuple[Any, Any]] = []
+        if self.fate.lost_machines > 0 and self.chance.random() < 0.2:
+            self.fate.lost_machines -= 1
+            return [(call, WorkerGone("gone", machine_lost=True)) for call in worker.calls]
         for call in worker.calls[: self.chance.randint(1, len(worker.calls))]:
             if self._is_deadly(call):
                 for unit_id in call.ids:

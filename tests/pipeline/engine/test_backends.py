@@ -152,7 +152,8 @@ def test_a_unit_larger_than_the_budget_still_runs(backend: Backend) -> None:
 
 def test_weights_are_loaded_once_per_worker(backend: Backend, tmp_path: Path) -> None:
     run(backend, [f"u{i}" for i in range(9)], (Load(), Work(str(tmp_path))), workers=(1, 2))
-    assert len(list(tmp_path.glob("opened-*"))) == 2
+    opened = len(list(tmp_path.glob("opened-*")))
+    assert 1 <= opened <= 2, "the run may be over before the second worker is there"
 
 
 def test_a_stage_that_cannot_open_ends_the_run_with_its_own_error(backend: Backend) -> None:

@@ -29,6 +29,7 @@ from restore_batch.pipeline.engine.backend import (
     PayloadGone,
     Returned,
     WorkerGone,
+    WorkerUp,
 )
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
 from restore_batch.pipeline.engine.local import LocalBackend
@@ -112,6 +113,7 @@ def runs(draw: st.DrawFn, *, attempts: tuple[int, int] = (1, 5), budgets: bool =
         poison=poison,
         bad={i: at for i, at in bad.items() if draw(st.booleans())},
         deaths=draw(st.integers(0, max(0, spare))),
+        lost_machines=draw(st.integers(0, 3)),
         vanishings=draw(st.integers(0, 3)),
         bad_starts=draw(st.integers(0, 2)),
         delays=draw(st.integers(0, 5)),
@@ -221,22 +223,35 @@ class Scripted:
         self.calls: list[Call] = []
         self.workers: list[Worker] = []
         self.stopped: list[Worker] = []
+        self._places: dict[int, Sequence[str]] = {}
         self.answers = answers or self.finish_all
 
-    def start_worker(self, group: Group, index: int) -> Worker:
+    def places(self, group: Group) -> Sequence[str]:
+        return self._places.setdefault(group.workers, ("",) * group.workers)
+
+    def start_worker(self, group: Group, node: str) -> Worker:
         self.workers.append(Worker(int(group.name[1:])))
         return self.workers[-1]
 
-    def await_ready(self, worker: Worker, timeout_s: float, *unwanted: object) -> str | None:
+    def opening_since(self, worker: Worker) -> float | None:
         return None
+
+    def shortage(self, group: Group) -> str:
+        return "all is taken"
+
+    def start(self, worker: Worker) -> WorkerUp | WorkerGone | None:
+        return WorkerUp()
 
     def submit(self, worker: Worker, parcels: Sequence[Parcel], is_last: bool) -> Call:
         call = Call(worker, parcels, is_last)
         self.calls.append(call)
         return call
 
-    def wait(self, calls: Sequence[Call], timeout_s: float) -> list[tuple[Any, Any]]:
-        return self.answers(calls)
+    def wait(
+        self, calls: Sequence[Call], starting: Sequence[Worker], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
+        came = [(worker, answer) for worker in starting if (answer := self.start(worker))]
+        return [*came, *(self.answers(calls) if calls else ())]
 
     def finish_all(self, calls: Sequence[Call]) -> list[tuple[Any, Any]]:
         return [(call, self.finish(call)) for call in calls]
@@ -439,17 +454,15 @@ def test_a_thread_that_cannot_be_ended_is_not_joined_by_another_on_the_same_file
 class Refusing(Scripted):
     """Workers from the ``first`` on do not come up, or ``error`` is raised for them."""
 
-    def __init__(self, first: int, error: Exception | None = None, times: int = 99) -> None:
+    def __init__(self, first: int, error: WeightsError | None = None, times: int = 99) -> None:
         super().__init__()
         self.first, self.error, self.times = first, error, times
 
-    def await_ready(self, worker: Worker, timeout_s: float, *unwanted: object) -> str | None:
+    def start(self, worker: Worker) -> WorkerUp | WorkerGone:
         if self.workers.index(worker) < self.first or self.times == 0:
-            return None
+            return WorkerUp()
         self.times -= 1
-        if self.error is not None:
-            raise self.error
-        return "no room"
+        return WorkerGone("it dies", error=self.error)
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -465,13 +478,13 @@ def test_a_worker_that_does_not_come_up_is_tried_again(times: int) -> None:
 
 @pytest.mark.parametrize("error", [None, WeightsError("no weights here")])
 def test_when_workers_cannot_start_the_run_ends_and_every_one_begun_is_stopped(
-    error: Exception | None,
+    error: WeightsError | None,
 ) -> None:
-    backend = Refusing(1, error)
-    expected = r"no worker for g0 comes up: no room" if error is None else "no weights here"
+    backend = Refusing(3, error)
+    expected = r"no worker for g1 comes up: it dies" if error is None else "no weights here"
     with pytest.raises(ExecutorError if error is None else WeightsError, match=expected):
         list(Scheduler(pools(3, 2), backend, Budget(1 << 40)).run([unit("a")]))
-    assert len(backend.workers) == (7 if error is None else 5)
+    assert len(backend.workers) == (9 if error is None else 5)
     assert sorted(map(id, backend.stopped)) == sorted(map(id, backend.workers))
 
 

@@ -20,7 +20,7 @@ from restore_batch.stages.catalogue import in_order, stage_classes
 # What decides where, when and by whom something is done, but not what comes out.
 WITHOUT_EFFECT = {
     "inputs", "exclude", "output", "on_error", "report", "engine", "weights", "stages",
-    "limits.max_attempts", "limits.timeout_s",
+    "limits.max_attempts", "limits.no_worker_s", "limits.timeout_s",
 }  # fmt: skip
 # Networks, which stages are given as such, and what is said of them.
 CHOICES = {"detect.model", "restore.model", "restore.options", "restore.compare",

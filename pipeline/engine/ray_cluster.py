@@ -1,0 +1,141 @@
+"""A Ray cluster that runs already: reached, and watched for nodes that join and leave."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from restore_batch.errors import ExecutorError
+from restore_batch.pipeline.engine.ray_private import handlers_kept, quiet, shut_down
+from restore_batch.pipeline.plan.layout import Layout, Node
+
+_LOOKS_S = 1.0
+_REACHED_WITHIN_S = 10.0
+_LEAVES_WITHIN_S = 5.0
+
+
+def connect(address: str) -> Callable[[], None]:
+    """Reach a cluster; returns what leaves it again. Raises ExecutorError."""
+    if ray.is_initialized():
+        return lambda: None  # whoever connected this process leaves, too
+    _check_reachable(address)
+    try:
+        with handlers_kept():
+            ray.init(address=address, **quiet())
+    except Exception as error:
+        with suppress(Exception):
+            shut_down()
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ExecutorError(
+            f"cannot reach the Ray cluster at {address} ({detail}); does it run, and is this"
+            " machine on its network? --set engine.address=null runs on this machine"
+        ) from error
+    return shut_down
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes before it says so."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN_S).close()
+    except OSError as error:
+        raise ExecutorError(
+            f"cannot reach the Ray cluster at {address} ({error.strerror or error}): expected the"
+            " host and port that `ray start --head` printed, 6379 by default; see engine.address"
+        ) from None
+
+
+def nodes() -> tuple[Node, ...]:
+    """The nodes that are alive, those that have been there longest first where Ray says so."""
+    return tuple(_node(each) for each in ray.nodes() if each["Alive"])
+
+
+def _node(described: dict[str, Any]) -> Node:
+    has = described["Resources"]
+    return Node(
+        id=described["NodeID"],
+        host=str(described["NodeManagerHostname"] or described["NodeManagerAddress"]),
+        cores=has.get("CPU", 0.0),
+        gpus=has.get("GPU", 0.0),
+        memory_bytes=int(has.get("memory", 0)),
+        store_bytes=int(has.get("object_store_memory", 0)),
+    )
+
+
+class Places:
+    """The nodes on which each pool has a worker, as nodes join and leave.
+
+    A thread asks Ray for its nodes, so that nobody waits for the answer. Where a job wants more
+    workers than there is room for, a cluster that can grow is asked for them.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._nodes: dict[str, Node] = {}
+        self._asked_for = 0
+        self.computing: Sequence[str] = ()
+        self.reading: Sequence[str] = ()
+        self._ends = threading.Event()
+        self._follow(nodes())
+        self._thread = threading.Thread(target=self._watch, name="nodes", daemon=True)
+        self._thread.start()
+
+    def options_of(self, node_id: str, *, computes: bool) -> dict[str, Any]:
+        """Where an actor is to run and what it takes there. A node that has left meanwhile makes
+        its start fail."""
+        options: dict[str, Any] = {
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
+            "num_cpus": 0,
+        }
+        if computes and (node := self._nodes.get(node_id)):
+            options["num_cpus"] = self._layout.cpus(node)
+        return options
+
+    def close(self) -> None:
+        """Watch no longer, and ask for nothing more."""
+        self._ends.set()
+        self._thread.join(_LEAVES_WITHIN_S)
+        if self._asked_for:
+            with suppress(Exception):
+                _ask_for([])
+
+    def _watch(self) -> None:
+        while not self._ends.wait(_LOOKS_S):
+            # While Ray's head does not answer, what was known last holds.
+            with suppress(Exception):
+                self._follow(nodes())
+
+    def _follow(self, found: Sequence[Node]) -> None:
+        # In the order in which they were first seen: who has work keeps it.
+        here = {node.id: node for node in found}
+        self._nodes = {i: here.pop(i) for i in self._nodes if i in here} | here
+        now = list(self._nodes.values())
+        computing = self._layout.computing(now, self.computing)
+        reading = self._layout.reading(now, computing)
+        # The same object as long as nothing changed: that is how others notice.
+        if computing != self.computing:
+            self.computing = computing
+        if reading != self.reading:
+            self.reading = reading
+        wanted = self._layout.most or 1
+        if len(computing) < wanted and not self._asked_for:
+            self._asked_for = wanted
+            one = {"CPU": float(self._layout.threads)}
+            if self._layout.on_gpu:
+                one["GPU"] = self._layout.gpu_share
+            with suppress(Exception):
+                _ask_for([one] * wanted)
+
+
+def _ask_for(bundles: list[dict[str, float]]) -> None:
+    from ray.autoscaler.sdk import request_resources
+
+    request_resources(bundles=bundles)

@@ -1,0 +1,88 @@
+"""Runs on a cluster of real nodes that join and die meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from restore_batch.models.base import Runtime
+from restore_batch.pipeline.engine.backend import Backend, Done
+from restore_batch.pipeline.engine.budget import Budget
+from restore_batch.pipeline.engine.opening import open_backend
+from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
+from restore_batch.pipeline.plan.groups import Group
+from restore_batch.pipeline.plan.layout import Layout
+from restore_batch.pipeline.plan.resources import Engine
+from restore_batch.stages.base import Resources, WorkerContext
+from restore_batch.stages.media import Chunk
+
+from support import ray_nodes
+from support.toys import Load, Work, groups, unit
+
+
+class Marked(Work):
+    """Notes the node and the GPU of each unit's worker among its warnings."""
+
+    name = "marked"
+    needs = Resources(gpus=0.5)
+
+    def _work(self, chunk: Chunk) -> Chunk:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        done = super()._work(chunk)
+        return replace(done, warnings=(node, os.environ.get("CUDA_VISIBLE_DEVICES", "")))
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[ray_nodes.Nodes]:
+    with ray_nodes.nodes() as found:
+        yield found
+
+
+def opened(cluster: ray_nodes.Nodes, *, on_gpu: bool = False) -> Backend:
+    engine = Engine("ray", cluster.address, 0, 0, 1.0, Layout(on_gpu, threads=1))
+    return open_backend(engine, WorkerContext(Runtime("cuda" if on_gpu else "cpu"), threads=1))
+
+
+def pools(tmp_path: Path, nap_s: float) -> tuple[Group, ...]:
+    reading, computing = groups((Load(),), (Marked(str(tmp_path), nap_s),))
+    return replace(reading, pool="io"), computing
+
+
+def test_results_keep_coming_while_nodes_die_and_join(
+    cluster: ray_nodes.Nodes, tmp_path: Path
+) -> None:
+    """The head offers nothing; GPUs are those of the others."""
+    first, second = cluster.add(gpus=1), cluster.add(gpus=1)
+    third = ""
+    names = [f"u{i}" for i in range(60)]
+    # One attempt: whoever was charged for a lost machine would fail.
+    limits = Limits(max_attempts=1, timeout_s=120)
+    where: list[str] = []
+    backend = opened(cluster, on_gpu=True)
+    try:
+        scheduler = Scheduler(pools(tmp_path, 0.3), backend, Budget(1 << 30), limits)
+        source = (unit(name) for name in names)
+        for outcome in chain.from_iterable(scheduler.run(source)):
+            assert isinstance(outcome, Done), outcome
+            node, gpu = outcome.chunk.warnings
+            assert gpu == "0"
+            where.append(node)
+            if not third and {first, second} <= set(where):
+                cluster.kill(first)
+                killed_at = len(where)
+                third = cluster.add(gpus=1)
+    finally:
+        backend.close()
+    assert len(where) == len(names)
+    assert set(where) == {first, second, third}
+    assert first not in where[killed_at + 2 :], "but what it had finished when it was killed"
+    ran = [len((tmp_path / f"ran-{name}").read_text()) for name in names]
+    # What the node was at, and what its worker had been given beside that.
+    assert sum(ran) - len(names) <= 2
