@@ -9,10 +9,12 @@ from contextlib import suppress
 from typing import Any
 
 import ray
+from ray._private import services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from restore_batch.errors import ExecutorError
 from restore_batch.pipeline.engine.ray_private import handlers_kept, quiet, shut_down
+from restore_batch.pipeline.engine.ray_tokens import agree_with
 from restore_batch.pipeline.plan.layout import Layout, Node
 
 _LOOKS_S = 1.0
@@ -24,10 +26,11 @@ def connect(address: str) -> Callable[[], None]:
     """Reach a cluster; returns what leaves it again. Raises ExecutorError."""
     if ray.is_initialized():
         return lambda: None  # whoever connected this process leaves, too
-    _check_reachable(address)
     try:
         with handlers_kept():
-            ray.init(address=address, **quiet())
+            ray.init(address=_ready(address), **quiet())
+    except ExecutorError:
+        raise
     except Exception as error:
         with suppress(Exception):
             shut_down()
@@ -39,17 +42,33 @@ def connect(address: str) -> Callable[[], None]:
     return shut_down
 
 
+def _ready(address: str) -> str:
+    """``address``, that of its head where it was to be found, once that answers and lets us in."""
+    if address.startswith("ray://"):
+        _check_reachable(address)  # its proxy has the cluster's mode, and says so
+        return address
+    found = services.canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ExecutorError(
+            f"engine.address is {address!r}, and no Ray cluster runs on this machine: expected"
+            " host:port of its head"
+        )
+    _check_reachable(found)
+    agree_with(found)
+    # Not `auto`: then Ray takes the mode of what lies in the home folder, not of the cluster.
+    return str(found)
+
+
 def _check_reachable(address: str) -> None:
     """Ray itself tries for minutes before it says so."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _REACHED_WITHIN_S).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ExecutorError(
-            f"cannot reach the Ray cluster at {address} ({error.strerror or error}): expected the"
-            " host and port that `ray start --head` printed, 6379 by default; see engine.address"
+            f"cannot reach the Ray cluster at {address} ({reason}): expected the host and port that"
+            " `ray start --head` printed, port 6379 by default; see engine.address"
         ) from None
 
 

@@ -29,9 +29,10 @@ from ray._private import services
 from restore_batch.errors import ExecutorError
 from restore_batch.pipeline.engine import ray_coroner, ray_warden
 from restore_batch.pipeline.engine.ray_alone import without_idle_processes
+from restore_batch.pipeline.engine.ray_tokens import use_tokens
 
-# Unix socket paths end at 107 characters; Ray adds about 80 to its folder.
-_LONGEST_TEMP_DIR = 26
+_LONGEST_TEMP_DIR = 16
+"""Paths of Unix sockets end at 107 characters, 104 on a Mac: ours adds 22 to it, Ray's 64."""
 _PREFIX = "rb-"
 _LOCKED_WITHIN_S = 60
 """A folder is made, then locked."""
@@ -44,14 +45,16 @@ class PrivateRay:
 
     def __init__(self, cpus: float, store_bytes: int) -> None:
         remove_orphans()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        # Only its owner may enter it: Ray opens its own folder, with its sockets, to everybody.
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parent()))
         self._lock = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self.deaths = self.folder / "deaths"
         self.deaths.mkdir()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._warden = _start_warden(self.folder)
-        short = len(str(self.folder)) <= _LONGEST_TEMP_DIR
+        # Whatever mode the environment sets for a cluster: here nobody else has a business.
+        use_tokens()
         try:
             with _processes_noted(self._processes, self.folder), without_idle_processes():
                 ray.init(
@@ -61,7 +64,7 @@ class PrivateRay:
                     object_store_memory=store_bytes,
                     include_dashboard=False,
                     _node_ip_address="127.0.0.1",
-                    _temp_dir=str(self.folder) if short else None,
+                    _temp_dir=str(self.folder / "r"),
                     **quiet(),
                 )
         except BaseException:
@@ -127,9 +130,15 @@ def handlers_kept() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def _parent() -> Path:
+    """Where its folder lies."""
+    usual = tempfile.gettempdir()
+    return Path(usual if len(usual) <= _LONGEST_TEMP_DIR else "/tmp")
+
+
 def remove_orphans() -> None:
     """End and remove what is left of runs that were killed together with their wardens."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+    for folder in _parent().glob(f"{_PREFIX}*-*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if owner.isdigit() and _is_orphan(folder, int(owner)):
             ray_warden.end_all(str(folder))

@@ -1,12 +1,18 @@
-"""A Ray cluster of several raylets on this machine, on the loopback interface."""
+"""A Ray cluster of several raylets on this machine, on the loopback interface.
+
+As a program it prints its address and obeys lines on its standard input: ``add CPUS GPUS`` prints
+the id of a new node, ``kill ID`` ends one; it ends with its input.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from restore_batch.pipeline.engine.ray_alone import without_idle_processes
@@ -44,7 +50,7 @@ class Nodes:
 
 
 @contextmanager
-def nodes(folder: Path | None = None) -> Iterator[Nodes]:
+def nodes() -> Iterator[Nodes]:
     """A head without CPUs, and none else yet."""
     # ray reads these when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -63,3 +69,65 @@ def nodes(folder: Path | None = None) -> Iterator[Nodes]:
         yield Nodes(cluster)
     finally:
         cluster.shutdown()
+
+
+class NodesApart:
+    """The same in a process of its own, with an environment of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.address = self._answer(r"[\d.]+:\d+")
+
+    def add(self, *, cpus: int = 1, gpus: int = 0) -> str:
+        """Another node; returns its id."""
+        self._say(f"add {cpus} {gpus}")
+        return self._answer(r"[0-9a-f]{20,}")
+
+    def kill(self, node_id: str) -> None:
+        """End a node as a power cut would."""
+        self._say(f"kill {node_id}")
+        self._answer("killed")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _answer(self, form: str) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if re.fullmatch(form, line.strip()):
+                return line.strip()
+        raise AssertionError("the cluster has ended")
+
+
+@contextmanager
+def nodes_apart(**environment: str) -> Iterator[NodesApart]:
+    """Without tokens, but for what ``environment`` says."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.ray_nodes"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+        env={**env, "RAY_AUTH_MODE": "disabled", **environment},
+    )  # fmt: skip
+    try:
+        yield NodesApart(process)
+    finally:
+        process.communicate()
+
+
+def main() -> None:
+    """See above."""
+    with nodes() as found:
+        print(found.address, flush=True)
+        for line in sys.stdin:
+            command, *words = line.split()
+            if command == "add":
+                print(found.add(cpus=int(words[0]), gpus=int(words[1])), flush=True)
+            else:
+                found.kill(words[0])
+                print("killed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Ray's token authentication: found, or said what is missing.
+
+Both sides must have the same mode, and Ray's own way to notice that they have not is to try again
+for twenty seconds and then not to say why. One question to the cluster's head tells at once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+from ray import exceptions
+
+from restore_batch.errors import ExecutorError
+
+_native: Any = ray._raylet  # without types
+
+_MODE, _TOKEN, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_NO_CLUSTER = "ab" * 28
+"""The id of none: a head that lets us in answers that it is another."""
+_ANSWERS_WITHIN_S = 10.0
+
+
+def use_tokens() -> None:
+    """From now on this process and what it starts authenticate."""
+    os.environ[_MODE] = "token"
+    # Ray reads it when it is imported, or first asked for.
+    _native.Config.initialize("")
+    _native.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def agree_with(gcs_address: str) -> None:
+    """Take the mode of the cluster whose head is at ``host:port``, unless the environment sets one.
+
+    The token is that of ``RAY_AUTH_TOKEN``, of the file ``RAY_AUTH_TOKEN_PATH`` or of
+    ``~/.ray/auth_token``. Raises ExecutorError where the cluster wants one and has not got it.
+    """
+    if not _is_refused(gcs_address):
+        return
+    asked = os.environ.get(_MODE)
+    if asked == "disabled":
+        raise ExecutorError(
+            f"the Ray cluster at {gcs_address} wants a token, and {_MODE}=disabled is set here:"
+            " unset it"
+        )
+    if not _native.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+        raise ExecutorError(
+            f"the Ray cluster at {gcs_address} wants a token: set {_TOKEN} to what `ray"
+            f" get-auth-token` prints on its head, or {_PATH} to a file with it"
+            " (~/.ray/auth_token is found by itself)"
+        )
+    use_tokens()
+    if _is_refused(gcs_address):
+        raise ExecutorError(
+            f"the Ray cluster at {gcs_address} does not take the token of {_origin()}: expected"
+            " what `ray get-auth-token` prints on its head"
+        )
+
+
+def _origin() -> str:
+    return next((name for name in (_TOKEN, _PATH) if name in os.environ), "~/.ray/auth_token")
+
+
+def _is_refused(gcs_address: str) -> bool:
+    """Whether a head does not let us in as we are; False also where it does not answer."""
+    try:
+        head = _native.GcsClient(address=gcs_address, cluster_id=_NO_CLUSTER)
+        head.internal_kv_get(b"nothing", namespace=b"nothing", timeout=_ANSWERS_WITHIN_S)
+    except exceptions.AuthenticationError as error:
+        return "InvalidAuthToken" in str(error)
+    except exceptions.RpcError:
+        pass
+    return False
