@@ -24,7 +24,8 @@ class Unit:
     ``source``: local path or fsspec URL. ``output``: path of the result relative to the output
     folder, with ``/``. ``staging_dir``: where the worker writes before the commit. ``base_key``
     covers the source and every option that matters to any picture, ``face_key`` those that
-    matter only where a face was restored. ``label``: how a line of progress calls it.
+    matter only where a face was restored. ``label``: how a line of progress calls it. ``writer``:
+    who works on it, where another that was given up may still be at it.
     """
 
     kind: ClassVar[str]
@@ -42,11 +43,14 @@ class Unit:
     megapixels: float = 0.0
     attempt: int = 1
     label: str = ""
+    writer: str = ""
 
     @property
     def staged_path(self) -> Path:
         """Where this attempt writes its file."""
-        return Path(self.staging_dir) / f"{self.id}.{self.attempt}{Path(self.output).suffix}"
+        writer = f".{self.writer}" if self.writer else ""
+        name = f"{self.id}.{self.attempt}{writer}{Path(self.output).suffix}"
+        return Path(self.staging_dir) / name
 
 
 @dataclass(frozen=True, kw_only=True)

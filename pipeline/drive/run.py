@@ -129,7 +129,7 @@ class Run:
             self._scheduler = Scheduler(
                 plan.groups,
                 backend,
-                Budget(plan.share.budget_bytes),
+                Budget(plan.share.budget_bytes, plan.budget_workers),
                 Limits(limits.max_attempts, time_limits(plan), batch, limits.no_worker_s),
                 on_start=self._watcher.started,
             )

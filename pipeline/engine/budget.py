@@ -16,11 +16,22 @@ def estimated_bytes(unit: Unit) -> int:
 
 class Budget:
     """Counts the bytes in flight. A unit larger than the whole budget is let in when it would
-    be alone, so that every unit can run."""
+    be alone, so that every unit can run.
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+    ``workers``: for how many the limit is meant; with more, on nodes that join, it grows as they
+    do. None: it is for all.
+    """
+
+    def __init__(self, limit_bytes: int, workers: int | None = None) -> None:
+        self.limit_bytes = self._planned_bytes = limit_bytes
+        self._planned_workers = workers
         self._live: dict[str, int] = {}
+
+    def serve(self, workers: int) -> None:
+        """So many there may be now."""
+        if self._planned_workers:
+            share = max(1.0, workers / self._planned_workers)
+            self.limit_bytes = int(self._planned_bytes * share)
 
     @property
     def live_bytes(self) -> int:

@@ -81,6 +81,11 @@ class Pools(Generic[Tasks]):
         """The handles of the workers that are not up yet."""
         return [] if self._is_settled else [worker.handle for worker in self._starting()]
 
+    @property
+    def total(self) -> int:
+        """How many workers there may be."""
+        return len(self._places)
+
     def size(self, group: int) -> int:
         """How many workers a group may have."""
         return len(self._of_group[group])

@@ -6,6 +6,7 @@ Ray is started that listens on the loopback interface only, and stopped again at
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -82,8 +83,9 @@ class RayBackend:
         except Exception as error:
             self.close()
             detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            where = f"reach the Ray cluster at {engine.address}" if engine.address else "start Ray"
             raise ExecutorError(
-                f"cannot start a local Ray ({detail}); --set engine.kind=local runs without Ray"
+                f"cannot {where} ({detail}); --set engine.kind=local runs without Ray"
             ) from error
 
     def places(self, group: Group) -> Sequence[str]:
@@ -107,7 +109,11 @@ class RayBackend:
             num_gpus=self._engine.gpu_share if on_gpu else 0,
             runtime_env=started_with,
         ).remote()
-        return _Handle(actor, group, actor.arrive.remote(), actor.open.remote(group, self._context))
+        # A node that was cut off goes on; what it writes must be no other's file.
+        writer = secrets.token_hex(4) if self._cluster is not None else ""
+        arrived = actor.arrive.remote()
+        opened = actor.open.remote(group, self._context, writer)
+        return _Handle(actor, group, arrived, opened)
 
     def opening_since(self, worker: _Handle) -> float | None:
         return worker.arrived_at
@@ -167,7 +173,8 @@ class RayBackend:
         except exceptions.RayTaskError as error:
             cause = error.cause
             if not isinstance(cause, RestoreBatchError):
-                cause = ExecutorError(f"{worker.group.name} cannot start: {cause}")
+                told = " ".join(str(cause).split())
+                cause = ExecutorError(f"{worker.group.name} cannot start: {told}")
             return WorkerGone(str(cause), error=cause)
         except exceptions.RayError as error:
             worker.awaited.clear()

@@ -7,6 +7,7 @@ again, and take innocent neighbours with it.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -36,9 +37,9 @@ class PoolWorker:
         room."""
         return os.getpid()
 
-    def open(self, group: Group, context: WorkerContext) -> None:
-        """Load weights."""
-        self._stages = GroupWorker(group, context)
+    def open(self, group: Group, context: WorkerContext, writer: str) -> None:
+        """Load weights. ``writer``: see :class:`restore_batch.jobs.units.Unit`."""
+        self._stages, self._writer = GroupWorker(group, context), writer
 
     def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.
@@ -46,7 +47,8 @@ class PoolWorker:
         The chunks are returned beside the list, so that they stay in the object store and only
         the list travels to the driver. Chunks of a unit's last group are small: they are the list.
         """
-        replies = self._stages.process(batch)
+        ours = [replace(c, unit=replace(c.unit, writer=self._writer)) for c in batch]
+        replies = self._stages.process(ours)
         if is_last:
             return list(replies)
         failures = [r if isinstance(r, Failure) else None for r in replies]

@@ -151,6 +151,7 @@ class Scheduler:
             while True:
                 left = [] if self._draining else self._pools.tend()
                 yield from filter(None, [[o for worker in left for o in self._lost(worker, _LEFT)]])
+                self._budget.serve(self._pools.total)
                 waiting = self._admit(source, waiting)
                 self._dispatch()
                 if not any(w.calls for w in self._pools.up):

@@ -117,6 +117,13 @@ class Plan:
         )  # fmt: skip
 
     @property
+    def budget_workers(self) -> int | None:
+        """For how many workers the budget of bytes in flight is meant; None: for all."""
+        if self.share.layout is None or self.job.engine.memory_mb is not None:
+            return None
+        return sum(group.workers for group in self.groups)
+
+    @property
     def context(self) -> WorkerContext:
         weights = self.job.weights.dir
         return WorkerContext(

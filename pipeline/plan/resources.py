@@ -124,7 +124,9 @@ def _of_cluster(job: Job, nodes: Sequence[Node]) -> Share:
         readers=len(layout.reading(nodes, computing)) or 1,
         threads=threads,
         store_bytes=0,
-        budget_bytes=engine.memory_mb << 20 if engine.memory_mb else stores // 2,
+        budget_bytes=engine.memory_mb << 20
+        if engine.memory_mb
+        else max(_SMALLEST_STORE, stores // 2),
         most_on_node=max((layout.room(node) for node in nodes), default=1),
         layout=layout,
     )

@@ -78,3 +78,8 @@ def test_each_attempt_writes_to_its_own_file_with_the_suffix_of_the_result() -> 
         id="abc", source="/in/a.jpg", output="x.y/a.tif", staging_dir="/out/tmp", attempt=2
     )
     assert unit.staged_path == Path("/out/tmp/abc.2.tif")
+
+
+def test_two_that_work_on_one_unit_at_once_write_to_files_of_their_own() -> None:
+    unit = Photo(id="abc", source="/in/a.jpg", output="a.tif", staging_dir="/t", writer="w1")
+    assert unit.staged_path == Path("/t/abc.1.w1.tif")

@@ -67,3 +67,18 @@ def test_releasing_twice_or_something_unknown_changes_nothing() -> None:
     assert budget.live_bytes == 5
     assert not budget.admits(6)
     assert budget.admits(5)
+
+
+def test_a_budget_grows_with_the_workers_it_is_for_and_never_below_what_was_planned() -> None:
+    budget = Budget(100, workers=2)
+    limits = []
+    for workers in (0, 2, 3, 6, 1):
+        budget.serve(workers)
+        limits.append(budget.limit_bytes)
+    assert limits == [100, 100, 150, 300, 100]
+
+
+def test_a_budget_that_a_job_states_is_kept() -> None:
+    budget = Budget(100)
+    budget.serve(50)
+    assert budget.limit_bytes == 100
