@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from restore_batch.errors import ExecutorError, WeightsError
 from restore_batch.models.base import Runtime
 from restore_batch.pipeline.engine.backend import Backend, Done
 from restore_batch.pipeline.engine.budget import Budget
@@ -22,7 +23,7 @@ from restore_batch.stages.base import Resources, WorkerContext
 from restore_batch.stages.media import Chunk
 
 from support import ray_nodes
-from support.toys import Load, Work, groups, unit
+from support.toys import Broken, Load, Work, groups, unit
 
 
 class Marked(Work):
@@ -86,3 +87,32 @@ def test_results_keep_coming_while_nodes_die_and_join(
     ran = [len((tmp_path / f"ran-{name}").read_text()) for name in names]
     # What the node was at, and what its worker had been given beside that.
     assert sum(ran) - len(names) <= 2
+
+
+def test_a_worker_without_room_is_told_from_one_that_cannot_start(
+    cluster: ray_nodes.Nodes, tmp_path: Path
+) -> None:
+    cluster.add(cpus=1)
+    backend = opened(cluster)
+    try:
+        import ray
+
+        from restore_batch.pipeline.engine.ray_cluster import nodes
+
+        # Another job that holds every core.
+        hold = ray.remote(num_cpus=1)(type("Hold", (), {"held": lambda self: True}))
+        cores = sum(int(node.cores) for node in nodes())
+        holding = [hold.remote() for _ in range(cores)]
+        assert ray.get([each.held.remote() for each in holding]) == [True] * cores
+        begun = Scheduler(
+            pools(tmp_path, 0.0), backend, Budget(1 << 30), Limits(no_worker_s=10)
+        ).run([unit("a")])
+        with pytest.raises(ExecutorError, match="others hold what it needs: the cluster has 0 CPU"):
+            list(begun)
+        for each in holding:
+            ray.kill(each)
+        broken = groups((Load(), Broken()))
+        with pytest.raises(WeightsError, match="no weights here"):
+            list(Scheduler(broken, backend, Budget(1 << 30)).run([unit("a")]))
+    finally:
+        backend.close()
