@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -89,6 +90,7 @@ def test_results_keep_coming_while_nodes_die_and_join(
     assert sum(ran) - len(names) <= 2
 
 
+@pytest.mark.slow
 def test_a_worker_without_room_is_told_from_one_that_cannot_start(
     cluster: ray_nodes.Nodes, tmp_path: Path
 ) -> None:
@@ -114,5 +116,25 @@ def test_a_worker_without_room_is_told_from_one_that_cannot_start(
         broken = groups((Load(), Broken()))
         with pytest.raises(WeightsError, match="no weights here"):
             list(Scheduler(broken, backend, Budget(1 << 30)).run([unit("a")]))
+    finally:
+        backend.close()
+
+
+def test_a_cluster_is_asked_for_the_workers_it_lacks_until_the_run_ends(
+    cluster: ray_nodes.Nodes,
+) -> None:
+    cluster.add(cpus=1)
+    backend = opened(cluster)  # whose connection is used
+    try:
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        from restore_batch.pipeline.engine.ray_cluster import Places, nodes
+
+        wanted = len(nodes()) + 5
+        places = Places(Layout(False, threads=1, most=wanted))
+        asked = json.loads(_internal_kv_get(b"autoscaler_resource_request"))
+        assert asked == [{"CPU": 1.0}] * wanted
+        places.close()
+        assert json.loads(_internal_kv_get(b"autoscaler_resource_request")) == []
     finally:
         backend.close()
