@@ -84,6 +84,9 @@ def _card(scale: int, title: str, sha256: str, size_bytes: int, tflop: float, li
         architecture={"scale": scale, **_TRUNK, **head},
         scale=scale,
         tflop=tflop,
+        # Whatever is larger comes first where there is time for it; a job asks by itself only for
+        # what enlarges.
+        rank=50 if scale == 2 else None,
         limits=limits,
     )
 

@@ -87,6 +87,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "cluster": _cluster(plan),
         "megapixels": figures.megapixels, "disk_bytes": figures.disk_bytes,
         "free_bytes": figures.free_bytes, "seconds": figures.seconds,
+        "slower_seconds": figures.slower_s,
         "timing": dict(figures.timing),
         "notes": list(plan.notes), "passed_over": dict(plan.passed_over),
     }  # fmt: skip
@@ -217,6 +218,12 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
             f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
     for note in plan.notes:
         out.say(f"note: {note}")
+    background = plan.choices["background"]
+    if background.too_slow is not None and figures.slower_s is not None:
+        taken = background.card.name if background.card else "plain Lanczos"
+        out.say(f"note: on a CPU pictures are enlarged with {taken}; with"
+                f" `background.model: {background.too_slow.name}` all would take about"
+                f" {duration(figures.slower_s)}")  # fmt: skip
     time_text = "unknown"
     if figures.seconds is not None:
         time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"

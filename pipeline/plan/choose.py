@@ -1,8 +1,9 @@
 """Which network does what in a job: names, paths and ``auto`` become model references.
 
 ``auto`` takes the best model whose weights are on this machine and never downloads: what a job
-gives must not depend on whether the network was up. It says what it passed over, and the
-command that brings it. A model that is named is downloaded when that is allowed.
+gives must not depend on whether the network was up. On a CPU it leaves upscalers that would take
+minutes for a scan to those who name them (:data:`MOST_TFLOP_ON_A_CPU`). It says what it passed
+over, and the command that brings it. A model that is named is downloaded when that is allowed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from restore_batch.jobs.spec import Job
 from restore_batch.models import registry
 from restore_batch.models.base import Card, ModelRef, Task
 from restore_batch.models.weights.store import Store
+from restore_batch.pipeline.plan.resources import Site, share_out, this_machine
 from restore_batch.stages.base import Role
 
 _TASKS: Mapping[Role, tuple[Task, ...]] = {
@@ -34,11 +36,18 @@ _LARGEST_FACTOR = 4.0
 """By which upscalers that are taken unasked enlarge at most: a face in a restorer's place, and
 pictures of a larger scale, the rest of which is resampled."""
 
+MOST_TFLOP_ON_A_CPU = 2.0
+"""What an upscaler that ``auto`` takes on a CPU computes at most for a megapixel of its input. Two
+cores of a laptop compute some 0.15 TFLOP a second, so a scan of 12 megapixels takes less than three
+minutes. By what is counted, not by the clock: a job gives the same on a slow machine and a fast
+one."""
+
 
 @dataclass(frozen=True)
 class Choice:
     """One role's model. ``ref`` is None where nothing is done (``none``) or, in a dry run,
-    where the weights are still to be fetched; ``availability`` says from where."""
+    where the weights are still to be fetched; ``availability`` says from where. ``too_slow``: a
+    better one that is here and was passed over for what it costs on a CPU."""
 
     role: Role
     asked: str
@@ -46,6 +55,7 @@ class Choice:
     ref: ModelRef | None = None
     availability: str = ""
     note: str = ""
+    too_slow: Card | None = None
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,11 @@ class _Wish:
         return self.path.replace(".model", ".options")
 
 
-def choose_models(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role, Choice]:
-    """Choose the models of a job; with ``fetch``, bring their weights here too.
+def choose_models(
+    loaded: LoadedJob, store: Store, *, fetch: bool, site: Site | None = None
+) -> dict[Role, Choice]:
+    """Choose the models of a job; with ``fetch``, bring their weights here too. ``site``: where
+    they are to run, None: on this machine.
 
     Raises JobFileError with every unknown model, wrong option or missing weight at its place.
     """
@@ -77,7 +90,7 @@ def choose_models(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role,
     for wish in _wishes(job):
         card, choice = _card_or_none(wish.asked), None
         try:
-            choice = _choose(wish.role, wish.asked, job, store, fetch)
+            choice = _choose(wish.role, wish.asked, job, store, fetch, site)
             card = choice.card
         except RestoreBatchError as error:
             found.append(Mistake(wish.path, str(error)))
@@ -182,12 +195,15 @@ def _without_consent(wish: _Wish, card: Card) -> Iterator[Mistake]:
             yield Mistake(f"{wish.options_path}.{option}", message)
 
 
-def _choose(role: Role, asked: str, job: Job, store: Store, fetch: bool) -> Choice:
+def _choose(
+    role: Role, asked: str, job: Job, store: Store, fetch: bool, site: Site | None
+) -> Choice:
     """The model of a role, still without its options."""
     if asked == "none":
         return Choice(role, asked, None)
     if asked == "auto":
-        return _auto(role, job, store)
+        on_cpu = share_out(job, site or this_machine()).runtime.device == "cpu"
+        return _auto_upscaler(job, store, on_cpu) if role == "background" else _auto(role, store)
     if role in ("restore", "background") and _is_path(asked):
         ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
         if role == "background" and job.background.scale == 1 != ref.card.scale:
@@ -220,8 +236,33 @@ def _first_here(role: Role, store: Store) -> Card:
     return next((card for card in cards if store.locate(card)), cards[0])
 
 
-def _auto(role: Role, job: Job, store: Store) -> Choice:
-    cards = best_first(role, job.background.scale) if role == "background" else best_first(role)
+def _auto_upscaler(job: Job, store: Store, on_cpu: bool) -> Choice:
+    """The best that is here and not too slow; one that enlarges less than the job where no other
+    is, as the rest can be resampled."""
+    factor = min(job.background.scale, _LARGEST_FACTOR)
+    upscalers = [card for card in registry.ranked("upscale") if card.scale > 1]
+    # Of those that do not enlarge enough the one that leaves least to be resampled.
+    upscalers.sort(key=lambda card: -min(card.scale, factor))
+    here = [card for card in upscalers if store.locate(card) is not None]
+    quick = here
+    if on_cpu:
+        quick = [card for card in here if (card.tflop or 0.0) <= MOST_TFLOP_ON_A_CPU]
+    too_slow = here[0] if here and here[0] not in quick else None
+    if quick:
+        ref, availability = store.ref(quick[0], {}), store.availability(quick[0])
+        return Choice("background", "auto", quick[0], ref, availability, too_slow=too_slow)
+    if too_slow is not None:
+        note = (
+            f"pictures are enlarged plainly; `background.model: {too_slow.name}` takes"
+            f" {too_slow.title}, which is slow on a CPU"
+        )
+    else:
+        note = _absent("background", best_first("background", factor)[0])
+    return Choice("background", "auto", None, note=note, too_slow=too_slow)
+
+
+def _auto(role: Role, store: Store) -> Choice:
+    cards = best_first(role)
     best = cards[0]
     for card in cards:
         if store.locate(card) is None:

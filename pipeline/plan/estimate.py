@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from restore_batch.jobs.units import Segment
@@ -33,13 +33,15 @@ _BYTES_A_FILM_PIXEL = {"ffv1": 1.2, "prores": 0.5}
 @dataclass(frozen=True)
 class Estimate:
     """``seconds`` is None where a network's cost is not known. ``timing``: for each network, and
-    for "films" where some of their frames were restored, how its share of the time is known."""
+    for "films" where some of their frames were restored, how its share of the time is known.
+    ``slower_s``: the same with the upscaler that was passed over for its cost, if there is one."""
 
     megapixels: float
     disk_bytes: int
     free_bytes: int
     seconds: float | None
     timing: Mapping[str, Source]
+    slower_s: float | None = None
 
 
 def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
@@ -61,12 +63,19 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         seconds = None if seconds is None else seconds + measured
     if seconds is not None and restored:
         seconds += _START_S[plan.job.engine.kind]
+    background = plan.choices["background"]
+    slower_s = None
+    if background.too_slow is not None and restored:
+        slower = replace(background, card=background.too_slow)
+        with_slower = replace(plan, choices={**plan.choices, "background": slower})
+        slower_s = _seconds(with_slower, restored, {})
     return Estimate(
         _megapixels(restored),
         sum(_output_bytes(item, plan) for item in restored),
         _free_bytes(plan.output_dir),
         seconds,
         timing,
+        slower_s,
     )
 
 

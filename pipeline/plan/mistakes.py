@@ -11,6 +11,7 @@ from restore_batch.jobs.spec import Job
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, choose_models, model_mistakes
 from restore_batch.pipeline.plan.photos import photo_mistakes
+from restore_batch.pipeline.plan.resources import Site
 from restore_batch.pipeline.plan.stages import stage_mistakes
 from restore_batch.stages.base import Role
 
@@ -22,12 +23,14 @@ def planned_mistakes(job: Job) -> Iterator[Mistake]:
     yield from model_mistakes(job)
 
 
-def checked_choices(loaded: LoadedJob, store: Store, *, fetch: bool) -> dict[Role, Choice]:
+def checked_choices(
+    loaded: LoadedJob, store: Store, *, fetch: bool, site: Site | None = None
+) -> dict[Role, Choice]:
     """The models of a job in which nothing else is wrong either; with ``fetch`` their weights are
     brought here. Raises JobFileError with every mistake at its place."""
     problems = loaded.placed([*photo_mistakes(loaded.job), *stage_mistakes(loaded.job)])
     try:
-        choices = choose_models(loaded, store, fetch=fetch and not problems)
+        choices = choose_models(loaded, store, fetch=fetch and not problems, site=site)
     except JobFileError as error:
         problems += error.problems
     if problems:

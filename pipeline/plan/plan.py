@@ -181,8 +181,8 @@ def make_plan(
     are made for one job. ``site``: where it is to run, None: on this machine. Raises JobFileError.
     """
     job = loaded.job
-    choices = checked_choices(loaded, store, fetch=fetch)
     site = this_machine() if site is None else site
+    choices = checked_choices(loaded, store, fetch=fetch, site=site)
     share = share_out(job, site)
     inputs = find_items(loaded, probed) if inputs is None else inputs
     found = inputs.items

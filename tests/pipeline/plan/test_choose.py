@@ -16,7 +16,7 @@ from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.models.base import Card, Family
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.cli import doctor
-from restore_batch.pipeline.plan.choose import Role, best_first, choose_models
+from restore_batch.pipeline.plan.choose import Choice, Role, best_first, choose_models
 
 from support import toy_model
 
@@ -35,9 +35,21 @@ class Here(Store):
         return None
 
 
+def choice(store: Store, role: Role, scale: float = 2, device: str = "cuda") -> Choice:
+    job = job_from_mapping(
+        {
+            "inputs": ["a"],
+            "output": "b",
+            "background": {"scale": scale},
+            "engine": {"device": device},
+        }
+    )
+    return choose_models(LoadedJob(job), store, fetch=False)[role]
+
+
 def chosen(store: Store, role: Role, scale: float = 2) -> str | None:
-    job = job_from_mapping({"inputs": ["a"], "output": "b", "background": {"scale": scale}})
-    card = choose_models(LoadedJob(job), store, fetch=False)[role].card
+    """On a GPU."""
+    card = choice(store, role, scale).card
     return card and card.name
 
 
@@ -77,10 +89,23 @@ def test_the_twofold_network_is_taken_where_twice_is_enough(tmp_path: Path) -> N
     both = Here(tmp_path, ["realesrgan-x2plus", "realesrgan-x4plus"])
     for scale, name in ((1.5, "x2plus"), (2, "x2plus"), (2.5, "x4plus"), (8, "x4plus")):
         assert chosen(both, "background", scale) == f"realesrgan-{name}"
-    assert chosen(Here(tmp_path, ["realesrgan-x2plus"]), "background", 4) is None
+    # One that enlarges too little is better than none.
+    assert chosen(Here(tmp_path, ["realesrgan-x2plus"]), "background", 4) == "realesrgan-x2plus"
     # In a restorer's place faces are enlarged more than twice.
     assert chosen(Here(tmp_path, ["realesrgan-x2plus"]), "restore") is None
     assert chosen(both, "restore") == "realesrgan-x4plus"
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_on_a_cpu_no_upscaler_is_taken_that_would_not_finish(tmp_path: Path, scale: float) -> None:
+    slow = Here(tmp_path, ["realesrgan-x2plus", "realesrgan-x4plus"])
+    on_cpu = choice(slow, "background", scale, "cpu")
+    named = "realesrgan-x2plus" if scale == 2 else "realesrgan-x4plus"
+    assert on_cpu.card is None
+    assert on_cpu.too_slow is not None
+    assert on_cpu.too_slow.name == named
+    assert f"`background.model: {named}`" in on_cpu.note
+    assert choice(slow, "background", scale, "cuda").too_slow is None
 
 
 def ranked_toy(rank: int | None) -> Family:
