@@ -95,8 +95,10 @@ class Detect(Section):
     model: Text = "auto"
     """Face detector; auto: the best whose weights can be had."""
 
-    min_face_px: Annotated[float, Field(ge=4)] = 16.0
-    """Faces smaller than this, in pixels of the original, are left as they are."""
+    min_face_px: Annotated[float, Field(ge=4)] | Literal["auto"] = "auto"
+    """Faces smaller than this, in pixels of the original, are left as they are; auto: a hundredth
+    of the picture's shorter side, at least 16 and at most 48, below which there is nothing to
+    restore but grain. Small ones cost the most to find."""
 
     min_score: Annotated[float, Field(ge=0, le=1)] | None = None
     """Confidence below which a detection is dropped; null: the detector's own."""

@@ -8,7 +8,9 @@ Convolutional Networks" (arXiv:1604.02878), section II.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -17,6 +19,9 @@ import numpy as np
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
 from restore_batch.models.running.batching import equal_size_batches
+from restore_batch.models.running.octaves import Octaves
+from restore_batch.models.running.shapes import cells_around, padded, rounded, window_tiles
+from restore_batch.models.running.windows import Windows, suppress, suppress_contained
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +31,24 @@ if TYPE_CHECKING:
 _WINDOW_PX = 12  # the P-Net's field of view
 _STRIDE_PX = 2
 _PYRAMID_STEP = 0.709
+_LOOK_SIZES = (0.4, 1.8)
+"""Sizes of the face that a closer look searches for, over the one that is expected."""
 _MIN_PROPOSAL = 0.6
+_PROMISING = 0.7
+"""Score of a window around which the finest level is looked at. A face that is as large as the
+window there is 0.7 of the window one level before, and gets more than 0.9."""
 _MIN_REFINED = 0.7
-_PATCHES_A_BATCH = 1024
+_MOST_WINDOWS = 4000
+"""Proposals of one level that are compared with each other, the likeliest: a picture of mere
+texture has any number of them."""
+_TILE_PX = 256
+"""A CPU sees a level in tiles of this side, whose features stay in a core's cache."""
+_TILE_PX_ON_GPU = 4096
+_CELL_PX = 64
+_CELLS_A_BATCH = 16
+_PATCHES_A_BATCH = 32  # their features too
 _PIXELS_A_BATCH = 16_000_000
+_LOOKS_A_BATCH = 16
 
 
 class MTCNNDetector:
@@ -43,7 +62,9 @@ class MTCNNDetector:
         import torch
 
         self._device = torch.device(runtime.device)
-        self._nets = network.to(self._device).eval()
+        self._tile_px = _TILE_PX if self._device.type == "cpu" else _TILE_PX_ON_GPU
+        nets = network.to(self._device).eval()
+        self._nets = nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score.
@@ -60,23 +81,103 @@ class MTCNNDetector:
                     found[i] = faces
         return found
 
-    def _detect(self, images: list[np.ndarray], min_score: float) -> list[list[Face]]:
+    def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        """The same for N pictures of one size with a face of about ``look_px``, all of one frame:
+        they share batches on any device, and much smaller faces are not searched for."""
+        import torch
+
+        found: list[list[Face]] = []
+        sizes_px = (_LOOK_SIZES[0] * self.look_px, _LOOK_SIZES[1] * self.look_px)
+        with torch.inference_mode():
+            for start in range(0, len(images), _LOOKS_A_BATCH):
+                some = list(images[start : start + _LOOKS_A_BATCH])
+                found += self._detect(some, min_score, sizes_px)
+        return found
+
+    def _detect(
+        self,
+        images: list[np.ndarray],
+        min_score: float,
+        sizes_px: tuple[float, float] = (0, math.inf),
+    ) -> list[list[Face]]:
         """The three steps on pictures of one size; crops of all of them share batches."""
-        squares = [_square(boxes) for boxes in self._propose(images)]
+        squares = [_square(boxes) for boxes in self._propose(images, sizes_px)]
         refined = self._run(self._nets.rnet, images, squares, 24)
         squares = [_square(_refine(s, *r)) for s, r in zip(squares, refined, strict=True)]
         final = self._run(self._nets.onet, images, squares, 48)
         return [_faces(min_score, s, *f) for s, f in zip(squares, final, strict=True)]
 
-    def _propose(self, images: list[np.ndarray]) -> list[np.ndarray]:
-        found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
-        for scale in _scales(images[0], _WINDOW_PX / self.smallest_px):
-            level = np.stack([_resize(image, scale) for image in images])
-            probability, offsets = (o.cpu().numpy() for o in self._nets.pnet(self._tensor(level)))
-            for i in range(len(images)):
-                boxes, scores = _windows(probability[i], offsets[i])
-                found[i].append((boxes / scale, scores))
-        return [_across_scales(levels) for levels in found]
+    def _propose(self, images: list[np.ndarray], sizes_px: tuple[float, float]) -> list[np.ndarray]:
+        pictures = [Octaves(image) for image in images]
+        scales = [
+            scale
+            for scale in _scales(images[0], _WINDOW_PX / self.smallest_px)
+            if sizes_px[0] <= _WINDOW_PX / scale <= sizes_px[1]
+        ]
+        found: list[list[Windows]] = [[] for _ in images]
+        for scale in reversed(scales):
+            levels = [picture.level(scale) for picture in pictures]
+            if scale == scales[0] and found[0] and max(levels[0].shape) > _TILE_PX:
+                # Half of all there is to see; what it shows well the level before shows too.
+                finest = [
+                    self._windows_near(level, some[-1].likelier_than(_PROMISING).centres_xy * scale)
+                    for level, some in zip(levels, found, strict=True)
+                ]
+            else:
+                finest = self._windows(np.stack(levels))
+            for some, windows in zip(found, finest, strict=True):
+                some.append(windows.scaled(scale))
+        return [
+            _across_scales([windows.apart(0.5, _MOST_WINDOWS) for windows in some])
+            for some in found
+        ]
+
+    def _windows(self, level_nhwc: np.ndarray) -> list[Windows]:
+        """For each picture the P-Net's windows at one level, in its pixels."""
+        found: list[list[Windows]] = [[] for _ in level_nhwc]
+        down, across = (
+            window_tiles(length, _WINDOW_PX, _STRIDE_PX, self._tile_px)
+            for length in level_nhwc.shape[1:3]
+        )
+        for (top, tile_h, rows), (left, tile_w, columns) in product(down, across):
+            tile = padded(level_nhwc[:, top : top + tile_h, left : left + tile_w], tile_h, tile_w)
+            corners = [(left, top, columns, rows)] * len(level_nhwc)
+            for some, windows in zip(found, self._seen(tile, corners), strict=True):
+                some.append(windows)
+        return [Windows.together(some) for some in found]
+
+    def _windows_near(self, level_hwc: np.ndarray, points_xy: np.ndarray) -> Windows:
+        """The windows of a level in those of its cells that lie around points (N, 2) of it."""
+        size_hw = level_hwc.shape[:2]
+        cells = cells_around(points_xy, size_hw, _WINDOW_PX, _STRIDE_PX, _CELL_PX)
+        found = [Windows.together([])]
+        for start in range(0, len(cells), _CELLS_A_BATCH):
+            some = cells[start : start + _CELLS_A_BATCH]
+            tiles = np.zeros((rounded(len(some), 4), _CELL_PX, _CELL_PX, 3), np.uint8)
+            for tile, (left, top, _, _) in zip(tiles, some, strict=False):
+                inside = level_hwc[top : top + _CELL_PX, left : left + _CELL_PX]
+                tile[...] = padded(inside[None], _CELL_PX, _CELL_PX)[0]
+            found += self._seen(tiles, some)
+        return Windows.together(found)
+
+    def _seen(
+        self, tiles_nhwc: np.ndarray, corners: Sequence[tuple[int, int, int, int]]
+    ) -> list[Windows]:
+        """The likely windows of each tile, in pixels of its level. ``corners``: left and top of
+        each tile, and how many windows across and down it count; more tiles than that are not
+        looked at."""
+        import torch
+
+        score, offsets = self._nets.pnet(self._tensor(tiles_nhwc))
+        likely = torch.nonzero(score[: len(corners)] > _MIN_PROPOSAL).unbind(1)
+        moved = offsets.permute(0, 2, 3, 1)[likely].double().cpu().numpy() * _WINDOW_PX
+        scores = score[likely].cpu().numpy()
+        tile, y, x = (each.cpu().numpy() for each in likely)
+        left, top, columns, rows = np.array(corners)[tile].T
+        corner = np.stack([x * _STRIDE_PX + left, y * _STRIDE_PX + top], axis=1).astype(float)
+        windows = Windows(corner, corner + _WINDOW_PX, moved, scores)
+        own = (x < columns) & (y < rows)
+        return [windows[own & (tile == i)] for i in range(len(corners))]
 
     def _run(
         self,
@@ -87,15 +188,18 @@ class MTCNNDetector:
     ) -> list[list[np.ndarray]]:
         """For each picture the network's outputs on its crops, one row a crop, float64."""
         where = [
-            (image, square) for image, some in zip(images, squares, strict=True) for square in some
+            (image, square)
+            for image, some in zip(images, squares, strict=True)
+            for square in some.astype(int).tolist()
         ]
         rows = []
         for start in range(0, max(len(where), 1), _PATCHES_A_BATCH):
             some = where[start : start + _PATCHES_A_BATCH]
-            patches = np.zeros((len(some), side_px, side_px, 3), np.uint8)
-            for patch, (image, square) in zip(patches, some, strict=True):
+            patches = np.zeros((rounded(len(some), 8), side_px, side_px, 3), np.uint8)
+            for patch, (image, square) in zip(patches, some, strict=False):
                 patch[...] = _crop(image, square, side_px)
-            rows.append([out.double().cpu().numpy() for out in net(self._tensor(patches))])
+            out = net(self._tensor(patches))
+            rows.append([each[: len(some)].double().cpu().numpy() for each in out])
         outputs = [np.concatenate(column) for column in zip(*rows, strict=True)]
         ends = np.cumsum([len(some) for some in squares])[:-1]
         return [list(each) for each in zip(*(np.split(o, ends) for o in outputs), strict=True)]
@@ -114,28 +218,10 @@ def _scales(rgb_hwc: np.ndarray, scale: float) -> Iterator[float]:
         scale *= _PYRAMID_STEP
 
 
-def _resize(rgb_hwc: np.ndarray, scale: float) -> np.ndarray:
-    height, width = rgb_hwc.shape[:2]
-    size = (round(width * scale), round(height * scale))
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb_hwc, size, interpolation=shrink))
-
-
-def _windows(score_hw: np.ndarray, offsets_chw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The likely windows of one level, moved by their offsets: boxes in its pixels, scores."""
-    rows, columns = np.nonzero(score_hw > _MIN_PROPOSAL)
-    corner = np.stack([columns, rows], axis=1) * float(_STRIDE_PX)
-    window = np.concatenate([corner, corner + _WINDOW_PX], axis=1)
-    boxes = window + offsets_chw[:, rows, columns].T * _WINDOW_PX
-    scores = score_hw[rows, columns]
-    kept = _suppress(boxes, scores, 0.5)
-    return boxes[kept], scores[kept]
-
-
 def _across_scales(levels: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     boxes = np.concatenate([np.zeros((0, 4)), *(level[0] for level in levels)])
     scores = np.concatenate([np.zeros(0), *(level[1] for level in levels)])
-    return boxes[_suppress(boxes, scores, 0.7)]
+    return boxes[suppress(boxes, scores, 0.7)]
 
 
 def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -143,7 +229,7 @@ def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.
     likely = scores > _MIN_REFINED
     squares, scores = squares[likely], scores[likely]
     boxes = squares + offsets[likely] * (squares[:, 2] - squares[:, 0])[:, None]
-    return boxes[_suppress(boxes, scores, 0.7)]
+    return boxes[suppress(boxes, scores, 0.7)]
 
 
 def _faces(
@@ -171,7 +257,7 @@ def _faces(
             landmarks_xy=np.stack([x[i], y[i]], axis=1).astype(np.float32),
             score=float(scores[i]),
         )
-        for i in _suppress_contained(boxes, scores, 0.7)
+        for i in suppress_contained(boxes, scores, 0.7)
     ]
 
 
@@ -183,10 +269,10 @@ def _square(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([corner, corner + np.round(side)], axis=1)
 
 
-def _crop(rgb_hwc: np.ndarray, square: np.ndarray, side_px: int) -> np.ndarray:
+def _crop(rgb_hwc: np.ndarray, square: Sequence[int], side_px: int) -> np.ndarray:
     """The square, mid grey outside of the picture, at the network's size."""
     height, width = rgb_hwc.shape[:2]
-    left, top, right, bottom = square.astype(int).tolist()
+    left, top, right, bottom = square
     inside = rgb_hwc[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
     if inside.size == 0:
@@ -197,27 +283,6 @@ def _crop(rgb_hwc: np.ndarray, square: np.ndarray, side_px: int) -> np.ndarray:
         )
     shrink = cv2.INTER_AREA if right - left > side_px else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(inside, (side_px, side_px), interpolation=shrink))
-
-
-def _suppress(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
-    """Indices of the boxes that stay, by falling score."""
-    import torch
-    from torchvision.ops import nms
-
-    return np.asarray(nms(torch.from_numpy(boxes).double(), torch.from_numpy(scores).double(), iou))
-
-
-def _suppress_contained(boxes: np.ndarray, scores: np.ndarray, share: float) -> list[int]:
-    """Like NMS, but by the intersection's share of the smaller box."""
-    kept: list[int] = []
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    for i in np.argsort(-scores, kind="stable").tolist():
-        low = np.maximum(boxes[kept, :2], boxes[i, :2])
-        high = np.minimum(boxes[kept, 2:], boxes[i, 2:])
-        common = np.prod(np.maximum(high - low, 0), axis=1)
-        if (common <= share * np.minimum(area[kept], area[i])).all():
-            kept.append(i)
-    return kept
 
 
 def network(state: StateDict | None, **architecture: Any) -> Cascade:

@@ -2,8 +2,12 @@
 
 Source: Zhang et al. 2016, "Joint Face Detection and Alignment Using Multitask Cascaded
 Convolutional Networks", figure 2. State-dict keys are those of facenet-pytorch. Inputs are RGB,
-(pixel - 127.5) / 128. The fully connected layers read the features in the order x, y, channel,
-because the first release of the weights was for a column-major framework.
+(pixel - 127.5) / 128, best channels last in memory. The fully connected layers read the features
+in the order x, y, channel, because the first release of the weights was for a column-major
+framework.
+
+With so few channels, activations and pooling take longer than the convolutions unless they go
+over memory as it lies; :func:`_activated` and :func:`_pooled` do, with the numbers of torch's own.
 """
 
 from __future__ import annotations
@@ -12,10 +16,38 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 
-def _pool(kernel: int) -> nn.MaxPool2d:
-    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+def _activated(features_nchw: torch.Tensor, activation: nn.PReLU) -> torch.Tensor:
+    """The activation of each channel, row by row of a picture that is channels last."""
+    n, channels, height, width = features_nchw.shape
+    rows = features_nchw.permute(0, 2, 3, 1).reshape(n * height, width * channels)
+    active = F.prelu(rows, activation.weight.repeat(width))
+    return active.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _pooled(features_nchw: torch.Tensor, kernel: int) -> torch.Tensor:
+    """The maxima of windows of ``kernel`` (2 or 3) at stride 2, along rows, then columns; windows
+    that reach over the end count."""
+    return _pooled_along(_pooled_along(features_nchw, 2, kernel), 3, kernel)
+
+
+def _pooled_along(x: torch.Tensor, dim: int, kernel: int) -> torch.Tensor:
+    length = x.shape[dim]
+    count = -(-(length - kernel) // 2) + 1
+    ahead = (slice(None),) * dim
+    even, odd = x[*ahead, 0::2], x[*ahead, 1::2].narrow(dim, 0, min(count, length // 2))
+    most = even.narrow(dim, 0, count)
+    whole = odd.shape[dim]
+    pooled = torch.maximum(most.narrow(dim, 0, whole), odd)
+    if whole < count:
+        pooled = torch.cat([pooled, most.narrow(dim, whole, count - whole)], dim)
+    if kernel == 3:
+        third = even.narrow(dim, 1, min(count, even.shape[dim] - 1))
+        inside = pooled.narrow(dim, 0, third.shape[dim])
+        torch.maximum(inside, third, out=inside)
+    return pooled
 
 
 def _flatten_column_major(features_nchw: torch.Tensor) -> torch.Tensor:
@@ -28,7 +60,6 @@ class PNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.prelu1 = nn.Conv2d(3, 10, 3), nn.PReLU(10)
-        self.pool1 = _pool(2)
         self.conv2, self.prelu2 = nn.Conv2d(10, 16, 3), nn.PReLU(16)
         self.conv3, self.prelu3 = nn.Conv2d(16, 32, 3), nn.PReLU(32)
         self.conv4_1 = nn.Conv2d(32, 2, 1)
@@ -36,10 +67,16 @@ class PNet(nn.Module):
 
     def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Face probability (N, h, w) and box offsets (N, 4, h, w), one a window."""
-        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
-        x = self.prelu2(self.conv2(x))
-        x = self.prelu3(self.conv3(x))
-        return self.conv4_1(x).softmax(dim=1)[:, 1], self.conv4_2(x)
+        x = _pooled(_activated(self.conv1(rgb_nchw), self.prelu1), 2)
+        x = _activated(self.conv2(x), self.prelu2)
+        x = _activated(self.conv3(x), self.prelu3)
+        # Both heads in one pass; of two classes the softmax is the sigmoid of their difference.
+        heads = (self.conv4_1, self.conv4_2)
+        weight, bias = (
+            torch.cat(t) for t in zip(*((h.weight, h.bias) for h in heads), strict=True)
+        )
+        out = F.conv2d(x, weight, bias)
+        return torch.sigmoid(out[:, 1] - out[:, 0]), out[:, 2:]
 
 
 class RNet(nn.Module):
@@ -48,9 +85,7 @@ class RNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.prelu1 = nn.Conv2d(3, 28, 3), nn.PReLU(28)
-        self.pool1 = _pool(3)
         self.conv2, self.prelu2 = nn.Conv2d(28, 48, 3), nn.PReLU(48)
-        self.pool2 = _pool(3)
         self.conv3, self.prelu3 = nn.Conv2d(48, 64, 2), nn.PReLU(64)
         self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
         self.dense5_1 = nn.Linear(128, 2)
@@ -58,9 +93,9 @@ class RNet(nn.Module):
 
     def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Face probability (N,) and box offsets (N, 4)."""
-        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
-        x = self.pool2(self.prelu2(self.conv2(x)))
-        x = self.prelu3(self.conv3(x))
+        x = _pooled(_activated(self.conv1(rgb_nchw), self.prelu1), 3)
+        x = _pooled(_activated(self.conv2(x), self.prelu2), 3)
+        x = _activated(self.conv3(x), self.prelu3)
         x = self.prelu4(self.dense4(_flatten_column_major(x)))
         return self.dense5_1(x).softmax(dim=1)[:, 1], self.dense5_2(x)
 
@@ -71,11 +106,8 @@ class ONet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1, self.prelu1 = nn.Conv2d(3, 32, 3), nn.PReLU(32)
-        self.pool1 = _pool(3)
         self.conv2, self.prelu2 = nn.Conv2d(32, 64, 3), nn.PReLU(64)
-        self.pool2 = _pool(3)
         self.conv3, self.prelu3 = nn.Conv2d(64, 64, 3), nn.PReLU(64)
-        self.pool3 = _pool(2)
         self.conv4, self.prelu4 = nn.Conv2d(64, 128, 2), nn.PReLU(128)
         self.dense5, self.prelu5 = nn.Linear(1152, 256), nn.PReLU(256)
         self.dense6_1 = nn.Linear(256, 2)
@@ -84,10 +116,10 @@ class ONet(nn.Module):
 
     def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Face probability (N,), box offsets (N, 4), landmarks (N, 10): five x, then five y."""
-        x = self.pool1(self.prelu1(self.conv1(rgb_nchw)))
-        x = self.pool2(self.prelu2(self.conv2(x)))
-        x = self.pool3(self.prelu3(self.conv3(x)))
-        x = self.prelu4(self.conv4(x))
+        x = _pooled(_activated(self.conv1(rgb_nchw), self.prelu1), 3)
+        x = _pooled(_activated(self.conv2(x), self.prelu2), 3)
+        x = _pooled(_activated(self.conv3(x), self.prelu3), 2)
+        x = _activated(self.conv4(x), self.prelu4)
         x = self.prelu5(self.dense5(_flatten_column_major(x)))
         return self.dense6_1(x).softmax(dim=1)[:, 1], self.dense6_2(x), self.dense6_3(x)
 

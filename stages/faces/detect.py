@@ -1,10 +1,11 @@
 """Find the faces of each frame.
 
-Two looks. The first finds candidates on a pyramid of levels and tiles (``pyramid.py``) at a low
-threshold. The second shows each candidate to the detector alone, at the size where it works
-best (its ``look_px``), and keeps those that are confirmed: a real face scores near one whatever
-its size in the picture, a pattern does not. It also divides the error of RetinaFace's landmarks
-on a 20 px face by three. A detector without ``look_px`` gets one look.
+Two looks. The first finds candidates at a low threshold: on a pyramid of levels and tiles
+(``pyramid.py``), or around the faces that are expected, where a chunk comes with them. The second
+shows each candidate to the detector alone, at the size where it works best (its ``look_px``), and
+keeps those that are confirmed: a real face scores near one whatever its size in the picture, a
+pattern does not. It also divides the error of RetinaFace's landmarks on a 20 px face by three. A
+detector without ``look_px`` gets one look.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ import numpy as np
 
 from restore_batch.models.base import Detector, Face, ModelRef
 from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
-from restore_batch.stages.faces.pyramid import PyramidTile, plan_pyramid, render_tiles
+from restore_batch.stages.faces.pyramid import (
+    PyramidTile,
+    Region,
+    plan_pyramid,
+    plan_regions,
+    render_tiles,
+)
 from restore_batch.stages.geometry import (
     DegenerateFaceError,
     estimate_similarity,
@@ -27,6 +34,12 @@ from restore_batch.stages.media import Chunk, Failure, Frame
 
 Select = Literal["all", "largest", "center"]
 
+_RESTORABLE_SHARE = 0.01
+"""Of the shorter side, the smallest face that can be restored: a quarter of a millimetre on a 35 mm
+negative, where film resolves some ten lines; what a scan shows beyond is grain."""
+_RESTORABLE_PX = (16.0, 48.0)
+"""Nothing can be made of a face below the first; from the second on it can be restored however
+large its picture is."""
 _DEFAULT_SCORE = 0.6
 _CANDIDATE_SCORE = 0.3
 _MAX_CANDIDATES = 1000  # bounds the second look on a picture of mere texture
@@ -39,12 +52,14 @@ _PIXELS_A_CALL = 32_000_000
 class Detect(Stage):
     """Find faces and their five landmarks.
 
-    In: ``frames``, uint8 or uint16. Out: ``faces``, a tuple a frame by falling size (then from
-    the top), in pixels of the frame; none at all without a ``model``.
+    In: ``frames``, uint8 or uint16; ``faces`` where a chunk comes with those that are expected:
+    others are then not looked for. Out: ``faces``, a tuple a frame by falling size (then from the
+    top), in pixels of the frame; none at all without a ``model``.
 
     ``min_face_px``: smaller faces are dropped; the cost grows as its inverse square on large
-    pictures. ``min_score`` in [0, 1]: None takes the detector's own. ``max_faces`` keeps the
-    largest. ``select``: all, the largest, or the one nearest to the picture's centre.
+    pictures. auto: :func:`smallest_restorable_px`. ``min_score`` in [0, 1]: None takes the
+    detector's own. ``max_faces`` keeps the largest. ``select``: all, the largest, or the one
+    nearest to the picture's centre.
     """
 
     name = "detect"
@@ -63,25 +78,25 @@ class Detect(Stage):
         "select": "detect.select",
     }
     networks: ClassVar[Mapping[str, Role]] = {"model": "detect"}
-    version = 1
+    version = 2
 
     def __init__(
         self,
         model: ModelRef | None = None,
-        min_face_px: float = 16,
+        min_face_px: float | Literal["auto"] = "auto",
         min_score: float | None = None,
         max_faces: int | None = None,
         select: Select = "all",
         detector: Detector | None = None,
     ) -> None:
-        if min_face_px <= 0:
+        if min_face_px != "auto" and min_face_px <= 0:
             raise ValueError(f"min_face_px must be positive, got {min_face_px}")
         if min_score is not None and not 0 <= min_score <= 1:
             raise ValueError(f"min_score must be in [0, 1], got {min_score}")
         if max_faces is not None and max_faces < 1:
             raise ValueError(f"max_faces must be at least 1, got {max_faces}")
         self.model = model
-        self.min_face_px = float(min_face_px)
+        self.min_face_px = min_face_px
         self.min_score = min_score
         self.max_faces = max_faces
         self.select = select
@@ -100,10 +115,18 @@ class Detect(Stage):
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         if self.model is None and self._detector is None:
             return [replace(chunk, faces=((),) * len(chunk.frames)) for chunk in batch]
-        return self.each(batch, lambda chunk: replace(chunk, faces=self.find(chunk.frames)))
+        return self.each(
+            batch, lambda chunk: replace(chunk, faces=self.find(chunk.frames, chunk.faces))
+        )
 
-    def find(self, frames: Sequence[Frame]) -> tuple[tuple[Face, ...], ...]:
-        """The faces of each frame. Frames of one size share the detector's batches."""
+    def find(
+        self, frames: Sequence[Frame], expected: Sequence[Sequence[Face]] = ()
+    ) -> tuple[tuple[Face, ...], ...]:
+        """The faces of each frame. Frames of one size share the detector's batches.
+
+        ``expected``: for each frame the faces that may be in it, each within its own side of its
+        place; others are then not looked for.
+        """
         detector = self._detector
         if detector is None:
             raise RuntimeError("Detect is not open")
@@ -112,37 +135,60 @@ class Detect(Stage):
             min_score = float(getattr(detector, "default_score", _DEFAULT_SCORE))
         look_px = getattr(detector, "look_px", None)
         first_score = min_score if look_px is None else min(min_score, _CANDIDATE_SCORE)
-        candidates = self._first_look(detector, frames, first_score)
+        candidates = self._first_look(detector, frames, expected, first_score)
         if look_px is not None:
-            candidates = _second_look(detector, frames, candidates, float(look_px), min_score)
+            candidates = [
+                _second_look(detector, frame, some, float(look_px), min_score)
+                for frame, some in zip(frames, candidates, strict=True)
+            ]
         return tuple(
             self._choose(frame, faces) for frame, faces in zip(frames, candidates, strict=True)
         )
 
     def _first_look(
-        self, detector: Detector, frames: Sequence[Frame], min_score: float
+        self,
+        detector: Detector,
+        frames: Sequence[Frame],
+        expected: Sequence[Sequence[Face]],
+        min_score: float,
     ) -> list[list[Face]]:
         seen: list[list[_Candidate]] = [[] for _ in frames]
         views = (
-            (i, tile, pixels)
+            (i, *view)
             for i, frame in enumerate(frames)
-            for tile, pixels in self._views(frame, detector.smallest_px)
+            for view in self._views(frame, detector, expected[i] if expected else None)
         )
         for some in _in_batches(views):
             found = detector([pixels for _, _, pixels in some], min_score)
-            for (i, tile, _), faces in zip(some, found, strict=True):
-                seen[i] += [_from_tile(face, tile, frames[i]) for face in faces]
+            for (i, view, _), faces in zip(some, found, strict=True):
+                seen[i] += [_from_view(face, view, frames[i]) for face in faces]
         return [_merge(candidates) for candidates in seen]
 
-    def _views(self, frame: Frame, smallest_px: float) -> Iterator[tuple[PyramidTile, np.ndarray]]:
+    def _views(
+        self, frame: Frame, detector: Detector, expected: Sequence[Face] | None
+    ) -> Iterator[tuple[_View, np.ndarray]]:
+        size, min_face_px = (frame.width, frame.height), self._min_face_px(frame)
         # A strip thinner than half of the smallest face cannot show one.
-        if min(frame.width, frame.height) < self.min_face_px / 2:
+        if min(size) < min_face_px / 2:
             return
-        tiles = plan_pyramid(frame.width, frame.height, smallest_px, self.min_face_px)
+        tiles = plan_pyramid(*size, detector.smallest_px, min_face_px)
+        if expected is not None:
+            boxes = [face.box_xyxy for face in _without_contained(list(expected))]
+            regions = plan_regions(*size, boxes, detector.smallest_px)
+            if _pixels(regions) < _pixels(tiles):
+                for region in regions:
+                    yield region, region.render(frame.rgb_hwc)
+                return
         yield from zip(tiles, render_tiles(frame.rgb_hwc, tiles), strict=True)
 
+    def _min_face_px(self, frame: Frame) -> float:
+        if self.min_face_px == "auto":
+            return smallest_restorable_px(frame.width, frame.height)
+        return float(self.min_face_px)
+
     def _choose(self, frame: Frame, faces: list[Face]) -> tuple[Face, ...]:
-        chosen = [f for f in faces if f.side_px >= self.min_face_px and is_plausible(f)]
+        least_px = self._min_face_px(frame)
+        chosen = [f for f in faces if f.side_px >= least_px and is_plausible(f)]
         chosen = _without_contained(chosen)
         chosen.sort(key=lambda f: (-f.side_px, f.box_xyxy[1], f.box_xyxy[0]))
         if self.select == "center" and chosen:
@@ -150,6 +196,13 @@ class Detect(Stage):
             return (min(chosen, key=lambda f: float(np.hypot(*(_centre(f) - centre)))),)
         limit = 1 if self.select == "largest" else self.max_faces
         return tuple(chosen[:limit])
+
+
+def smallest_restorable_px(width: int, height: int) -> float:
+    """Side of the smallest face that is worth looking for in a picture of that size, in pixels: a
+    hundredth of the shorter side, at least 16 and at most 48."""
+    least, most = _RESTORABLE_PX
+    return min(max(_RESTORABLE_SHARE * min(width, height), least), most)
 
 
 def is_plausible(face: Face) -> bool:
@@ -181,13 +234,21 @@ class _Candidate:
     cut: bool
 
 
-def _from_tile(face: Face, tile: PyramidTile, frame: Frame) -> _Candidate:
+_View = PyramidTile | Region
+
+
+def _pixels(views: Sequence[PyramidTile] | Sequence[Region]) -> int:
+    """How much a detector has to look at."""
+    return sum(view.width * view.height for view in views)
+
+
+def _from_view(face: Face, view: _View, frame: Frame) -> _Candidate:
     corners = np.array(face.box_xyxy).reshape(2, 2)
-    box = tile.to_source(corners, frame.width, frame.height).ravel().tolist()
-    landmarks = tile.to_source(face.landmarks_xy, frame.width, frame.height)
+    box = view.to_source(corners, frame.width, frame.height).ravel().tolist()
+    landmarks = view.to_source(face.landmarks_xy, frame.width, frame.height)
     return _Candidate(
         Face((box[0], box[1], box[2], box[3]), landmarks.astype(np.float32), face.score),
-        tile.cuts(face.box_xyxy),
+        view.cuts(face.box_xyxy),
     )
 
 
@@ -225,27 +286,21 @@ def _overlaps(face: Face, others: list[Face]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _second_look(
-    detector: Detector,
-    frames: Sequence[Frame],
-    candidates: list[list[Face]],
-    look_px: float,
-    min_score: float,
-) -> list[list[Face]]:
+    detector: Detector, frame: Frame, candidates: list[Face], look_px: float, min_score: float
+) -> list[Face]:
     """The candidates that the detector confirms when it sees them alone, with that result."""
-    seen: list[list[Face]] = [[] for _ in frames]
     side_px = round(_LOOK_OVER_FACE * look_px)
-    views = (
-        (i, face, *_look(frames[i], face, look_px, side_px))
-        for i, faces in enumerate(candidates)
-        for face in faces
-    )
+    # What is seen together is of one frame: its faces do not depend on another's.
+    look = getattr(detector, "look", detector)
+    seen: list[Face] = []
+    views = ((face, *_look(frame, face, look_px, side_px)) for face in candidates)
     for some in _in_batches(views):
-        found = detector([pixels for _, _, _, pixels in some], min_score)
-        for (i, face, scale, _), confirmed in zip(some, found, strict=True):
+        found = look([pixels for _, _, pixels in some], min_score)
+        for (face, scale, _), confirmed in zip(some, found, strict=True):
             back = [_from_look(f, face, scale, side_px) for f in confirmed]
             overlap, _ = _overlaps(face, back)
             if back and overlap.max() > _SAME_IOU:
-                seen[i].append(back[int(overlap.argmax())])
+                seen.append(back[int(overlap.argmax())])
     return seen
 
 

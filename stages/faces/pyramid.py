@@ -9,17 +9,22 @@ cut into overlapping tiles: what is too large for the overlap is found on the ne
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from restore_batch.models.running.octaves import Octaves
 from restore_batch.stages.geometry import to_uint8
 
 TILE_PX = 1600
 _COARSEST_PX = 640
 _LEVEL_RATIO = 4.0
+_EXPECTED_OVER_SMALLEST = 2.0
+"""Size at which a face is shown that is expected, over the smallest that the detector finds."""
+_AROUND_EXPECTED = 1.0
+"""Of the face's side, on each side of it: how far it may have moved from where it is expected."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,33 @@ class PyramidTile:
         )
 
 
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the picture, in its pixels; ``width`` and ``height`` as it is shown."""
+
+    left: int
+    top: int
+    source_width: int
+    source_height: int
+    width: int
+    height: int
+
+    def to_source(self, points_xy: np.ndarray, width: int, height: int) -> np.ndarray:
+        """(…, 2) pixel positions as shown to positions in the picture."""
+        scale = np.array([self.width / self.source_width, self.height / self.source_height])
+        return (points_xy + 0.5) / scale - 0.5 + np.array([self.left, self.top])
+
+    def cuts(self, box_xyxy: tuple[float, float, float, float]) -> bool:
+        """Never: a face that only half lies in it is not the one that is expected, but may be."""
+        return False
+
+    def render(self, rgb_hwc: np.ndarray) -> np.ndarray:
+        """Its uint8 pixels."""
+        rows = slice(self.top, self.top + self.source_height)
+        columns = slice(self.left, self.left + self.source_width)
+        return _resize(to_uint8(rgb_hwc[rows, columns]), (self.width, self.height))
+
+
 def plan_pyramid(
     width: int, height: int, smallest_px: float, min_face_px: float, tile_px: int = TILE_PX
 ) -> list[PyramidTile]:
@@ -76,6 +108,31 @@ def plan_pyramid(
     return tiles
 
 
+def plan_regions(
+    width: int,
+    height: int,
+    boxes_xyxy: Sequence[tuple[float, float, float, float]],
+    smallest_px: float,
+) -> list[Region]:
+    """One region around each face that is expected, in a picture of that size.
+
+    ``smallest_px``: the size of the smallest face that the detector finds. Boxes outside of the
+    picture have none.
+    """
+    regions = []
+    for left, top, right, bottom in boxes_xyxy:
+        side = max(((right - left) * (bottom - top)) ** 0.5, 1.0)
+        around = _AROUND_EXPECTED * side
+        x0, x1 = max(int(left - around), 0), min(math.ceil(right + around), width)
+        y0, y1 = max(int(top - around), 0), min(math.ceil(bottom + around), height)
+        if x1 - x0 < side / 2 or y1 - y0 < side / 2:
+            continue
+        scale = _EXPECTED_OVER_SMALLEST * smallest_px / side
+        shown = max(round((x1 - x0) * scale), 1), max(round((y1 - y0) * scale), 1)
+        regions.append(Region(x0, y0, x1 - x0, y1 - y0, *shown))
+    return regions
+
+
 def _cut(length: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
     """(start, size) of equal pieces that cover ``length`` and overlap by at least so much."""
     if length <= tile_px:
@@ -87,12 +144,13 @@ def _cut(length: int, tile_px: int, overlap_px: int) -> list[tuple[int, int]]:
 
 def render_tiles(rgb_hwc: np.ndarray, tiles: list[PyramidTile]) -> Iterator[np.ndarray]:
     """The uint8 pixels of each tile, one level in memory at a time."""
+    octaves = Octaves(rgb_hwc)
     level: np.ndarray | None = None
     size = (0, 0)
     for tile in tiles:
         if level is None or size != (tile.level_width, tile.level_height):
             size = (tile.level_width, tile.level_height)
-            level = _resize(rgb_hwc, size)
+            level = octaves.sized(*size)
         rows = slice(tile.top, tile.top + tile.height)
         yield to_uint8(level[rows, tile.left : tile.left + tile.width])
 

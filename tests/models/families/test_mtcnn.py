@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import joblib
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import NoOptions, Runtime
 from restore_batch.models.families.mtcnn import FAMILY, MTCNNDetector
+from restore_batch.models.nets.mtcnn import _activated, _pooled
 from restore_batch.models.running.batching import equal_size_batches
 from restore_batch.models.weights.joblib_arrays import read_arrays
 
@@ -244,3 +246,78 @@ def test_batches_hold_one_size_within_the_limit_and_each_picture_once() -> None:
     batches = equal_size_batches(images, "cuda", 400)
     assert batches == [[0, 1], [3], [2], [4]]
     assert equal_size_batches(images, "cpu", 400) == [[0], [1], [2], [3], [4]]
+
+
+# -- the same numbers, sooner ---------------------------------------------------------------------
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("size", [(4, 4), (5, 7), (8, 3), (11, 22), (46, 21)])
+def test_activation_and_pooling_give_the_numbers_of_torch(
+    kernel: int, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, *size).contiguous(memory_format=torch.channels_last)
+    prelu = torch.nn.PReLU(5)
+    with torch.inference_mode():
+        prelu.weight.copy_(torch.tensor([-1.3, -0.2, 0.0, 0.4, 1.1]))
+        assert torch.equal(_activated(x, prelu), prelu(x))
+        wanted = torch.nn.functional.max_pool2d(x, kernel, 2, ceil_mode=True)
+        assert torch.equal(_pooled(x, kernel), wanted)
+
+
+@pytest.mark.parametrize("size", [(300, 511), (61, 260)])
+def test_a_level_in_tiles_has_the_windows_of_the_whole(size: tuple[int, int]) -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / "old" / "group_astronauts_1995.jpg") as picture:
+        level = np.asarray(picture.convert("RGB"))[: size[0], : size[1] - size[1] % 2]
+    level = level[: len(level) - len(level) % 2]
+    mtcnn = detector()
+    with torch.inference_mode():
+        (windows,) = mtcnn._windows(level[None])
+        near_all = mtcnn._windows_near(level, windows.centres_xy)
+        score, offsets = mtcnn._nets.pnet(mtcnn._tensor(level[None]))
+    rows, columns = np.nonzero(score[0].numpy() > 0.6)
+    whole = np.stack([columns, rows, columns, rows], axis=1) * 2.0
+    whole += np.array([0, 0, 12, 12]) + offsets[0].numpy()[:, rows, columns].T * 12
+    best = score[0].numpy()[rows, columns]
+    assert len(whole) > 1
+    for some in (windows, near_all):
+        order = np.lexsort(some.left_top.T)
+        assert some.boxes_xyxy[order] == pytest.approx(whole, abs=1e-3)
+        assert some.scores[order] == pytest.approx(best, abs=1e-5)
+
+
+def test_around_a_point_are_seen_the_windows_of_its_cell_alone() -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / "old" / "group_astronauts_1995.jpg") as picture:
+        level = np.asarray(picture.convert("RGB"))
+    mtcnn = detector()
+    with torch.inference_mode():
+        (every,) = mtcnn._windows(level[None])
+        place = every.centres_xy[every.scores.argmax()]
+        some = mtcnn._windows_near(level, place[None])
+        assert len(mtcnn._windows_near(level, np.zeros((0, 2))).scores) == 0
+    assert 0 < len(some.scores) < len(every.scores)
+    assert np.abs(some.centres_xy - place).max() < 2 * 64
+    assert some.scores.max() == pytest.approx(every.scores.max(), abs=1e-5)
+
+
+def test_a_look_at_many_finds_what_a_look_at_each_does() -> None:
+    from PIL import Image
+
+    looks = []
+    for name in ("congress_D000096", "congress_K000394", "congress_N000147"):
+        with Image.open(data.photos() / "portraits" / f"{name}.jpg") as picture:
+            rgb_hwc = np.asarray(picture.convert("RGB"))
+        (face,) = detector()([rgb_hwc], 0.7)[0]
+        scale = 96 / face.side_px
+        left, top, right, bottom = face.box_xyxy
+        middle = np.array([left + right, top + bottom]) / 2 * scale
+        matrix = np.array([[scale, 0, 119.5 - middle[0]], [0, scale, 119.5 - middle[1]]])
+        looks.append(cv2.warpAffine(rgb_hwc, matrix, (240, 240), flags=cv2.INTER_AREA))
+    mtcnn = detector()
+    for one, together in zip(looks, mtcnn.look(looks, 0.7), strict=True):
+        (alone,), (face,) = mtcnn.look([one], 0.7)[0], together
+        assert np.abs(np.array(alone.box_xyxy) - face.box_xyxy).max() < 1e-2
+        assert 70 < face.side_px < 130

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from restore_batch.models.base import Detector, Face, NoOptions, Runtime
 from restore_batch.stages.base import WorkerContext
-from restore_batch.stages.faces.detect import Detect, is_plausible
+from restore_batch.stages.faces.detect import Detect, is_plausible, smallest_restorable_px
 from restore_batch.stages.faces.pyramid import TILE_PX, plan_pyramid, render_tiles
 from restore_batch.stages.geometry import TEMPLATE_512
 from restore_batch.stages.media import Chunk, Failure, Frame
@@ -98,7 +98,7 @@ def test_a_face_of_any_size_is_found_once_at_its_place(
     diameter = 22 * (largest / 22) ** share
     x = diameter / 2 + 2 + place[0] * (width - diameter - 4)
     y = diameter / 2 + 2 + place[1] * (height - diameter - 4)
-    faces = find(discs((width, height), (x, y, diameter)))
+    faces = find(discs((width, height), (x, y, diameter)), min_face_px=16)
     assert len(faces) == 1
     left, top, right, bottom = faces[0].box_xyxy
     near = 2 + 0.06 * diameter
@@ -111,9 +111,64 @@ def test_a_face_of_any_size_is_found_once_at_its_place(
 def test_a_tiny_and_a_full_frame_face_are_found_in_one_large_scan() -> None:
     picture = discs((9000, 5000), (2600, 2500, 4500), (8900, 60, 22))
     detector = DiscDetector()
-    faces = find(picture, detector)
+    faces = find(picture, detector, min_face_px=16)
     assert [round(f.side_px / 50) for f in faces] == [90, 0]
     assert max(detector.largest_input) <= TILE_PX
+
+
+@pytest.mark.parametrize(
+    ("size", "least_px"),
+    [((320, 240), 16), ((1920, 1080), 16), ((4744, 3162), 31.62), ((12000, 2000), 20),
+     ((11600, 8700), 48)],
+)  # fmt: skip
+def test_the_smallest_restorable_face_is_a_hundredth_of_the_shorter_side_within_bounds(
+    size: tuple[int, int], least_px: float
+) -> None:
+    assert smallest_restorable_px(*size) == pytest.approx(least_px)
+
+
+def test_by_default_a_face_too_small_for_its_picture_is_left() -> None:
+    picture = discs((4500, 3000), (700, 700, 26), (2000, 2000, 36))
+    assert [round(f.side_px, -1) for f in find(picture)] == [40]
+    assert [round(f.side_px, -1) for f in find(picture, min_face_px=16)] == [40, 30]
+
+
+def test_where_faces_are_expected_no_others_are_looked_for() -> None:
+    picture = discs((1900, 1000), (300, 300, 60), (1500, 700, 110))
+    detector = DiscDetector()
+    (large, small) = find(picture, detector)
+    looked_at = detector.largest_input
+    stage = Detect(None, detector=detector)
+    detector.largest_input = (0, 0)
+    moved = Frame(np.roll(picture, (14, -31), (0, 1)))
+    ((found,),) = stage.find([moved], [[small]])
+    assert np.abs(np.array(found.box_xyxy) - (239, 284, 299, 344)).max() < 4
+    assert detector.largest_input[0] * 5 < looked_at[0]
+    none, twice = stage.find([moved, moved], [[], [large, large]])
+    assert [len(none), len(twice)] == [0, 1]
+
+
+def test_a_crowd_is_searched_as_a_whole() -> None:
+    places = [(60.0 + 64 * (i % 9), 60.0 + 64 * (i // 9), 50.0) for i in range(54)]
+    picture = Frame(discs((640, 450), *places))
+    detector = DiscDetector()
+    stage = Detect(None, detector=detector)
+    (faces,) = stage.find([picture])
+    assert len(faces) == 54
+    whole = detector.calls.copy()
+    detector.calls.clear()
+    (again,) = stage.find([picture], [faces])
+    assert [f.box_xyxy for f in again] == [f.box_xyxy for f in faces]
+    assert detector.calls == whole
+
+
+def test_a_chunk_may_come_with_the_faces_that_are_expected() -> None:
+    picture = discs((900, 500), (200, 200, 60), (600, 300, 80))
+    stage = Detect(None, detector=DiscDetector())
+    (_, small) = stage.find([Frame(picture)])[0]
+    (reply,) = stage([Chunk(unit("v"), frames=(Frame(picture),), faces=((small,),))])
+    assert isinstance(reply, Chunk)
+    assert [round(f.side_px, -1) for f in reply.faces[0]] == [60]
 
 
 def test_order_is_by_falling_size_then_from_the_top() -> None:

@@ -1,0 +1,82 @@
+"""Windows that slide over a picture: what a network says of them, and which of them stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows that may show something: corners (N, 2) and offsets of the box (N, 4) in pixels,
+    float64; scores (N,) float32."""
+
+    left_top: np.ndarray
+    right_bottom: np.ndarray
+    offsets: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def together(cls, some: Sequence[Windows]) -> Windows:
+        """All of them, in their order."""
+        none = (np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 4)), np.zeros(0, np.float32))
+        arrays = [none, *((w.left_top, w.right_bottom, w.offsets, w.scores) for w in some)]
+        return cls(*(np.concatenate(column) for column in zip(*arrays, strict=True)))
+
+    def __getitem__(self, which: np.ndarray) -> Windows:
+        return Windows(
+            self.left_top[which], self.right_bottom[which], self.offsets[which], self.scores[which]
+        )
+
+    def scaled(self, scale: float) -> Windows:
+        """From a level at ``scale`` to the picture."""
+        return Windows(
+            self.left_top / scale, self.right_bottom / scale, self.offsets / scale, self.scores
+        )
+
+    def likelier_than(self, score: float) -> Windows:
+        """Those with a higher score."""
+        return self[self.scores > score]
+
+    @property
+    def centres_xy(self) -> np.ndarray:
+        """(N, 2), of the windows themselves."""
+        return (self.left_top + self.right_bottom) / 2
+
+    @property
+    def boxes_xyxy(self) -> np.ndarray:
+        """(N, 4): the windows moved by their offsets."""
+        return np.concatenate([self.left_top, self.right_bottom], axis=1) + self.offsets
+
+    def apart(self, iou: float, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes and scores of those that no likelier one covers; of more than ``most`` the
+        likeliest are looked at."""
+        some = self
+        if len(self.scores) > most:
+            some = self[np.argsort(-self.scores, kind="stable")[:most]]
+        boxes = some.boxes_xyxy
+        kept = suppress(boxes, some.scores, iou)
+        return boxes[kept], some.scores[kept]
+
+
+def suppress(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
+    """Non-maximum suppression of (N, 4) boxes: indices of those that stay, by falling score."""
+    import torch
+    from torchvision.ops import nms
+
+    return np.asarray(nms(torch.from_numpy(boxes).double(), torch.from_numpy(scores).double(), iou))
+
+
+def suppress_contained(boxes: np.ndarray, scores: np.ndarray, share: float) -> list[int]:
+    """Like :func:`suppress`, but by the intersection's share of the smaller box."""
+    kept: list[int] = []
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    for i in np.argsort(-scores, kind="stable").tolist():
+        low = np.maximum(boxes[kept, :2], boxes[i, :2])
+        high = np.minimum(boxes[kept, 2:], boxes[i, 2:])
+        common = np.prod(np.maximum(high - low, 0), axis=1)
+        if (common <= share * np.minimum(area[kept], area[i])).all():
+            kept.append(i)
+    return kept
