@@ -49,7 +49,7 @@ CARDS = (
             (
                 WeightFile(
                     filename="damage-1.safetensors",
-                    sha256="a497d5fabebbea2fca5af3cb416b1f5481ef91351b75a07f8e552ca89a7ab3b0",
+                    sha256="03a6e3f0e870bd1222bc445c768c59da41f10795adc71005c17fc2ca6325508c",
                     size_bytes=1071976,
                     package="restore-batch",
                     package_path="restore_batch/weights/damage-1.safetensors",
@@ -60,9 +60,9 @@ CARDS = (
         tflop=0.0443,
         rank=10,
         limits=(
-            "trained for 700 steps: as strictly as the repair stage asks it, it masks 0.02 % of 24"
-            " sound photographs (at most 0.3 % of one) and covers 6 % of the energy of drawn"
-            " scratches, hairs and dust; it still takes bright embroidery for dust"
+            "trained for 9,400 steps: as strictly as the repair stage asks it, it masks 0.02 % of"
+            " sound photographs (at most 0.1 % of one) and takes away 14 % of the energy of drawn"
+            " scratches, hairs and dust; a thin bright thing, like a boat's pole, it takes for one"
         ),
     ),
 )

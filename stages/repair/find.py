@@ -32,9 +32,9 @@ class Certainty:
     """``sure``: from here on a place is damage; ``likely``: from here on what touches it is.
     ``times``: how many deviations of its surroundings it must be away from them."""
 
-    sure: float = 0.97
-    likely: float = 0.85
-    times: float = 8.0
+    sure: float = 0.99
+    likely: float = 0.69
+    times: float = 5.0
 
 
 @dataclass(frozen=True)
