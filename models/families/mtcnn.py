@@ -383,7 +383,7 @@ CARD = Card(
         ),
     ),
     # Of the P-Net on its pyramid; the other two see only what it proposes.
-    tflop=0.0026,
+    tflop=0.00136,
     rank=30,
     limits="faces from 20 px of its input; loses faces turned by more than 45 degrees",
 )

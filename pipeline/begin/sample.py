@@ -62,7 +62,10 @@ def look(plan: Plan, photos: Sequence[Item]) -> list[Seen]:
     read are left out."""
     ref = model_refs(plan.choices)["detect"]
     asked = plan.job.detect
-    find = Detect(ref, max(asked.min_face_px, _LEAST_FACE_PX), asked.min_score)
+    least_px = asked.min_face_px
+    if least_px != "auto":
+        least_px = max(least_px, _LEAST_FACE_PX)
+    find = Detect(ref, least_px, asked.min_score)
     seen = []
     with Isolated(_Look(find, plan.job.limits.max_megapixels), _BOUNDS) as looking:
         answers = looking.answers(item.source.source for item in photos)

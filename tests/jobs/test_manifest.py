@@ -35,6 +35,7 @@ from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.proof.schema import SCHEMA_VERSION
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
 from restore_batch.jobs.units import Join, Segment
+from restore_batch.text import legible
 
 from support.ledger import (
     content,
@@ -497,7 +498,7 @@ def test_any_name_and_any_message_is_kept(source: str, message: str, stem: str, 
         assert (found.output, found.source, found.stand_in) == (name, source, name)
         found.error.encode()
         if message.isascii():
-            assert found.error == manifest.error_of(name) == message
+            assert found.error == manifest.error_of(name) == legible(message)
         manifest.note_source(source, "7 x", "abc", {"width": 3}, "probe")
         assert source_facts(manifest, source, "7 x", "probe") == ("abc", {"width": 3})
         begun = manifest.start(unit, "source")

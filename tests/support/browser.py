@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import queue
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
@@ -78,7 +80,7 @@ def played(film: Path, seek_s: Sequence[float], timeout_s: float = 300) -> dict[
     page = _PAGE.replace("TIMES", json.dumps(list(seek_s))).replace("NEAR_S", f"{_NEAR_S}")
     with (
         _served({"/": page.encode(), "/film": film.read_bytes()}) as (address, answers),
-        tempfile.TemporaryDirectory() as profile,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
     ):
         browser = subprocess.Popen(
             [
@@ -87,13 +89,15 @@ def played(film: Path, seek_s: Sequence[float], timeout_s: float = 300) -> dict[
                 "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}",
                 f"{address}/",
             ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         try:
             seen = json.loads(answers.get(timeout=timeout_s))
         finally:
             browser.terminate()
             browser.wait(timeout=60)
+            with suppress(ProcessLookupError):  # its helpers write into the profile for a while
+                os.killpg(browser.pid, signal.SIGKILL)
     coded = [base64.b64decode(picture) for picture in seen.pop("pictures", [])]
     seen["pictures"] = [np.asarray(Image.open(BytesIO(png)).convert("RGB")) for png in coded]
     return seen
