@@ -189,6 +189,7 @@ def _check_unseen(upscaler: Upscaler, source: np.ndarray, tile_px: int) -> None:
     assert not rows or _seam_contrast(difference.T, rows) < 3
 
 
+@pytest.mark.slow
 def test_tiles_of_a_random_rrdb_network_leave_no_trace() -> None:
     _check_unseen(_random_rrdb(), smooth_picture(131, 107, detail_px=3), 64)
 
