@@ -205,6 +205,11 @@ def test_the_end_of_a_process_of_ray_is_one_line_and_no_word_of_its_own(
     (victim,) = named(ray_of(process.pid), f"/{name}")
     victim.kill()
     out, err = process.communicate(timeout=LONG_S)
+    if name == "gcs_server" and process.returncode == 0:
+        # Calls to workers that are there do without it: the run may be done before it is missed.
+        assert (json.loads(out)["done"], err) == (PICTURES, b"")
+        nothing_is_left_of(process)
+        return
     assert process.returncode == 3, (out, err)
     assert out == b""
     (line,) = err.decode().splitlines()
