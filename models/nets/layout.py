@@ -27,10 +27,10 @@ def channels_last(net: Net) -> Net:
     return net
 
 
-def exactly(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """``layer`` of ``x`` in the layer's own precision, also under autocast: what becomes a
-    picture's numbers. bfloat16 has 128 steps between 0.5 and 1, which a smooth sky shows and 16
-    bits lose."""
+def exactly(layer: nn.Module, x: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+    """``layer`` of ``x`` and what else it takes, in the layer's own precision, also under autocast:
+    what becomes a picture's numbers. bfloat16 has 128 steps between 0.5 and 1, which a smooth sky
+    shows and 16 bits lose."""
     with torch.autocast(x.device.type, enabled=False):
-        result: torch.Tensor = layer(x.to(next(layer.parameters()).dtype))
+        result: torch.Tensor = layer(x.to(next(layer.parameters()).dtype), *more)
         return result

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from restore_batch.models.nets.doubling import blur, conv_doubled, double
+from restore_batch.models.nets.layout import exactly
 
 SLOPE = 0.2
 SQRT2 = 2**0.5
@@ -165,9 +166,7 @@ class ToRGB(nn.Module):
     def forward(
         self, x: torch.Tensor, code: torch.Tensor, below: torch.Tensor | None = None
     ) -> torch.Tensor:
-        # In the layer's own precision, as ``layout.exactly`` has it and says why.
-        with torch.autocast(x.device.type, enabled=False):
-            rgb = self.modulated_conv(x.to(self.bias.dtype), code) + self.bias
+        rgb = exactly(self.modulated_conv, x, code) + self.bias
         if below is None:
             return rgb
         if self.resampling == "bilinear":

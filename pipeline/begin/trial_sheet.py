@@ -13,7 +13,7 @@ from restore_batch.errors import UsageError
 from restore_batch.files import whole
 from restore_batch.pipeline.begin.pieces import Piece
 from restore_batch.pipeline.begin.trial import Tried
-from restore_batch.pipeline.compare.contact_sheet import fitting
+from restore_batch.pipeline.compare.contact_sheet import FAINT, INK, PAPER, fitting
 from restore_batch.stages.photo.read import read
 
 _CELL_PX = 480
@@ -22,7 +22,6 @@ _LINE_PX = 22
 _TEXT_PX = 16
 _HEAD_PX = 34
 _MOST_ACROSS = 3
-_PAPER, _INK, _FAINT = (250, 250, 248), (20, 20, 20), (110, 110, 110)
 _QUALITY = 92
 _MARK = b"restore-batch preview"
 """The comment by which a sheet is known, so that the next may take its place."""
@@ -57,17 +56,17 @@ def _drawn(tried: Tried, title: str) -> Image.Image:
     step_x, step_y = pair + 3 * _GAP_PX, _CELL_PX + 2 * _LINE_PX + 2 * _GAP_PX
     rows = math.ceil(len(tried.pieces) / across)
     size = across * step_x + _GAP_PX, _HEAD_PX + rows * step_y + _GAP_PX
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT_PX)
-    pen.text((_GAP_PX, _GAP_PX), fitting(title, font, size[0]), _INK, font)
+    pen.text((_GAP_PX, _GAP_PX), fitting(title, font, size[0]), INK, font)
     for number, (piece, after) in enumerate(zip(tried.pieces, tried.after, strict=True)):
         x = _GAP_PX + number % across * step_x
         y = _HEAD_PX + number // across * step_y
         for half, path in enumerate((piece.path, after)):
             left = x + half * (_CELL_PX + _GAP_PX // 2)
             if path is None:
-                pen.rectangle((left, y, left + _CELL_PX, y + _CELL_PX), outline=_FAINT)
-                pen.text((left + _GAP_PX, y + _CELL_PX // 2), "no result", _FAINT, font)
+                pen.rectangle((left, y, left + _CELL_PX, y + _CELL_PX), outline=FAINT)
+                pen.text((left + _GAP_PX, y + _CELL_PX // 2), "no result", FAINT, font)
             else:
                 cell = _cell(path)
                 # On the line of its caption.
@@ -101,4 +100,4 @@ def _captions(piece: Piece) -> Sequence[tuple[str, tuple[int, int, int]]]:
     )
     found = "1 face" if faces == 1 else f"{faces} faces"
     about = f"{size}, {part}; {found}; noise {piece.seen.noise:.1f}"
-    return ((item.source.relative, _INK), (about, _FAINT))
+    return ((item.source.relative, INK), (about, FAINT))

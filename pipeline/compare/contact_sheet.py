@@ -25,7 +25,8 @@ CONTEXT = 1.7
 _GAP_PX = 8
 _HEAD_PX = 62
 _TEXT_PX = 18
-_PAPER, _INK, _FAINT = (250, 250, 248), (20, 20, 20), (110, 110, 110)
+PAPER, INK, FAINT = (250, 250, 248), (20, 20, 20), (110, 110, 110)
+"""Colours of sheets, RGB."""
 
 Box = tuple[float, float, float, float]
 
@@ -68,23 +69,23 @@ def draw(title: str, rows: Rows) -> np.ndarray:
     step = CELL_PX + _GAP_PX
     line = step + _TEXT_PX + _GAP_PX
     size = (len(columns) * step + _GAP_PX, _HEAD_PX + len(captions) * line)
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_TEXT_PX)
-    pen.text((_GAP_PX, _GAP_PX), fitting(title, font, size[0]), _INK, font)
+    pen.text((_GAP_PX, _GAP_PX), fitting(title, font, size[0]), INK, font)
     for number, (label, cells) in enumerate(columns.items()):
         x = _GAP_PX + number * step
-        pen.text((x, _GAP_PX + _HEAD_PX // 2), fitting(label, font, CELL_PX), _INK, font)
+        pen.text((x, _GAP_PX + _HEAD_PX // 2), fitting(label, font, CELL_PX), INK, font)
         for row in range(len(captions)):
             y = _HEAD_PX + row * line
             if cells is None:
-                pen.rectangle((x, y, x + CELL_PX - 1, y + CELL_PX - 1), outline=_FAINT)
-                pen.text((x + _GAP_PX, y + CELL_PX // 2), "no result", _FAINT, font)
+                pen.rectangle((x, y, x + CELL_PX - 1, y + CELL_PX - 1), outline=FAINT)
+                pen.text((x + _GAP_PX, y + CELL_PX // 2), "no result", FAINT, font)
             else:
                 sheet.paste(Image.fromarray(cells[row]), (x, y))
     for row, caption in enumerate(captions):
         y = _HEAD_PX + row * line + CELL_PX + _GAP_PX // 2
-        pen.text((_GAP_PX, y), fitting(caption, font, size[0]), _FAINT, font)
+        pen.text((_GAP_PX, y), fitting(caption, font, size[0]), FAINT, font)
     return np.asarray(sheet)
 
 

@@ -202,8 +202,7 @@ def _choose(
     if asked == "none":
         return Choice(role, asked, None)
     if asked == "auto":
-        on_cpu = share_out(job, site or this_machine()).runtime.device == "cpu"
-        return _auto_upscaler(job, store, on_cpu) if role == "background" else _auto(role, store)
+        return _auto_upscaler(job, store, site) if role == "background" else _auto(role, store)
     if role in ("restore", "background") and _is_path(asked):
         ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
         if role == "background" and job.background.scale == 1 != ref.card.scale:
@@ -236,7 +235,7 @@ def _first_here(role: Role, store: Store) -> Card:
     return next((card for card in cards if store.locate(card)), cards[0])
 
 
-def _auto_upscaler(job: Job, store: Store, on_cpu: bool) -> Choice:
+def _auto_upscaler(job: Job, store: Store, site: Site | None) -> Choice:
     """The best that is here and not too slow; one that enlarges less than the job where no other
     is, as the rest can be resampled."""
     factor = min(job.background.scale, _LARGEST_FACTOR)
@@ -245,7 +244,7 @@ def _auto_upscaler(job: Job, store: Store, on_cpu: bool) -> Choice:
     upscalers.sort(key=lambda card: -min(card.scale, factor))
     here = [card for card in upscalers if store.locate(card) is not None]
     quick = here
-    if on_cpu:
+    if share_out(job, site or this_machine()).runtime.device == "cpu":
         quick = [card for card in here if (card.tflop or 0.0) <= MOST_TFLOP_ON_A_CPU]
     too_slow = here[0] if here and here[0] not in quick else None
     if quick:

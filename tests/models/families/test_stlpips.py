@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -18,6 +13,7 @@ from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 
 from support.scenes import draw_scene
+from support.stlpips import packages_own
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +30,11 @@ def _signed(seed: int, noise: float = 0.0) -> torch.Tensor:
     return torch.from_numpy(picture.clip(0, 255) / 127.5 - 1).permute(2, 0, 1)[None]
 
 
-def _theirs(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The package's own metric. It imports two modules that it does not use."""
-    for name, wanted in (("IPython", "embed"), ("torchsummary", "summary")):
-        if importlib.util.find_spec(name) is None:
-            module = ModuleType(name)
-            setattr(module, wanted, None)
-            monkeypatch.setitem(sys.modules, name, module)
-    package = importlib.import_module("stlpips_pytorch.stlpips")
-    return package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
-
-
 @pytest.mark.parametrize("noise", [3.0, 30.0])
 def test_distances_are_the_packages_own(
     ours: STLPIPS, monkeypatch: pytest.MonkeyPatch, noise: float
 ) -> None:
-    theirs = _theirs(monkeypatch)
+    theirs = packages_own(monkeypatch)
     with torch.inference_mode():
         for one, other in ((_signed(1, noise), _signed(1)), (_signed(2), _signed(3, noise))):
             expected = float(theirs(one, other))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +13,8 @@ from restore_batch.models.families import vgg
 from restore_batch.models.metrics import perceptual
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.store import Store
+
+from support.stlpips import packages_own
 
 
 def pictures(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,15 +31,7 @@ def signed(picture: np.ndarray) -> torch.Tensor:
 
 
 def test_st_lpips_is_that_of_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    # It imports two modules that it does not use.
-    for name, wanted in (("IPython", "embed"), ("torchsummary", "summary")):
-        if importlib.util.find_spec(name) is None:
-            module = ModuleType(name)
-            setattr(module, wanted, None)
-            monkeypatch.setitem(sys.modules, name, module)
-    theirs = importlib.import_module("stlpips_pytorch.stlpips").LPIPS(
-        net="alex", variant="shift_tolerant", verbose=False
-    )
+    theirs = packages_own(monkeypatch)
     bad, good = pictures(96, 120)
     with torch.inference_mode():
         expected = float(theirs(signed(bad), signed(good)))
