@@ -8,7 +8,7 @@ models and the cut into workers are derived from that; ``catalogue`` finds it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -146,3 +146,12 @@ class Stage(ABC):
             text = f"{kind}: {' '.join(text.split())}"
         fault = storage_fault(error, Path(chunk.unit.staging_dir)) if chunk.unit.staging_dir else ""
         return Failure(chunk.unit, self.name, kind, legible(text), fault)
+
+
+def needed_by(stages: Iterable[Stage], at_the_end: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The fields that chunks must bring along to stages in a row: read, or wanted at the end,
+    before they are written."""
+    needed = at_the_end
+    for stage in reversed(tuple(stages)):
+        needed = (needed - stage.writes) | stage.reads
+    return needed

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from restore_batch.models.running.threads import limit_threads
-from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.base import Stage, WorkerContext, needed_by
 from restore_batch.stages.media import Chunk, Failure
 
 Reply: TypeAlias = Chunk | Failure
@@ -26,10 +26,19 @@ class OpenedStages:
 
     Copies, since workers may be threads that are given the same stages: each has networks of its
     own, and closing one worker leaves the others' open.
+
+    ``keep``: the fields of a chunk that are wanted at the end, None for all. Any other is dropped
+    after the last stage that reads it: of a large scan each is a whole picture.
     """
 
-    def __init__(self, stages: Sequence[Stage], context: WorkerContext) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        context: WorkerContext,
+        keep: frozenset[str] | None = None,
+    ) -> None:
         self.stages = tuple(copy(stage) for stage in stages)
+        self._keep = keep
         limit_threads(context.threads)
         frame_stages: tuple[Stage, ...] = ()
         with ExitStack() as opened:
@@ -45,15 +54,22 @@ class OpenedStages:
     def process(self, batch: Sequence[Chunk]) -> list[Reply]:
         """Run on each chunk the stages that work on its unit; its result is at its place."""
         results: list[Reply] = list(batch)
-        for stage in self.stages:
+        for number, stage in enumerate(self.stages):
             concerned = [
                 i for i, r in enumerate(results)
                 if isinstance(r, Chunk) and type(r.unit) in stage.kinds
             ]  # fmt: skip
             replies = run_stages([stage], [results[i] for i in concerned])  # type: ignore[misc]
             for i, reply in zip(concerned, replies, strict=True):
-                results[i] = reply
+                results[i] = self._kept(reply, self.stages[number + 1 :])
+            del replies
         return results
+
+    def _kept(self, reply: Reply, later: Sequence[Stage]) -> Reply:
+        if self._keep is None or isinstance(reply, Failure):
+            return reply
+        mine = [stage for stage in later if type(reply.unit) in stage.kinds]
+        return reply.only(needed_by(mine, self._keep))
 
     def close(self) -> None:
         """Close the stages in reverse order, each of them even when another one cannot."""

@@ -214,6 +214,11 @@ class Chunk:
     pixel_aspect: float = 1.0
     index: Any = None
 
+    def only(self, names: frozenset[str]) -> Chunk:
+        """Without fields that are neither named nor part of a result, so that what nobody will
+        read is neither copied nor kept alive."""
+        return replace(self, **{name: _EMPTY[name] for name in _EMPTY.keys() - names})
+
     def apart(self) -> list[Chunk]:
         """The same frames, one in each chunk, of which no stage has taken time yet."""
         names = [name for name in _PER_FRAME if getattr(self, name)]
@@ -233,6 +238,10 @@ RESULT_FIELDS = frozenset(
 )  # fmt: skip
 """The fields of a chunk that its unit's result consists of, or that weigh nothing. All others are
 dropped as soon as no stage needs them any more."""
+
+_EMPTY: Mapping[str, Any] = {
+    each.name: each.default for each in fields(Chunk) if each.name not in RESULT_FIELDS
+}
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,11 @@ class GroupWorker:
     """The stages of one group, opened once, applied to batches."""
 
     def __init__(self, group: Group, context: WorkerContext) -> None:
-        self._group = group
-        self._opened = OpenedStages(group.stages, context)
+        self._opened = OpenedStages(group.stages, context, group.keep)
 
     def process(self, batch: Sequence[Chunk]) -> list[Reply]:
         """Run all stages; the result of each chunk is at its place, failed or not."""
-        replies = self._opened.process(batch)
-        return [self._group.strip(r) if isinstance(r, Chunk) else r for r in replies]
+        return self._opened.process(batch)
 
     def close(self) -> None:
         """Close the stages."""

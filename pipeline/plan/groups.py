@@ -6,14 +6,12 @@ may run, from its pool; which units come to a group, from the kinds that its sta
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from restore_batch.jobs.units import Unit
-from restore_batch.stages.base import Pool, Resources, Stage
-from restore_batch.stages.media import RESULT_FIELDS, Chunk
+from restore_batch.stages.base import Pool, Resources, Stage, needed_by
+from restore_batch.stages.media import RESULT_FIELDS
 
 Kinds = frozenset[type[Unit]]
 
@@ -43,17 +41,6 @@ class Group:
             cpus=0.0 if self.pool == "io" else max(r.cpus for r in each),
             gpus=max(r.gpus for r in each),
         )
-
-    def strip(self, chunk: Chunk) -> Chunk:
-        """Drop what no later group reads, so that it is neither copied nor kept alive."""
-        return replace(chunk, **{name: _EMPTY[name] for name in _EMPTY.keys() - self.keep})
-
-
-_EMPTY: Mapping[str, Any] = {
-    field.name: field.default
-    for field in dataclasses.fields(Chunk)
-    if field.name not in RESULT_FIELDS
-}
 
 
 def check_order(stages: Sequence[Stage]) -> None:
@@ -124,9 +111,6 @@ def _only_used(group: Group) -> Group:
 
 
 def _needed(group: Group, later: Sequence[Group]) -> frozenset[str]:
-    """The fields that chunks must bring along for later groups: read before they are written."""
-    needed: frozenset[str] = frozenset()
+    """The fields that chunks must bring along for later groups."""
     stages = [stage for other in later if other.kinds & group.kinds for stage in other.stages]
-    for stage in reversed(stages):
-        needed = (needed - stage.writes) | stage.reads
-    return needed
+    return needed_by(stages)

@@ -188,7 +188,7 @@ def test_a_film_among_photos_leaves_the_photos_in_pools_of_their_own() -> None:
     assert not groups[0].keep & films.keep - RESULT_FIELDS, "nothing travels to films but names"
 
 
-# -- strip ----------------------------------------------------------------------------------------
+# -- what is dropped ------------------------------------------------------------------------------
 def full_chunk() -> Chunk:
     frame, array = Frame(np.zeros((2, 2, 3), np.uint8)), np.zeros((0, 4, 4, 3), np.uint8)
     return Chunk(
@@ -200,9 +200,9 @@ def full_chunk() -> Chunk:
 
 @settings(deadline=None)
 @given(st.sets(st.sampled_from(HEAVY)))
-def test_stripping_empties_exactly_what_is_not_kept(keep: set[str]) -> None:
+def test_only_empties_exactly_what_is_not_named_and_no_result(keep: set[str]) -> None:
     chunk, empty = full_chunk(), Chunk(unit("u"))
-    stripped = Group((Step("a"),), PHOTOS, RESULT_FIELDS | keep).strip(chunk)
+    stripped = chunk.only(frozenset(keep))
     for field in fields(Chunk):
         kept = field.name in keep | RESULT_FIELDS
         assert getattr(stripped, field.name) == getattr(chunk if kept else empty, field.name)
@@ -210,7 +210,28 @@ def test_stripping_empties_exactly_what_is_not_kept(keep: set[str]) -> None:
 
 def test_the_last_group_sends_no_picture_back() -> None:
     (group,) = photo_groups((Step("a"),))
-    stripped = group.strip(full_chunk())
+    (stripped,) = GroupWorker(group, WorkerContext()).process([full_chunk()])
+    assert isinstance(stripped, Chunk)
     assert all(not getattr(stripped, name) for name in HEAVY)
     assert stripped.artifact is not None
-    assert stripped.warnings == ("careful",)
+    assert stripped.warnings[0] == "careful"
+
+
+def test_a_picture_is_let_go_of_by_the_last_stage_that_reads_it() -> None:
+    seen: list[set[str]] = []
+
+    class Look(Step):
+        def _step(self, chunk: Chunk) -> Chunk:
+            seen.append({name for name in HEAVY if getattr(chunk, name)})
+            return super()._step(chunk)
+
+    stages = (
+        Look("decode", writes=("frames", "meta")),
+        Look("upscale", ("frames",), ("upscaled",)),
+        Look("paste", ("frames", "upscaled"), ("pasted",)),
+        Look("encode", ("pasted", "meta")),
+    )
+    (group,) = photo_groups(stages)
+    (reply,) = GroupWorker(group, WorkerContext()).process([Chunk(unit("u"))])
+    assert isinstance(reply, Chunk)
+    assert seen == [set(), {"frames", "meta"}, {"frames", "meta", "upscaled"}, {"meta", "pasted"}]
