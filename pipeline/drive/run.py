@@ -14,10 +14,11 @@ from pathlib import PurePosixPath
 from restore_batch import __version__
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import publish_copy, sha256_of, storage_fault
-from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
+from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.sources import sha256_of_source
 from restore_batch.pipeline.drive.standing import Standing, Standings
@@ -47,6 +48,7 @@ class Run:
         self._scheduler: Scheduler | None = None
         self._drained = False
         self._within_s: float | None = None
+        self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
@@ -82,10 +84,11 @@ class Run:
         ]  # fmt: skip
         outcome = "aborted"
         try:
-            self._manifest.begin_run(
+            number = self._manifest.begin_run(
                 __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
                 len(plan.items),
             )  # fmt: skip
+            self._events.began(number, __version__, len(plan.items))
             self._work()
             outcome = "interrupted" if summary.interrupted else "aborted"
             if not (summary.interrupted or summary.aborted):
@@ -107,6 +110,7 @@ class Run:
             self._manifest.end_run(outcome)
         except ManifestError as error:
             self.summary.aborted = self.summary.aborted or str(error)
+        self._events.ended(outcome, self.summary.items(), self.summary.seconds)
 
     def _work(self) -> None:
         summary = self.summary
@@ -123,6 +127,7 @@ class Run:
         # Shown only now: a run with nothing to do needs no Ray and no progress bar.
         self._watcher.begin(plan, self.summary)
         backend = open_backend(plan.engine, plan.context)
+        self._events.follow(backend)
         try:
             limits = plan.job.limits
             batch = _FACES_PER_CALL_ON_GPU if plan.share.runtime.device != "cpu" else 1
@@ -131,8 +136,11 @@ class Run:
                 backend,
                 Budget(plan.share.budget_bytes, plan.budget_workers),
                 Limits(limits.max_attempts, time_limits(plan), batch, limits.no_worker_s),
-                on_start=self._watcher.started,
+                on_start=self._begun,
+                on_loss=self._events.lost,
             )
+            if backend.meter is not None:
+                backend.meter.watch(self._scheduler.load, self.summary.items)
             if self._drained:
                 self._scheduler.drain(self._within_s)
             # Closed before the backend, so that workers are stopped while it still runs.
@@ -190,6 +198,10 @@ class Run:
         self._fail(Failed(unit, Failure(unit, "encode", "OutputExists", reason)))
 
     # -- what became of it ---
+    def _begun(self, unit: Unit, node: str) -> None:
+        self._watcher.started(unit)
+        self._events.begun(unit, node)
+
     def _settle(self, together: Sequence[Outcome]) -> list[Unit]:
         """Make outcomes durable, those that came in together in one commit; returns the units that
         follow from them."""
@@ -200,6 +212,7 @@ class Run:
             elif error is not None:
                 self._not_committed(outcome, error)
             else:
+                self._events.done(outcome)
                 units += self._follow[type(outcome.unit)](outcome)
         return units
 
@@ -236,7 +249,9 @@ class Run:
     def _failed(self, outcome: Failed) -> Sequence[Unit]:
         fault = outcome.failure.storage_fault
         again = () if fault else self._films.part_lost(outcome.unit)
-        if not again:
+        if again:
+            self._events.failed(outcome)
+        else:
             self._fail(outcome)
         return again
 
@@ -285,6 +300,7 @@ class Run:
         if failure.storage_fault:
             self._abort(f"{self._plan.output_dir}: {failure.storage_fault}")
             return
+        self._events.failed(outcome)
         film = self._films.given_up(outcome.unit)
         unit = outcome.unit if outcome.unit.is_item else film
         if unit is None:

@@ -39,6 +39,13 @@ class Summary:
         """Items that this run did not come to."""
         return self.total - self.done - self.unchanged - len(self.failed)
 
+    def items(self) -> dict[str, int]:
+        """How many are in each state."""
+        failed = len(self.failed)
+        return {
+            "done": self.done, "unchanged": self.unchanged, "failed": failed, "left": self.left,
+        }  # fmt: skip
+
     @property
     def segments_left(self) -> int:
         """Segments of the films begun that are still to be done."""

@@ -6,9 +6,9 @@ scheduler's. So all backends behave alike, and one contract test holds them to i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.units import Unit
@@ -73,6 +73,52 @@ class PayloadGone:
     """An input of the call vanished with the node that held it."""
 
 
+@dataclass(frozen=True)
+class Change:
+    """What became of a unit. ``begun``: a worker was given it; ``lost``: that worker is gone, and
+    it is begun again unless ``failed`` follows; ``done``: its result is in its place.
+
+    ``node``: where it was begun last, as people call it, "" before. ``attempts``: times that this
+    run has begun it. ``seconds``: since it was begun last. ``stages``: seconds by stage, of what is
+    done. ``faces``: found. ``stage``, ``reason``: where and why it failed or was lost.
+    """
+
+    state: Literal["begun", "lost", "done", "failed"]
+    unit: Unit
+    node: str = ""
+    attempts: int = 0
+    seconds: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    faces: int = 0
+    stage: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How busy the workers are. ``waiting``, ``working``: units by pool; ``workers``: those that
+    are up, by pool. ``live_bytes``: estimated, of the units in flight, of ``limit_bytes``."""
+
+    waiting: Mapping[str, int]
+    working: Mapping[str, int]
+    workers: Mapping[str, int]
+    live_bytes: int
+    limit_bytes: int
+
+
+class Meter(Protocol):
+    """Whoever counts what a run does, for others to look at while it goes on."""
+
+    def changed(self, change: Change) -> None:
+        """Count one change. Never fails."""
+        ...
+
+    def watch(self, load: Callable[[], Load], items: Callable[[], Mapping[str, int]]) -> None:
+        """From now on ask every few seconds, from a thread of its own, how busy workers are and how
+        many items are in each state."""
+        ...
+
+
 def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) -> Returned:
     """What a defect of ours in a call means: its parcels fail, the job goes on."""
     kind = type(error).__name__
@@ -81,11 +127,20 @@ def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) ->
 
 class Backend(Protocol):
     """Where workers live. Handles, call ids and nodes are opaque to the scheduler. None of this
-    waits for a worker, but for :meth:`wait` within its time."""
+    waits for a worker, but for :meth:`wait` within its time.
+
+    ``meter``: where what the run does is to be counted, or None.
+    """
+
+    meter: Meter | None
 
     def places(self, group: Group) -> Sequence[str]:
         """The node of each worker that ``group`` may have now; the same object as long as nothing
         changed."""
+        ...
+
+    def host(self, node: str) -> str:
+        """What people call ``node``, also after it has left."""
         ...
 
     def start_worker(self, group: Group, node: str) -> Any:

@@ -8,6 +8,7 @@ the call returns.
 
 from __future__ import annotations
 
+import platform
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.pipeline.engine.backend import (
+    Meter,
     Parcel,
     Returned,
     WorkerGone,
@@ -107,12 +109,16 @@ class LocalBackend:
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self.meter: Meter | None = None
         self._places: dict[int, Sequence[str]] = {}
         self._stopped: list[_Thread] = []
         self._ending: list[_Thread] = []
 
     def places(self, group: Group) -> Sequence[str]:
         return self._places.setdefault(group.workers, ("",) * group.workers)
+
+    def host(self, node: str) -> str:
+        return platform.node()
 
     def start_worker(self, group: Group, node: str) -> _Thread:
         return _Thread(group, self._context)

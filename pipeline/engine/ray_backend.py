@@ -6,6 +6,7 @@ Ray is started that listens on the loopback interface only, and stopped again at
 
 from __future__ import annotations
 
+import platform
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from ray import exceptions
 
 from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.pipeline.engine.backend import (
+    Meter,
     Parcel,
     PayloadGone,
     Returned,
@@ -62,6 +64,7 @@ class RayBackend:
 
     def __init__(self, context: WorkerContext, engine: Engine) -> None:
         self._context, self._engine = context, engine
+        self.meter: Meter | None = None
         self._calls: dict[Any, _Call] = {}
         self._private: PrivateRay | None = None
         self._cluster: Places | None = None
@@ -92,6 +95,9 @@ class RayBackend:
         if self._cluster is not None:
             return self._cluster.reading if group.pool == "io" else self._cluster.computing
         return self._fixed.setdefault(group.workers, (NOWHERE,) * group.workers)
+
+    def host(self, node: str) -> str:
+        return self._cluster.host_of(node) if self._cluster is not None else platform.node()
 
     def start_worker(self, group: Group, node: str) -> _Handle:
         # torch and OpenCV read it when they are imported, before any call of ours.

@@ -99,6 +99,7 @@ class Places:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._nodes: dict[str, Node] = {}
+        self._hosts: dict[str, str] = {}
         self._asked_for = 0
         self.computing: Sequence[str] = ()
         self.reading: Sequence[str] = ()
@@ -118,6 +119,10 @@ class Places:
             options["num_cpus"] = self._layout.cpus(node)
         return options
 
+    def host_of(self, node_id: str) -> str:
+        """The host name of a node that is there or was."""
+        return self._hosts.get(node_id, node_id)
+
     def close(self) -> None:
         """Watch no longer, and ask for nothing more."""
         self._ends.set()
@@ -135,6 +140,7 @@ class Places:
     def _follow(self, found: Sequence[Node]) -> None:
         # In the order in which they were first seen: who has work keeps it.
         here = {node.id: node for node in found}
+        self._hosts.update((node.id, node.host) for node in found)
         self._nodes = {i: here.pop(i) for i in self._nodes if i in here} | here
         now = list(self._nodes.values())
         computing = self._layout.computing(now, self.computing)

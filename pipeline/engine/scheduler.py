@@ -8,7 +8,7 @@ there are, ``pools`` knows: they appear and vanish while this goes on.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +20,7 @@ from restore_batch.pipeline.engine.backend import (
     Backend,
     Done,
     Failed,
+    Load,
     Outcome,
     Parcel,
     PayloadGone,
@@ -105,13 +106,17 @@ class Scheduler:
         backend: Backend,
         budget: Budget,
         limits: Limits = Limits(),
-        on_start: Callable[[Unit], None] | None = None,
+        on_start: Callable[[Unit, str], None] | None = None,
+        on_loss: Callable[[Unit, str], None] | None = None,
     ) -> None:
+        """``on_start``: told of each unit that a worker is given from its source, and of the node;
+        ``on_loss``: of each that a worker had been given and that is begun again or given up, and
+        why."""
         self._groups = groups
         self._backend = backend
         self._budget = budget
         self._limits = limits
-        self._on_start = on_start
+        self._on_start, self._on_loss = on_start, on_loss
         self._follow_ups: list[deque[Unit]] = [deque() for _ in groups]
         """By the group that they begin in: one that is busy holds up none of another."""
         self._pools: Pools[list[_Task]] = Pools(groups, backend)
@@ -141,6 +146,20 @@ class Scheduler:
     def keep(self, wanted: Callable[[Unit], bool]) -> None:
         """Drop the added units that were not begun and that nobody wants any more."""
         self._follow_ups = [deque(filter(wanted, units)) for units in self._follow_ups]
+
+    def load(self) -> Load:
+        """How busy the workers are, also while :meth:`run` goes on in another thread."""
+        waiting: Counter[str] = Counter()
+        working: Counter[str] = Counter()
+        workers: Counter[str] = Counter()
+        for number, group in enumerate(self._groups):
+            waiting[group.pool] += len(self._ready[number]) + len(self._follow_ups[number])
+        for worker in list(self._pools.up):
+            pool = self._groups[worker.group].pool
+            workers[pool] += 1
+            working[pool] += sum(map(len, list(worker.calls.values())))
+        budget = self._budget
+        return Load(waiting, working, workers, budget.live_bytes, budget.limit_bytes)
 
     def run(self, units: Iterable[Unit]) -> Generator[list[Outcome], None, None]:
         """Yield the outcome of every unit, in order of completion: whenever there are some, all
@@ -254,7 +273,7 @@ class Scheduler:
             worker.busy_since = time.monotonic()
         if tasks[0].step == 0 and self._on_start is not None:
             for task in tasks:
-                self._on_start(task.unit)
+                self._on_start(task.unit, worker.node)
         parcels = [Parcel(task.unit, task.payload) for task in tasks]
         call = self._backend.submit(worker.handle, parcels, tasks[0].is_last)
         worker.calls[call] = tasks
@@ -312,6 +331,7 @@ class Scheduler:
         return self._uncharged(from_the_source, "PayloadLost", "its data vanished between workers")
 
     def _uncharged(self, tasks: list[_Task], kind: str, what: str) -> Iterator[Outcome]:
+        self._tell_lost(tasks, what)
         for task in reversed(tasks):
             task.vanished += 1
             if task.vanished > _MOST_VANISHED:
@@ -328,6 +348,7 @@ class Scheduler:
             in_flight = [task for tasks in calls for task in tasks]
             yield from self._uncharged(in_flight, "MachineLost", "its machine was lost")
             return
+        self._tell_lost((task for tasks in calls for task in tasks), gone.reason)
         self._again(task for tasks in calls[1:] for task in tasks)
         for task in reversed(calls[0]):
             task.losses += 1
@@ -338,6 +359,11 @@ class Scheduler:
                 yield self._given_up(task, "WorkerLost", text)
             else:
                 self._again([task])
+
+    def _tell_lost(self, tasks: Iterable[_Task], reason: str) -> None:
+        if self._on_loss is not None:
+            for task in tasks:
+                self._on_loss(task.unit, reason)
 
     def _given_up(self, task: _Task, kind: str, text: str) -> Failed:
         self._budget.release(task.unit.id)

@@ -129,7 +129,7 @@ def test_units_in_flight_stay_within_the_budget(backend: Backend) -> None:
     started: list[str] = []
     lock = threading.Lock()
 
-    def note(u: object) -> None:
+    def note(u: object, node: str) -> None:
         nonlocal peak
         with lock:
             started.append(str(u))

@@ -68,7 +68,7 @@ class Watched:
         self.outcomes: dict[str, Outcome] = {}
         self.most_waits = 100 + 20 * len(units) * len(groups) * (limits.max_attempts + 2)
 
-    def on_start(self, started: Unit) -> None:
+    def on_start(self, started: Unit, node: str) -> None:
         self.started.append(started.id)
         live = {i for i in self.started if i not in self.outcomes}
         size = sum(estimated_bytes(u) for u in self.units if u.id in live)
