@@ -25,7 +25,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPES) && mkdir -p $(TYPES)
 	ln -s $(CURDIR)/restore_batch/* $(CURDIR)/jobs $(CURDIR)/models $(CURDIR)/stages $(CURDIR)/pipeline $(TYPES)/
-	MYPYPATH=build/types $(BIN)/mypy -p restore_batch
+	MYPYPATH=build/types:docs/site $(BIN)/mypy -p restore_batch -m hook
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)

@@ -16,6 +16,7 @@ _KINDS = {
     "string": "text",
     "null": "null",
     "array": "list",
+    "object": "mapping",
 }
 
 
@@ -62,36 +63,36 @@ def _options(card: Card) -> Iterator[tuple[str, str]]:
     schema = registry.family_of(card).options.model_json_schema()
     required = schema.get("required", ())
     for key, option in schema.get("properties", {}).items():
-        default = "required" if key in required else f"default {_value(option.get('default'))}"
+        default = "required" if key in required else f"default {written(option.get('default'))}"
         description = " ".join(option.get("description", "").split())
-        yield "option", f"{key}: {_kind(option)}, {default}. {description}".rstrip()
+        yield "option", f"{key}: {kind(option)}, {default}. {description}".rstrip()
     if not schema.get("properties"):
         yield "option", "none"
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def kind(schema: Mapping[str, Any]) -> str:
     """What an option takes, in words, from its JSON Schema."""
     if "anyOf" in schema:
-        return " or ".join(_kind(choice) for choice in schema["anyOf"])
+        return " or ".join(kind(choice) for choice in schema["anyOf"])
     if "enum" in schema:
-        return " | ".join(map(_value, schema["enum"]))
+        return " | ".join(map(written, schema["enum"]))
     if "const" in schema:
-        return _value(schema["const"])
-    kind = _KINDS.get(schema.get("type", ""), "anything")
-    if kind == "list" and "items" in schema:
-        return f"list of {_kind(schema['items'])}s"
+        return written(schema["const"])
+    name = _KINDS.get(schema.get("type", ""), "anything")
+    if name == "list" and "items" in schema:
+        return f"list of {kind(schema['items'])}s"
     limits = (
         ("from", "minimum"), ("above", "exclusiveMinimum"),
         ("to", "maximum"), ("below", "exclusiveMaximum"),
     )  # fmt: skip
-    words = [f"{word} {_value(schema[key])}" for word, key in limits if key in schema]
-    return " ".join([kind, *words])
+    words = [f"{word} {written(schema[key])}" for word, key in limits if key in schema]
+    return " ".join([name, *words])
 
 
-def _value(value: object) -> str:
+def written(value: object) -> str:
     """As it would stand in a job file."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(written, value))}]"
     return str(value)
