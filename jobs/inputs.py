@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
+from restore_batch.files import version_of
 from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded
@@ -53,6 +54,17 @@ class SourceFile:
     relative: str
     size_bytes: int
     version: str
+
+    @property
+    def stamp(self) -> str:
+        """Size and version: another one speaks of other content."""
+        return f"{self.size_bytes} {self.version}"
+
+    @property
+    def tag(self) -> str:
+        """What a URL is known by where its store says what it holds, so that nobody reads it to
+        find out; "" of all others."""
+        return f"url {self.stamp}" if self.version and is_url(self.source) else ""
 
 
 class Discovered(NamedTuple):
@@ -238,7 +250,7 @@ def _numbered(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     if stats:
         size = sum(stat.st_size for _, stat in stats)
         # The whole list: a picture that was exchanged need not be the newest.
-        listed = json.dumps([[name, stat.st_size, _version(stat)] for name, stat in stats])
+        listed = json.dumps([[name, stat.st_size, version_of(stat)] for name, stat in stats])
         version = f"files:{len(stats)} {hashlib.sha256(listed.encode()).hexdigest()[:16]}"
         yield _Found(str(folder.parent), (folder.name,), entry, real, size, version)
 
@@ -322,16 +334,7 @@ def _file(
         status = Path(source).stat()
     except OSError:
         return _Found(root, parts, source, real, 0, "missing", is_link)
-    return _Found(root, parts, source, real, status.st_size, _version(status), is_link)
-
-
-def _version(status: os.stat_result) -> str:
-    """What differs between two states of a file, and between two files under one name.
-
-    A program can set back the time of modification, not that of change. The device is left out:
-    network mounts number theirs anew at every start, and all of an archive would be read again.
-    """
-    return f"mtime_ns:{status.st_mtime_ns} ctime_ns:{status.st_ctime_ns} inode:{status.st_ino}"
+    return _Found(root, parts, source, real, status.st_size, version_of(status), is_link)
 
 
 # --- URLs --------------------------------------------------------------------------------------

@@ -18,12 +18,19 @@ from restore_batch.jobs.database import packed
 from restore_batch.jobs.outputs import FOLDER, PARTS
 from restore_batch.jobs.proof.commit import Commits
 from restore_batch.jobs.proof.survey import State, Survey
+from restore_batch.jobs.records import SourceNote
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
 
 __all__ = ["FOLDER", "Manifest", "State", "Survey"]
 
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
+
+
+def _header(note: SourceNote) -> str | None:
+    if not note.header:
+        return None
+    return json.dumps({"probe": note.probe, "header": note.header}, default=str)
 
 
 class Manifest(Commits):
@@ -73,19 +80,21 @@ class Manifest(Commits):
         header: Mapping[str, Any] | None,
         probe: str,
     ) -> None:
-        """Remember checksum and header, so that a second run need not read the file.
+        """:meth:`note_sources` of one."""
+        self.note_sources([SourceNote(source, stamp, sha256, header, probe)])
 
-        ``stamp`` (size, time) and ``probe`` (what read the header, and with which options) say
-        how long they hold: see :meth:`source_facts`.
-        """
-        noted = json.dumps({"probe": probe, "header": header}, default=str) if header else None
+    def note_sources(self, notes: Sequence[SourceNote]) -> None:
+        """Remember checksums and headers, so that a second run need not read the files; how long
+        they hold: see :meth:`noted_headers`."""
+        if not notes:
+            return
         with self._change() as touched:
-            self._db.execute(
+            self._db.executemany(
                 "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
                 " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-                (packed(source), stamp, sha256, noted),
+                [(packed(note.source), note.stamp, note.sha256, _header(note)) for note in notes],
             )
-            touched["sources"].append(source)
+            touched["sources"] += [note.source for note in notes]
 
     # -- units --------------------------------------------------------------------------------
     def survey(self, outputs: Sequence[str]) -> Survey:
@@ -116,9 +125,17 @@ class Manifest(Commits):
             )
             touched["units"] += taken.values()
 
-    def expect(self, unit: Unit, source_sha256: str) -> None:
-        """Register what will be started once other units are done: the join of a film."""
+    def expect(self, unit: Unit, source_sha256: str, *, instead_of: str = "") -> None:
+        """Register what will be started once other units are done: the join of a film.
+
+        ``instead_of``: the id that it was expected under before its source was read.
+        """
         with self._change():
+            if instead_of:
+                self._db.execute(
+                    "DELETE FROM units WHERE id = ? AND state = 'pending' AND attempts = 0",
+                    (instead_of,),
+                )
             self._register(unit, source_sha256)
 
     def start(self, unit: AnyUnit, source_sha256: str) -> AnyUnit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,8 @@ class StagedResult:
     sidecars: tuple[SidecarFile, ...] = ()
     repaired: float | None = None
     """The share of its pixels, in [0, 1], that were filled; None where no damage was looked for."""
+    source_sha256: str = ""
+    """Of the original that it was made from; "" where that was on record before."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,17 @@ class CommittedResult:
     face_count: int
     warnings: tuple[str, ...]
     repaired: float | None = None
+
+
+class SourceNote(NamedTuple):
+    """What is to be noted of a source. ``stamp`` (size, times) and ``probe`` (what read the header,
+    and with which options) say how long ``sha256`` and ``header`` hold."""
+
+    source: str
+    stamp: str
+    sha256: str | None
+    header: Mapping[str, Any] | None
+    probe: str
 
 
 class NotedSource(NamedTuple):

@@ -25,7 +25,8 @@ class Unit:
     folder, with ``/``. ``staging_dir``: where the worker writes before the commit. ``base_key``
     covers the source and every option that matters to any picture, ``face_key`` those that
     matter only where a face was restored. ``label``: how a line of progress calls it. ``writer``:
-    who works on it, where another that was given up may still be at it.
+    who works on it, where another that was given up may still be at it. ``source_tag``: what the
+    source is known by where its content need not be read, as a URL with an entity tag.
     """
 
     kind: ClassVar[str]
@@ -44,6 +45,7 @@ class Unit:
     attempt: int = 1
     label: str = ""
     writer: str = ""
+    source_tag: str = ""
 
     @property
     def staged_path(self) -> Path:

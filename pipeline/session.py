@@ -134,7 +134,7 @@ def _probe_cache(manifest: Manifest, job: Job, retry: bool) -> ProbeCache:
         probes = ProbeKeys(job)
         for first in range(0, len(sources), _SOURCES_AT_ONCE):
             asked = [
-                (each.source, f"{each.size_bytes} {each.version}", probes.of(each.source))
+                (each.source, each.stamp, probes.of(each.source))
                 for each in sources[first : first + _SOURCES_AT_ONCE]
             ]
             for header in manifest.noted_headers(asked):

@@ -118,6 +118,15 @@ def holds(path: Path, sha256: str | None) -> bool:
     return sha256 is not None and content_of(path) == sha256
 
 
+def version_of(status: os.stat_result) -> str:
+    """What differs between two states of a file, and between two files under one name.
+
+    A program can set back the time of modification, not that of change. The device is left out:
+    network mounts number theirs anew at every start, and all of an archive would be read again.
+    """
+    return f"mtime_ns:{status.st_mtime_ns} ctime_ns:{status.st_ctime_ns} inode:{status.st_ino}"
+
+
 def settle(path: Path) -> tuple[int, str]:
     """Force a written file to the disk; its size in bytes and the SHA-256 of what reads back."""
     with naming(path), path.open("rb") as file:

@@ -104,6 +104,8 @@ class Stage(ABC):
     options: ClassVar[type[BaseModel] | None] = None
     """For a stage without a section in the job's schema: its constructor's other parameters. It
     runs where the job names it under ``stages``, with what is said there."""
+    of_results: ClassVar[bool] = True
+    """Whether results depend on it at all; it stays out of their keys otherwise."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
 
@@ -145,7 +147,7 @@ class Stage(ABC):
         if not isinstance(error, RestoreBatchError):
             text = f"{kind}: {' '.join(text.split())}"
         fault = storage_fault(error, Path(chunk.unit.staging_dir)) if chunk.unit.staging_dir else ""
-        return Failure(chunk.unit, self.name, kind, legible(text), fault)
+        return Failure(chunk.unit, self.name, kind, legible(text), fault, chunk.source_sha256)
 
 
 def needed_by(stages: Iterable[Stage], at_the_end: frozenset[str] = frozenset()) -> frozenset[str]:

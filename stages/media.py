@@ -193,7 +193,8 @@ class Chunk:
     as long as ``frames``, or empty. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8
     rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
     ``sidecars``: what stages want beside a photo's result. ``pixel_aspect``: width of a pixel over
-    its height. ``index``: of a film, what indexing found.
+    its height. ``index``: of a film, what indexing found. ``source_sha256``: of the content that is
+    worked on, and ``source_state`` the state of its file then; "" until they are known.
     """
 
     unit: Unit
@@ -213,6 +214,8 @@ class Chunk:
     seconds: Mapping[str, float] = field(default_factory=dict)
     pixel_aspect: float = 1.0
     index: Any = None
+    source_sha256: str = ""
+    source_state: str = ""
 
     def only(self, names: frozenset[str]) -> Chunk:
         """Without fields that are neither named nor part of a result, so that what nobody will
@@ -234,6 +237,7 @@ _PER_FRAME = tuple(each.name for each in fields(Chunk) if each.metadata.get("of_
 RESULT_FIELDS = frozenset(
     (
         "unit", "pixel_aspect", "index", "artifact", "records", "repairs", "warnings", "seconds",
+        "source_sha256", "source_state",
     )
 )  # fmt: skip
 """The fields of a chunk that its unit's result consists of, or that weigh nothing. All others are
@@ -249,7 +253,8 @@ class Failure:
     """Why one chunk could not be processed; its neighbours are not affected.
 
     ``kind`` is the exception's class name; ``message`` one line for the user. ``storage_fault``:
-    why no result at all can be written any more, or "": the fault of no chunk.
+    why no result at all can be written any more, or "": the fault of no chunk. ``source_sha256``:
+    of what was being worked on, "" where that is not known.
     """
 
     unit: Unit
@@ -257,3 +262,4 @@ class Failure:
     kind: str
     message: str
     storage_fault: str = ""
+    source_sha256: str = ""

@@ -37,7 +37,7 @@ LINES: dict[str, tuple[str, ...]] = {
     ),
     "models/train": ("models",),
     "stages/": ("models/", "models/running", "jobs/units.py"),
-    "stages/photo": ("stages/", "models/", "jobs/units.py"),
+    "stages/photo": ("stages/", "models/", "jobs/units.py", "jobs/numbered.py"),
     "stages/enlarge": ("stages/photo", "stages/", "models", "jobs/units.py"),
     "stages/repair": ("stages/", "models/", "jobs/units.py"),
     "stages/faces/": ("stages/enlarge", "stages/photo", "stages/", "models", "jobs/units.py"),

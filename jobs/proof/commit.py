@@ -97,20 +97,25 @@ class Commits(KeptLedger):
         ).fetchone()
         return published is not None
 
-    def fail(self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "") -> None:
+    def fail(
+        self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "",
+        source_sha256: str = "",
+    ) -> None:  # fmt: skip
         """Record why a unit could not be done, and what stands in its place.
 
         ``stand_in``: path of a copy of the original relative to the output folder; '' leaves
-        one that was made earlier on record.
+        one that was made earlier on record. ``source_sha256``: of the original, where it was not
+        known when the unit was started.
         """
         if stand_in:
             self._drop_stand_in(unit.output, keep=stand_in)
         # A failure is found again; but of a copy nobody could say later whose it is.
         with self._change(durable=bool(stand_in)) as touched:
             self._db.execute(
-                "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?"
+                "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?,"
+                " base_key = ?, source_sha256 = COALESCE(NULLIF(?, ''), source_sha256)"
                 " WHERE id = ?",
-                (stage, kind, legible(message), unit.id),
+                (stage, kind, legible(message), unit.base_key, source_sha256, unit.id),
             )
             if stand_in:
                 self._db.execute(
@@ -195,7 +200,8 @@ class Commits(KeptLedger):
             self._db.executemany(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
-                " sidecars = ?, repaired = ? WHERE id = ?",
+                " sidecars = ?, repaired = ?, base_key = ?,"
+                " source_sha256 = COALESCE(NULLIF(?, ''), source_sha256) WHERE id = ?",
                 [_staged_values(way) for way in ways],
             )
             self._db.executemany("DELETE FROM faces WHERE unit = ?", [(unit,) for unit in ids])
@@ -352,5 +358,6 @@ def _staged_values(way: _Way) -> tuple[object, ...]:
     return (
         packed(str(way.staged)), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
-        json.dumps(result.warnings), recorded(result.sidecars), result.repaired, way.unit.id,
+        json.dumps(result.warnings), recorded(result.sidecars), result.repaired,
+        way.unit.base_key, result.source_sha256, way.unit.id,
     )  # fmt: skip

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, TypeVar
 
 from restore_batch.files import holds
 from restore_batch.jobs.database import Database, Row, packed
@@ -19,11 +20,12 @@ from restore_batch.jobs.proof.sidecars import Sidecars
 from restore_batch.jobs.units import Unit
 
 State = Literal["pending", "staged", "done", "failed"]
+AnyUnit = TypeVar("AnyUnit", bound=Unit)
 
 _COLUMNS = (
-    "units.item, units.kind, units.base_key, units.face_key, units.state,"
+    "units.id, units.item, units.kind, units.base_key, units.face_key, units.state,"
     " units.face_count, units.size_bytes, units.mtime_ns, units.sha256, units.sidecars,"
-    " units.error"
+    " units.error, units.source_sha256"
 )
 _LOOKS_AT_ONCE = 16
 _LOOKS_A_THREAD = 32
@@ -62,7 +64,7 @@ class Survey:
         cls, output_dir: Path, database: Database, sidecars: Sidecars, ids: Sequence[str]
     ) -> Self:
         """Of units that are no items, by their ids."""
-        rows = database.among(f"SELECT {_COLUMNS}, units.id FROM units WHERE id IN (?)", ids)
+        rows = database.among(f"SELECT {_COLUMNS} FROM units WHERE id IN (?)", ids)
         return cls(output_dir, sidecars, {row["id"]: row for row in rows})
 
     def state_of(self, unit: Unit, *, verify: bool = False) -> State:
@@ -80,6 +82,21 @@ class Survey:
         if row["state"] != "done" or not (same_faces or row["face_count"] == 0):
             return "pending"
         return "done" if self._is_intact(row, verify=verify) else "pending"
+
+    def source_of(self, output: str) -> str:
+        """Checksum of the original that the result at ``output`` was made from, or of the one that
+        failed; "" where it is not known."""
+        row = self._rows.get(output)
+        return "" if row is None else row["source_sha256"]
+
+    def on_record(self, unit: AnyUnit) -> AnyUnit:
+        """``unit`` under the id of its record, where there is one of the same result: before its
+        source is read a unit is named by the state of the file."""
+        row = self._rows.get(unit.output if unit.is_item else unit.id)
+        keys = (unit.kind, unit.base_key, unit.face_key)
+        if row is None or (row["kind"], row["base_key"], row["face_key"]) != keys:
+            return unit
+        return replace(unit, id=row["id"])
 
     def reason_of(self, unit: Unit) -> str:
         """The recorded reason why ``unit`` failed, or ''."""

@@ -25,6 +25,7 @@ _FAULTS_TOLD = 20
 class _Film:
     join: Join[JoinWork]
     source_sha256: str
+    """"" until it is read."""
     index: IndexedFilm | None = None
     parts: list[Segment[SegmentWork]] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
@@ -38,6 +39,7 @@ class Films:
         self._manifest, self._verify = manifest, verify
         self._begun: dict[str, _Film] = {}
         self._failed: set[str] = set()
+        self._failed_unread = False
         self._of: dict[str, str] = {}
         """Film (the id of its join) of each unit at work."""
 
@@ -45,6 +47,12 @@ class Films:
     def unfinished(self) -> frozenset[str]:
         """Films without a result (the ids of their joins): another run may need their parts."""
         return frozenset(self._begun) | self._failed
+
+    def drop_parts_of_others(self) -> None:
+        """Remove the parts of all films but the unfinished. Of one that failed before it was read
+        nobody knows which are its parts: then all stay."""
+        if not self._failed_unread:
+            self._manifest.keep_parts_of(self.unfinished)
 
     def begin(self, join: Join[JoinWork], source_sha256: str) -> FilmIndex:
         """The unit that indexes the film whose result is ``join``."""
@@ -55,6 +63,16 @@ class Films:
         self._begun[join.id] = _Film(join, source_sha256)
         self._of[index.id] = join.id
         return index
+
+    def read(self, unit: FilmIndex, join: Join[JoinWork], source_sha256: str) -> None:
+        """The source of a film was read when it was indexed, and this is what its result is: what
+        its parts are found by."""
+        begun = self._of[unit.id]
+        film = self._begun.pop(begun)
+        film.join, film.source_sha256 = join, source_sha256
+        self._begun[join.id], self._of[unit.id] = film, join.id
+        if join.id != begun:
+            self._manifest.expect(join, source_sha256, instead_of=begun)
 
     def indexed(self, unit: FilmIndex, index: IndexedFilm, warnings: tuple[str, ...]) -> list[Unit]:
         """The segments that are still to be done, or the join when none is."""
@@ -96,6 +114,7 @@ class Films:
             return None
         self._of = {k: v for k, v in self._of.items() if v != film.join.id}
         self._failed.add(film.join.id)
+        self._failed_unread |= not film.source_sha256
         return self._manifest.start(film.join, film.source_sha256)
 
     def wants(self, unit: Unit) -> bool:

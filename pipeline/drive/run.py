@@ -18,9 +18,9 @@ from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
+from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
-from restore_batch.pipeline.drive.sources import sha256_of_source
 from restore_batch.pipeline.drive.standing import Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
@@ -32,6 +32,7 @@ from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
 from restore_batch.stages.film.work import SegmentWork
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo.checksum import content_of_source
 from restore_batch.stages.photo.source import open_source
 
 _FACES_PER_CALL_ON_GPU = 8
@@ -51,6 +52,7 @@ class Run:
         self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify)
+        self._sources = Begun(plan, manifest, self._standings, self._films, self._tell_changes)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
             Photo: lambda outcome: (outcome, _result(outcome.chunk)),
             Segment: _part,
@@ -115,14 +117,15 @@ class Run:
     def _work(self) -> None:
         summary = self.summary
         pending = self._pending()
-        first = next(pending, None)
+        first = next((unit for unit in pending if unit is not None), None)
         if first is not None:
+            self._standings.wait_s = 0.0
             self._restore(chain([first], pending))
         if not (self._drained or summary.aborted):
-            self._manifest.keep_parts_of(self._films.unfinished)
+            self._films.drop_parts_of_others()
         summary.interrupted = self._drained and not summary.aborted and summary.left > 0
 
-    def _restore(self, units: Iterator[Unit]) -> None:
+    def _restore(self, units: Iterator[Unit | None]) -> None:
         plan = self._plan
         # Shown only now: a run with nothing to do needs no Ray and no progress bar.
         self._watcher.begin(plan, self.summary)
@@ -151,32 +154,43 @@ class Run:
             backend.close()
 
     # -- what is to be done ---
-    def _pending(self) -> Iterator[Unit]:
-        """Units whose result is not there yet; the others are counted on the way."""
-        standings = iter(self._standings)
-        while not self._drained and (found := next(standings, None)) is not None:
-            item, unit, sha256 = found.item, found.unit, found.source_sha256
-            if item.lost:
-                note_lost(self._manifest, item.source, self._plan.job, item.error)
-            self._tell_changes(found)
-            if found.state == "done":
-                self.summary.unchanged += 1
-            elif found.state == "failed":
-                self.summary.failed.append((unit.source, "earlier run", found.reason))
-            elif found.reason:
-                unit = self._manifest.start(unit, "")
-                self._fail(Failed(unit, Failure(unit, "decode", "MediaError", found.reason)))
-            elif self._is_in_the_way(unit):
-                self._obstruct(unit, sha256)
-            elif isinstance(unit, Join):
-                yield self._films.begin(unit, sha256)
-            else:
-                yield self._manifest.start(unit, sha256)
+    def _pending(self) -> Iterator[Unit | None]:
+        """Units whose result is not there yet; the others are counted on the way. None: the next
+        one is not known yet."""
+        standings = self._standings.as_they_come()
+        for found in standings:
+            if self._drained:
+                return
+            yield from [None] if found is None else self._to_be_done(found)
 
-    def _tell_changes(self, found: Standing) -> None:
-        """Say of what was verified that it is not what it was."""
+    def _to_be_done(self, found: Standing) -> Iterator[Unit]:
+        item, unit, sha256 = found.item, found.unit, found.source_sha256
+        if item.lost:
+            note_lost(self._manifest, item.source, self._plan.job, item.error)
+        if sha256:
+            self._tell_changes(found, sha256)
+        if found.state == "done":
+            self.summary.unchanged += 1
+        elif found.state == "failed":
+            self.summary.failed.append((unit.source, "earlier run", found.reason))
+        elif found.reason:
+            unit = self._manifest.start(unit, "")
+            self._fail(Failed(unit, Failure(unit, "decode", "MediaError", found.reason)))
+        elif self._is_in_the_way(unit):
+            self._obstruct(unit, sha256)
+        else:
+            begun: Unit
+            if isinstance(unit, Join):
+                begun = self._films.begin(unit, sha256)
+            else:
+                begun = self._manifest.start(unit, sha256)
+            self._sources.add(begun, found)
+            yield begun
+
+    def _tell_changes(self, found: Standing, sha256: str) -> None:
+        """Say of what was read that it is not what it was."""
         unit = found.unit
-        if found.changed:
+        if found.has_changed(sha256):
             text = "the original's content has changed since it was last read; it is restored anew"
             self.summary.warned.append((unit.source, text))
         pending = found.state == "pending" and not found.reason
@@ -206,7 +220,7 @@ class Run:
         """Make outcomes durable, those that came in together in one commit; returns the units that
         follow from them."""
         units: list[Unit] = []
-        for outcome, error in self._commit(together):
+        for outcome, error in self._commit(self._sources.settled(together)):
             if isinstance(outcome, Failed):
                 units += self._failed(outcome)
             elif error is not None:
@@ -310,7 +324,9 @@ class Run:
         stand_in = ""
         if self._plan.job.on_error == "copy-original":
             stand_in = self._copy_original(unit)
-        self._manifest.fail(unit, failure.stage, failure.kind, failure.message, stand_in)
+        self._manifest.fail(
+            unit, failure.stage, failure.kind, failure.message, stand_in, failure.source_sha256
+        )
         self.summary.failed.append((unit.source, failure.stage, failure.message))
         self._watcher.update(outcome, self.summary)
         if self._plan.job.on_error == "stop":
@@ -333,7 +349,7 @@ class Run:
         final = self._plan.output_dir / relative
         staged = self._manifest.staging_dir / f"{unit.id}.original"
         try:
-            if final.exists() and sha256_of(final) != sha256_of_source(unit.source):
+            if final.exists() and sha256_of(final) != content_of_source(unit.source):
                 return ""
             with open_source(unit.source) as original:
                 publish_copy(original, staged, final)
@@ -365,4 +381,5 @@ def _result(chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0) -> Stag
         artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
         tuple(SidecarFile(each.suffix, each.size_bytes, each.sha256) for each in artifact.sidecars),
         sum(each.share for each in chunk.repairs) / len(chunk.repairs) if chunk.repairs else None,
+        chunk.source_sha256,
     )  # fmt: skip

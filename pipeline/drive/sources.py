@@ -1,22 +1,19 @@
-"""What a source holds: its checksum, read once and remembered while nothing speaks of a change."""
+"""What is noted of the sources of a run, and what is to be noted of them next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from restore_batch.files import sha256_of
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import NotedSource
+from restore_batch.jobs.records import NotedSource, SourceNote
 from restore_batch.jobs.spec import Job, is_url
-from restore_batch.pipeline.plan.films import film_content
 from restore_batch.pipeline.plan.headers import ProbeKeys
 from restore_batch.pipeline.plan.plan import Item
-from restore_batch.stages.photo.source import open_source
 
 
 class Sources:
-    """The checksums of a run's sources. With ``verify`` every local file is read again."""
+    """The checksums of a run's sources, as far as they are on record. With ``verify`` those of
+    local files count for nothing."""
 
     def __init__(self, manifest: Manifest, job: Job, *, verify: bool = False) -> None:
         self._manifest, self._verify = manifest, verify
@@ -27,33 +24,30 @@ class Sources:
         """Ask the ledger what it has noted of the sources of ``items``, which are to come next."""
         self._noted = self._manifest.noted_sources([item.source.source for item in items])
 
-    def content(self, item: Item) -> tuple[str, bool]:
-        """Checksum of a source that was looked up, and whether that is another than was noted. A
-        URL is known by its entity tag; where it has none, its content is read. Raises OSError,
-        MediaError."""
-        source, changed = item.source, False
-        stamp = f"{source.size_bytes} {source.version}"
-        probe = self._probes.of(source.source)
+    def noted(self, item: Item) -> str | None:
+        """Checksum that was last noted of a source that was looked up, whatever it holds now."""
+        noted = self._noted.get(item.source.source)
+        return None if noted is None else noted.sha256
+
+    def known(self, item: Item) -> str | None:
+        """What the source holds, where that need not be read: a URL says it by its tag, and of
+        others it is noted while nothing speaks of a change."""
+        source = item.source
+        if source.tag:
+            return source.tag
         noted = self._noted.get(source.source)
-        known = noted.sha256 if noted is not None and noted.stamp == stamp else None
-        if known is not None and (not self._verify or is_url(source.source)):
-            sha256 = known
-        else:
-            sha256 = _read(item, stamp)
-            changed = noted is not None and noted.sha256 not in (None, sha256)
-        if known != sha256 or noted is None or noted.read_by != probe:
-            self._manifest.note_source(source.source, stamp, sha256, item.facts, probe)
-        return sha256, changed
+        if noted is None or noted.stamp != source.stamp:
+            return None
+        return noted.sha256 if not self._verify or is_url(source.source) else None
 
+    def note(self, item: Item, sha256: str) -> SourceNote:
+        """What is to be on record of a source that holds this."""
+        source = item.source
+        probe = self._probes.of(source.source)
+        return SourceNote(source.source, source.stamp, sha256, item.facts, probe)
 
-def sha256_of_source(source: str) -> str:
-    """Checksum of a local file or of what a URL leads to. Raises OSError, MediaError."""
-    with open_source(source) as file:
-        return sha256_of(file)
-
-
-def _read(item: Item, stamp: str) -> str:
-    source = item.source
-    if is_url(source.source):
-        return f"url {stamp}" if source.version else sha256_of_source(source.source)
-    return film_content(source.source) if item.is_film else sha256_of(Path(source.source))
+    def is_noted(self, item: Item, sha256: str) -> bool:
+        """Whether that is on record of a source that was looked up."""
+        source = item.source
+        noted = self._noted.get(source.source)
+        return noted == (source.stamp, sha256, self._probes.of(source.source))

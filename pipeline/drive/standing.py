@@ -1,74 +1,170 @@
 """How a plan's items stand before a run: done, failed before, or still to be done.
 
 Items are compared some hundred at a time: one question for what is noted of their sources, one for
-their records, one look at their results. A source whose stamp is as it was is not read; what must
-be read is read when its item is come to, so that work begins with the first item that needs it.
+their records, one look at their results. A source whose stamp is as it was is not read. One of
+which nothing is on record is read by the worker that decodes it. Where a result is there and the
+stamp of its source has changed, the content decides: it is read in threads, while the items behind
+it go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from restore_batch.errors import MediaError
 from restore_batch.jobs.manifest import Manifest, State, Survey
+from restore_batch.jobs.records import SourceNote
 from restore_batch.jobs.units import Unit
+from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.stages.photo.checksum import content_of_source
 
 ITEMS_AT_ONCE = 500
+_READ_AT_ONCE = 4
+_LOOK_S = 0.2
+_MOST_UNREAD = 2000
+"""Items that wait for their content: no more are looked at before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An item and what is on record of it. ``reason``: why it failed before, or why it cannot be
-    restored where that is not on record yet. ``changed``: the source holds something else than
-    what was noted."""
+    """An item and what is on record of it. ``source_sha256``: "" where nobody has read the source.
+    ``noted_sha256``: what was noted of it last. ``reason``: why it failed before, or why it cannot
+    be restored where that is not on record yet."""
 
     item: Item
     unit: Unit
     source_sha256: str
     state: State
     reason: str = ""
-    changed: bool = False
+    noted_sha256: str | None = None
+
+    def has_changed(self, source_sha256: str) -> bool:
+        """Whether a source that holds this holds something else than what was noted."""
+        return self.noted_sha256 not in (None, source_sha256)
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """An item whose content decides, and what that is compared with."""
+
+    item: Item
+    survey: Survey
+    noted_sha256: str | None
 
 
 class Standings:
-    """How each item of a plan stands, in the order of the plan."""
+    """How each item of a plan stands: in the order of the plan, but for those whose content must
+    be read first."""
 
     def __init__(self, plan: Plan, manifest: Manifest, *, verify: bool = False) -> None:
         self._plan, self._manifest, self._verify = plan, manifest, verify
         self._sources = Sources(manifest, plan.job, verify=verify)
+        self._reading: Beside[_Unread, str] = Beside(_content, _READ_AT_ONCE)
+        self._notes: list[SourceNote] = []
+        self._adopted: list[Unit] = []
+        self.wait_s = _LOOK_S
+        """How long it may take until None comes instead of a standing that is not known yet."""
+
+    def note(self, item: Item, sha256: str) -> SourceNote:
+        """What is to be on record of the source of an item, once a worker has read it."""
+        return self._sources.note(item, sha256)
 
     def __iter__(self) -> Iterator[Standing]:
+        """All of them, waiting for what must be read."""
+        return (found for found in self.as_they_come() if found is not None)
+
+    def as_they_come(self) -> Iterator[Standing | None]:
+        """None instead of the next one, where that is not known yet."""
         items = self._plan.items
         for first in range(0, len(items), ITEMS_AT_ONCE):
             some = items[first : first + ITEMS_AT_ONCE]
             self._sources.look_up(some)
             survey = self._manifest.survey([item.output for item in some])
-            adopted: list[Unit] = []
             for item in some:
-                yield self._standing(item, survey, adopted)
-            self._manifest.adopt(adopted)
+                found = self._standing(item, survey)
+                if found is not None:
+                    yield found
+            self._record()
+            yield from self._read(0.0)
+            while self._reading.waiting > _MOST_UNREAD:
+                yield from self._read_or_none()
+        while self._reading.waiting:
+            yield from self._read_or_none()
 
-    def _standing(self, item: Item, survey: Survey, adopted: list[Unit]) -> Standing:
-        """``adopted`` is given those whose result is there under the keys of an earlier version."""
+    def _read_or_none(self) -> Iterator[Standing | None]:
+        found: list[Standing | None] = list(self._read(self.wait_s))
+        yield from found or [None]
+
+    def _read(self, within_s: float) -> Iterator[Standing]:
+        """Those whose content was read meanwhile."""
+        for unread, answer in self._reading.answers(within_s):
+            item = unread.item
+            if isinstance(answer, str):
+                self._notes.append(self._sources.note(item, answer))
+                yield self._compared(item, answer, unread.survey, unread.noted_sha256)
+            elif isinstance(answer, OSError | MediaError):
+                text = str(answer)
+                if isinstance(answer, OSError):
+                    text = f"{item.source.source}: cannot be read: {answer.strerror or answer}"
+                yield Standing(item, self._plan.unread_unit(item), "", "pending", text)
+            else:
+                raise answer
+        self._record()
+
+    def _record(self) -> None:
+        """Bring to the ledger what was found out."""
+        self._manifest.note_sources(self._notes)
+        self._manifest.adopt(self._adopted)
+        self._notes, self._adopted = [], []
+
+    def _standing(self, item: Item, survey: Survey) -> Standing | None:
+        """None: its content is being read."""
         if item.error:
             unit = self._plan.unit(item, f"unreadable:{item.source.version}")
             state = survey.state_of(unit)
             reason = survey.reason_of(unit) if state == "failed" else item.error
             return Standing(item, unit, "", state, reason)
-        try:
-            sha256, changed = self._sources.content(item)
-        except OSError as error:
-            reason = f"{item.source.source}: cannot be read: {error.strerror or error}"
-            return Standing(item, self._plan.unit(item, "unreadable"), "", "pending", reason)
-        unit = self._plan.unit(item, sha256)
-        state = survey.state_of(unit, verify=self._verify)
-        if state == "failed":
-            return Standing(item, unit, sha256, state, survey.reason_of(unit), changed)
-        if state == "pending":
-            former = self._plan.former_unit(item, sha256)
+        noted = self._sources.noted(item)
+        known = self._sources.known(item)
+        if known is not None:
+            if not self._sources.is_noted(item, known):
+                self._notes.append(self._sources.note(item, known))
+            return self._compared(item, known, survey, noted)
+        recorded = survey.source_of(item.output)
+        if recorded and (self._verify or self._is_settled(item, recorded, survey)):
+            self._reading.ask(_Unread(item, survey, noted))
+            return None
+        unit = survey.on_record(self._plan.unread_unit(item))
+        state = survey.state_of(unit)
+        reason = survey.reason_of(unit) if state == "failed" else ""
+        return Standing(item, unit, "", state, reason, noted)
+
+    def _is_settled(self, item: Item, source_sha256: str, survey: Survey) -> bool:
+        """Whether an item whose source holds this is done or has failed."""
+        unit = self._plan.unit(item, source_sha256)
+        former = self._plan.former_unit(item, source_sha256)
+        return survey.state_of(unit) != "pending" or survey.state_of(former) == "done"
+
+    def _compared(
+        self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
+    ) -> Standing:
+        unit = survey.on_record(self._plan.unit(item, source_sha256))
+        found = Standing(
+            item, unit, source_sha256, survey.state_of(unit, verify=self._verify),
+            noted_sha256=noted_sha256,
+        )  # fmt: skip
+        if found.state == "failed":
+            return replace(found, reason=survey.reason_of(unit))
+        if found.state == "pending":
+            former = self._plan.former_unit(item, source_sha256)
             if survey.state_of(former, verify=self._verify) == "done":
-                adopted.append(unit)
-                state = "done"
-        return Standing(item, unit, sha256, state, changed=changed)
+                self._adopted.append(unit)
+                return replace(found, state="done")
+        return found
+
+
+def _content(unread: _Unread) -> str:
+    return content_of_source(unread.item.source.source)

@@ -42,7 +42,7 @@ ALONE_AFTER_LOSSES = 2
 _MOST_VANISHED = 10
 """Times that a unit may lose its machine, or its pictures between workers: machines that leave are
 no fault of its own, but it must not go round for ever."""
-_WAIT_S = 0.5
+_WAIT_S, _SOON_S = 0.5, 0.05
 _LEFT = WorkerGone("its machine was lost", machine_lost=True)
 
 
@@ -123,6 +123,8 @@ class Scheduler:
         self._ready: list[Queue[_Task]] = [
             Queue(partial(self._pools.up_on, number)) for number in range(len(groups))
         ]
+        self._is_later = False
+        """Whether the next unit is not known yet."""
         self._ran_at = 0.0
         """When something was last seen to run."""
         # A plain flag: it is set from signal handlers, where taking a lock can block for ever.
@@ -161,9 +163,10 @@ class Scheduler:
         budget = self._budget
         return Load(waiting, working, workers, budget.live_bytes, budget.limit_bytes)
 
-    def run(self, units: Iterable[Unit]) -> Generator[list[Outcome], None, None]:
+    def run(self, units: Iterable[Unit | None]) -> Generator[list[Outcome], None, None]:
         """Yield the outcome of every unit, in order of completion: whenever there are some, all
-        that have come in by then."""
+        that have come in by then. None among ``units``: the next one is not known yet, and is
+        asked for again."""
         source, waiting = iter(units), None
         self._ran_at = time.monotonic()
         try:
@@ -174,9 +177,13 @@ class Scheduler:
                 waiting = self._admit(source, waiting)
                 self._dispatch()
                 if not any(w.calls for w in self._pools.up):
-                    if self._draining or not (waiting or any(self._follow_ups) or any(self._ready)):
+                    waits = waiting or any(self._follow_ups) or any(self._ready)
+                    if self._draining or not (waits or self._is_later):
                         return
-                    self._check_idleness()
+                    if waits:
+                        self._check_idleness()
+                    else:
+                        self._ran_at = time.monotonic()
                 if time.monotonic() >= self._drained_at:
                     return
                 yield from filter(None, [self._collect()])
@@ -196,18 +203,22 @@ class Scheduler:
             )
 
     # -- admission and dispatch ---
-    def _admit(self, source: Iterator[Unit], waiting: Unit | None) -> Unit | None:
+    def _admit(self, source: Iterator[Unit | None], waiting: Unit | None) -> Unit | None:
         """Let units in while bytes and the queues of their groups allow, those that follow from
         an outcome first; returns the unit of ``source`` that was refused."""
         for units in self._follow_ups:
             while units and not self._draining and self._admitted(units[0]):
                 units.popleft()
+        self._is_later = False
         while not self._draining:
-            unit_or_none = waiting or next(source, None)
-            if unit_or_none is None:
-                return None
-            if not self._admitted(unit_or_none):
-                return unit_or_none
+            if waiting is None:
+                try:
+                    waiting = next(source)
+                except StopIteration:
+                    return None
+                self._is_later = waiting is None
+            if waiting is None or not self._admitted(waiting):
+                return waiting
             waiting = None
         return waiting
 
@@ -281,7 +292,8 @@ class Scheduler:
     # -- results ---
     def _collect(self) -> list[Outcome]:
         owner = {call: worker for worker in self._pools.up for call in worker.calls}
-        ended = self._backend.wait(list(owner), self._pools.starting, _WAIT_S)
+        wait_s = _SOON_S if self._is_later else _WAIT_S
+        ended = self._backend.wait(list(owner), self._pools.starting, wait_s)
         seen = time.monotonic()
         if owner:
             self._ran_at = seen

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import sha256_of
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import digest
 from restore_batch.pipeline.plan.stages import make_stage
 from restore_batch.stages.film.frames_out import INDEX_NAME
 from restore_batch.stages.film.index import IndexFilm
@@ -35,14 +32,6 @@ def plain_facts(fields: Mapping[str, Any]) -> dict[str, Any]:
     its VideoFacts."""
     plain: dict[str, Any] = _FACTS.dump_python(facts_of(fields), mode="json")
     return plain
-
-
-def film_content(source: str) -> str:
-    """Checksum of a film: of its file, or of the names and contents of its pictures."""
-    if not is_numbered(source):
-        return sha256_of(Path(source))
-    pictures = sorted(path for path in Path(source).parent.iterdir() if path.is_file())
-    return digest({path.name: sha256_of(path) for path in pictures})
 
 
 def facts_of(plain: Mapping[str, Any]) -> VideoFacts:

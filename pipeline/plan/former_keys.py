@@ -63,7 +63,7 @@ def _photos(job: Job) -> dict[str, Any]:
 
 
 def _versions(made: Sequence[MadeStage], *, finds_faces: bool) -> dict[str, int]:
-    stages = [each.stage for each in made if not each.stage.is_idle]
+    stages = [s.stage for s in made if s.stage.of_results and not s.stage.is_idle]
     versions = {_FORMER_NAMES.get(s.name, s.name): s.version for s in stages}
     if not finds_faces:
         for name in ("detect", "align", "restore"):

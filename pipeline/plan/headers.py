@@ -104,9 +104,8 @@ def _known(header: Mapping[str, Any]) -> HeaderRead:
 
 def note_lost(manifest: Manifest, source: SourceFile, job: Job, error: str) -> None:
     """Keep why the header of ``source`` cannot be read, so that planning does not try again."""
-    stamp = f"{source.size_bytes} {source.version}"
     header, probe = {ERROR: error}, probe_key(source.source, job)
-    manifest.note_source(source.source, stamp, None, header, probe)
+    manifest.note_source(source.source, source.stamp, None, header, probe)
 
 
 def is_unreadable(header: Mapping[str, Any]) -> bool:

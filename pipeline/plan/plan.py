@@ -137,9 +137,13 @@ class Plan:
         return photo_notes(item.facts, self.job, item.output)
 
     def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
-        """The unit of work that ``item`` is, once the content of its source is known: a photo, or
-        the join of a film."""
+        """The unit of work that ``item`` is, by the content of its source: a photo, or the join of
+        a film."""
         return self._unit(item, source_sha256, self.keys)
+
+    def unread_unit(self, item: Item) -> Photo | Join[JoinWork]:
+        """The same as long as nobody has read the source: by the state of its file."""
+        return self._unit(item, item.source.tag or f"unread {item.source.stamp}", self.keys)
 
     def former_unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The same as an earlier version recorded it."""
@@ -163,6 +167,7 @@ class Plan:
             size_bytes=item.source.size_bytes,
             megapixels=item.megapixels,
             label=item.output,
+            source_tag=item.source.tag,
         )
 
 

@@ -72,6 +72,8 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
         given |= dict(options)
         always |= options.model_dump(mode="json")
     made = stage(**given)
+    if not stage.of_results:
+        return MadeStage(made, {}, {})
     if stage.takes and all(
         name in stage.added and stage.added[name] == given[name] for name in stage.takes
     ):

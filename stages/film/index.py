@@ -12,6 +12,7 @@ from restore_batch.stages.film.repaired import context_frames
 from restore_batch.stages.film.source import index_film
 from restore_batch.stages.film.work import IndexedFilm, ToneMap
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo.checksum import expect_unchanged
 from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import (
@@ -98,6 +99,7 @@ class IndexFilm(Stage):
     def _index(self, chunk: Chunk) -> Chunk:
         source = chunk.unit.source
         index = index_film(source, self.frame_rate, self.max_megapixels)
+        expect_unchanged(chunk)
         facts = index.facts
         refuse_hdr(facts, self.tonemap, source)
         format_, notes = resolve_format(self.wish, facts, self.scale, source)

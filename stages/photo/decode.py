@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from restore_batch.stages.base import Cost, Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo.checksum import expect_unchanged
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.metadata.extras import sidecars_of
 from restore_batch.stages.photo.read import Damaged, read
@@ -64,6 +65,7 @@ class Decode(Stage):
             scale=self.scale,
             keep_films=self.extras == "keep",
         )
+        expect_unchanged(chunk)
         return dataclasses.replace(
             chunk,
             frames=(frame,),

@@ -243,7 +243,7 @@ def test_what_becomes_something_else_than_a_file_after_it_was_listed_is_refused(
     found = {"b.png": "a pipe", "c.png": "a folder", "d.png": "a device", "e.mp4": "a pipe",
              "f.mp4": "a device"}  # fmt: skip
     assert {Path(source).name: reason for source, _, reason in summary.failed} == {
-        name: f"{folder / name}: cannot be read: it is {kind}, expected a file"
+        name: f"{folder / name}: cannot be opened: it is {kind}, expected a file"
         for name, kind in found.items()
     }
 

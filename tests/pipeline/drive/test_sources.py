@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from restore_batch.files import sha256_of
 from restore_batch.jobs.inputs import discover
-from restore_batch.jobs.manifest import FOLDER
+from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.drive.standing import Standings
 from restore_batch.pipeline.drive.summary import Summary
-from restore_batch.pipeline.session import RunOptions, read_job, run_job
+from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
 
 from support.archive import make_archive, write_job
 
@@ -112,6 +115,60 @@ def test_verify_reads_originals_and_results_and_says_which_have_changed(job: Pat
     assert "the original's content has changed" in told["scene01.jpg"]
     assert "the result scene03.jpg is gone or not as it was written" in told["scene03.jpg"]
     assert counts(run(job, verify=True)) == (0, PICTURES, 0)
+
+
+def test_a_new_source_is_read_by_its_worker_alone_and_then_on_record(job: Path) -> None:
+    make_archive(job.parent / "in", faces=0, scenes=PICTURES + 2, side_px=64)
+    loaded = read_job(job)
+    plan = plan_job(loaded)
+    assert isinstance(plan, Plan)
+    with Manifest.open(plan.output_dir) as manifest:
+        found = [found for found in Standings(plan, manifest) if found.state == "pending"]
+    assert [each.source_sha256 for each in found] == ["", ""], "nobody has read them"
+    assert counts(run(job)) == (2, PICTURES, 0)
+    with closing(database(job)) as opened:
+        noted = dict(opened.execute("SELECT source, sha256 FROM sources"))
+        made_from = dict(
+            opened.execute(
+                "SELECT items.source, units.source_sha256 FROM items"
+                " JOIN units ON units.id = items.unit"
+            )
+        )
+    held = {str(path): sha256_of(path) for path in (job.parent / "in").glob("*.jpg")}
+    assert len(held) == PICTURES + 2
+    assert noted == made_from == held
+    assert counts(run(job)) == (0, PICTURES + 2, 0)
+
+
+def test_what_failed_in_its_worker_is_known_by_its_content(job: Path) -> None:
+    """Also where all files are copied: it is not tried again unasked."""
+    job.write_text(job.read_text().replace("{", '{"limits": {"damaged": "refuse"}, ', 1))
+    folder = job.parent / "in"
+    (folder / "cut.jpg").write_bytes((folder / "scene00.jpg").read_bytes()[:-300])
+    first = run(job)
+    assert len(first.failed) == 1
+    shutil.copytree(folder, job.parent / "copy", copy_function=shutil.copy)
+    shutil.rmtree(folder)
+    (job.parent / "copy").rename(folder)
+    again = run(job)
+    assert counts(again) == (0, PICTURES, 1)
+    assert again.failed[0][1] == "earlier run"
+    (folder / "cut.jpg").write_bytes((folder / "scene01.jpg").read_bytes())
+    assert counts(run(job)) == (1, PICTURES, 0)
+
+
+def test_a_retry_counts_the_attempts_at_what_a_worker_has_read(job: Path) -> None:
+    job.write_text(job.read_text().replace("{", '{"limits": {"damaged": "refuse"}, ', 1))
+    folder = job.parent / "in"
+    (folder / "cut.jpg").write_bytes((folder / "scene00.jpg").read_bytes()[:-300])
+    for expected in (1, 2, 3):
+        again = run_job(read_job(job), Quiet(), RunOptions(retry=expected > 1))
+        assert len(again.failed) == 1
+        manifest = Manifest.read(job.parent / "out")
+        assert manifest is not None
+        with manifest:
+            (failed,) = manifest.items("failed")
+            assert (failed.attempts, Path(failed.source).name) == (expected, "cut.jpg")
 
 
 def database(job: Path) -> sqlite3.Connection:

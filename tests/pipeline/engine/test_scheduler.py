@@ -215,6 +215,23 @@ def test_units_are_asked_for_only_as_they_can_be_begun() -> None:
     assert finished == 1000
 
 
+@many
+@given(chances)
+def test_units_that_are_not_known_yet_are_asked_for_again_and_stop_nothing(chance: Random) -> None:
+    expected = [f"u{i}" for i in range(chance.randrange(12))]
+
+    def source() -> Iterator[Unit | None]:
+        for name in [*expected, ""]:
+            yield from [None] * chance.randrange(4)
+            if name:
+                yield unit(name)
+
+    groups = pools(chance.randint(1, 3), 1)
+    scheduler = Scheduler(groups, Simulated(groups, 1, chance, Fate()), Budget(1 << 40))
+    outcomes = list(chain.from_iterable(scheduler.run(source())))
+    assert sorted(o.unit.id for o in outcomes) == sorted(expected)
+
+
 # -- who gets what --------------------------------------------------------------------------------
 class Scripted:
     """A backend whose calls end when and how the test says: ``answers`` is asked at each poll."""

@@ -1,0 +1,65 @@
+"""The items at work: what was known of their sources, until a worker has read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.jobs.records import SourceNote
+from restore_batch.jobs.units import Join, Unit
+from restore_batch.pipeline.drive.films import Films
+from restore_batch.pipeline.drive.standing import Standing, Standings
+from restore_batch.pipeline.engine.backend import Failed, Outcome
+from restore_batch.pipeline.plan.plan import Plan
+
+
+class Begun:
+    """``tell``: is told of what was read that it is not what it was."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        manifest: Manifest,
+        standings: Standings,
+        films: Films,
+        tell: Callable[[Standing, str], None],
+    ) -> None:
+        self._plan, self._manifest, self._standings = plan, manifest, standings
+        self._films, self._tell = films, tell
+        self._by_unit: dict[str, Standing] = {}
+
+    def add(self, unit: Unit, found: Standing) -> None:
+        """``unit`` is to read the source of an item."""
+        self._by_unit[unit.id] = found
+
+    def settled(self, together: Sequence[Outcome]) -> list[Outcome]:
+        """The same outcomes, of units that go by the content that their workers have read.
+
+        It is noted before they are committed, so that nobody has to read it again.
+        """
+        notes: list[SourceNote] = []
+        outcomes = [self._settled(outcome, notes) for outcome in together]
+        self._manifest.note_sources(notes)
+        return outcomes
+
+    def _settled(self, outcome: Outcome, notes: list[SourceNote]) -> Outcome:
+        found = self._by_unit.pop(outcome.unit.id, None)
+        sha256 = _source_sha256(outcome)
+        if found is None or not sha256:
+            return outcome
+        if sha256 != found.source_sha256:
+            self._tell(found, sha256)
+        notes.append(self._standings.note(found.item, sha256))
+        unit = self._plan.unit(found.item, sha256)
+        if isinstance(unit, Join):
+            self._films.read(outcome.unit, unit, sha256)  # type: ignore[arg-type] # its index
+            return outcome
+        return replace(outcome, unit=replace(outcome.unit, base_key=unit.base_key))
+
+
+def _source_sha256(outcome: Outcome) -> str:
+    """Of what its worker read; "" where nothing was."""
+    if isinstance(outcome, Failed):
+        return outcome.failure.source_sha256
+    return outcome.chunk.source_sha256
