@@ -15,19 +15,18 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
 from restore_batch.files import version_of
 from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
-from restore_batch.jobs.outputs import REPORT_MARK, folded
+from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 from restore_batch.jobs.spec import is_url
 
 __all__ = ["Discovered", "InputsError", "SourceFile", "discover", "passed_over_line"]
-
 
 _KINDS_NAMED = 8
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
@@ -39,7 +38,7 @@ _OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
 _SYSTEM = re.compile(r"/|/(proc|sys)(/.*)?", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One input file.
 
@@ -102,8 +101,7 @@ class InputsError(UsageError):
         return tuple(f"inputs.{index}: {text}" for index, text in self.problems)
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     root: str
     parts: tuple[str, ...]
     source: str
@@ -122,10 +120,10 @@ class _Wanted:
     """Identities of files that are not wanted, with their suffix."""
 
     def is_media(self, name: str) -> bool:
-        return PurePath(name).suffix.lower() in self.suffixes
+        return suffix_of(name).lower() in self.suffixes
 
     def pass_over(self, name: str, identity: str) -> None:
-        self.passed_over[identity] = PurePath(name).suffix.lower()
+        self.passed_over[identity] = suffix_of(name).lower()
 
     def is_output(self, real: str) -> bool:
         """Whether ``real``, a path without links, lies in the folder of the results."""
@@ -189,26 +187,24 @@ def _nothing(entry: str, wanted: _Wanted) -> str:
 def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
     """Each file once: by its first input, and within that by its real path before a link."""
     taken: set[str] = set()
-    files = []
+    files: list[_Found] = []
     for batch in batches:
-        kept = []
-        for file in sorted(batch, key=lambda f: (f.is_link, natural_order(f.parts))):
+        in_order = sorted(batch, key=lambda f: natural_order(f.parts))
+        kept: set[int] = set()
+        for number, file in sorted(enumerate(in_order), key=lambda each: each[1].is_link):
             if file.identity not in taken:
                 taken.add(file.identity)
-                kept.append(file)
-        files += sorted(kept, key=lambda f: natural_order(f.parts))
+                kept.add(number)
+        files += [file for number, file in enumerate(in_order) if number in kept]
     return files
 
 
 def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
     """Sources with distinct relative paths: ``1950/scan1.jpg`` and ``1960/scan1.jpg`` for the
     inputs ``albums/1950`` and ``albums/1960``."""
-    relatives = ["/".join(printable(part) for part in file.parts) for file in files]
-    roots: dict[str, set[str]] = {}
-    for file, relative in zip(files, relatives, strict=True):
-        roots.setdefault(folded(relative), set()).add(file.root)
-    meeting = {root for same in roots.values() if len(same) > 1 for root in same}
-    labels = labels_of(sorted(meeting))
+    relatives = [printable("/".join(file.parts)) for file in files]
+    several = len({file.root for file in files}) > 1
+    labels = labels_of(sorted(_meeting(files, relatives) if several else ()))
     return [
         SourceFile(
             file.source,
@@ -218,6 +214,14 @@ def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
         )
         for file, relative in zip(files, relatives, strict=True)
     ]
+
+
+def _meeting(files: Sequence[_Found], relatives: Sequence[str]) -> set[str]:
+    """The roots below which there is one relative path in several."""
+    roots: dict[str, set[str]] = {}
+    for file, relative in zip(files, relatives, strict=True):
+        roots.setdefault(folded(relative), set()).add(file.root)
+    return {root for same in roots.values() if len(same) > 1 for root in same}
 
 
 def _found(entry: str, wanted: _Wanted) -> Iterator[_Found]:
@@ -309,7 +313,8 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
         for entry in visible:
             below, is_link = (*parts, entry.name), entry.is_symlink()
             here = Path(entry.path) if is_link else entry  # Path takes circular links for broken
-            target = os.path.realpath(entry.path) if is_link else f"{real}{os.sep}{entry.name}"
+            inside = entry.path if real == path else f"{real}{os.sep}{entry.name}"
+            target = os.path.realpath(entry.path) if is_link else inside
             if wanted.is_output(target):
                 continue
             if here.is_dir():
@@ -331,7 +336,7 @@ def _file(
     root: str, parts: tuple[str, ...], source: str, real: str, is_link: bool = False
 ) -> _Found:
     try:
-        status = Path(source).stat()
+        status = os.stat(source)  # noqa: PTH116 - a million of them
     except OSError:
         return _Found(root, parts, source, real, 0, "missing", is_link)
     return _Found(root, parts, source, real, status.st_size, version_of(status), is_link)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from restore_batch.jobs.outputs import folded
+
+_NUMBERS = re.compile(r"(\d+)")
 
 
 def labels_of(roots: Sequence[str]) -> dict[str, str]:
@@ -23,13 +26,23 @@ def labels_of(roots: Sequence[str]) -> dict[str, str]:
 
 def natural_order(parts: Sequence[str]) -> tuple[Any, ...]:
     """Sort key: numbers by value, letters without case, then the exact name."""
-    words = [re.split(r"(\d+)", unicodedata.normalize("NFC", p).casefold()) for p in parts]
-    by_value = tuple(
-        tuple(int(word) if i % 2 else word for i, word in enumerate(split)) for split in words
-    )
-    return (by_value, tuple(parts))
+    *folders, name = parts
+    return ((*map(_by_value_again, folders), _by_value(name)), tuple(parts))
+
+
+def _by_value(name: str) -> tuple[int | str, ...]:
+    plain = name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+    words: list[int | str] = _NUMBERS.split(plain)  # type: ignore[assignment]
+    words[1::2] = map(int, words[1::2])
+    return tuple(words)
+
+
+_by_value_again = lru_cache(maxsize=4096)(_by_value)
+"""Of folders, which are asked about for each file in them."""
 
 
 def printable(name: str) -> str:
     """``name`` with the bytes that are not UTF-8 as ``%E9``."""
+    if name.isascii():
+        return name
     return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)

@@ -13,7 +13,8 @@ import itertools
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from restore_batch.jobs.spec import Job
@@ -31,11 +32,17 @@ REPORT_MARK = "restore-batch-report.json"
 
 _FILE_NAME_BYTES = 255
 _KEPT_BYTES = 240  # the rest is room for another suffix
+_LONGEST_SUFFIX = 16
+_MARKED = re.compile("~[0-9a-f]{8}$")
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\\ud800-\udfff]')
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?",
     re.IGNORECASE | re.DOTALL,
 )
+
+_PLAIN_NAME = r"(?!con|prn|aux|nul|com|lpt)[a-z0-9_-](?:[a-z0-9_.() -]{0,150}[a-z0-9_()-])?"
+_PLAIN = re.compile(f"(?:{_PLAIN_NAME}/)*{_PLAIN_NAME}", re.IGNORECASE | re.ASCII)
+"""Paths that are legal everywhere, as nearly all are, seen at one look."""
 
 
 def output_folders(job: Job) -> dict[str, Path]:
@@ -48,17 +55,18 @@ def output_folders(job: Job) -> dict[str, Path]:
     return {name: output / name for name in [*names, SHEETS]}
 
 
-def assign_outputs(items: Sequence[tuple[str, str]]) -> list[str]:
+def assign_outputs(items: Sequence[tuple[str, str]], others: Sequence[str] = ()) -> list[str]:
     """Distinct output paths for ``(relative path of the input, suffix of the output)`` pairs.
 
     The paths are relative to the output folder, with ``/``, and never leave it; they differ also
     when case and Unicode composition are ignored; no path is a folder of another. Names that
     Windows or other file systems refuse are changed and marked with a hash. Identical items
-    (two inputs of the same relative path) are told apart by their order.
+    (two inputs of the same relative path) are told apart by their order. ``others``: inputs that
+    are :func:`free_to_name`, whose folders are needed too.
     """
     plain = [_portable(relative) for relative, _ in items]
     # A file must not stand where another result needs a folder.
-    taken = {folded(str(folder)) for path in plain for folder in PurePosixPath(path).parents}
+    taken = set(map(folded, _folders([*plain, *map(_portable, others)])))
     outputs: dict[int, str] = {}
     for rule in (_with_suffix, _with_both_suffixes):
         candidates = {
@@ -75,18 +83,60 @@ def assign_outputs(items: Sequence[tuple[str, str]]) -> list[str]:
     return [outputs[i] for i in range(len(items))]
 
 
+def name_of(relative: str, suffix: str) -> str:
+    """The output of an input that is :func:`free_to_name`."""
+    name = _with_suffix(_portable(relative), suffix)
+    return relative if name == relative else name
+
+
+def free_to_name(relatives: Sequence[str], but: Sequence[bool]) -> list[bool]:
+    """Which inputs get a name (:func:`name_of`) that no other result can want, whatever suffix
+    each of them is given: ``assign_outputs`` gives the others the same names with them and without.
+
+    ``but``: those that are not asked about, whose results may be called in any way.
+    """
+    plain = [_portable(relative) for relative in relatives]
+    stems = [folded(path.removesuffix(suffix_of(path.rpartition("/")[2]))) for path in plain]
+    count = Counter(stems)
+    for folder in _folders(plain):
+        count[folded(folder.removesuffix(suffix_of(folder.rpartition("/")[2])))] += 1
+    free = [
+        count[stem] == 1
+        and not is_other
+        and _MARKED.search(stem) is None
+        and len(stem.rpartition("/")[2].encode()) + _LONGEST_SUFFIX <= _FILE_NAME_BYTES
+        for stem, is_other in zip(stems, but, strict=True)
+    ]
+    # What is not free may keep its own suffix before another: ``a.jpg.png`` for ``a.jpg``.
+    at = {stem: i for i, stem in enumerate(stems) if free[i]}
+    left = [i for i, is_free in enumerate(free) if not is_free]
+    while left:
+        further = at.pop(folded(plain[left.pop()]), None)
+        if further is not None:
+            free[further] = False
+            left.append(further)
+    return free
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """All folders that these lie in."""
+    nearest = {path.rpartition("/")[0] for path in paths}
+    return {str(above) for folder in nearest for above in PurePosixPath(folder, "_").parents}
+
+
 def _uncontested(
     candidates: dict[int, str], plain: Sequence[str], taken: set[str]
 ) -> dict[int, str]:
     """The candidates that nobody else wants; a name kept as it was goes before a changed one."""
-    claims = Counter(folded(name) for name in candidates.values())
-    kept = Counter(folded(name) for i, name in candidates.items() if name == plain[i])
+    keys = {i: folded(name) for i, name in candidates.items()}
+    claims = Counter(keys.values())
+    kept = Counter(keys[i] for i, name in candidates.items() if name == plain[i])
     return {
         i: name
         for i, name in candidates.items()
-        if (key := folded(name)) not in taken
+        if (key := keys[i]) not in taken
         and (claims[key] == 1 or (kept[key] == 1 and name == plain[i]))
-        and len(PurePosixPath(name).name.encode()) <= _FILE_NAME_BYTES
+        and len(name.rpartition("/")[2].encode()) <= _FILE_NAME_BYTES
     }
 
 
@@ -98,15 +148,26 @@ def sidecar_of(output: str, suffix: str) -> str:
     return head + slash + _tagged(name + suffix, _hash(name))
 
 
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name with its dot, as :mod:`pathlib` has it, of a million names."""
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
 def folded(path: str) -> str:
     """``path`` as a file system sees it that ignores case and Unicode composition."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def _portable(relative: str) -> str:
     """``relative`` with every component a legal file name everywhere, and none upward."""
-    parts = [part for part in relative.split("/") if part not in ("", ".")]
-    return "/".join(_component(part) for part in parts) or _component("")
+    if _PLAIN.fullmatch(relative):
+        return relative
+    *folders, name = [part for part in relative.split("/") if part not in ("", ".")] or [""]
+    named = _component(name)
+    return "/".join((*map(_folder, folders), named)) if folders else named
 
 
 def _component(name: str) -> str:
@@ -119,10 +180,16 @@ def _component(name: str) -> str:
     return _tagged(clean or "_", _hash(name))
 
 
+@lru_cache(maxsize=4096)
+def _folder(name: str) -> str:
+    """:func:`_component` of what comes many times."""
+    return _component(name)
+
+
 def _with_suffix(path: str, suffix: str) -> str:
     """``a.jpg`` as ``a.png``."""
-    head, slash, name = path.rpartition("/")
-    return f"{head}{slash}{PurePosixPath(name).stem}{suffix}"
+    former = suffix_of(path.rpartition("/")[2])
+    return path if former == suffix else path.removesuffix(former) + suffix
 
 
 def _with_both_suffixes(path: str, suffix: str) -> str:

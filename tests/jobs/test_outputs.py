@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from restore_batch.jobs.outputs import assign_outputs, folded
+from restore_batch.jobs.outputs import assign_outputs, folded, free_to_name, name_of, suffix_of
 
 
 def png(*relatives: str) -> list[str]:
@@ -108,3 +108,63 @@ def test_outputs_are_distinct_everywhere_stable_and_inside(
 
 def test_the_same_path_from_two_inputs_gets_two_names() -> None:
     assert len(set(png("a.jpg", "a.jpg", "a.jpg"))) == 3
+
+
+_PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "A",
+        "é",
+        "e\u0301",
+        "ß",
+        "SS",
+        ".",
+        "/",
+        "con",
+        "~0123abcd",
+        ".jpg",
+        ".png",
+        " ",
+        ":",
+    ]
+)
+_SUFFIXES = st.sampled_from([".jpg", ".png", ".tif", ".JPG"])
+
+
+@st.composite
+def inputs_and_suffixes(draw: st.DrawFn) -> list[tuple[str, str, bool]]:
+    """Inputs, the suffixes of their results, and whether they are not asked about."""
+    found = []
+    for _ in range(draw(st.integers(1, 6))):
+        relative = "".join(draw(st.lists(_PIECES, min_size=1, max_size=5))) + draw(_SUFFIXES)
+        kept = suffix_of(relative.rpartition("/")[2])
+        found.append((relative, draw(_SUFFIXES | st.just(kept)), draw(st.booleans())))
+    return found
+
+
+@example([("a.png.tif", ".jpg", False), ("a.png", ".jpg", False), ("a.bmp", ".jpg", False)])
+@example([("a.png", ".jpg", False), ("a.jpg/b.png", ".png", False)])
+@given(inputs_and_suffixes())
+def test_what_is_free_to_name_gets_the_name_that_it_gets_among_all(
+    inputs: list[tuple[str, str, bool]],
+) -> None:
+    relatives = [relative for relative, _, _ in inputs]
+    among_all = assign_outputs([(relative, suffix) for relative, suffix, _ in inputs])
+    free = free_to_name(relatives, [but for _, _, but in inputs])
+    now = [(r, s) for (r, s, _), is_free in zip(inputs, free, strict=True) if not is_free]
+    later = [r for r, is_free in zip(relatives, free, strict=True) if is_free]
+    known = iter(assign_outputs(now, later))
+    found = [
+        name_of(relative, suffix) if is_free else next(known)
+        for (relative, suffix, _), is_free in zip(inputs, free, strict=True)
+    ]
+    assert found == among_all
+
+
+def test_most_names_are_free_and_those_that_may_meet_are_not() -> None:
+    names = ["a.jpg", "b.jpg", "b.tif", "x/a.jpg", "c.jpg", "c/d.png", "e.mp4"]
+    free = free_to_name(names, [name.endswith(".mp4") for name in names])
+    assert [name for name, is_free in zip(names, free, strict=True) if is_free] == [
+        "a.jpg", "x/a.jpg", "c/d.png",
+    ]  # fmt: skip
