@@ -1,36 +1,19 @@
-"""What the documents show works, and what they name is there."""
+"""What the documents name is there."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from contextlib import suppress
 from pathlib import Path
 
-import click
 import pytest
-from click.exceptions import Exit
 
-from restore_batch.pipeline.cli.main import cli
-
-from support.archive import cli as command_line
-from support.archive import scene
 from support.data import ROOT
+from support.documents import DOCUMENTS
 from support.tree import examples, python, tree_with
 
 ARCHITECTURE, CONTRIBUTING = ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"
-DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "jobs" / "samples").glob("*.md")]
-)
 FOLDERS = ("benchmarks", "docs", "jobs", "models", "pipeline", "restore_batch", "stages", "tests")
-START = ROOT / "docs" / "start.md"
-_SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_QUICK = [
-    "--set=engine.kind=local", "--set=restore.model=none", "--set=background.model=none",
-    "--set=repair.scratches=off",
-]  # fmt: skip
-"""Without Ray and networks: what these do is tried elsewhere."""
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s#]+)\)")
 _PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/(?:[\w*.-]+/?)*|[\w/]+\.py")
@@ -67,40 +50,6 @@ def test_every_file_that_a_document_links_to_is_there(document: Path) -> None:
     links = _LINK.findall(document.read_text(encoding="utf-8"))
     files = [link for link in links if "://" not in link]
     assert not [link for link in files if not (document.parent / link).exists()]
-
-
-def commands(document: Path) -> list[list[str]]:
-    """What a document says to type after ``restore-batch``, a list of words each."""
-    blocks = _SHELL.findall(document.read_text(encoding="utf-8"))
-    lines = [line for block in blocks for line in block.splitlines()]
-    typed = [shlex.split(line, comments=True) for line in lines if not line.startswith("eval ")]
-    return [words[1:] for words in typed if words[:1] == ["restore-batch"]]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_command_that_a_document_shows_has_these_options(document: Path) -> None:
-    for words in commands(document):
-        group, context, rest = cli, click.Context(cli), words
-        while isinstance(group, click.Group):
-            name, found, rest = group.resolve_command(context, rest)
-            assert found is not None
-            group, context = found, click.Context(found, parent=context, info_name=name)
-        with suppress(Exit):  # of --help
-            group.make_context(words[0], rest)
-
-
-@pytest.mark.slow
-def test_the_first_page_can_be_followed_from_its_beginning_to_its_end(tmp_path: Path) -> None:
-    (tmp_path / "scans" / "album").mkdir(parents=True)
-    scene(48, 32).save(tmp_path / "scans" / "album" / "a.jpg")
-    scene(40, 32, 1).save(tmp_path / "scans" / "b.png")
-    ran = commands(START)
-    assert len(ran) > 12
-    for words in ran:
-        quick = _QUICK if words[0] in ("run", "plan", "preview", "retry") else ()
-        done = command_line(*words, *quick, cwd=tmp_path)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-    assert (tmp_path / "scans-restored" / "report" / "index.html").is_file()
 
 
 def test_the_architecture_names_modules_of_every_room() -> None:

@@ -1,4 +1,5 @@
-"""What a user is told of the models: one table for the terminal, for scripts and for README.md."""
+"""What a user is told of the models: one table for the terminal, for scripts and for the
+documentation."""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ def show(shown: Sequence[Card], store: Store, speeds: Speeds) -> None:
 
 
 def markdown(shown: Sequence[Card]) -> str:
-    """The table of README.md: what does not depend on the machine."""
+    """The table of the documentation: what does not depend on the machine."""
     headings = ("system", "task", "in → out, px", "licence", "weights")
     lines = [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
     for card in shown:

@@ -43,7 +43,9 @@ def models() -> None:
 @models.command("list")
 @click.option("--task", type=click.Choice(get_args(Task)), help="Only the models of one task.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable, one object a model.")
-@click.option("--markdown", is_flag=True, help="As in README.md: nothing of this machine.")
+@click.option(
+    "--markdown", is_flag=True, help="The table of the documentation: nothing of this machine."
+)
 @_folder
 def list_models(task: Task | None, as_json: bool, markdown: bool, weights_dir: Path | None) -> None:
     """List every model: licence, where its weights are, and how fast it was measured here."""

@@ -1,4 +1,5 @@
-"""The tables of docs/photos.md, from what the formats say; ``python -m`` prints them."""
+"""The tables of docs/photos.md, from what the formats say: the site is built with them, and
+``python -m`` prints them."""
 
 from __future__ import annotations
 

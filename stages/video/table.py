@@ -1,5 +1,5 @@
-"""The tables of docs/video.md, from what containers and encoders take: ``python -m`` this module
-prints them."""
+"""The tables of docs/video.md, from what containers and encoders take: the site is built with
+them, and ``python -m`` this module prints them."""
 
 from __future__ import annotations
 

@@ -1,23 +1,12 @@
-"""What docs/video.md says of containers and codecs is what they take."""
+"""What the docs say of containers and codecs is what they take."""
 
 from __future__ import annotations
 
-import pytest
+from typing import get_args
 
 from restore_batch.stages.video import table
-from restore_batch.stages.video.format import CONTAINER_CODECS
-
-from support.data import ROOT
-
-
-@pytest.mark.parametrize("name", ["containers", "codecs"])
-def test_the_tables_of_the_docs_are_those_of_the_code(name: str) -> None:
-    docs = (ROOT / "docs" / "video.md").read_text(encoding="utf-8")
-    _, _, rest = docs.partition(f"<!-- {name} -->\n")
-    written, end, _ = rest.partition(f"\n<!-- /{name} -->")
-    assert end, f"docs/video.md has no block between <!-- {name} --> and <!-- /{name} -->"
-    # `python -m restore_batch.stages.video.table` prints what belongs there.
-    assert written == getattr(table, name)()
+from restore_batch.stages.video.encoders import encoder_of
+from restore_batch.stages.video.format import CONTAINER_CODECS, Codec
 
 
 def test_every_container_and_what_it_takes_is_listed() -> None:
@@ -26,3 +15,11 @@ def test_every_container_and_what_it_takes_is_listed() -> None:
     for (container, codecs), line in zip(CONTAINER_CODECS.items(), lines, strict=True):
         assert line.startswith(f"| `{container}` |")
         assert all(codec in line for codec in codecs)
+
+
+def test_every_codec_is_listed_with_its_encoder() -> None:
+    lines = table.codecs().splitlines()[2:]
+    codecs = [codec for codec in get_args(Codec) if codec != "auto"]
+    assert len(lines) == len(codecs)
+    for codec, line in zip(codecs, lines, strict=True):
+        assert line.startswith(f"| `{codec}` | {encoder_of(codec).name}")
