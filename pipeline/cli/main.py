@@ -112,9 +112,12 @@ def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
         for line in error.lines:
             say(f"{name}{line}", err=True)
         return error.exit_code
-    except Exception:
-        # A library that is interrupted while it is imported may raise what it likes.
+    except Exception as error:
         if not asked.times:
-            raise
+            from restore_batch.pipeline.cli.crash import CRASHED, say_crashed
+
+            say_crashed(error, sys.argv[1:] if arguments is None else arguments)
+            return CRASHED
+        # A library that is interrupted while it is imported may raise what it likes.
         say("restore-batch: interrupted", err=True)
         return INTERRUPTED

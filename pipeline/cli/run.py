@@ -15,6 +15,7 @@ import click
 
 from restore_batch.errors import RestoreBatchError, UsageError
 from restore_batch.pipeline.cli.begin.asked import Asked, asks
+from restore_batch.pipeline.cli.crash import crash_of_a_run
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.cli.streams import UNSHOWN, goes_on, lost
@@ -89,6 +90,7 @@ def _of_preview(asked: Asked, preview: str) -> Asked:
 def _run(
     asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool, notifies: bool
 ) -> None:
+    from restore_batch.jobs.outputs import FOLDER
     from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run
@@ -97,7 +99,9 @@ def _run(
     watcher = watcher_for(quiet=quiet or as_json)
     job = asked.read()
     options = RunOptions(verify, again)
+    folder = Path(job.loaded.job.output) / FOLDER
     with ExitStack() as to_the_end:
+        to_the_end.enter_context(crash_of_a_run(folder))
         with open_run(job.loaded, watcher, options, watcher.download) as current:
             # Only now: a job that cannot be run leaves nothing behind.
             name = job.keep()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -13,13 +15,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restore_batch.errors import UsageError
+from restore_batch.pipeline.cli.interrupts import INTERRUPTED
 from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.text import duration, legible
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from restore_batch.jobs.manifest import Manifest
     from restore_batch.jobs.records import ItemAtWork, ItemStatus
 
 _FAILED_LISTED = 20
+_AT_WORK_SHOWN = 8
+_LOOKS_S, _LINE_S = 1.0, 10.0
+"""How often a watch looks, and without a terminal how often it says a line."""
+_LOOKING_SHARE = 0.1
+"""Of its time that a watch may read the ledger, however long that is."""
 
 
 @click.command()
@@ -27,9 +38,16 @@ _FAILED_LISTED = 20
 @click.option("--all", "everything", is_flag=True, help="List every item.")
 @click.option("--failed", is_flag=True, help="List everything that failed, and nothing else.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every item.")
-def status(job: str, everything: bool, failed: bool, as_json: bool) -> None:
+@click.option(
+    "--watch", is_flag=True, help="Go on showing it until the run ends; changes nothing of the run."
+)
+def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool) -> None:
     """Show what is done, at work, failed and left of JOB (a job file or an output folder)."""
     folder, found = places(job)
+    if watch:
+        if everything or failed or as_json:
+            raise UsageError("--watch shows the whole run: leave out --all, --failed and --json")
+        _watch(found)
     with ExitStack() as opened:
         standing = _Standing(found, opened)
         if not standing.manifests:
@@ -128,9 +146,125 @@ def _print_line(state: str, output: str, detail: str) -> None:
 
 
 def _print_totals(standing: _Standing) -> None:
-    counts, last = standing.counts, standing.last_run
+    last = standing.last_run
+    ended = f"; last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
+    say(_counted(standing) + ended)
+
+
+def _counted(standing: _Standing) -> str:
+    counts = standing.counts
     parts = [f"{counts[state]:,} {state}" for state in ("done", "failed") if counts[state]]
     parts += [f"{len(standing.at_work):,} at work"] if standing.at_work else []
     parts += [f"{standing.left:,} left"] if standing.left else []
-    ended = f"; last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
-    say((", ".join(parts) or "nothing begun") + ended)
+    return ", ".join(parts) or "nothing begun"
+
+
+# -- a run that goes on ---
+def _watch(found: Mapping[str, Path]) -> None:
+    """Show how a run goes until it ends, whatever ends it; where none goes on, say so."""
+    from restore_batch.jobs.outputs import FOLDER
+    from restore_batch.jobs.proof.hold import is_held
+
+    view: _Lines | _Picture | None = None
+    try:
+        while any(is_held(place / FOLDER) for place in found.values()):
+            began = time.monotonic()
+            if view is None:
+                view = _Picture() if sys.stdout.isatty() else _Lines()
+            with ExitStack() as opened:
+                standing = _Standing(found, opened)
+                if standing.manifests:
+                    view.show(standing)
+            spent = time.monotonic() - began
+            time.sleep(max(_LOOKS_S, spent / _LOOKING_SHARE))
+    except KeyboardInterrupt:
+        if view is not None:
+            view.close()
+        say("no longer watched; the run goes on")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    if view is None:
+        say("no run is going on there (one that is still planning cannot be seen)")
+    else:
+        view.close()
+
+
+class _Pace:
+    """How fast items come to an end while they are watched."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+
+    def told(self, standing: _Standing) -> str:
+        ended = standing.counts["done"] + standing.counts["failed"]
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, ended
+        since, before = self._first
+        if ended <= before:
+            return ""
+        each_s = (now - since) / (ended - before)
+        left = duration((standing.left + len(standing.at_work)) * each_s)
+        return f"{60 / each_s:.1f}/min, {left} left"
+
+
+class _Lines:
+    """A line now and then, where something has changed."""
+
+    def __init__(self) -> None:
+        self._pace = _Pace()
+        self._said, self._said_at = "", float("-inf")
+
+    def show(self, standing: _Standing) -> None:
+        line, now = _counted(standing), time.monotonic()
+        pace = self._pace.told(standing)
+        if line != self._said and now - self._said_at >= _LINE_S:
+            self._said, self._said_at = line, now
+            say("; ".join(filter(None, (line, pace))))
+
+    def close(self) -> None:
+        """The totals follow."""
+
+
+class _Picture:
+    """A bar, the pace, and what is at work, drawn anew on a terminal."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        from restore_batch.pipeline.cli.screen import Screen
+
+        screen = Screen()
+        self._pace = _Pace()
+        self._bar = Progress(
+            TextColumn("[bold]restoring"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"), console=screen,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=None, detail="")
+        self._live = Live(console=screen, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def show(self, standing: _Standing) -> None:
+        ended = standing.counts["done"] + standing.counts["failed"]
+        total = ended + standing.left + len(standing.at_work)
+        failed = f"{standing.counts['failed']:,} failed" if standing.counts["failed"] else ""
+        detail = ", ".join(filter(None, (failed, self._pace.told(standing))))
+        self._bar.update(self._task, completed=ended, total=total, detail=detail)
+        self._live.update(self._drawn(standing), refresh=True)
+
+    def _drawn(self, standing: _Standing) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for item in standing.at_work[:_AT_WORK_SHOWN]:
+            segments = item.segments_done + item.segments_begun
+            detail = f"{item.segments_done} of {segments} segments" if segments else ""
+            table.add_row("  ", Text(legible(item.output)[-60:]), detail)
+        if (more := len(standing.at_work) - _AT_WORK_SHOWN) > 0:
+            table.add_row("  ", f"… and {more:,} more at work")
+        return Group(self._bar, table)
+
+    def close(self) -> None:
+        self._live.stop()

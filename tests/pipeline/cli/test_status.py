@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from restore_batch.errors import UsageError
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.outputs import FOLDER, PARTS
 from restore_batch.jobs.units import Join, Segment
 from restore_batch.pipeline.cli.status import status
 
+from support.archive import command
 from support.ledger import do, do_fail, photo, scratch_folder
 
 DONE, FAILED, BEGUN, TOTAL = 2500, 321, 3, 4000
+WITHIN_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +128,107 @@ def test_a_comparison_is_told_as_one_with_the_names_of_its_restorers(tmp_path: P
     shown = lines(tmp_path)
     assert [line.split()[1] for line in shown[:2]] == ["one/a.png", "two/a.png"]
     assert shown[2].startswith("2 failed, 2 left; ")
+
+
+# -- a run that goes on ---
+class Watching:
+    """``status --watch`` in a process of its own."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.process = subprocess.Popen(
+            command("status", "--watch", folder), stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, text=True, **{"stdout": subprocess.PIPE, **settings},
+        )  # fmt: skip
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return str(self.process.stdout.readline()).rstrip("\n")
+
+    def end(self) -> list[str]:
+        """What it says from now on to its end."""
+        out, err = self.process.communicate(timeout=WITHIN_S)
+        assert err == ""
+        return (out or "").splitlines()
+
+
+def begin(manifest: Manifest) -> None:
+    manifest.begin_run("0", "job.yaml", {}, [], 3)
+    do(manifest, photo(manifest.output_dir, "a.png"))
+    manifest.start(photo(manifest.output_dir, "b.png"), "source")
+
+
+def test_a_watch_goes_on_until_the_run_ends_and_then_says_how(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        begin(manifest)
+        watching = Watching(tmp_path)
+        assert watching.line() == "1 done, 1 at work, 1 left"
+        do(manifest, photo(tmp_path, "b.png"))
+        do_fail(manifest, photo(tmp_path, "c.png"))
+        assert watching.process.poll() is None
+        manifest.end_run("finished")
+    told = watching.end()
+    assert told[-2:] == [
+        "failed   c.png  c.png: not a picture", "2 done, 1 failed; last run finished",
+    ]  # fmt: skip
+    assert watching.process.returncode == 0
+
+
+def test_a_watch_ends_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "support.ledger", "hold", str(tmp_path)], stdout=subprocess.PIPE
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    watching = Watching(tmp_path)
+    assert watching.line() == "1 done"
+    running.kill()
+    running.communicate()
+    assert watching.end() == ["1 done"]
+
+
+def test_a_watch_draws_on_a_terminal_and_leaves_it_as_it_was(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    drawn = b""
+    with Manifest.open(tmp_path) as manifest:
+        begin(manifest)
+        watching = Watching(tmp_path, stdout=its, env={**os.environ, "TERM": "xterm"})
+        os.close(its)
+        while b"1/3" not in drawn or b"b.png" not in drawn:
+            drawn += os.read(ours, 4096)
+        manifest.end_run("interrupted")
+    with suppress(OSError):  # what a terminal answers whose program is gone
+        while more := os.read(ours, 4096):
+            drawn += more
+    watching.process.communicate(timeout=WITHIN_S)
+    os.close(ours)
+    assert drawn.rfind(b"\x1b[?25h") > drawn.rfind(b"\x1b[?25l")
+    assert b"1 done, 2 left; last run interrupted" in drawn
+
+
+def test_who_stops_watching_is_told_that_the_run_goes_on(tmp_path: Path) -> None:
+    with Manifest.open(tmp_path) as manifest:
+        begin(manifest)
+        watching = Watching(tmp_path)
+        watching.line()
+        watching.process.send_signal(signal.SIGINT)
+        assert watching.end() == ["no longer watched; the run goes on"]
+        assert watching.process.returncode == 130
+        do(manifest, photo(tmp_path, "b.png"))
+
+
+def test_watching_where_no_run_goes_on_says_so_and_changes_nothing(output: Path) -> None:
+    def files() -> dict[str, bytes]:
+        found = (path for path in (output / FOLDER).rglob("*") if path.is_file())
+        # The index that readers of SQLite share says who reads.
+        return {path.name: path.read_bytes() for path in found if path.suffix != ".sqlite-shm"}
+
+    before = files()
+    said = lines(output, "--watch")
+    assert said[0] == "no run is going on there (one that is still planning cannot be seen)"
+    assert said[-1] == TOTALS
+    assert files() == before
+
+
+def test_a_watch_and_a_list_are_not_asked_for_together(output: Path) -> None:
+    result = CliRunner().invoke(status, ["--watch", "--all", str(output)])
+    assert isinstance(result.exception, UsageError)
