@@ -78,7 +78,7 @@ class Detect(Stage):
         "select": "detect.select",
     }
     networks: ClassVar[Mapping[str, Role]] = {"model": "detect"}
-    version = 2
+    version = 3
 
     def __init__(
         self,

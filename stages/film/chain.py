@@ -43,14 +43,24 @@ class FrameChain:
     def faces_of(self, chunk: Chunk) -> tuple[Frame, tuple[Face, ...]]:
         """Look for faces in a chunk of one frame: the frame as they were looked for in it, in
         square pixels and uint8, and the faces in pixels of that. Raises FaceSearchError."""
+        frame = self.prepared(chunk)
+        return frame, self.faces_in(replace(chunk, frames=(frame,)))
+
+    def prepared(self, chunk: Chunk) -> Frame:
+        """The only frame of a chunk as faces are looked for in it. Raises FaceSearchError."""
         (reply,) = run_stages(self.before, [chunk])
         if isinstance(reply, Failure):
             raise FaceSearchError(reply.message)
-        frame = square(reply.frames[0], chunk.pixel_aspect)
-        (found,) = run_stages([self.find], [replace(reply, frames=(frame,))])
+        return square(reply.frames[0], chunk.pixel_aspect)
+
+    def faces_in(self, chunk: Chunk, expected: tuple[Face, ...] | None = None) -> tuple[Face, ...]:
+        """The faces of a chunk of one prepared frame: near those that are ``expected``, or
+        anywhere. Raises FaceSearchError."""
+        asked = chunk if expected is None else replace(chunk, faces=(expected,))
+        (found,) = run_stages([self.find], [asked])
         if isinstance(found, Failure):
             raise FaceSearchError(found.message)
-        return frame, found.faces[0]
+        return found.faces[0]
 
 
 class FaceSearchError(Exception):

@@ -7,7 +7,7 @@ whatever segment the frame is read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -16,14 +16,16 @@ import numpy as np
 
 from restore_batch.models.base import Face
 from restore_batch.stages.faces.grain import level_around
-from restore_batch.stages.faces.steady.follow import SteadyFaces
+from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES, SteadyFaces
 from restore_batch.stages.faces.steady.grain_levels import steady_grain
+from restore_batch.stages.film.looks import LOOK_REACH, Search
 from restore_batch.stages.geometry import DegenerateFaceError
 from restore_batch.stages.media import Frame
-from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.video.types import VideoFrame
 
-FindFaces = Callable[[Frame], tuple[Frame, tuple[Face, ...]]]
+FACE_CONTEXT_FRAMES = CONTEXT_FRAMES + LOOK_REACH
+"""Frames on each side of a segment that must be decoded, so that its result is the same however
+the film is divided: those whose faces matter, and those that say where to look in them."""
 
 
 @dataclass(frozen=True)
@@ -43,41 +45,29 @@ class FilmFaces:
 
 def find_faces(
     frames: Iterable[VideoFrame],
-    find: FindFaces,
+    first: int,
+    search: Search,
     pool: Executor,
     *,
     pixel_aspect: float,
     steady: bool,
     ahead: int,
-    grain: bool = False,
 ) -> FilmFaces:
     """Look for faces in every frame and follow them.
 
-    ``find``: a frame as faces are looked for in it, in square pixels and uint8, and its faces.
-    ``pixel_aspect``: of the frames before that. ``steady``: link faces to tracks, bridge short
-    gaps, and smooth the landmarks; without it every frame stands alone. ``grain``: say how strong
-    the grain around each steady face is.
+    ``first``: number in the film of the first of ``frames``. ``pixel_aspect``: of the frames
+    before ``search`` prepares them. ``steady``: link faces to tracks, bridge short gaps, and
+    smooth the landmarks; without it every frame stands alone.
     """
-
-    def look(video_frame: VideoFrame) -> tuple[np.ndarray, tuple[Face, ...], str]:
-        try:
-            frame, faces = find(video_frame.frame)
-            if grain and steady:
-                faces = tuple(_with_grain(face, video_frame.frame, pixel_aspect) for face in faces)
-            return frame.rgb_hwc, faces, ""
-        except Exception as error:  # one frame must not cost a film its result
-            frame = square(video_frame.frame, pixel_aspect)
-            return frame.rgb_hwc, (), str(error) or type(error).__name__
-
     follower = SteadyFaces()
     found: list[tuple[Face, ...]] = []
     faults: list[tuple[int, str]] = []
-    for position, (rgb_hwc, faces, fault) in enumerate(ordered_map(pool, look, frames, ahead)):
-        found.append(faces)
-        if fault:
-            faults.append((position, fault))
+    for position, one in enumerate(search.frames(frames, first, pool, ahead)):
+        found.append(one.faces)
+        if one.fault:
+            faults.append((position, one.fault))
         if steady:
-            follower.push(rgb_hwc, faces)
+            follower.push(one.rgb_hwc, one.faces, cut=one.cut)
     if steady:
         tracked = steady_grain(follower.tracks())
         found = [tuple(t.face for t in some) for some in tracked]
@@ -102,7 +92,7 @@ def square(frame: Frame, pixel_aspect: float) -> Frame:
     return Frame(np.asarray(cv2.resize(rgb, (width, frame.height), interpolation=how)))
 
 
-def _with_grain(face: Face, frame: Frame, pixel_aspect: float) -> Face:
+def with_grain(face: Face, frame: Frame, pixel_aspect: float) -> Face:
     """``face`` of a frame in square pixels, with the level of the grain in the frame itself."""
     try:
         level = level_around(frame.rgb_hwc, _unsquare(face, pixel_aspect))

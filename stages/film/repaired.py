@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from restore_batch.stages.faces.steady.cuts import frame_signature, is_cut
-from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
+from restore_batch.stages.film.faces import FACE_CONTEXT_FRAMES
 from restore_batch.stages.media import RepairRecord
 from restore_batch.stages.repair.dirt import Neighbours, aligned, find_dirt, luma_of
 from restore_batch.stages.repair.fill import fill
@@ -27,7 +27,7 @@ _REACH_PX = 16
 def context_frames(*, steady: bool, repairs: bool) -> int:
     """Frames on each side of a segment that must be read, so that everything about its own frames
     is the same however the film is divided: what looks at frames around sees them repaired."""
-    return (CONTEXT_FRAMES if steady else 0) + (REPAIR_FRAMES if repairs else 0)
+    return (FACE_CONTEXT_FRAMES if steady else 0) + (REPAIR_FRAMES if repairs else 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from typing import ClassVar
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Segment, Unit
-from restore_batch.models.base import ModelRef
+from restore_batch.models.base import Face, ModelRef
 from restore_batch.models.running.threads import limit_threads
 from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.chain import run_stages
@@ -30,11 +30,12 @@ from restore_batch.stages.faces.paste import MatchGrain
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
 from restore_batch.stages.film.batch import Batch
 from restore_batch.stages.film.chain import FrameChain
-from restore_batch.stages.film.faces import FilmFaces, find_faces
+from restore_batch.stages.film.faces import FilmFaces, find_faces, square, with_grain
+from restore_batch.stages.film.looks import Search
 from restore_batch.stages.film.repaired import repaired_frames
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
-from restore_batch.stages.media import Chunk, FaceRecord, Failure, RepairRecord
+from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, RepairRecord
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
@@ -187,14 +188,27 @@ class RestoreSegment(Stage):
             count = len(work.frames.pts)
             return FilmFaces(((),) * count, ((),) * count, (False,) * count)
         stages, aspect = self._stages(), float(work.facts.upright_aspect)
+
+        def one(frame: Frame) -> Chunk:
+            return Chunk(chunk.unit, (frame,), pixel_aspect=aspect)
+
+        def measure(face: Face, decoded: Frame) -> Face:
+            return with_grain(face, decoded, aspect)
+
         return find_faces(
             self._frames(chunk, work),
-            lambda frame: stages.faces_of(Chunk(chunk.unit, (frame,), pixel_aspect=aspect)),
+            work.frames.first - work.frames.before,
+            Search(
+                prepare=lambda frame: stages.prepared(one(frame)),
+                look=lambda frame, expected: stages.faces_in(one(frame), expected),
+                fallback=lambda frame: square(frame, aspect),
+                sparse=self.steady,
+                measure=measure if self.steady and self.match_grain == "auto" else None,
+            ),
             self._threads(),
             pixel_aspect=aspect,
             steady=self.steady,
             ahead=self._ahead,
-            grain=self.match_grain == "auto",
         )
 
     def _frames(

@@ -43,15 +43,18 @@ class SteadyFaces:
         rgb_hwc: np.ndarray,
         faces: Sequence[Face],
         embeddings: Sequence[np.ndarray | None] | None = None,
+        cut: bool | None = None,
     ) -> None:
         """The next frame, upright, (H, W, 3) uint8 or uint16, and the faces detected in it.
 
-        ``embeddings``: a unit vector or None for each face, to tell people apart.
+        ``embeddings``: a unit vector or None for each face, to tell people apart. ``cut``: whether
+        the frame begins a new shot, where that is known, for all frames or none.
         """
-        now = frame_signature(rgb_hwc)
-        cut = self._last is not None and is_cut(self._last, now)
+        if cut is None:
+            now = frame_signature(rgb_hwc)
+            cut = self._last is not None and is_cut(self._last, now)
+            self._last = now
         self._follower.push(rgb_hwc, faces, cut)
-        self._last = now
         self._faces.append(tuple(faces))
         self._embeddings.append((None,) * len(faces) if embeddings is None else tuple(embeddings))
         self._cuts.append(cut)

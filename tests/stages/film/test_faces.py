@@ -10,7 +10,8 @@ import pytest
 
 from restore_batch.models.base import Face
 from restore_batch.stages.faces.grain import level_around
-from restore_batch.stages.film.faces import FilmFaces, find_faces
+from restore_batch.stages.film.faces import FilmFaces, find_faces, with_grain
+from restore_batch.stages.film.looks import Search
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.types import VideoFrame
 
@@ -28,15 +29,22 @@ def grainy(levels: Sequence[float]) -> list[Frame]:
     return frames
 
 
-def found(frames: list[Frame], aspect: float = 1.0, **how: bool) -> FilmFaces:
+def found(
+    frames: list[Frame], aspect: float = 1.0, *, grain: bool = True, steady: bool = True
+) -> FilmFaces:
     face, _ = face_at(120 * aspect, 120, 120)
 
-    def find(frame: Frame) -> tuple[Frame, tuple[Face, ...]]:
-        return frame, (face,)
+    def measure(face: Face, decoded: Frame) -> Face:
+        return with_grain(face, decoded, aspect)
 
+    def look(frame: Frame, expected: tuple[Face, ...] | None) -> tuple[Face, ...]:
+        return (face,)
+
+    how = measure if grain else None
+    search = Search(lambda frame: frame, look, lambda frame: frame, steady, how)
     film = [VideoFrame(frame, pts=i, duration=1) for i, frame in enumerate(frames)]
     with ThreadPoolExecutor(1) as pool:
-        return find_faces(film, find, pool, pixel_aspect=aspect, ahead=2, **how)
+        return find_faces(film, 0, search, pool, pixel_aspect=aspect, steady=steady, ahead=2)
 
 
 def levels_of(faces: FilmFaces) -> list[float]:
@@ -48,20 +56,19 @@ def levels_of(faces: FilmFaces) -> list[float]:
 def test_the_strength_of_grain_is_measured_and_steady_along_a_track() -> None:
     jumps = [6.0 + 2.0 * (i % 2) for i in range(FRAMES)]
     frames = grainy(jumps)
-    steady = levels_of(found(frames, steady=True, grain=True))
-    each = [level_around(f.rgb_hwc, found(frames, steady=True).faces[0][0]) for f in frames]
+    steady = levels_of(found(frames))
+    each = [level_around(f.rgb_hwc, found(frames, grain=False).faces[0][0]) for f in frames]
     assert np.std(np.diff(each)) > 1.5
     assert np.std(np.diff(steady)) < np.std(np.diff(each)) / 5
     assert np.mean(steady) == pytest.approx(np.mean(each), rel=0.05)
 
 
-def test_grain_is_not_measured_where_nobody_asks_or_frames_stand_alone() -> None:
+def test_grain_is_not_measured_where_nobody_asks() -> None:
     frames = grainy([6.0] * 5)
-    for how in ({"steady": True}, {"steady": False, "grain": True}):
-        assert all(some[0].grain is None for some in found(frames, **how).faces)
+    assert all(some[0].grain is None for some in found(frames, grain=False).faces)
 
 
 def test_grain_is_that_of_the_frame_itself_also_where_pixels_are_not_square() -> None:
     frames = grainy([6.0] * 8)
-    square, oblong = (levels_of(found(frames, a, steady=True, grain=True)) for a in (1.0, 1.5))
+    square, oblong = (levels_of(found(frames, a)) for a in (1.0, 1.5))
     assert oblong == pytest.approx(square, rel=0.1)

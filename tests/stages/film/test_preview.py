@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from restore_batch.jobs.units import FilmIndex
-from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES
+from restore_batch.stages.film.faces import FACE_CONTEXT_FRAMES
 from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.film.preview import Preview, densest
 from restore_batch.stages.media import Chunk
@@ -48,7 +48,7 @@ def test_a_preview_is_cut_from_the_index_of_the_whole_film(tmp_path: Path) -> No
     assert isinstance(preview, Chunk)
     (segment,) = preview.index.segments
     assert segment.own_count == 25
-    assert segment.before == segment.after == min(37, CONTEXT_FRAMES)
+    assert segment.before == segment.after == min(37, FACE_CONTEXT_FRAMES)
     assert preview.index.whole is None, "the whole index need not travel any further"
 
 
