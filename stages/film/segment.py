@@ -80,7 +80,7 @@ class RestoreSegment(Stage):
     }
     added: ClassVar[Mapping[str, object]] = {"repair": "off", "repair_strength": 1.0}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(
         self,

@@ -162,6 +162,43 @@ def test_a_crowd_is_searched_as_a_whole() -> None:
     assert detector.calls == whole
 
 
+def test_a_small_picture_is_searched_as_a_whole_where_regions_would_take_more_calls() -> None:
+    picture = Frame(discs((320, 240), (60, 60, 30), (160, 120, 30), (260, 180, 30)))
+    detector = DiscDetector()
+    stage = Detect(None, detector=detector)
+    (faces,) = stage.find([picture])
+    whole = detector.calls.copy()
+    detector.calls.clear()
+    (all_again,) = stage.find([picture], [faces])
+    assert [f.box_xyxy for f in all_again] == [f.box_xyxy for f in faces]
+    assert detector.calls == whole
+    looked_at = detector.largest_input
+    detector.largest_input = (0, 0)
+    ((one,),) = stage.find([picture], [faces[:1]])
+    assert np.abs(np.array(one.box_xyxy) - faces[0].box_xyxy).max() < 3
+    assert np.prod(detector.largest_input) < np.prod(looked_at)
+
+
+def test_what_is_where_it_is_expected_is_looked_at_once_and_what_is_not_is_searched_for() -> None:
+    picture = discs((1900, 1000), (300, 300, 60), (1500, 700, 110))
+    detector = LookingDetector()
+    stage = Detect(None, detector=detector)
+    (faces,) = stage.find([Frame(picture)])
+    assert len(faces) == 2
+    detector.calls.clear()
+    (again,) = stage.find([Frame(picture)], [faces])
+    assert detector.calls == [2]
+    for one, before in zip(again, faces, strict=True):
+        assert np.abs(np.array(one.box_xyxy) - before.box_xyxy).max() < 3
+    moved = Frame(np.roll(picture, (14, -30), (0, 1)))
+    detector.calls.clear()
+    (large, small) = stage.find([moved], [faces])[0]
+    # Both at once, a region around the small one, which is too far away, and it again.
+    assert detector.calls == [2, 1, 1]
+    assert np.abs(np.array(large.box_xyxy) - (1415, 659, 1525, 769)).max() < 4
+    assert np.abs(np.array(small.box_xyxy) - (240, 284, 300, 344)).max() < 4
+
+
 def test_a_chunk_may_come_with_the_faces_that_are_expected() -> None:
     picture = discs((900, 500), (200, 200, 60), (600, 300, 80))
     stage = Detect(None, detector=DiscDetector())

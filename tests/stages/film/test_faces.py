@@ -57,7 +57,8 @@ def test_the_strength_of_grain_is_measured_and_steady_along_a_track() -> None:
     jumps = [6.0 + 2.0 * (i % 2) for i in range(FRAMES)]
     frames = grainy(jumps)
     steady = levels_of(found(frames))
-    each = [level_around(f.rgb_hwc, found(frames, grain=False).faces[0][0]) for f in frames]
+    ((face,), *_) = found(frames, grain=False).faces
+    each = [level_around(frame.rgb_hwc, face) for frame in frames]
     assert np.std(np.diff(each)) > 1.5
     assert np.std(np.diff(steady)) < np.std(np.diff(each)) / 5
     assert np.mean(steady) == pytest.approx(np.mean(each), rel=0.05)

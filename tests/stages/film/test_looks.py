@@ -6,15 +6,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import av
 import numpy as np
 import pytest
 
-from restore_batch.models.base import Face
+from restore_batch.models import registry
+from restore_batch.models.base import Face, Runtime
+from restore_batch.models.weights.store import Store
+from restore_batch.stages.faces.detect import Detect
 from restore_batch.stages.film.faces import FACE_CONTEXT_FRAMES, FilmFaces, find_faces
 from restore_batch.stages.film.looks import LOOK_FRAMES, LOOK_REACH, Search, SearchedFrame
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.types import VideoFrame
 
+from support import data
 from support.moving_faces import face, shown, similarity, texture
 
 FRAMES = 83
@@ -86,6 +91,11 @@ def faces(looker: Looker, first: int = 0, stop: int = FRAMES, *, steady: bool = 
         )  # fmt: skip
 
 
+@cache
+def faces_of_all() -> FilmFaces:
+    return faces(Looker())
+
+
 def test_every_few_frames_both_sides_of_a_cut_and_the_last_are_searched_as_a_whole() -> None:
     looker = Looker()
     found = searched(looker)
@@ -112,7 +122,7 @@ def test_a_frame_is_told_of_faces_behind_and_ahead_but_of_none_across_a_cut() ->
 def test_the_faces_of_a_frame_are_the_same_however_the_film_is_cut(own: tuple[int, int]) -> None:
     first = max(own[0] - FACE_CONTEXT_FRAMES, 0)
     part = faces(Looker(), first, min(own[1] + FACE_CONTEXT_FRAMES, FRAMES))
-    whole = faces(Looker())
+    whole = faces_of_all()
     for t in range(*own):
         ours, theirs = part.faces[t - first], whole.faces[t]
         assert [f.box_xyxy for f in ours] == [f.box_xyxy for f in theirs]
@@ -160,3 +170,64 @@ def test_the_frames_come_in_order_and_few_of_them_wait() -> None:
         for t, one in enumerate(Looker().search().frames(noted(), 0, pool, 3)):
             assert int(one.rgb_hwc[0, 0, 0]) == t
             assert len(read) - t <= 2 * (LOOK_FRAMES + 3) + 1
+
+
+def is_among(face: Face, others: Sequence[Face]) -> bool:
+    """Whether one of the others is as good as at the same place."""
+    return any(
+        np.hypot(*(face.landmarks_xy - other.landmarks_xy).T).mean() < 0.25 * face.side_px
+        for other in others
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        # Faces that move, and two cuts with nobody between.
+        ("cuts_and_gaps.mp4", 50),
+        pytest.param("film_1950s.mp4", 360, marks=pytest.mark.slow),
+        pytest.param("carphone_aac.mp4", 120, marks=pytest.mark.slow),
+        pytest.param("hevc_10bit.mp4", 60, marks=pytest.mark.slow),
+        pytest.param("vfr.mp4", 90, marks=pytest.mark.slow),
+    ],
+)
+def test_no_face_of_a_film_is_lost_that_a_search_of_every_whole_frame_follows(
+    name: str, most: int
+) -> None:
+    clip = data.folder("RESTORE_BATCH_VIDEO", "video") / name
+    if not clip.is_file():
+        pytest.skip(f"no {clip}")
+    detector = registry.build(Store().ref(registry.card("mtcnn"), {}), Runtime())
+    detect = Detect(None, detector=detector)
+    with av.open(str(clip)) as container:
+        film = [
+            VideoFrame(Frame(decoded.to_ndarray(format="rgb24")), pts=t, duration=1)
+            for t, decoded in zip(range(most), container.decode(video=0), strict=False)
+        ]
+    whole: list[int] = []
+
+    def look(frame: Frame, expected: tuple[Face, ...] | None, *, sparse: bool) -> tuple[Face, ...]:
+        if sparse and expected is not None:
+            return detect.find([frame], [expected])[0]
+        whole[-1] += 1
+        return detect.find([frame])[0]
+
+    def found(sparse: bool) -> FilmFaces:
+        search = Search(lambda f: f, lambda f, e: look(f, e, sparse=sparse), lambda f: f, sparse)
+        whole.append(0)
+        with ThreadPoolExecutor(1) as pool:
+            return find_faces(film, 0, search, pool, pixel_aspect=1.0, steady=True, ahead=2)
+
+    ours, theirs = found(sparse=True), found(sparse=False)
+    assert whole[0] < len(film) / 3
+    assert whole[1] == len(film)
+    tracks = [track for some in theirs.tracks for track in some]
+    followed = {track for track in tracks if tracks.count(track) > LOOK_FRAMES}
+    assert followed
+    lost = [
+        (t, face.box_xyxy)
+        for t, (faces, some) in enumerate(zip(theirs.faces, theirs.tracks, strict=True))
+        for face, track in zip(faces, some, strict=True)
+        if track in followed and not is_among(face, ours.faces[t])
+    ]
+    assert lost == []
