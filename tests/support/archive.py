@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from support.ready import Ready
+
+_READY = Ready()
+
 
 def face(side_px: int = 256) -> Image.Image:
     """The astronaut's portrait (NASA, public domain): one frontal face."""
@@ -55,11 +59,9 @@ def cli(
     *arguments: str | Path, cwd: Path | None = None, timeout_s: float = 300,
     env: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-    """Run the command line to its end."""
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, cwd=cwd, timeout=timeout_s,
-        check=False, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    """Run the command line to its end, in a process of its own (:mod:`support.ready`)."""
+    variables = {**os.environ, **(env or {})}
+    return _READY.run(command(*arguments), cwd, variables, timeout_s)
 
 
 def checksums(folder: Path, hidden: Sequence[str] = (".restore-batch",)) -> dict[str, str]:
