@@ -93,6 +93,20 @@ def test_every_program_and_answer_that_is_shown_can_be_read(block: Block) -> Non
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_that_is_named_in_passing_has_these_options(document: Path) -> None:
+    for code in _CODE.findall(document.read_text(encoding="utf-8")):
+        command: click.Command = cli
+        for word in words(code) if code.startswith("restore-batch ") else ():
+            if isinstance(command, click.Group):
+                found = command.get_command(click.Context(command), word)
+                assert found is not None or word.startswith("-"), code
+                command = found or command
+            elif word.startswith("-"):
+                options = {name for option in command.params for name in option.opts}
+                assert word in options | {"--help"}, code
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_extra_that_a_document_names_can_be_installed(document: Path) -> None:
     described = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     named = _EXTRA.findall(document.read_text(encoding="utf-8"))
@@ -161,7 +175,7 @@ def test_a_document_can_be_followed_from_its_beginning_to_its_end(
             job.write_text(json.dumps(whole_job(block.mapping())), encoding="utf-8")
             _run("restore-batch", "run", str(job), cwd=tmp_path, programs=programs)
         elif block.language == "python":
-            code = _BEFORE_PYTHON + block.text
+            code = (_BEFORE_PYTHON if "rgb_hwc" in block.text else "") + block.text
             _run(sys.executable, "-c", code, cwd=tmp_path, programs=programs)
         else:
             for line in block.lines():

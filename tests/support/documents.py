@@ -81,7 +81,7 @@ def words(line: str) -> list[str]:
 
 def whole_job(given: Mapping[str, Any]) -> dict[str, Any]:
     """A part of a job as a job, with what makes it quick where the part says nothing else."""
-    job: dict[str, Any] = {"inputs": ["scans"], "output": "from-a-part", **given}
+    job: dict[str, Any] = {"inputs": ["scans"], "output": "from-a-part", "report": False, **given}
     job["engine"] = {**({} if "address" in given.get("engine", {}) else {"kind": "local"}),
                      **given.get("engine", {})}  # fmt: skip
     if "compare" not in given.get("restore", {}):
@@ -104,18 +104,18 @@ def scenery(folder: Path) -> Path:
     for name in ("masters", "faces/eval"):
         (folder / name).mkdir(parents=True)
     for number in range(2):
-        square = face(512)
-        for name in ("good", "faces", "faces/eval"):
-            square.save(folder / name / f"{number}.png")
-        scene(96, 96, number).save(folder / "originals" / f"{number}.png")
-        scene(192, 192, number).save(folder / "masters" / f"{number}.png")
-        for name in ("results",):
-            Image.fromarray(np.asarray(square)[::-1]).save(folder / name / f"{number}.png")
+        for name in ("faces", "faces/eval"):
+            face(512).save(folder / name / f"{number}.png")
+        good = np.asarray(face(128 if number else 144))
+        for name, picture in (("good", good), ("originals", good), ("results", good[:, ::-1])):
+            Image.fromarray(picture).save(folder / name / f"{number}.png")
+        twice = Image.fromarray(good).resize((2 * len(good), 2 * len(good)))
+        twice.save(folder / "masters" / f"{number}.png")
     (folder / "people.csv").write_text("file,age\n0.png,old\n1.png,young\n", encoding="utf-8")
     (folder / "faces.csv").write_text("file,group\n0.png,a\n1.png,b\n", encoding="utf-8")
     clip(folder / "film.mp4", frames=10)
-    for name in ("my.yaml", "job.yaml"):
-        text = "inputs: [FOLDER, film.mp4]\noutput: restored/my\n"
+    for name, output in (("my.yaml", "restored"), ("job.yaml", "restored-by-job")):
+        text = f"inputs: [FOLDER, film.mp4]\noutput: {output}\n"
         (folder / name).write_text(text, encoding="utf-8")
     programs = folder / "programs"
     programs.mkdir()
@@ -123,8 +123,9 @@ def scenery(folder: Path) -> Path:
     real = shlex.quote(command()[0])
     program.write_text(
         "#!/bin/bash\n"
-        'case "$1" in run|plan|preview|retry) ;; *) exec ' + real + ' "$@";; esac\n'
-        'set -- "$@"\n'
+        'case "$1" in run|plan|preview|retry) ;; *) exec '
+        + real
+        + ' "$@";; esac\n'
         + "".join(
             f'[[ -n "{flag}" && " $* " == *" {flag} "* ]] || quick+=(--set {setting})\n'
             for flag, setting in _QUICK.items()
