@@ -81,6 +81,22 @@ class Engine(Section):
     """Megabytes that decoded pictures may take while they are worked on; null: a share of what
     is free."""
 
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of this machine at which the Ray that is started here shows its metrics to Prometheus,
+    on the loopback interface alone (needs the extra `metrics`); null: none. A cluster has ports of
+    its own, and metrics of every run."""
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _metrics_are_of_rays_own(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("kind") == "local":
+            raise ValueError("the local engine has no metrics: remove it, or set kind to ray")
+        if value is not None and info.data.get("address") is not None:
+            raise ValueError(
+                "a cluster has its own port (`ray start --metrics-export-port`): remove it"
+            )
+        return value
+
     @field_validator("address")
     @classmethod
     def _address_is_of_ray(cls, value: str | None, info: ValidationInfo) -> str | None:

@@ -118,6 +118,10 @@ class Meter(Protocol):
         many items are in each state."""
         ...
 
+    def close(self) -> None:
+        """The run is over."""
+        ...
+
 
 def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) -> Returned:
     """What a defect of ours in a call means: its parcels fail, the job goes on."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import platform
 import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import psutil
@@ -34,6 +36,7 @@ from restore_batch.pipeline.engine.ray_deaths import (
     describe_death,
     is_lost_machine,
 )
+from restore_batch.pipeline.engine.ray_meter import RayMeter
 from restore_batch.pipeline.engine.ray_noise import without_ray
 from restore_batch.pipeline.engine.ray_private import PrivateRay
 from restore_batch.pipeline.engine.ray_worker import PAYLOAD_LOSSES, WORKER_DEATHS, PoolWorker
@@ -78,8 +81,10 @@ class RayBackend:
                 self._leave = connect(engine.address)
                 self._cluster = Places(engine.layout or Layout(on_gpu=False, threads=1))
             elif not ray.is_initialized():
-                self._private = PrivateRay(engine.cpus, engine.store_bytes)
+                self._private = _private(engine)
                 self._leave = self._private.close
+            if self._private is None or engine.metrics_port is not None:
+                self.meter = RayMeter()
         except ExecutorError:
             self.close()
             raise
@@ -221,6 +226,8 @@ class RayBackend:
 
     def close(self) -> None:
         self._calls.clear()
+        if self.meter is not None:
+            self.meter.close()
         if self._cluster is not None:
             self._cluster.close()
         self._leave()
@@ -237,3 +244,20 @@ class RayBackend:
             return WorkerGone(" ".join(str(error).split()) or type(error).__name__)
         deaths = self._private.deaths if self._private is not None else None
         return WorkerGone(describe_death(error, deaths, self._memory))
+
+
+def _private(engine: Engine) -> PrivateRay:
+    if (port := engine.metrics_port) is None:
+        return PrivateRay(engine.cpus, engine.store_bytes)
+    if find_spec("opencensus") is None or find_spec("prometheus_client") is None:
+        raise ExecutorError(
+            "engine.metrics_port needs what Ray shows metrics with: install restore-batch[metrics]"
+        )
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+    except OSError as error:
+        raise ExecutorError(
+            f"engine.metrics_port: port {port} is not free ({error.strerror}); choose another"
+        ) from None
+    return PrivateRay(engine.cpus, engine.store_bytes, port)

@@ -43,7 +43,7 @@ _VITAL = ("raylet", "gcs_server")
 class PrivateRay:
     """Raises what ``ray.init`` raises."""
 
-    def __init__(self, cpus: float, store_bytes: int) -> None:
+    def __init__(self, cpus: float, store_bytes: int, metrics_port: int | None = None) -> None:
         remove_orphans()
         # Only its owner may enter it: Ray opens its own folder, with its sockets, to everybody.
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_parent()))
@@ -56,13 +56,17 @@ class PrivateRay:
         # Whatever mode the environment sets for a cluster: here nobody else has a business.
         use_tokens()
         try:
-            with _processes_noted(self._processes, self.folder), without_idle_processes():
+            with (
+                _processes_noted(self._processes, self.folder),
+                without_idle_processes(metrics=metrics_port is not None),
+            ):
                 ray.init(
                     # Whatever RAY_ADDRESS says.
                     address="local",
                     num_cpus=max(1, int(cpus)),
                     object_store_memory=store_bytes,
                     include_dashboard=False,
+                    _metrics_export_port=metrics_port,
                     _node_ip_address="127.0.0.1",
                     _temp_dir=str(self.folder / "r"),
                     **quiet(),

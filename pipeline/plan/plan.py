@@ -113,7 +113,7 @@ class Plan:
         on_gpu = gpu_share(share.gpus, share.workers * computing)
         return Engine(
             engine.kind, engine.address, _cpus(self), share.store_bytes,
-            layout.gpu_share if layout is not None else on_gpu, layout,
+            layout.gpu_share if layout is not None else on_gpu, layout, engine.metrics_port,
         )  # fmt: skip
 
     @property

@@ -61,7 +61,8 @@ class Share:
 @dataclass(frozen=True)
 class Engine:
     """Where the work runs. ``store_bytes``: size of a private Ray's object store. ``gpu_share``: of
-    one GPU, what a worker takes that runs networks there. ``layout``: see :class:`Share`."""
+    one GPU, what a worker takes that runs networks there. ``layout``: see :class:`Share`.
+    ``metrics_port``: where a private Ray shows its metrics, or None."""
 
     kind: Literal["ray", "local"]
     address: str | None
@@ -69,6 +70,7 @@ class Engine:
     store_bytes: int
     gpu_share: float = 1.0
     layout: Layout | None = None
+    metrics_port: int | None = None
 
 
 def this_machine() -> Machine:
