@@ -13,7 +13,10 @@ from support.documents import DOCUMENTS
 from support.tree import examples, python, tree_with
 
 ARCHITECTURE, CONTRIBUTING = ROOT / "docs" / "architecture.md", ROOT / "CONTRIBUTING.md"
-FOLDERS = ("benchmarks", "docs", "jobs", "models", "pipeline", "restore_batch", "stages", "tests")
+FOLDERS = (
+    "benchmarks", "deploy", "docs", "jobs", "models", "pipeline", "restore_batch", "stages",
+    "tests",
+)  # fmt: skip
 _CODE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^)\s#]+)\)")
 _PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/(?:[\w*.-]+/?)*|[\w/]+\.py")
