@@ -99,13 +99,13 @@ class Manifest(Commits):
     # -- units --------------------------------------------------------------------------------
     def survey(self, outputs: Sequence[str]) -> Survey:
         """How the items at these paths stand, to be asked unit by unit."""
-        return Survey.of_items(self.output_dir, self._db, self._sidecars, outputs)
+        return Survey.of_items(self.results, self._db, self._sidecars, outputs)
 
     def state_of(self, unit: Unit, *, verify: bool = False) -> State:
         """What :meth:`Survey.state_of` says of one unit."""
         if unit.is_item:
             return self.survey([unit.output]).state_of(unit, verify=verify)
-        parts = Survey.of_units(self.output_dir, self._db, self._sidecars, [unit.id])
+        parts = Survey.of_units(self.results, self._db, self._sidecars, [unit.id])
         return parts.state_of(unit, verify=verify)
 
     def adopt(self, units: Sequence[Unit]) -> None:

@@ -9,57 +9,62 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import content_of, holds, put, sync_folder
+from restore_batch.files import holds, settle
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
 from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
 from restore_batch.jobs.proof.kept import KeptLedger
-from restore_batch.jobs.proof.sidecars import Sidecars, in_the_way, recorded, sidecars_in
+from restore_batch.jobs.proof.sidecars import Sidecars, recorded, sidecars_in
 from restore_batch.jobs.records import SidecarFile, StagedResult
+from restore_batch.jobs.results.base import Look, Move, Results, Uncommitted, in_the_way
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
 
 MOST_AT_ONCE = 128
 """Results in a group: what waits for a step waits for all of them."""
 
-Uncommitted = OSError | RestoreBatchError
-
 
 @dataclass
 class _Way:
-    """A result on its way to ``final``, its place. ``staged``: relative to the staging folder where
-    it lies there. ``former``: sidecars on record for its output. ``error``: why it does not arrive.
+    """A result on its way to its place. ``staged``: relative to the staging folder where it lies
+    there. ``replaces``: whether it replaces what is this job's. ``former``: sidecars on record for
+    its output. ``error``: why it does not arrive.
     """
 
     unit: Unit
     result: StagedResult
-    final: Path
     staged: Path = Path()
+    replaces: bool = False
     former: tuple[SidecarFile, ...] = ()
-    mtime_ns: int = 0
+    stamp: int = 0
     error: Uncommitted | None = None
+
+    @property
+    def output(self) -> str:
+        return self.unit.output
 
 
 class Commits(KeptLedger):
     """A ledger that puts results in their places, and copies of originals for those that failed."""
 
     def __init__(
-        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None
-    ) -> None:
-        super().__init__(output_dir, database, hold, journal)
+        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None,
+        results: Results | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(output_dir, database, hold, journal, results)
         self.staging_dir = output_dir / FOLDER / "tmp"
         self._run = 0
-        self._sidecars = Sidecars(output_dir, database)
+        self._sidecars = Sidecars(self.results, database)
 
     def commit(self, unit: Unit, result: StagedResult) -> None:
         """Publish a staged file. Raises OSError or RestoreBatchError where it stays staged."""
@@ -74,9 +79,10 @@ class Commits(KeptLedger):
 
         Raises ManifestError where nothing more can be recorded.
         """
-        ways = [_Way(unit, result, self.output_dir / unit.output) for unit, result in results]
+        ways = [_Way(unit, result) for unit, result in results]
         for group in _groups(ways):
             self._commit_group(group)
+        self.results.keep(self._db.manifest)
         return tuple(way.error for way in ways)
 
     def is_ours(self, output: str) -> bool:
@@ -90,12 +96,12 @@ class Commits(KeptLedger):
             "SELECT stand_in_sha256 FROM items WHERE stand_in = ?", (path,)
         ).fetchone()
         if copy is not None:
-            return holds(self.output_dir / output, copy["stand_in_sha256"])
+            return self.results.holds(output, copy["stand_in_sha256"])
         # The time is noted when a result is in place; a checksum alone was only on its way.
         published = self._db.execute(
             "SELECT 1 FROM units WHERE item = ? AND mtime_ns IS NOT NULL", (path,)
         ).fetchone()
-        return published is not None
+        return published is not None or self.results.says_ours(output)
 
     def fail(
         self, unit: Unit, stage: str, kind: str, message: str, stand_in: str = "",
@@ -120,12 +126,27 @@ class Commits(KeptLedger):
             if stand_in:
                 self._db.execute(
                     "UPDATE items SET stand_in = ?, stand_in_sha256 = ? WHERE output = ?",
-                    (packed(stand_in), content_of(self.output_dir / stand_in),
-                     packed(unit.output)),
-                )  # fmt: skip
+                    (packed(stand_in), self.results.content(stand_in), packed(unit.output)),
+                )
             self._note_attempts([(unit.id, unit.attempt)], kind, message)
             touched["units"].append(unit.id)
             touched["items"].append(unit.output)
+
+    def put_copy(self, original: BinaryIO, staged: Path, relative: str) -> None:
+        """Put a copy of an original at ``relative``, by way of ``staged``, unless another file lies
+        there. Raises OSError, RestoreBatchError."""
+        try:
+            with staged.open("wb") as target:
+                shutil.copyfileobj(original, target, 1 << 20)
+            _, sha256 = settle(staged)
+            is_taken = self.results.is_taken(relative)
+            if is_taken and not self.results.holds(relative, sha256):
+                raise in_the_way(self.results.where(relative))
+            (look,) = self.results.put([Move(staged, relative, sha256, replaces=is_taken)])
+            if not isinstance(look, Look):
+                raise look
+        finally:
+            staged.unlink(missing_ok=True)
 
     def recover(self) -> int:
         """Finish or forget what an earlier run left half-way; returns how many were finished."""
@@ -158,26 +179,32 @@ class Commits(KeptLedger):
         self._record_staged(_going(group))
         self.check_place()
         # A result that lies there has its sidecars.
-        for way in (way for way in _going(group) if way.result.sidecars):
-            with _noting(way):
-                self._sidecars.put(way.unit.output, self._staged(way), way.result.sidecars)
-        self._sync(way for way in _going(group) if way.result.sidecars)
-        for way in _going(group):
-            with _noting(way):
-                put(self._staged(way), way.final)
-        self._sync(_going(group))
-        for way in _going(group):
-            with _noting(way):
-                way.mtime_ns = way.final.stat().st_mtime_ns
+        self._put(
+            (way, move)
+            for way in _going(group)
+            for move in self._sidecars.moves(way.output, self._staged(way), way.result.sidecars)
+        )
+        self._put(
+            (way, Move(self._staged(way), way.output, way.result.sha256, way.replaces))
+            for way in _going(group)
+        )
         there = _going(group)
-        self._record_done([(w.unit.id, w.unit.attempt, w.unit.output, w.mtime_ns) for w in there])
+        self._record_done([(way.unit.id, way.unit.attempt, way.output, way.stamp) for way in there])
         for way in there:
-            self._sidecars.drop(way.unit.output, way.former, way.result.sidecars)
+            self._sidecars.drop(way.output, way.former, way.result.sidecars)
+
+    def _put(self, ways: Iterable[tuple[_Way, Move]]) -> None:
+        ways = list(ways)
+        looks = self.results.put([move for _, move in ways])
+        for (way, _), look in zip(ways, looks, strict=True):
+            if isinstance(look, Look):
+                way.stamp = look.stamp
+            else:
+                way.error = look
 
     def _check(self, way: _Way) -> None:
-        output, result = way.unit.output, way.result
-        if not self._may_take(output, way.final):
-            raise in_the_way(way.final)
+        output, result = way.output, way.result
+        way.replaces = self._replaces(output)
         way.former = self._sidecars.check(output, result.sidecars)
         staged = Path(result.staged_path)
         if (found := staged.stat().st_size) != result.size_bytes:
@@ -216,23 +243,11 @@ class Commits(KeptLedger):
                 ],
             )  # fmt: skip
             touched["units"] += ids
-            touched["items"] += [way.unit.output for way in ways]
+            touched["items"] += [way.output for way in ways]
             touched["faces"] += ids
 
-    def _sync(self, ways: Iterable[_Way]) -> None:
-        """Make the names in the folders of these results durable."""
-        by_folder: dict[Path, list[_Way]] = {}
-        for way in ways:
-            by_folder.setdefault(way.final.parent, []).append(way)
-        for folder, inside in by_folder.items():
-            try:
-                sync_folder(folder)
-            except OSError as error:
-                for way in inside:
-                    way.error = error
-
     def _record_done(self, units: Sequence[tuple[str, int, str, int]]) -> None:
-        """``units``: id, attempt, output and time of its file of each."""
+        """``units``: id, attempt, output and stamp of its file of each."""
         if not units:
             return
         outputs = [packed(output) for _, _, output, _ in units]
@@ -240,7 +255,7 @@ class Commits(KeptLedger):
             self._db.executemany(
                 "UPDATE units SET state = 'done', staged_path = NULL, mtime_ns = ?, error = NULL,"
                 " error_kind = NULL WHERE id = ?",
-                [(mtime_ns, unit) for unit, _, _, mtime_ns in units],
+                [(stamp, unit) for unit, _, _, stamp in units],
             )
             others = self._db.among("SELECT output FROM items WHERE stand_in IN (?)", outputs)
             touched["items"] += [row["output"] for row in others]
@@ -259,28 +274,33 @@ class Commits(KeptLedger):
     # -- inner --------------------------------------------------------------------------------
     def _finish(self, row: Row) -> bool:
         """Take a commit that was cut short to its end; False when its file is not there."""
-        output = row["item"]
-        final, staged = self.output_dir / output, self.staging_dir / row["staged_path"]
-        try:
-            if holds(staged, row["sha256"]) and self._may_take(output, final):
+        output, staged = row["item"], self.staging_dir / row["staged_path"]
+        # Already renamed, or never to be: what lies at the end of the way decides.
+        with contextlib.suppress(OSError, RestoreBatchError):
+            if holds(staged, row["sha256"]):
+                replaces = self._replaces(output)
                 self._sidecars.check(output, sidecars_in(row))
-                self._sidecars.put(output, staged, sidecars_in(row))
-                if row["sidecars"]:
-                    sync_folder(final.parent)
-                put(staged, final)
-                sync_folder(final.parent)
-        except (OSError, RestoreBatchError):
-            pass  # already renamed, or never to be: what lies at the end of the way decides
-        if not holds(final, row["sha256"]):
+                moves = list(self._sidecars.moves(output, staged, sidecars_in(row)))
+                if all(isinstance(look, Look) for look in self.results.put(moves)):
+                    self.results.put([Move(staged, output, row["sha256"], replaces)])
+        if not self.results.holds(output, row["sha256"]):
             return False
-        mtime_ns = final.stat().st_mtime_ns
-        self._record_done([(row["id"], row["attempts"], output, mtime_ns)])
+        (look,) = self.results.looks([output])
+        if look is None:
+            return False
+        self._record_done([(row["id"], row["attempts"], output, look.stamp)])
         return True
 
-    def _may_take(self, output: str, final: Path) -> bool:
+    def _replaces(self, output: str) -> bool:
+        """Whether a result replaces what is this job's. Raises RestoreBatchError where something
+        of somebody else lies in its place."""
         if output.startswith(f"{PARTS}/"):
             return True  # nobody else keeps anything there
-        return not os.path.lexists(final) or self.is_ours(output)
+        if not self.results.is_taken(output):
+            return False
+        if not self.is_ours(output):
+            raise in_the_way(self.results.where(output))
+        return True
 
     def _set_pending(self, units: Sequence[str]) -> None:
         if not units:
@@ -299,10 +319,8 @@ class Commits(KeptLedger):
         ).fetchone()
         if row is None or row["stand_in"] in (None, keep):
             return
-        copy = self.output_dir / row["stand_in"]
-        if holds(copy, row["stand_in_sha256"]):
-            with contextlib.suppress(OSError):  # a copy too many is no reason to fail
-                copy.unlink()
+        if self.results.holds(row["stand_in"], row["stand_in_sha256"]):
+            self.results.remove(row["stand_in"])
         with self._change() as touched:
             self._db.execute(
                 "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE output = ?",

@@ -32,6 +32,8 @@ from restore_batch.jobs.proof.faults import ManifestError, damaged
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal, Position, Tables
 from restore_batch.jobs.proof.schema import DERIVED, KEYS, columns_of
+from restore_batch.jobs.results.base import Results
+from restore_batch.jobs.results.local import LocalResults
 
 NAME = "manifest.sqlite"
 
@@ -49,16 +51,19 @@ class KeptLedger(Ledger):
     """The ledger of an output folder; the only one that is written while its hold lasts."""
 
     def __init__(
-        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None
-    ) -> None:
+        self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None,
+        results: Results | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(database)
         self.output_dir = output_dir
+        self.results = results or LocalResults(output_dir)
         self._hold, self._journal = hold, journal
         self._fault: ManifestError | None = None
 
     @classmethod
-    def open(cls, output_dir: Path) -> Self:
-        """Open for writing, creating what is missing.
+    def open(cls, output_dir: Path, results: Results | None = None) -> Self:
+        """Open for writing, creating what is missing. ``results``: where they lie, by default in
+        the folder of the ledger.
 
         Raises OutputLockedError while another run holds the folder, DamagedManifestError for a
         manifest that must be repaired, RestoreBatchError when the folder cannot be written to or
@@ -75,11 +80,13 @@ class KeptLedger(Ledger):
             hold = Hold(folder)
             opened.callback(hold.release)
             _refuse_lost(folder)
+            if results is not None:
+                results.begin(folder / NAME)
             database = connect(folder / NAME)
             opened.callback(database.close)
             journal = Journal(folder / journal_file.NAME)
             opened.callback(journal.close)
-            ledger = cls(output_dir, database, hold, journal)
+            ledger = cls(output_dir, database, hold, journal, results)
             ledger._catch_up(journal)
             ledger._shorten(journal)
             for name in (NAME, f"{NAME}-wal"):
@@ -98,6 +105,8 @@ class KeptLedger(Ledger):
 
     def close(self) -> None:
         """Release the database and the folder."""
+        if self._hold is not None and self._fault is None:
+            self.results.keep(self._db.manifest, last=True)
         self._db.close()
         if self._journal is not None:
             self._journal.close()

@@ -7,60 +7,52 @@ is never replaced by one.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
 
-from restore_batch.errors import RestoreBatchError
-from restore_batch.files import holds, put
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.records import SidecarFile
+from restore_batch.jobs.results.base import Move, Results, in_the_way
 
 
 class Sidecars:
-    """The sidecars of the results in ``output_dir``, as ``database`` has them on record."""
+    """The sidecars beside ``results``, as ``database`` has them on record."""
 
-    def __init__(self, output_dir: Path, database: Database) -> None:
-        self._output_dir, self._db = output_dir, database
+    def __init__(self, results: Results, database: Database) -> None:
+        self._results, self._db = results, database
 
     def check(self, output: str, sidecars: Iterable[SidecarFile]) -> tuple[SidecarFile, ...]:
         """Raise RestoreBatchError where a file of somebody else lies in the place of one; those
         on record for ``output`` by now."""
         known = self._on_record(output)
         for sidecar in sidecars:
-            final = self._output_dir / sidecar_of(output, sidecar.suffix)
-            if os.path.lexists(final) and not _is_ours(final, sidecar, known):
-                raise in_the_way(final)
+            name = sidecar_of(output, sidecar.suffix)
+            if self._results.is_taken(name) and not self._is_ours(name, sidecar, known):
+                raise in_the_way(self._results.where(name))
         return tuple(sidecar for sidecar, _ in known)
 
-    def put(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> None:
-        """Move those that were written beside ``staged`` to their places, which are durable once
-        the folder is synced; ones already there stay.
-
-        Raises OSError for one that is neither staged nor in its place.
-        """
+    def moves(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> Iterator[Move]:
+        """The way of those that were written beside ``staged`` to their places, once they have
+        been checked; ones already there stay."""
         for sidecar in sidecars:
-            final = self._output_dir / sidecar_of(output, sidecar.suffix)
+            name = sidecar_of(output, sidecar.suffix)
             waiting = staged.with_name(staged.name + sidecar.suffix)
-            if not waiting.exists() and holds(final, sidecar.sha256):
-                continue
-            put(waiting, final)
+            if waiting.exists() or not self._results.holds(name, sidecar.sha256):
+                # What lies there by now was found to be this job's.
+                yield Move(waiting, name, sidecar.sha256, self._results.is_taken(name))
 
     def intact(self, row: Row, *, verify: bool) -> bool:
         """Whether those on record in a row of units lie in their places, by their sizes or, with
         ``verify``, by what is in them."""
         for sidecar in sidecars_in(row):
-            final = self._output_dir / sidecar_of(row["item"], sidecar.suffix)
-            try:
-                if final.stat().st_size != sidecar.size_bytes:
-                    return False
-            except OSError:
+            name = sidecar_of(row["item"], sidecar.suffix)
+            (look,) = self._results.looks([name])
+            if look is None or look.size_bytes != sidecar.size_bytes:
                 return False
-            if verify and not holds(final, sidecar.sha256):
+            if verify and self._results.content(name) != sidecar.sha256:
                 return False
         return True
 
@@ -68,10 +60,23 @@ class Sidecars:
         """Remove those of ``former`` that a newer result has no more, unless they were changed."""
         suffixes = {sidecar.suffix for sidecar in kept}
         for sidecar in former:
-            final = self._output_dir / sidecar_of(output, sidecar.suffix)
-            if sidecar.suffix not in suffixes and holds(final, sidecar.sha256):
-                with contextlib.suppress(OSError):  # a file too many is no reason to fail
-                    final.unlink()
+            name = sidecar_of(output, sidecar.suffix)
+            if sidecar.suffix not in suffixes and self._results.holds(name, sidecar.sha256):
+                self._results.remove(name)
+
+    def _is_ours(
+        self, name: str, wanted: SidecarFile, known: list[tuple[SidecarFile, bool]]
+    ) -> bool:
+        """A file where a published result had its sidecar, or one that was on its way there."""
+        alike = [(one, published) for one, published in known if one.suffix == wanted.suffix]
+        return (
+            any(published for _, published in alike)
+            or any(
+                self._results.holds(name, one.sha256)
+                for one in (wanted, *(one for one, _ in alike))
+            )
+            or self._results.says_ours(name)
+        )
 
     def _on_record(self, output: str) -> list[tuple[SidecarFile, bool]]:
         """Each with whether its result was in place once."""
@@ -85,14 +90,6 @@ class Sidecars:
         ]
 
 
-def in_the_way(final: Path) -> RestoreBatchError:
-    """What is said of a place that a file of somebody else has."""
-    return RestoreBatchError(
-        f"{final}: a file that this job did not write is in the way; move it or choose another"
-        " output"
-    )
-
-
 def recorded(sidecars: Iterable[SidecarFile]) -> str | None:
     """What a row of units says of ``sidecars``."""
     return json.dumps([astuple(sidecar) for sidecar in sidecars]) if sidecars else None
@@ -102,11 +99,3 @@ def sidecars_in(row: Row) -> Iterator[SidecarFile]:
     """Those on record in a row of units."""
     for suffix, size_bytes, sha256 in row["sidecars"] or ():
         yield SidecarFile(suffix, size_bytes, sha256)
-
-
-def _is_ours(final: Path, wanted: SidecarFile, known: list[tuple[SidecarFile, bool]]) -> bool:
-    """A file where a published result had its sidecar, or one that was on its way there."""
-    alike = [(one, published) for one, published in known if one.suffix == wanted.suffix]
-    return any(published for _, published in alike) or any(
-        holds(final, one.sha256) for one in (wanted, *(one for one, _ in alike))
-    )

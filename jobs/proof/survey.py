@@ -7,16 +7,13 @@ must be read to be sure is read when its state is asked for, not before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal, NamedTuple, Self, TypeVar
+from typing import Literal, Self, TypeVar
 
-from restore_batch.files import holds
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.proof.sidecars import Sidecars
+from restore_batch.jobs.results.base import Results
 from restore_batch.jobs.units import Unit
 
 State = Literal["pending", "staged", "done", "failed"]
@@ -27,45 +24,35 @@ _COLUMNS = (
     " units.face_count, units.size_bytes, units.mtime_ns, units.sha256, units.sidecars,"
     " units.error, units.source_sha256"
 )
-_LOOKS_AT_ONCE = 16
-_LOOKS_A_THREAD = 32
-"""Fewer are sooner done than handed over."""
-
-
-class Look(NamedTuple):
-    """What the file system says of a file."""
-
-    size_bytes: int
-    mtime_ns: int
 
 
 class Survey:
     """The records of some units and a look at their results; neither is taken twice."""
 
-    def __init__(self, output_dir: Path, sidecars: Sidecars, rows: dict[str, Row]) -> None:
-        self._output_dir, self._sidecars, self._rows = output_dir, sidecars, rows
+    def __init__(self, results: Results, sidecars: Sidecars, rows: dict[str, Row]) -> None:
+        self._results, self._sidecars, self._rows = results, sidecars, rows
         done = [row["item"] for row in rows.values() if row["state"] == "done"]
-        self._looks = dict(zip(done, _looks(output_dir, done), strict=True))
+        self._looks = dict(zip(done, results.looks(done), strict=True))
 
     @classmethod
     def of_items(
-        cls, output_dir: Path, database: Database, sidecars: Sidecars, outputs: Sequence[str]
+        cls, results: Results, database: Database, sidecars: Sidecars, outputs: Sequence[str]
     ) -> Self:
-        """Of the items at these paths, relative to the output folder."""
+        """Of the items at these paths, relative to the output."""
         rows = database.among(
             f"SELECT {_COLUMNS} FROM items JOIN units ON units.id = items.unit"
             " WHERE items.output IN (?)",
             [packed(output) for output in outputs],
         )
-        return cls(output_dir, sidecars, {row["item"]: row for row in rows})
+        return cls(results, sidecars, {row["item"]: row for row in rows})
 
     @classmethod
     def of_units(
-        cls, output_dir: Path, database: Database, sidecars: Sidecars, ids: Sequence[str]
+        cls, results: Results, database: Database, sidecars: Sidecars, ids: Sequence[str]
     ) -> Self:
         """Of units that are no items, by their ids."""
         rows = database.among(f"SELECT {_COLUMNS} FROM units WHERE id IN (?)", ids)
-        return cls(output_dir, sidecars, {row["id"]: row for row in rows})
+        return cls(results, sidecars, {row["id"]: row for row in rows})
 
     def state_of(self, unit: Unit, *, verify: bool = False) -> State:
         """Whether the result asked for is there: ``done`` only when the file is too.
@@ -109,27 +96,6 @@ class Survey:
             return False
         if row["sidecars"] and not self._sidecars.intact(row, verify=verify):
             return False
-        if look.mtime_ns == row["mtime_ns"] and not verify:
-            return True
-        return holds(self._output_dir / row["item"], row["sha256"])
-
-
-def _looks(folder: Path, names: Sequence[str]) -> Iterator[Look | None]:
-    paths = [os.path.join(folder, name) for name in names]  # noqa: PTH118 - a million of them
-    if len(paths) <= _LOOKS_A_THREAD:
-        yield from map(_look, paths)
-        return
-    parts = [
-        paths[first : first + _LOOKS_A_THREAD] for first in range(0, len(paths), _LOOKS_A_THREAD)
-    ]
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        for looks in pool.map(lambda part: [_look(path) for path in part], parts):
-            yield from looks
-
-
-def _look(path: str) -> Look | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return None
-    return Look(status.st_size, status.st_mtime_ns)
+        if verify:
+            return self._results.content(row["item"]) == row["sha256"]
+        return look.stamp == row["mtime_ns"] or self._results.holds(row["item"], row["sha256"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from pathlib import PurePosixPath
 
 from restore_batch import __version__
 from restore_batch.errors import ExecutorError, RestoreBatchError
-from restore_batch.files import publish_copy, sha256_of, storage_fault
+from restore_batch.files import storage_fault
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
@@ -66,8 +65,9 @@ class Run:
             Join: self._film_joined,
         }
         self.summary = Summary(
-            plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over
-        )
+            plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over,
+            output=str(plan.job.output),
+        )  # fmt: skip
 
     def drain(self, within_s: float | None = DRAIN_S) -> None:
         """Finish what workers are at, as far as ``within_s`` seconds allow, and stop; the rest
@@ -199,12 +199,12 @@ class Run:
             self.summary.warned.append((unit.source, text))
 
     def _is_in_the_way(self, unit: Unit) -> bool:
-        final = self._plan.output_dir / unit.output
-        return os.path.lexists(final) and not self._manifest.is_ours(unit.output)
+        is_taken = self._manifest.results.is_taken(unit.output)
+        return is_taken and not self._manifest.is_ours(unit.output)
 
     def _obstruct(self, unit: Unit, sha256: str) -> None:
         unit = self._manifest.start(unit, sha256)
-        path = self._plan.output_dir / unit.output
+        path = self._manifest.results.where(unit.output)
         reason = (
             f"{path}: a file that this job did not write is there, or whose record is lost; move"
             " it or change output"
@@ -346,13 +346,12 @@ class Run:
         relative = str(PurePosixPath(unit.output).with_suffix(suffix))
         if relative != unit.output and relative in self._outputs:
             return ""  # another item's result goes there
-        final = self._plan.output_dir / relative
         staged = self._manifest.staging_dir / f"{unit.id}.original"
         try:
-            if final.exists() and sha256_of(final) != content_of_source(unit.source):
-                return ""
             with open_source(unit.source) as original:
-                publish_copy(original, staged, final)
+                self._manifest.put_copy(original, staged, relative)
+        except ManifestError:
+            raise
         except (OSError, RestoreBatchError):
             return ""
         return relative

@@ -16,7 +16,8 @@ from restore_batch.pipeline.plan.plan import Plan
 class Summary:
     """How a run went. ``failed``: (source, stage, reason) of each item without a result.
     ``segments``: those to be restored in the films that were begun so far. ``passed_over``: other
-    files in the inputs' folders, their number by suffix."""
+    files in the inputs' folders, their number by suffix. ``output_dir``: the local folder of the
+    job; ``output``: where its results are, that folder or a URL."""
 
     output_dir: Path
     total: int = 0
@@ -33,6 +34,7 @@ class Summary:
     busy: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     aborted: str = ""
+    output: str = ""
 
     @property
     def left(self) -> int:
@@ -66,6 +68,7 @@ class Summary:
         warned = [{"source": s, "warning": w} for s, w in self.warned]
         return {
             **asdict(self), "output_dir": str(self.output_dir), "notes": list(self.notes),
+            "output": self.output or str(self.output_dir),
             "failed": failed, "warned": warned, "left": self.left, "exit_code": self.exit_code,
         }  # fmt: skip
 

@@ -30,10 +30,10 @@ from hypothesis.stateful import (
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import PARTS
-from restore_batch.jobs.proof import commit
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.proof.schema import SCHEMA_VERSION
 from restore_batch.jobs.records import ItemAtWork, ItemStatus
+from restore_batch.jobs.results import local
 from restore_batch.jobs.units import Join, Segment
 from restore_batch.text import legible
 
@@ -662,7 +662,7 @@ def cut_before_rename(manifest: Manifest, unit: Any, monkeypatch: Any, faces: in
     def cut(*_: Path) -> None:
         raise InterruptedError
 
-    monkeypatch.setattr(commit, "put", cut)
+    monkeypatch.setattr(local, "put", cut)
     with pytest.raises(InterruptedError):
         manifest.commit(unit, staged(unit, faces))
     monkeypatch.undo()

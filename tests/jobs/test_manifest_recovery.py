@@ -193,7 +193,7 @@ def cut_short(folder: Path, *outputs: str) -> Unit:
         raise InterruptedError
 
     with Manifest.open(folder) as manifest, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("restore_batch.jobs.proof.commit.put", cut)
+        patch.setattr("restore_batch.jobs.results.local.put", cut)
         for output in outputs or ("sub/a.png",):
             unit = manifest.start(photo(folder, output), "source")
             with pytest.raises(InterruptedError):

@@ -19,7 +19,9 @@ from support.clips import clip
 from support.data import ROOT
 
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "jobs" / "samples").glob("*.md")]
+    document
+    for folder in (".", "docs", "deploy", "jobs/samples")
+    for document in (ROOT / folder).glob("*.md")
 )
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL

@@ -18,6 +18,7 @@ from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof import commit, journal
 from restore_batch.jobs.records import SidecarFile, StagedResult
+from restore_batch.jobs.results import local
 from restore_batch.jobs.units import Photo
 
 from support import ledger
@@ -54,8 +55,8 @@ def test_results_that_wait_together_take_each_step_together(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    sync_folder = commit.sync_folder
-    monkeypatch.setattr(commit, "sync_folder", lambda f: (synced.append(f), sync_folder(f)))
+    sync_folder = local.sync_folder
+    monkeypatch.setattr(local, "sync_folder", lambda f: (synced.append(f), sync_folder(f)))
     outputs = [f"{folder}/{number}.png" for folder in "ab" for number in range(20)]
     group = waiting(manifest, *outputs)
     before = len(lines(manifest))
@@ -71,7 +72,7 @@ def test_results_that_wait_together_take_each_step_together(
 def test_no_result_is_moved_before_all_are_on_record_and_none_is_done_before_its_folder_is_synced(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, sync_folder = commit.put, commit.sync_folder
+    put, sync_folder = local.put, local.sync_folder
     steps: list[str] = []
 
     def watched_put(source: Path, final: Path) -> None:
@@ -87,8 +88,8 @@ def test_no_result_is_moved_before_all_are_on_record_and_none_is_done_before_its
         steps.append("sync")
         sync_folder(folder)
 
-    monkeypatch.setattr(commit, "put", watched_put)
-    monkeypatch.setattr(commit, "sync_folder", watched_sync)
+    monkeypatch.setattr(local, "put", watched_put)
+    monkeypatch.setattr(local, "sync_folder", watched_sync)
     manifest.commit_all(waiting(manifest, "a.png", "b/b.png", "b/c.png"))
     assert steps == ["put", "put", "put", "sync", "sync"]
     assert states(manifest) == {"done"}

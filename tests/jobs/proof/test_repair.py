@@ -253,7 +253,7 @@ def cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Unit:
     with Manifest.open(folder) as manifest:
         unit = manifest.start(photo(folder, "a.png"), "source")
         with monkeypatch.context() as patch:
-            patch.setattr("restore_batch.jobs.proof.commit.put", cut)
+            patch.setattr("restore_batch.jobs.results.local.put", cut)
             with pytest.raises(InterruptedError):
                 manifest.commit(unit, staged(unit))
     return unit

@@ -13,10 +13,10 @@ import pytest
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import sidecar_of
-from restore_batch.jobs.proof import sidecars as sidecars_module
 from restore_batch.jobs.proof.kept import NAME
 from restore_batch.jobs.proof.repair import repair
 from restore_batch.jobs.records import SidecarFile, StagedResult
+from restore_batch.jobs.results import local
 from restore_batch.jobs.units import Photo
 
 from support.ledger import photo, staged
@@ -109,7 +109,7 @@ def test_a_commit_that_was_cut_short_is_finished(
         pass
 
     done = iter(range(3))
-    put = sidecars_module.put
+    put = local.put
 
     def cut(staged_file: Path, final: Path) -> None:
         if next(done) == published:
@@ -120,8 +120,7 @@ def test_a_commit_that_was_cut_short_is_finished(
     with Manifest.open(tmp_path) as manifest:
         manifest.begin_run("0", "job.yaml", {}, [])
         with monkeypatch.context() as patched:
-            patched.setattr(sidecars_module, "put", cut)
-            patched.setattr("restore_batch.jobs.proof.commit.put", cut)
+            patched.setattr(local, "put", cut)
             with pytest.raises(Killed):
                 do(manifest, unit, mask=b"white", film=b"f")
     with Manifest.open(tmp_path) as manifest:

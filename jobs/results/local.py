@@ -1,0 +1,100 @@
+"""Results in a folder: a rename puts a file in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from restore_batch.errors import RestoreBatchError
+from restore_batch.files import content_of, holds, put, sync_folder
+from restore_batch.jobs.results.base import Look, Move, Uncommitted
+
+_LOOKS_AT_ONCE = 16
+_LOOKS_A_THREAD = 32
+"""Fewer are sooner done than handed over."""
+
+
+class LocalResults:
+    """Results below ``folder``, on the file system that they are staged on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def where(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def is_taken(self, name: str) -> bool:
+        return os.path.lexists(self._folder / name)
+
+    def says_ours(self, name: str) -> bool:
+        """A file cannot say whose it is."""
+        return False
+
+    def looks(self, names: Sequence[str]) -> list[Look | None]:
+        """Side by side where they are many: on a network each takes its time."""
+        paths = [os.path.join(self._folder, name) for name in names]  # noqa: PTH118 - a million
+        if len(paths) <= _LOOKS_A_THREAD:
+            return list(map(_look, paths))
+        parts = [
+            paths[first : first + _LOOKS_A_THREAD]
+            for first in range(0, len(paths), _LOOKS_A_THREAD)
+        ]
+        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            found = pool.map(lambda part: [_look(path) for path in part], parts)
+            return [look for looks in found for look in looks]
+
+    def content(self, name: str) -> str | None:
+        return content_of(self._folder / name)
+
+    def holds(self, name: str, sha256: str | None) -> bool:
+        """What lies there is read."""
+        return holds(self._folder / name, sha256)
+
+    def put(self, moves: Sequence[Move]) -> list[Look | Uncommitted]:
+        """One fsync of each folder makes the names of all files in it durable."""
+        errors: dict[int, Uncommitted] = {}
+        by_folder: dict[Path, list[int]] = {}
+        for number, move in enumerate(moves):
+            final = self._folder / move.name
+            with _noting(errors, [number]):
+                put(move.staged, final)
+                by_folder.setdefault(final.parent, []).append(number)
+        for folder, inside in by_folder.items():
+            with _noting(errors, inside):
+                sync_folder(folder)
+        looks: dict[int, Look | Uncommitted] = {}
+        for number, move in enumerate(moves):
+            with _noting(errors, [number]):
+                status = (self._folder / move.name).stat()
+                looks[number] = Look(status.st_size, status.st_mtime_ns)
+        return [errors.get(number) or looks[number] for number in range(len(moves))]
+
+    def remove(self, name: str) -> None:
+        with contextlib.suppress(OSError):  # a file too many is no reason to fail
+            (self._folder / name).unlink()
+
+    def begin(self, manifest: Path) -> None:
+        """Nothing to do: the ledger lies in the folder itself."""
+
+    def keep(self, manifest: Path, *, last: bool = False) -> None:
+        """Nothing to do: the ledger lies in the folder itself."""
+
+
+@contextlib.contextmanager
+def _noting(errors: dict[int, Uncommitted], numbers: Sequence[int]) -> Iterator[None]:
+    """What stops one file stops none of the others."""
+    try:
+        yield
+    except (OSError, RestoreBatchError) as error:
+        errors.update({number: error for number in numbers if number not in errors})
+
+
+def _look(path: str) -> Look | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return Look(status.st_size, status.st_mtime_ns)
