@@ -7,7 +7,7 @@ must be read to be sure is read when its state is asked for, not before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, Self, TypeVar
 

@@ -31,7 +31,6 @@ from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
 from restore_batch.stages.film.work import SegmentWork
 from restore_batch.stages.media import Chunk, Failure
-from restore_batch.stages.photo.checksum import content_of_source
 from restore_batch.stages.photo.source import open_source
 
 _FACES_PER_CALL_ON_GPU = 8
