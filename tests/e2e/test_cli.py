@@ -204,8 +204,8 @@ def test_plan_shows_files_models_pools_and_cost_and_writes_nothing(job: Path) ->
     assert not (job.parent / "out").exists()
     plain = json.loads(cli("plan", job, "--json").stdout)
     assert len(plain["items"]) == 4
-    assert plain["stages"][0] == "decode"
-    assert [pool["stages"].partition("+")[0] for pool in plain["groups"]] == ["decode", "detect"]
+    assert plain["stages"][0] == "checksum"
+    assert [pool["stages"].partition("+")[0] for pool in plain["groups"]] == ["checksum", "detect"]
 
 
 def test_the_schema_is_json_with_a_description_for_every_option() -> None:
