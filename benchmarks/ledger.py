@@ -36,7 +36,8 @@ from restore_batch.pipeline.cli.status import status
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.plan.headers import probe_key
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import plan_job, read_job
 
 T = TypeVar("T")

@@ -25,14 +25,15 @@ class Ledger:
         self._db = database
 
     def noted_sources(self, sources: Sequence[str]) -> dict[str, NotedSource]:
-        """What is noted of ``sources``, whatever their stamps were; without their headers."""
+        """What is noted of ``sources``, whatever their stamps were."""
         rows = self._db.among(
-            "SELECT source, stamp, sha256, json_extract(probe, '$.probe') AS read_by FROM sources"
-            " WHERE source IN (?)",
+            "SELECT source, stamp, sha256, probe FROM sources WHERE source IN (?)",
             [packed(source) for source in sources],
         )
+        noted = ((source, stamp, sha256, probe or {}) for source, stamp, sha256, probe in rows)
         return {
-            row["source"]: NotedSource(row["stamp"], row["sha256"], row["read_by"]) for row in rows
+            source: NotedSource(stamp, sha256, probe.get("probe"), probe.get("header"))
+            for source, stamp, sha256, probe in noted
         }
 
     def noted_headers(self, asked: Sequence[tuple[str, str, str]]) -> list[dict[str, Any] | None]:

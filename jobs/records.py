@@ -87,12 +87,13 @@ class SourceNote(NamedTuple):
 
 
 class NotedSource(NamedTuple):
-    """What is noted of a source: its ``stamp`` (size, times) at that time, its checksum, and which
-    probe has read the header that is noted with it, None where there is none."""
+    """What is noted of a source: its ``stamp`` (size, times) at that time, its checksum, and its
+    header with the probe that has read it, None where there is none."""
 
     stamp: str
     sha256: str | None
     read_by: str | None
+    header: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

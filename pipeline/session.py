@@ -89,8 +89,9 @@ def open_run(
     with ExitStack() as held:
         site = held.enter_context(site_of(loaded.job))
         plan = _plan(
-            loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify
-        )
+            loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify,
+            later=True,
+        )  # fmt: skip
         if isinstance(plan, ComparisonPlan):
             yield held.enter_context(
                 open_comparison(plan, watcher, verify=options.verify, retry=options.retry)
@@ -100,7 +101,7 @@ def open_run(
         manifest.recover()
         if options.retry:
             manifest.forget_failures()
-        yield Run(plan, manifest, watcher, verify=options.verify)
+        yield Run(plan, manifest, watcher, verify=options.verify, retry=options.retry)
 
 
 def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary:
@@ -117,8 +118,12 @@ def _plan(
     fetch: bool,
     retry: bool = False,
     read_again: bool = False,
+    later: bool = False,
 ) -> Plan | ComparisonPlan:
-    make = partial(plan_comparison if loaded.job.restore.compare else make_plan, site=site)
+    compares = bool(loaded.job.restore.compare)
+    make: Callable[..., Plan | ComparisonPlan]
+    make = plan_comparison if compares else partial(make_plan, later=later)
+    make = partial(make, site=site)
     if read_again:
         return make(loaded, store, fetch=fetch)
     # What an earlier run noted of the originals; in a comparison every restorer's manifest did.

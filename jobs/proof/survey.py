@@ -81,7 +81,9 @@ class Survey:
         source is read a unit is named by the state of the file."""
         row = self._rows.get(unit.output if unit.is_item else unit.id)
         keys = (unit.kind, unit.base_key, unit.face_key)
-        if row is None or (row["kind"], row["base_key"], row["face_key"]) != keys:
+        if row is None or row["id"] == unit.id:
+            return unit
+        if (row["kind"], row["base_key"], row["face_key"]) != keys:
             return unit
         return replace(unit, id=row["id"])
 

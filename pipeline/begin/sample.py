@@ -20,7 +20,8 @@ from restore_batch.errors import MediaError
 from restore_batch.models.base import Face
 from restore_batch.pipeline.plan.choose import model_refs
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect
 from restore_batch.stages.media import Frame

@@ -13,7 +13,8 @@ from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.models import registry
 from restore_batch.pipeline.begin.sample import Seen, look, photos_of, spread
 from restore_batch.pipeline.plan.estimate import estimate
-from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, make_plan
+from restore_batch.pipeline.plan.items import Inputs, Item
+from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.resources import Machine, this_machine
 from restore_batch.pipeline.session import store_for
 

@@ -14,7 +14,8 @@ from restore_batch.pipeline.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.plan.estimate import Estimate
-    from restore_batch.pipeline.plan.plan import Item, Plan
+    from restore_batch.pipeline.plan.items import Item
+    from restore_batch.pipeline.plan.plan import Plan
 
 _ITEMS_SHOWN = 20
 _NAMES_SHOWN = 3

@@ -26,7 +26,8 @@ from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.headers import ProbeCache
-from restore_batch.pipeline.plan.plan import Inputs, Item, Plan, find_items, make_plan
+from restore_batch.pipeline.plan.items import Inputs, Item, find_items
+from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.resources import Site
 
 

@@ -24,7 +24,8 @@ from restore_batch.pipeline.compare.contact_sheet import FACES_SHOWN, Rows, draw
 from restore_batch.pipeline.compare.film_moments import FilmMoments
 from restore_batch.pipeline.plan.choose import model_refs
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoMeta
 from restore_batch.stages.photo.encode import Encode
 from restore_batch.stages.photo.provenance import Provenance, provenance_of

@@ -16,14 +16,21 @@ class Beside(Generic[Asked, Answer]):
     """Threads, started when there is something to do, that answer what is asked.
 
     Nobody waits for their end: what they are at when a run is stopped is worth nothing any more,
-    and a disk that does not answer must not keep the process.
+    and a disk that does not answer must not keep the process. ``at_end``: what each of them does
+    last.
     """
 
-    def __init__(self, work: Callable[[Asked], Answer], threads: int) -> None:
-        self._work, self._threads = work, threads
+    def __init__(
+        self,
+        work: Callable[[Asked], Answer],
+        threads: int,
+        at_end: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._work, self._threads, self._at_end = work, threads, at_end
         self._started = 0
-        self._asked: SimpleQueue[Asked] = SimpleQueue()
+        self._asked: SimpleQueue[Asked | None] = SimpleQueue()
         self._answered: SimpleQueue[tuple[Asked, Answer | Exception]] = SimpleQueue()
+        self._closed = False
         self.waiting = 0
         """Of what was asked, how much is not answered."""
 
@@ -46,10 +53,16 @@ class Beside(Generic[Asked, Answer]):
             self.waiting -= 1
         return found
 
+    def close(self) -> None:
+        """Nothing more is asked."""
+        self._closed = True
+        for _ in range(self._started):
+            self._asked.put(None)
+
     def _serve(self) -> None:
-        while True:
-            asked = self._asked.get()
+        while (asked := self._asked.get()) is not None and not self._closed:
             try:
                 self._answered.put((asked, self._work(asked)))
             except Exception as error:
                 self._answered.put((asked, error))
+        self._at_end()

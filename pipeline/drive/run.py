@@ -40,8 +40,9 @@ class Run:
     """One run of one plan. :meth:`drain` may be called from a signal handler."""
 
     def __init__(
-        self, plan: Plan, manifest: Manifest, watcher: Watcher, *, verify: bool = False
-    ) -> None:
+        self, plan: Plan, manifest: Manifest, watcher: Watcher, *, verify: bool = False,
+        retry: bool = False,
+    ) -> None:  # fmt: skip
         self._plan, self._manifest, self._watcher = plan, manifest, watcher
         self._verify = verify
         self._scheduler: Scheduler | None = None
@@ -49,7 +50,7 @@ class Run:
         self._within_s: float | None = None
         self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
-        self._standings = Standings(plan, manifest, verify=verify)
+        self._standings = Standings(plan, manifest, verify=verify, retry=retry)
         self._sources = Begun(plan, manifest, self._standings, self._films, self._tell_changes)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
             Photo: lambda outcome: (outcome, _result(outcome.chunk)),
@@ -102,6 +103,7 @@ class Run:
             # Nothing that could still be done would be on record.
             summary.aborted = summary.aborted or str(error)
         finally:
+            self._standings.close()
             summary.seconds = time.monotonic() - began
             self._end(outcome)
         return summary

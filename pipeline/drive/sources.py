@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import NotedSource, SourceNote
 from restore_batch.jobs.spec import Job, is_url
-from restore_batch.pipeline.plan.headers import ProbeKeys
-from restore_batch.pipeline.plan.plan import Item
+from restore_batch.pipeline.plan.headers import ProbeKeys, is_unreadable
+from restore_batch.pipeline.plan.items import Item
 
 
 class Sources:
@@ -23,6 +24,17 @@ class Sources:
     def look_up(self, items: Iterable[Item]) -> None:
         """Ask the ledger what it has noted of the sources of ``items``, which are to come next."""
         self._noted = self._manifest.noted_sources([item.source.source for item in items])
+
+    def header(self, item: Item, *, again: bool) -> Mapping[str, Any] | None:
+        """The header that is noted of a source that was looked up, while nothing speaks of a
+        change; None where it must be read. ``again``: also where it could not be read."""
+        source = item.source
+        noted = self._noted.get(source.source)
+        if noted is None or noted.header is None or self._verify:
+            return None
+        if (noted.stamp, noted.read_by) != (source.stamp, self._probes.of(source.source)):
+            return None
+        return None if again and is_unreadable(noted.header) else noted.header
 
     def noted(self, item: Item) -> str | None:
         """Checksum that was last noted of a source that was looked up, whatever it holds now."""
@@ -50,4 +62,5 @@ class Sources:
         """Whether that is on record of a source that was looked up."""
         source = item.source
         noted = self._noted.get(source.source)
-        return noted == (source.stamp, sha256, self._probes.of(source.source))
+        expected = (source.stamp, sha256, self._probes.of(source.source))
+        return noted is not None and noted[:3] == expected

@@ -1,7 +1,8 @@
 """How a plan's items stand before a run: done, failed before, or still to be done.
 
-Items are compared some hundred at a time: one question for what is noted of their sources, one for
-their records, one look at their results. A source whose stamp is as it was is not read. One of
+Items are looked at some hundred at a time. Headers that are not on record are read in processes,
+ahead of the items that are worked on. Then there is one question for what is noted of the sources,
+one for the records, one look at the results. A source whose stamp is as it was is not read. One of
 which nothing is on record is read by the worker that decodes it. Where a result is there and the
 stamp of its source has changed, the content decides: it is read in threads, while the items behind
 it go on.
@@ -9,7 +10,7 @@ it go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from restore_batch.errors import MediaError
@@ -18,11 +19,15 @@ from restore_batch.jobs.records import SourceNote
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
+from restore_batch.pipeline.plan.items import Item, read_item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.photo.checksum import content_of_source
 
 ITEMS_AT_ONCE = 500
 _READ_AT_ONCE = 4
+_ITEMS_AT_FIRST = 32
+_PARTS_AHEAD = 2
 _LOOK_S = 0.2
 _MOST_UNREAD = 2000
 """Items that wait for their content: no more are looked at before."""
@@ -47,7 +52,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class _Unread:
+class _Changed:
     """An item whose content decides, and what that is compared with."""
 
     item: Item
@@ -59,14 +64,26 @@ class Standings:
     """How each item of a plan stands: in the order of the plan, but for those whose content must
     be read first."""
 
-    def __init__(self, plan: Plan, manifest: Manifest, *, verify: bool = False) -> None:
-        self._plan, self._manifest, self._verify = plan, manifest, verify
+    def __init__(
+        self, plan: Plan, manifest: Manifest, *, verify: bool = False, retry: bool = False
+    ) -> None:
+        self._plan, self._manifest = plan, manifest
+        self._verify, self._retry = verify, retry
         self._sources = Sources(manifest, plan.job, verify=verify)
-        self._reading: Beside[_Unread, str] = Beside(_content, _READ_AT_ONCE)
+        self._content: Beside[_Changed, str] = Beside(_content, _READ_AT_ONCE)
+        self._readers = HeaderReaders(plan.job)
+        self._unread = sum(item.unread for item in plan.items)
+        # One thread: processes do the reading.
+        self._headers = Beside(self._read_headers, 1, at_end=self._readers.close)
         self._notes: list[SourceNote] = []
         self._adopted: list[Unit] = []
         self.wait_s = _LOOK_S
         """How long it may take until None comes instead of a standing that is not known yet."""
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._content.close()
+        self._headers.close()
 
     def note(self, item: Item, sha256: str) -> SourceNote:
         """What is to be on record of the source of an item, once a worker has read it."""
@@ -78,29 +95,60 @@ class Standings:
 
     def as_they_come(self) -> Iterator[Standing | None]:
         """None instead of the next one, where that is not known yet."""
-        items = self._plan.items
-        for first in range(0, len(items), ITEMS_AT_ONCE):
-            some = items[first : first + ITEMS_AT_ONCE]
-            self._sources.look_up(some)
-            survey = self._manifest.survey([item.output for item in some])
-            for item in some:
-                found = self._standing(item, survey)
-                if found is not None:
-                    yield found
-            self._record()
+        for some in _parts(self._plan.items):
+            yield from self._look_at(some)
             yield from self._read(0.0)
-            while self._reading.waiting > _MOST_UNREAD:
+            while self._is_far_ahead:
                 yield from self._read_or_none()
-        while self._reading.waiting:
+        while self._headers.waiting or self._content.waiting:
             yield from self._read_or_none()
+
+    @property
+    def _is_far_ahead(self) -> bool:
+        """Whether so much waits to be read that no more items are looked at before."""
+        return self._headers.waiting > _PARTS_AHEAD or self._content.waiting > _MOST_UNREAD
+
+    def _look_at(self, some: Sequence[Item]) -> Iterator[Standing]:
+        self._sources.look_up(some)
+        known = [self._with_known_header(item) if item.unread else item for item in some]
+        if any(item.unread for item in known):
+            self._headers.ask(known)
+        else:
+            yield from self._stand(known)
+
+    def _with_known_header(self, item: Item) -> Item:
+        header = self._sources.header(item, again=self._retry)
+        return item if header is None else read_item(item, header_read(header), self._plan.job)
+
+    def _read_headers(self, some: Sequence[Item]) -> Sequence[Item]:
+        """The same items with their headers; in a thread of its own."""
+        unread = [item for item in some if item.unread]
+        headers = iter(self._readers.read([item.source for item in unread], of=self._unread))
+        return [
+            read_item(item, next(headers), self._plan.job) if item.unread else item for item in some
+        ]
+
+    def _stand(self, some: Sequence[Item]) -> Iterator[Standing]:
+        """How these stand, whose headers are read and whose sources were looked up."""
+        survey = self._manifest.survey([item.output for item in some])
+        for item in some:
+            found = self._standing(item, survey)
+            if found is not None:
+                yield found
+        self._record()
 
     def _read_or_none(self) -> Iterator[Standing | None]:
         found: list[Standing | None] = list(self._read(self.wait_s))
         yield from found or [None]
 
     def _read(self, within_s: float) -> Iterator[Standing]:
-        """Those whose content was read meanwhile."""
-        for unread, answer in self._reading.answers(within_s):
+        """Those that were read meanwhile."""
+        for _, items in self._headers.answers(within_s / 2):
+            if isinstance(items, Exception):
+                raise items
+            self._sources.look_up(items)
+            yield from self._stand(items)
+        for unread, answer in self._content.answers(within_s / 2):
             item = unread.item
             if isinstance(answer, str):
                 self._notes.append(self._sources.note(item, answer))
@@ -135,7 +183,7 @@ class Standings:
             return self._compared(item, known, survey, noted)
         recorded = survey.source_of(item.output)
         if recorded and (self._verify or self._is_settled(item, recorded, survey)):
-            self._reading.ask(_Unread(item, survey, noted))
+            self._content.ask(_Changed(item, survey, noted))
             return None
         unit = survey.on_record(self._plan.unread_unit(item))
         state = survey.state_of(unit)
@@ -166,5 +214,13 @@ class Standings:
         return found
 
 
-def _content(unread: _Unread) -> str:
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Some at a time, at first only a few: work is to begin."""
+    first, size = 0, min(_ITEMS_AT_FIRST, ITEMS_AT_ONCE)
+    while first < len(items):
+        yield items[first : first + size]
+        first, size = first + size, ITEMS_AT_ONCE
+
+
+def _content(unread: _Changed) -> str:
     return content_of_source(unread.item.source.source)

@@ -20,7 +20,8 @@ from restore_batch.jobs.units import Segment
 from restore_batch.models.speed import Speed, timed
 from restore_batch.pipeline.plan.films import index_stage
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import Stage, WorkerContext
 from restore_batch.stages.chain import OpenedStages
 from restore_batch.stages.film.index import MOST_BYTES, IndexFilm

@@ -51,34 +51,39 @@ class HeaderRead:
 
 class HeaderReaders:
     """Reads the headers of a job's files, unless they are ``probed``; leaving the context ends its
-    processes."""
+    processes. ``soon``: there will be some to read."""
 
-    def __init__(self, job: Job, probed: ProbeCache | None) -> None:
+    def __init__(self, job: Job, probed: ProbeCache | None = None, *, soon: bool = False) -> None:
         self._isolated = Isolated(
             ReadHeader(job.video.frame_rate, job.limits.max_megapixels), BOUNDS, _LEAN
         )
         self._probed = probed or (lambda sources: repeat(None, len(sources)))
-        if probed is None:
+        if soon:
             self._isolated.start()  # and imports codecs while files are still looked for
 
     def __enter__(self) -> HeaderReaders:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its processes."""
         self._isolated.__exit__()
 
-    def read(self, sources: Sequence[SourceFile]) -> list[HeaderRead]:
+    def read(self, sources: Sequence[SourceFile], of: int = 0) -> list[HeaderRead]:
         """The headers of ``sources``, in their order; those that are known cost no process.
 
-        Raises ExecutorError where no process can be started.
+        ``of``: how many there are in all, where others follow. Raises ExecutorError where no
+        process can be started.
         """
         known = list(self._probed(sources))
         unknown = [source for source, header in zip(sources, known, strict=True) if header is None]
-        read = self._read(unknown)
-        return [next(read) if header is None else _known(header) for header in known]
+        read = self._read(unknown, max(of, len(unknown)))
+        return [next(read) if header is None else header_read(header) for header in known]
 
-    def _read(self, sources: Sequence[SourceFile]) -> Iterator[HeaderRead]:
-        most = min(_MOST_PROCESSES, os.cpu_count() or 1, 1 + len(sources) // _HEADERS_A_PROCESS)
+    def _read(self, sources: Sequence[SourceFile], of: int) -> Iterator[HeaderRead]:
+        most = min(_MOST_PROCESSES, os.cpu_count() or 1, 1 + of // _HEADERS_A_PROCESS)
         requests = ((source.source, is_film(source.source)) for source in sources)
         answers = self._isolated.answers(requests, most)
         for source, answer in zip(sources, answers, strict=True):
@@ -96,7 +101,8 @@ class HeaderReaders:
                 yield HeaderRead(answer)
 
 
-def _known(header: Mapping[str, Any]) -> HeaderRead:
+def header_read(header: Mapping[str, Any]) -> HeaderRead:
+    """A header as it was noted."""
     if is_unreadable(header):
         return HeaderRead({}, header[ERROR], lost=True)
     return HeaderRead(header)

@@ -6,14 +6,16 @@ The formats say it themselves (:mod:`restore_batch.stages.photo.formats`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 from restore_batch.jobs.mistakes import Mistake, did_you_mean
+from restore_batch.jobs.outputs import suffix_of
 from restore_batch.jobs.source import json_schema
 from restore_batch.jobs.spec import Job
 from restore_batch.stages.photo import verdict
 from restore_batch.stages.photo.formats import catalogue
+from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 from restore_batch.stages.photo.metadata.extras import without_films
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.video.probe import VIDEO_SUFFIXES
@@ -30,9 +32,15 @@ def _probe_of(plain: Mapping[str, Any]) -> Probe:
     return Probe(**{**plain, "notes": tuple(plain["notes"])})
 
 
+@lru_cache(maxsize=256)
+def _target(suffix: str, formats: tuple[Format, ...]) -> WrittenFormat | None:
+    """The format that a result of this suffix is written in; asked for each of a million."""
+    return catalogue.of_suffix(suffix)
+
+
 def photo_refusal(plain: Mapping[str, Any], job: Job, output: str) -> str:
     """Why a photo with these facts, whose result is called ``output``, is not restored, or ""."""
-    target = catalogue.of_suffix(Path(output).suffix)
+    target = _target(suffix_of(output.rpartition("/")[2]), catalogue.formats())
     limit = job.limits.max_megapixels
     return verdict.refusal(_probe_of(plain), limit, target, job.background.scale)
 
@@ -41,7 +49,8 @@ def photo_notes(plain: Mapping[str, Any], job: Job, output: str) -> tuple[str, .
     """What a run will leave out of a photo, a line each."""
     if not plain:
         return ()
-    found, target = _probe_of(plain), catalogue.of_suffix(Path(output).suffix)
+    found = _probe_of(plain)
+    target = _target(suffix_of(output.rpartition("/")[2]), catalogue.formats())
     if target is None:
         return found.notes
     notes = found.notes

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from restore_batch.errors import JobFileError, Problem
-from restore_batch.jobs.inputs import InputsError, SourceFile, discover
+from restore_batch.errors import JobFileError
 from restore_batch.jobs.manifest import FOLDER
-from restore_batch.jobs.outputs import assign_outputs
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
-from restore_batch.pipeline.plan.films import film_notes, film_suffix, is_film
+from restore_batch.pipeline.plan.films import film_notes
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
-from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
+from restore_batch.pipeline.plan.headers import ProbeCache
+from restore_batch.pipeline.plan.items import Inputs, Item, find_items
 from restore_batch.pipeline.plan.layout import gpu_share
-from restore_batch.pipeline.plan.mistakes import check_photos, checked_choices
-from restore_batch.pipeline.plan.photos import (
-    media_suffixes,
-    photo_notes,
-    photo_refusal,
-)
+from restore_batch.pipeline.plan.mistakes import checked_choices
+from restore_batch.pipeline.plan.photos import photo_notes
 from restore_batch.pipeline.plan.resources import Engine, Share, Site, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
@@ -37,43 +31,6 @@ from restore_batch.pipeline.plan.stages import (
 )
 from restore_batch.stages.base import Pool, Stage, WorkerContext
 from restore_batch.stages.film.work import JoinWork
-from restore_batch.stages.photo.write import suffix_for
-
-
-@dataclass(frozen=True)
-class Item:
-    """One input and where its result goes. ``error``: why it will not be restored, by its header or
-    because that could not be read. ``lost``: reading it cost a process, and is not tried again
-    before a ``retry``."""
-
-    source: SourceFile
-    output: str
-    facts: Mapping[str, Any]
-    error: str = ""
-    lost: bool = False
-
-    @property
-    def is_film(self) -> bool:
-        """Whether this is a film, by the name of its file."""
-        return is_film(self.source.source)
-
-    @property
-    def frames(self) -> int:
-        """Pictures in it: those that its header promises for a film, 1 for a photo."""
-        return int(self.facts.get("frame_count", 1))
-
-    @property
-    def megapixels(self) -> float:
-        """Size of the decoded picture, of a film that of a frame; 0 where the header could not be
-        read."""
-        return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
-
-
-class Inputs(NamedTuple):
-    """The items of a job, and how many other files lie in its folders, by their suffix."""
-
-    items: tuple[Item, ...] = ()
-    passed_over: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -179,8 +136,10 @@ def make_plan(
     probed: ProbeCache | None = None,
     inputs: Inputs | None = None,
     site: Site | None = None,
+    later: bool = False,
 ) -> Plan:
-    """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
+    """Resolve a job. With ``fetch`` missing weights are brought here, else only named. ``later``:
+    headers of photos may be read when the run comes to them.
 
     ``probed`` may know the headers of sources already; ``inputs`` are known where several plans
     are made for one job. ``site``: where it is to run, None: on this machine. Raises JobFileError.
@@ -189,7 +148,7 @@ def make_plan(
     site = this_machine() if site is None else site
     choices = checked_choices(loaded, store, fetch=fetch, site=site)
     share = share_out(job, site)
-    inputs = find_items(loaded, probed) if inputs is None else inputs
+    inputs = find_items(loaded, probed, later=later) if inputs is None else inputs
     found = inputs.items
     if job.video.preview_s is not None:
         films = tuple(item for item in found if item.is_film)
@@ -225,51 +184,6 @@ def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
         for each in make_stages(loaded.job, refs)
         if each.stage.of_frames and not each.stage.is_idle
     )
-
-
-def find_items(loaded: LoadedJob, probed: ProbeCache | None = None) -> Inputs:
-    """The inputs of a job and the names of their results. Raises JobFileError, and ExecutorError
-    where headers cannot be read at all."""
-    job = loaded.job
-    with HeaderReaders(job, probed) as readers:
-        check_photos(loaded)
-        try:
-            sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
-        except InputsError as error:
-            raise JobFileError(
-                [_input_problem(loaded, i, text) for i, text in error.problems]
-            ) from None
-        read = readers.read(sources)
-    return Inputs(tuple(_items(sources, job, read)), passed_over)
-
-
-def _items(sources: list[SourceFile], job: Job, read: list[HeaderRead]) -> Iterator[Item]:
-    names = [
-        (source.relative, _suffix(source, header.facts, job))
-        for source, header in zip(sources, read, strict=True)
-    ]
-    for source, output, header in zip(sources, assign_outputs(names), read, strict=True):
-        error = header.error or _refused(source, header.facts, job, output)
-        yield Item(source, output, header.facts, error, header.lost)
-
-
-def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
-    """Why a photo will not be restored, with its name; films say it in their notes."""
-    if is_film(source.source):
-        return ""
-    reason = photo_refusal(facts, job, output)
-    return f"{source.source}: {reason}" if reason else ""
-
-
-def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
-    original = Path(source.relative).suffix
-    if is_film(source.source):
-        return film_suffix(facts, job, source.relative) if facts else original
-    return suffix_for(facts["container"], job.photos.format, original) if facts else original
-
-
-def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
-    return loaded.problem(f"inputs.{index}", message)
 
 
 def _is_split(job: Job, share: Share) -> bool:

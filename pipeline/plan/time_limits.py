@@ -34,7 +34,7 @@ def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
     asked_s = plan.job.limits.timeout_s
     if asked_s is not None:
         return lambda unit: asked_s or None
-    frames = {item.output: item.frames for item in plan.items}
+    frames = {item.output: item.frames for item in plan.items if item.is_film}
     by_kind: dict[type[Unit], Callable[[Unit], float]] = {
         Photo: lambda unit: _photo_s(plan, unit),
         Segment: lambda unit: _segment_s(plan, unit),

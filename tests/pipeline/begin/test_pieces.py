@@ -11,7 +11,7 @@ import tifffile
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.pipeline.begin.pieces import cut_pieces
 from restore_batch.pipeline.begin.sample import Seen
-from restore_batch.pipeline.plan.plan import Item
+from restore_batch.pipeline.plan.items import Item
 from restore_batch.stages.photo.read import read
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.pipeline.begin.sample import Seen, most_different, noise_of, spread
-from restore_batch.pipeline.plan.plan import Item
+from restore_batch.pipeline.plan.items import Item
 
 
 def item(name: str, side: int) -> Item:

@@ -40,3 +40,13 @@ def test_an_error_is_an_answer() -> None:
     assert asked == "a"
     with pytest.raises(OSError, match="input/output error"):
         raise error  # type: ignore[misc]
+
+
+def test_a_thread_ends_with_its_last_step_when_nothing_more_is_asked() -> None:
+    ended = threading.Event()
+    beside = Beside(str, threads=1, at_end=ended.set)
+    beside.ask(1)
+    assert beside.answers(60.0) == [(1, "1")]
+    assert not ended.is_set()
+    beside.close()
+    assert ended.wait(60)

@@ -19,7 +19,7 @@ from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
 
-from support.archive import make_archive, write_job
+from support.archive import make_archive, scene, write_job
 
 PICTURES = 6
 
@@ -96,3 +96,32 @@ def test_no_question_is_asked_for_each_item(job: Path) -> None:
             assert len(states) == len(items)
             assert states.count("done") == len(items) - states.count("failed")
         assert 0 < len(asked[0]) == len(asked[1])
+
+
+def test_a_run_that_reads_headers_on_its_way_makes_what_was_planned(tmp_path: Path) -> None:
+    """Also of files that are not what their names say, and of those that are no picture."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(8):
+        scene(40, 30, number).save(folder / f"photo{number}.png", "JPEG" if number % 2 else "PNG")
+    scene(40, 30, 9).save(folder / "photo1.tif")
+    (folder / "nothing.png").write_text("no picture")
+    path = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", restore={"model": "none"},
+        background={"model": "none", "scale": 1}, detect={"model": "none"},
+        engine={"kind": "local", "workers": 1},
+    )  # fmt: skip
+    plan = plan_job(read_job(path))
+    assert isinstance(plan, Plan)
+    summary = run_job(read_job(path), Quiet(), RunOptions())
+    ((failed, _, reason),) = summary.failed
+    assert (summary.done, Path(failed).name) == (9, "nothing.png")
+    assert reason == next(item.error for item in plan.items if item.error)
+    made = {each.name for each in (tmp_path / "out").iterdir() if each.is_file()}
+    assert made == {item.output for item in plan.items if not item.error}
+    assert made >= {"photo0.png", "photo1.jpg", "photo1.tif", "photo3.jpg"}
+    again = run_job(read_job(path), Quiet(), RunOptions())
+    assert (again.done, again.unchanged, len(again.failed)) == (0, 9, 1)
+    tried = run_job(read_job(path), Quiet(), RunOptions(retry=True))
+    assert (tried.done, tried.unchanged, len(tried.failed)) == (0, 9, 1)
+    assert run_job(read_job(path), Quiet(), RunOptions(verify=True)).unchanged == 9

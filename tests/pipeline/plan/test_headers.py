@@ -18,7 +18,8 @@ from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.source import load_job
 from restore_batch.pipeline.plan import headers
 from restore_batch.pipeline.plan.headers import probe_key
-from restore_batch.pipeline.plan.plan import Item, Plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import plan_job
 
 from support.archive import write_job

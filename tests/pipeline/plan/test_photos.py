@@ -9,9 +9,9 @@ import pytest
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.source import LoadedJob, job_from_mapping, load_job
+from restore_batch.pipeline.plan.items import find_items
 from restore_batch.pipeline.plan.mistakes import check_photos
 from restore_batch.pipeline.plan.photos import job_schema, media_suffixes
-from restore_batch.pipeline.plan.plan import find_items
 from restore_batch.stages.photo.formats import catalogue
 
 WRITTEN = [format.name for format in catalogue.written()]

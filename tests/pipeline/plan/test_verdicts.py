@@ -16,7 +16,8 @@ from PIL import Image
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Photo
 from restore_batch.models.weights.store import Store
-from restore_batch.pipeline.plan.plan import Item, Plan, make_plan
+from restore_batch.pipeline.plan.items import Item
+from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.decode import Decode
 from restore_batch.stages.photo.encode import Encode

@@ -1,0 +1,138 @@
+"""The items of a job: its inputs, and the names of their results, which no two share.
+
+A name follows from those of all inputs and from what each turns out to be. Where no other result
+could ever want it, whatever the file holds, a photo's header may be read later, when the item is
+come to: a million names are listed long before a million headers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from restore_batch.errors import JobFileError, Problem
+from restore_batch.jobs.inputs import InputsError, SourceFile, discover
+from restore_batch.jobs.outputs import assign_outputs, free_to_name, name_of, suffix_of
+from restore_batch.jobs.source import LoadedJob
+from restore_batch.jobs.spec import Job
+from restore_batch.pipeline.plan.films import film_suffix, is_film
+from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
+from restore_batch.pipeline.plan.mistakes import check_photos
+from restore_batch.pipeline.plan.photos import media_suffixes, photo_refusal
+from restore_batch.stages.photo.write import suffix_for
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One input and where its result goes. ``error``: why it will not be restored, by its header or
+    because that could not be read. ``lost``: reading it cost a process, and is not tried again
+    before a ``retry``. ``unread``: its header is not read yet, and ``output`` not known but free to
+    be given: see :func:`read_item`."""
+
+    source: SourceFile
+    output: str
+    facts: Mapping[str, Any]
+    error: str = ""
+    lost: bool = False
+    unread: bool = False
+
+    @property
+    def is_film(self) -> bool:
+        """Whether this is a film, by the name of its file."""
+        return is_film(self.source.source)
+
+    @property
+    def frames(self) -> int:
+        """Pictures in it: those that its header promises for a film, 1 for a photo."""
+        return int(self.facts.get("frame_count", 1))
+
+    @property
+    def megapixels(self) -> float:
+        """Size of the decoded picture, of a film that of a frame; 0 where the header could not be
+        read."""
+        return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
+
+
+class Inputs(NamedTuple):
+    """The items of a job, and how many other files lie in its folders, by their suffix."""
+
+    items: tuple[Item, ...] = ()
+    passed_over: Mapping[str, int] = {}
+
+
+_NO_FACTS: Mapping[str, Any] = {}
+
+
+def find_items(
+    loaded: LoadedJob, probed: ProbeCache | None = None, *, later: bool = False
+) -> Inputs:
+    """The inputs of a job and the names of their results. ``later``: headers of photos stay unread
+    where their names are free.
+
+    Raises JobFileError, and ExecutorError where headers cannot be read at all.
+    """
+    job = loaded.job
+    with HeaderReaders(job, probed, soon=probed is None and not later) as readers:
+        check_photos(loaded)
+        try:
+            sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
+        except InputsError as error:
+            raise JobFileError(
+                [_input_problem(loaded, i, text) for i, text in error.problems]
+            ) from None
+        free = _free(sources) if later else [False] * len(sources)
+        now = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
+        read = readers.read(now)
+    others = [source.relative for source, is_free in zip(sources, free, strict=True) if is_free]
+    known = _items(now, read, job, others)
+    items = (
+        Item(source, "", _NO_FACTS, unread=True) if is_free else next(known)
+        for source, is_free in zip(sources, free, strict=True)
+    )
+    return Inputs(tuple(items), passed_over)
+
+
+def read_item(item: Item, header: HeaderRead, job: Job) -> Item:
+    """An item whose header was not read, with what it says."""
+    source = item.source
+    output = name_of(source.relative, _suffix(source, header.facts, job))
+    error = header.error or _refused(source, header.facts, job, output)
+    return Item(source, output, header.facts, error, header.lost)
+
+
+def _free(sources: Sequence[SourceFile]) -> list[bool]:
+    films = [is_film(source.source) for source in sources]
+    return free_to_name([source.relative for source in sources], films)
+
+
+def _items(
+    sources: Sequence[SourceFile], read: Sequence[HeaderRead], job: Job, others: Sequence[str]
+) -> Iterator[Item]:
+    names = [
+        (source.relative, _suffix(source, header.facts, job))
+        for source, header in zip(sources, read, strict=True)
+    ]
+    outputs = assign_outputs(names, others)
+    for source, output, header in zip(sources, outputs, read, strict=True):
+        error = header.error or _refused(source, header.facts, job, output)
+        yield Item(source, output, header.facts, error, header.lost)
+
+
+def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
+    """Why a photo will not be restored, with its name; films say it in their notes."""
+    if is_film(source.source) or not facts:
+        return ""
+    reason = photo_refusal(facts, job, output)
+    return f"{source.source}: {reason}" if reason else ""
+
+
+def _suffix(source: SourceFile, facts: Mapping[str, Any], job: Job) -> str:
+    original = suffix_of(source.relative.rpartition("/")[2])
+    if is_film(source.source):
+        return film_suffix(facts, job, source.relative) if facts else original
+    return suffix_for(facts["container"], job.photos.format, original) if facts else original
+
+
+def _input_problem(loaded: LoadedJob, index: int, message: str) -> Problem:
+    return loaded.problem(f"inputs.{index}", message)
