@@ -9,7 +9,7 @@ import numpy as np
 import piq
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage import metrics  # which loads scipy.stats once it is asked
 
 from restore_batch.models.metrics import fidelity
 from restore_batch.models.metrics.base import NotComputedError
@@ -30,18 +30,19 @@ def smooth(height: int, width: int) -> np.ndarray:
 
 def agree_with_scikit_image(restored: np.ndarray, true: np.ndarray) -> None:
     assert fidelity.psnr_db(restored, true) == pytest.approx(
-        peak_signal_noise_ratio(true, restored, data_range=255), abs=1e-4
+        metrics.peak_signal_noise_ratio(true, restored, data_range=255), abs=1e-4
     )
     wang = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     assert fidelity.ssim(restored, true) == pytest.approx(
-        structural_similarity(true, restored, data_range=255, channel_axis=2, **wang), abs=1e-4
+        metrics.structural_similarity(true, restored, data_range=255, channel_axis=2, **wang),
+        abs=1e-4,
     )
     ys = [fidelity.luma(picture)[0, 0].double().numpy() for picture in (true, restored)]
     assert fidelity.psnr_y_db(restored, true) == pytest.approx(
-        peak_signal_noise_ratio(*ys, data_range=255), abs=1e-4
+        metrics.peak_signal_noise_ratio(*ys, data_range=255), abs=1e-4
     )
     assert fidelity.ssim_y(restored, true) == pytest.approx(
-        structural_similarity(*ys, data_range=255, **wang), abs=1e-4
+        metrics.structural_similarity(*ys, data_range=255, **wang), abs=1e-4
     )
 
 

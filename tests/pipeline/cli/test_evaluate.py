@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage import metrics  # which loads scipy.stats once it is asked
 
 from support.archive import checksums
 from support.command_line import Called, call
@@ -71,7 +71,7 @@ def test_scores_are_of_pictures_of_the_same_name(compared: tuple[Called, Path]) 
         found, true = (
             cv2.imread(str(folder / system / each["name"])) for system in (each["system"], "true")
         )
-        wanted = peak_signal_noise_ratio(true, found, data_range=255)
+        wanted = metrics.peak_signal_noise_ratio(true, found, data_range=255)
         assert each["scores"]["psnr_db"] == pytest.approx(wanted, abs=1e-4)
     psnr = told["table"][0]["scores"]["psnr_db"]
     assert psnr["low"] < psnr["mean"] < psnr["high"]
@@ -263,10 +263,10 @@ def test_scores_of_real_pictures_are_those_of_scikit_image(part: str, tmp_path: 
         bad = cv2.imread(str(tmp_path / "bad" / each["name"]))
         (path,) = (tmp_path / "true").glob(f"{Path(each['name']).stem}.*")
         true = cv2.imread(str(path))
-        wanted = structural_similarity(
+        wanted = metrics.structural_similarity(
             true, bad, data_range=255, channel_axis=2, gaussian_weights=True, sigma=1.5,
             use_sample_covariance=False,
         )  # fmt: skip
         assert each["scores"]["ssim"] == pytest.approx(wanted, abs=1e-4)
-        wanted = peak_signal_noise_ratio(true, bad, data_range=255)
+        wanted = metrics.peak_signal_noise_ratio(true, bad, data_range=255)
         assert each["scores"]["psnr_db"] == pytest.approx(wanted, abs=1e-4)

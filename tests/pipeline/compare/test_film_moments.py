@@ -86,7 +86,7 @@ def test_of_a_preview_only_its_stretch_is_shown(tmp_path: Path) -> None:
 def test_the_largest_face_is_shown_with_its_size(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     film = made(tmp_path, size=(144, 108), picture=moving_face())
-    plan, result = restored(tmp_path, "compact-1")
+    plan, result = restored(tmp_path, "compact-1", segment_s=60.0)
     moments = FilmMoments(plan)
     rows = moments.rows(str(film), {"done": result})
     assert all("face" in caption for caption in rows.captions)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
 
 from restore_batch.pipeline.evaluate.statistics import RESAMPLES, estimate
 
 
 def test_an_interval_is_that_of_scipy() -> None:
+    from scipy.stats import bootstrap  # takes a second, of every process that collects tests
+
     values = np.random.default_rng(4).gamma(2.0, 3.0, 40)
     found = estimate(list(values), seed=1)
     assert found is not None

@@ -10,13 +10,15 @@ from restore_batch.errors import UsageError
 from restore_batch.models.train.crew import Crew
 from restore_batch.models.train.curves import read_curve
 from restore_batch.models.train.trainer import Trainer
-from restore_batch.pipeline.training.ray_train import train_with_ray
 
 from support import training
 
 
 @pytest.mark.slow
 def test_two_workers_give_the_loss_curve_of_one_with_the_same_batch(tmp_path: Path) -> None:
+    # Ray Train takes a second to import, of every process that collects tests.
+    from restore_batch.pipeline.training.ray_train import train_with_ray
+
     faces = training.draw_faces(tmp_path / "faces", 4, 256)
     curves = []
     for workers in (1, 2):

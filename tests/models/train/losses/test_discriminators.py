@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from scipy.signal import correlate2d
 from torch import nn
 
 from restore_batch.models.train.losses.adversarial import r1_penalty
@@ -32,16 +31,22 @@ SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
+def _correlated(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    from scipy.signal import correlate2d  # takes a second, of every process that collects tests
+
+    return np.asarray(correlate2d(x, kernel, "valid"))
+
+
 def _conv(x: np.ndarray, weight: np.ndarray, pad: int, stride: int = 1) -> np.ndarray:
     """Equalised convolution of (C, H, W): the weights over √fan_in."""
     x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
     scaled = weight / np.sqrt(weight[0].size)
-    out = [sum(correlate2d(c, k, "valid") for c, k in zip(x, ks, strict=True)) for ks in scaled]
+    out = [sum(_correlated(c, k) for c, k in zip(x, ks, strict=True)) for ks in scaled]
     return np.stack(out)[:, ::stride, ::stride]
 
 
 def _blur(x: np.ndarray, pad: int) -> np.ndarray:
-    return np.stack([correlate2d(np.pad(c, pad), FIR, "valid") for c in x])
+    return np.stack([_correlated(np.pad(c, pad), FIR) for c in x])
 
 
 def _act(x: np.ndarray, bias: np.ndarray) -> np.ndarray:

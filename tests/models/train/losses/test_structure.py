@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from skimage.metrics import structural_similarity
+from skimage import metrics  # which loads scipy.stats once it is asked
 
 from restore_batch.models.train.losses.structure import SCALE_WEIGHTS, ms_ssim, ms_ssim_loss, ssim
 
@@ -56,7 +56,7 @@ def test_flat_pictures_differ_in_luminance_alone() -> None:
 @pytest.mark.parametrize("noise", [0.02, 0.2])
 def test_ssim_is_scikit_images(noise: float) -> None:
     x, y = _pair(64, noise)
-    witness = structural_similarity(
+    witness = metrics.structural_similarity(
         x, y, data_range=1.0, channel_axis=0, gaussian_weights=True, use_sample_covariance=False
     )
     assert ssim(*_tensors(x, y), 1.0).item() == pytest.approx(witness, abs=1e-5)

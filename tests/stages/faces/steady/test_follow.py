@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.models.base import Face
+from restore_batch.models import registry
+from restore_batch.models.base import Face, ModelRef
 from restore_batch.models.metrics import steadiness
 from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import WorkerContext
@@ -177,14 +178,22 @@ def test_people_are_told_apart_by_their_embeddings() -> None:
     assert tracks[0][0].track != tracks[1][0].track
 
 
-def real_film(name: str, most: int) -> tuple[tuple[np.ndarray, ...], Tracks, Tracks]:
+def detector(name: str) -> ModelRef:
+    store = Store(None, download=False)
+    if name == "mtcnn":
+        return store.ref(registry.card(name), {})
+    weights = data.weights() / "retinaface_mobilenet025" / "mobilenet0.25_Final.pth"
+    if not weights.is_file():
+        pytest.skip(f"no {weights}")
+    return store.ref_from_path(weights, "detect", {})
+
+
+def real_film(name: str, most: int, finder: str) -> tuple[tuple[np.ndarray, ...], Tracks, Tracks]:
     """Pictures, linked and steady faces of a clip."""
     clip = data.folder("RESTORE_BATCH_VIDEO", "video") / name
-    weights = data.weights() / "retinaface_mobilenet025" / "mobilenet0.25_Final.pth"
-    for path in (clip, weights):
-        if not path.is_file():
-            pytest.skip(f"no {path}")
-    detect = Detect(Store(None, download=False).ref_from_path(weights, "detect", {}))
+    if not clip.is_file():
+        pytest.skip(f"no {clip}")
+    detect = Detect(detector(finder))
     detect.open(WorkerContext())
     collected, follower = SteadyFaces(), FaceFollower(GAP_FRAMES + 1)
     frames, faces = [], []
@@ -214,17 +223,18 @@ def jitter_px(frames: Sequence[np.ndarray], tracks: Tracks) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "most", "share"),
+    ("name", "most", "share", "finder"),
     [
-        ("carphone_aac.mp4", 120, 1 / 3),
+        ("carphone_aac.mp4", 120, 1 / 3, "mtcnn"),
+        pytest.param("carphone_aac.mp4", 120, 1 / 3, "retinaface", marks=pytest.mark.slow),
         # Its tremor is too large to be calmed.
-        pytest.param("film_1950s.mp4", 44, 1.0, marks=pytest.mark.slow),
+        pytest.param("film_1950s.mp4", 44, 1.0, "retinaface", marks=pytest.mark.slow),
     ],
 )
 def test_on_real_film_landmarks_tremble_and_crops_slide_a_third_as_much(
-    name: str, most: int, share: float
+    name: str, most: int, share: float, finder: str
 ) -> None:
-    frames, linked, tracks = real_film(name, most)
+    frames, linked, tracks = real_film(name, most, finder)
     assert len({one.track for some in tracks for one in some}) == 1
     followed = smooth_landmarks(linked)
     assert jitter_px(frames, followed) < jitter_px(frames, linked) / 3
