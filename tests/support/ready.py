@@ -41,7 +41,7 @@ class Call:
 
 
 class Ready:
-    """The process that has imported all; started when it is first asked."""
+    """The process that has imported all: started when it is first asked, again where it is lost."""
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
@@ -57,7 +57,7 @@ class Ready:
         """Run ``argv``, the installed program with its arguments, to its end. Raises
         TimeoutExpired after it was killed."""
         with self._lock:
-            channel = self._channel = self._channel or _started()
+            channel, self._channel = self._channel or _started(), None
             told = json.dumps([list(argv), str(cwd or Path.cwd()), dict(env)]).encode()
             reads, writes = zip(*(os.pipe() for _ in range(2)), strict=True)
             channel.sendall(len(told).to_bytes(4, "big"))
@@ -74,10 +74,12 @@ class Ready:
                 os.kill(process, signal.SIGKILL)
                 channel.settimeout(None)
                 _received(channel, 4)
+                self._channel = channel
                 raise subprocess.TimeoutExpired(list(argv), timeout_s) from None
             finally:
                 channel.settimeout(None)
             out, err = (text.read() for text in texts)
+            self._channel = channel
         return subprocess.CompletedProcess(list(argv), code, out, err)
 
 
