@@ -199,9 +199,11 @@ class Restore(Section):
     {model: pulse, options: {…}}]: each writes its results to a folder of its name below output;
     output/compare gets a contact sheet of every picture with faces and of every film."""
 
-    min_identity: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Cosine similarity between the restored and the original face below which the blend is
-    lowered; null: similarity is not measured."""
+    min_identity: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = "auto"
+    """Likeness of the restored to the original face (1: the same, from 0.3 on one person's) below
+    which less of it is blended in; 0: it is measured, and nothing is lowered; null: it is not
+    measured. auto: 0.3 where an identity network is here, and 0 for restorers that invent faces;
+    null where none is here."""
 
     @field_validator("compare")
     @classmethod

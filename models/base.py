@@ -212,11 +212,21 @@ class Parser(Protocol):
         ...
 
 
+SAME_PERSON = 0.3
+"""From this likeness on an identity network takes two faces for one person's. It is a cosine of
+ArcFace's, within what is used for that (0.24 to 0.32); what other networks say is scaled to it."""
+
+
 class Embedder(Protocol):
     """Maps aligned crops to identity vectors."""
 
     def __call__(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """N crops, rgb_hwc uint8; (N, D) float32 of unit length."""
+        ...
+
+    def likeness(self, vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """How alike the faces of two (N, D) are, pair by pair: (N,) in [-1, 1], 1 for equal ones,
+        one person's from :data:`SAME_PERSON` on."""
         ...
 
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -113,6 +113,12 @@ class Stage(ABC):
     def works_on(cls, kinds: frozenset[type[Unit]]) -> bool:
         """Whether units of ``kinds`` need it: their own work, or that on a segment's frames."""
         return bool(cls.kinds & kinds) or (cls.of_frames and Segment in kinds)
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Its constructor's arguments as they are meant: what an option that says ``auto`` comes to
+        with the networks that are given. The key holds that."""
+        return given
 
     @property
     def is_idle(self) -> bool:

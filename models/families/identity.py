@@ -69,6 +69,16 @@ class ArcFaceEmbedder:
                 vectors.append(torch.nn.functional.normalize(vector).cpu().numpy())
         return np.concatenate(vectors)
 
+    def likeness(self, vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """The cosines of (N, 512) and (N, 512) of unit length, pair by pair."""
+        return cosines(vectors, others)
+
+
+def cosines(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of (N, D) and (N, D) of unit length, pair by pair: (N,) float64 in [-1, 1]."""
+    products = np.einsum("nd,nd->n", vectors.astype(np.float64), others.astype(np.float64))
+    return np.asarray(np.clip(products, -1.0, 1.0))
+
 
 def to_input(crop: np.ndarray) -> np.ndarray:
     """The 112 px crop of ArcFace from a square crop aligned to the restorers' template."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def limit_threads(threads: int) -> None:
@@ -19,3 +21,17 @@ def limit_threads(threads: int) -> None:
         import cv2
 
         cv2.setNumThreads(threads)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one core for as long as this lasts: small layers are summed up in another order
+    by more threads, which changes the last bit."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

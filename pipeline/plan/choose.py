@@ -100,6 +100,8 @@ def choose_models(
             choices[wish.role] = replace(choice, ref=ref)
     if found:
         raise JobFileError(loaded.placed(found))
+    if choices["restore"].card is None:
+        choices["identity"] = replace(choices["identity"], note="")  # there is nothing to measure
     return choices
 
 
@@ -118,7 +120,8 @@ def model_mistakes(job: Job) -> Iterator[Mistake]:
 def _wishes(job: Job) -> Iterator[_Wish]:
     """What a job says of each role; of the restorers that it compares, of each."""
     parse = {"auto": "auto", "parse": "required", "feather": "none"}[job.paste.mask]
-    identity = "auto" if job.restore.min_identity is None else "required"
+    limit = job.restore.min_identity
+    identity = "none" if limit is None else "auto" if limit == "auto" else "required"
     faces = job.restore.model != "none"
     yield _Wish("detect", "detect.model", job.detect.model if faces else "none")
     if job.repair.scratches == "auto" or job.repair.fading == "auto":
@@ -288,6 +291,12 @@ def _absent(role: Role, card: Card) -> str:
         "restore": "no face restorer is here, so faces are only upscaled",
         "background": "no upscaler is here, so pictures are enlarged plainly",
     }.get(role)
+    if role == "identity":
+        return (
+            "no identity network is here, so it is not measured whether restored faces are still"
+            " the same people's, and none is held back; `pip install 'restore-batch[identity]'`"
+            " brings one"
+        )
     return f"{what}; `restore-batch models pull {card.name}` brings one" if what else ""
 
 

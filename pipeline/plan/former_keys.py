@@ -35,6 +35,7 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
         "versions": {name: v for name, v in versions.items() if name in _OF_FACES},
         "restore": {
             **job.restore.model_dump(exclude={"model", "compare"}),
+            "min_identity": _min_identity(made),
             "weights": weights.get("restore"),
         },
         "paste": _paste(job),
@@ -46,6 +47,12 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
     film = {**common, "versions": _without(versions, _OF_FACES | _OF_PHOTOS),
             "video": job.video.model_dump()}  # fmt: skip
     return Keys(digest(photo), digest(film), digest(face))
+
+
+def _min_identity(made: Sequence[MadeStage]) -> float | None:
+    """What the job's ``auto`` comes to, which that version did not know."""
+    paste = next((each for each in made if each.stage.name == "paste"), None)
+    return None if paste is None else paste.with_faces.get("min_identity")
 
 
 def _paste(job: Job) -> dict[str, Any]:

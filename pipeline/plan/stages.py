@@ -55,16 +55,17 @@ def make_stages(job: Job, refs: Refs) -> tuple[MadeStage, ...]:
 
 def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
     """One stage, as a job wants it."""
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {name: _option(job, path) for name, path in stage.takes.items()}
+    given |= {parameter: refs.get(role) for parameter, role in stage.networks.items()}
+    given = dict(stage.settled(given))
     always: dict[str, Any] = {"version": stage.version}
     with_faces: dict[str, Any] = {}
     for parameter, option in stage.takes.items():
-        given[parameter] = _option(job, option)
         part = with_faces if option.startswith(_FACE_SECTIONS) else always
         if parameter not in stage.added or stage.added[parameter] != given[parameter]:
             part[parameter] = given[parameter]
     for parameter, role in stage.networks.items():
-        ref = given[parameter] = refs.get(role)
+        ref = given[parameter]
         part = with_faces if role in _FACE_ROLES else always
         part[parameter] = ref and {"sha256": ref.sha256, "options": dict(ref.options)}
     if stage.options is not None:

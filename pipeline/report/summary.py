@@ -20,6 +20,8 @@ from restore_batch.text import duration, legible
 LOW_IDENTITY = 0.5
 """Below this likeness a face is filtered as doubtful, unless the job says another."""
 MANY_FACES = 5
+WORSE = 0.1
+"""By which share a picture must have become noisier or less natural to be filtered as such."""
 _MOST_KINDS = 60
 _NUMBERS = re.compile(r"\d+(?:[.,:×x/]\d+)*")
 
@@ -58,7 +60,8 @@ def about(
     total = max(int(last.get("total") or 0), len(shown))
     states["pending"] += states.pop("staged", 0) + total - len(shown)
     measured = [each.identity for each in shown if each.identity is not None]
-    low = (job.get("restore") or {}).get("min_identity") or LOW_IDENTITY
+    asked = (job.get("restore") or {}).get("min_identity")
+    low = asked if asked and asked != "auto" else LOW_IDENTITY
     spent = sum(seconds.values())
     return {
         "title": legible(Path(str(last.get("job_file") or "")).name) or "restored pictures",

@@ -148,7 +148,7 @@ def lowered_blend(strength: float, identity: float | None, min_identity: float |
     Below ``min_identity`` the strength falls in proportion to the similarity, down to 0 at a
     similarity of 0. It is continuous, so a face near the limit does not flicker in a film.
     """
-    if identity is None or min_identity is None or identity >= min_identity:
+    if identity is None or not min_identity or identity >= min_identity:
         return strength
     return strength * max(0.0, identity) / min_identity
 

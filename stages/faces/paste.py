@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -33,6 +33,7 @@ from restore_batch.stages.faces.grain import (
     to_window,
 )
 from restore_batch.stages.faces.grain_field import GrainField
+from restore_batch.stages.faces.identity import likenesses, settled_limit
 from restore_batch.stages.faces.outline import outline_mask
 from restore_batch.stages.faces.restore import is_left_alone, native_px
 from restore_batch.stages.geometry import invert, output_size, scale_of, template, transform
@@ -82,9 +83,9 @@ class Paste(Stage):
     ``match_colour`` gives a restored face the low-frequency colours of the
     source. ``match_grain`` "auto" gives it as much grain as the picture has that it is pasted
     into, where that has any; "off" none. ``strength`` in [0, 1] blends between the enlarged
-    frame's own face and the restored one. With an ``identity`` model the cosine
-    similarity of restored and source face is recorded; below ``min_identity`` the strength is
-    lowered in proportion (:func:`restore_batch.stages.faces.masks.lowered_blend`).
+    frame's own face and the restored one. With an ``identity`` model the likeness of restored and
+    source face is recorded; below ``min_identity`` the strength is lowered in proportion
+    (:func:`restore_batch.stages.faces.masks.lowered_blend`).
 
     Of a restorer that corrects (``Card.corrects``) faces of few pixels are blended in less, or stay
     as they are (:func:`restore_batch.stages.faces.masks.held_by_size`).
@@ -138,8 +139,8 @@ class Paste(Stage):
     ) -> None:
         if not 0.0 <= strength <= 1.0:
             raise UsageError(f"strength is {strength}: expected 0 to 1")
-        if min_identity is not None and not 0.0 < min_identity <= 1.0:
-            raise UsageError(f"min_identity is {min_identity}: expected more than 0, at most 1")
+        if min_identity is not None and not 0.0 <= min_identity <= 1.0:
+            raise UsageError(f"min_identity is {min_identity}: expected 0 to 1")
         if mask == "parse" and parser is None:
             raise UsageError('mask "parse" needs a parser model: name one or use "auto"')
         self.scale = scale
@@ -157,6 +158,11 @@ class Paste(Stage):
         self.corrects = restorer is not None and restorer.card.corrects
         self.parser: Parser | None = None
         self.embedder: Embedder | None = None
+
+    @classmethod
+    def settled(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With the limit of likeness that ``auto`` is."""
+        return {**given, "min_identity": settled_limit(given)}
 
     def open(self, worker: WorkerContext) -> None:
         """Load the parser and the identity model, where they were asked for."""
@@ -208,7 +214,8 @@ class Paste(Stage):
             )
         ] or [[] for _ in chunk.frames]
         wanted = [face for of_frame in faces for face in of_frame if not face.note]
-        identities = self._identities(wanted)
+        crops, restored = [f.crop for f in wanted], [f.restored for f in wanted]
+        identities = likenesses(self.embedder, crops, restored)
         judged = {
             id(face): self._rated(face, identity, parsed)
             for face, identity, parsed in zip(wanted, identities, self._parsed(wanted), strict=True)
@@ -231,14 +238,6 @@ class Paste(Stage):
             notes.append(f"imagined by {self.imagined_by}: not the person in the picture")
         note = "; ".join(notes)
         return replace(face, identity=identity, strength=strength, parsed=parsed, note=note)
-
-    def _identities(self, faces: Sequence[_RestoredFace]) -> list[float | None]:
-        """Cosine similarity of each restored face to its source."""
-        if self.embedder is None or not faces:
-            return [None] * len(faces)
-        before = self.embedder([face.crop for face in faces])
-        after = self.embedder([face.restored for face in faces])
-        return [float(np.clip(a @ b, -1.0, 1.0)) for a, b in zip(before, after, strict=True)]
 
     def _parsed(self, faces: Sequence[_RestoredFace]) -> list[np.ndarray | None]:
         """What the parser takes for face in each restored crop; None for the landmarks' outline."""

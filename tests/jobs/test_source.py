@@ -167,7 +167,7 @@ def test_a_list_that_contains_itself_ends(write: Write) -> None:
 def test_overrides_replace_and_add_options(write: Write) -> None:
     path = write(GOOD + "restore: {strength: 0.2}\n")
     sets = ["restore.strength=0.7", "inputs=[x, y]", "detect.select=largest"]
-    job = load_job(path, [*sets, "restore.options.weight=1", "restore.min_identity=null"]).job
+    job = load_job(path, [*sets, "restore.options.weight=1", "photos.quality=null"]).job
     assert job.restore.strength == 0.7
     assert job.restore.options == {"weight": 1}
     assert [Path(p).name for p in job.inputs] == ["x", "y"]

@@ -82,7 +82,7 @@ def test_auto_takes_networks_in_this_order() -> None:
     assert names(best_first("restore")) == [*restorers, "realesrgan-x4plus"]
     assert names(best_first("background")) == ["realesrgan-x4plus"]
     assert names(best_first("parse")) == ["parsenet", "bisenet"]
-    assert names(best_first("identity")) == ["arcface-ir-se50"]
+    assert names(best_first("identity")) == ["arcface-ir-se50", "dlib-resnet"]
 
 
 def test_the_twofold_network_is_taken_where_twice_is_enough(tmp_path: Path) -> None:

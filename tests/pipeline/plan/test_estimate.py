@@ -112,7 +112,8 @@ def test_a_restorer_of_another_package_is_estimated_by_its_card(film: Path, tmp_
 
 
 def test_a_measured_speed_is_used_and_said(film: Path, tmp_path: Path) -> None:
-    plan = planned(film, restore={"model": "compact-1"}, paste={"mask": "feather"})
+    alone = {"model": "compact-1", "min_identity": None}
+    plan = planned(film, restore=alone, paste={"mask": "feather"})
     counted = estimate(plan)
     assert counted.timing == {"compact-1": "counted", "mtcnn": "counted"}
     measured = Speed(2.0, "face", "cpu", 1, "float32", "2026-01-01")
@@ -129,7 +130,8 @@ def test_plan_says_how_its_time_is_known(film: Path, tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(
         "inputs: [in]\noutput: out\nengine: {kind: local}\n"
-        "background: {scale: 1}\ndetect: {model: mtcnn}\nrestore: {model: compact-1}\n"
+        "background: {scale: 1}\ndetect: {model: mtcnn}\n"
+        "restore: {model: compact-1, min_identity: null}\n"
         "paste: {mask: feather}\nweights: {download: false, dir: weights}\n"
     )
     assert "(counted: compact-1, mtcnn)" in call("plan", path).stdout

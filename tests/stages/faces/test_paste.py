@@ -302,6 +302,9 @@ class Look:
         colours = np.stack([crop.reshape(-1, 3).mean(axis=0) - 100 for crop in crops])
         return colours / np.linalg.norm(colours, axis=1, keepdims=True)
 
+    def likeness(self, vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return (vectors * others).sum(axis=1)
+
 
 def test_a_restoration_that_looks_like_another_is_lowered_and_recorded() -> None:
     source = np.full((300, 300, 3), (140, 100, 100), np.uint8)
@@ -418,7 +421,7 @@ def test_every_face_of_every_frame_has_a_record_of_plain_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"strength": 1.5}, {"strength": -0.1}, {"mask": "parse"}, {"min_identity": 0.0}]
+    "bad", [{"strength": 1.5}, {"strength": -0.1}, {"mask": "parse"}, {"min_identity": -0.1}]
 )
 def test_impossible_settings_are_refused_at_once(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"expected|needs"):
