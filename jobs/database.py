@@ -230,7 +230,7 @@ def _number(value: Any) -> Any:
 
 
 _NAMES = ("output", "source", "stand_in", "item", "staged_path")
-_JSON = ("job", "models", "probe", "seconds", "warnings", "sidecars", "box", "landmarks")
+_JSON = ("job", "models", "probe", "seconds", "warnings", "sidecars", "box", "landmarks", "quality")
 _TEXTS = (
     "outcome", "version", "job_file", "stamp", "sha256", "unit", "stand_in_sha256",
     "unit_state", "kind", "state", "base_key", "face_key", "source_sha256", "stage", "error_kind",

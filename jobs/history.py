@@ -17,7 +17,7 @@ from restore_batch.jobs.ledger import face_in
 from restore_batch.jobs.outputs import PARTS
 from restore_batch.jobs.proof.kept import KeptLedger
 from restore_batch.jobs.proof.sidecars import sidecars_in
-from restore_batch.jobs.records import FaceRow
+from restore_batch.jobs.records import FaceRow, Quality
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Entry:
     "" before it was begun. ``size_wh``: of the result. ``faces``: of a photo; those of films are
     told by :meth:`History.film_frames`. ``stage``, ``error``: where and why it failed last.
     ``seconds``: by stage, those of a film's parts included. ``sidecars``: their suffixes.
+    ``quality``: figures before and after, None where none were taken.
     ``header``: what the header of the source says, as plain data, where it was noted.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     stand_in: str
     header: Mapping[str, Any]
     faces: tuple[FaceRow, ...]
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -214,4 +216,5 @@ def _entry(row: Row, faces: tuple[FaceRow, ...], of_parts: Mapping[str, float]) 
         stand_in=row["stand_in"] or "",
         header=(row["probe"] or {}).get("header") or {},
         faces=faces,
+        quality=row["quality"],
     )

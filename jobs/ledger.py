@@ -179,7 +179,7 @@ class Ledger:
 def _result(row: Row) -> CommittedResult:
     return CommittedResult(
         row["id"], row["sha256"], row["source_sha256"], row["face_count"],
-        tuple(row["warnings"] or ()), row["repaired"],
+        tuple(row["warnings"] or ()), row["repaired"], row["quality"],
     )  # fmt: skip
 
 

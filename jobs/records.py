@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+Quality = Mapping[str, Any]
+"""Figures ``before`` and ``after`` (``sharpness``, ``noise``, ``niqe``, those that there are), the
+mean of as many ``pictures``: one of a photo, of a film the frames that were looked at."""
+
 
 @dataclass(frozen=True)
 class FaceRow:
@@ -57,6 +61,7 @@ class StagedResult:
     """The share of its pixels, in [0, 1], that were filled; None where no damage was looked for."""
     source_sha256: str = ""
     """Of the original that it was made from; "" where that was on record before."""
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ class CommittedResult:
     face_count: int
     warnings: tuple[str, ...]
     repaired: float | None = None
+    quality: Quality | None = None
 
 
 class SourceNote(NamedTuple):

@@ -6,7 +6,7 @@ import html
 import importlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,25 @@ class FoundFace:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """How a picture looks by itself, its original at the same size; of a film the mean of some
+    frames. ``sharpness``: in [0, 1]; ``noise``: standard deviation in levels of 8 bits; ``niqe``:
+    about 3 for a good photograph, more the less natural it looks. None where there is no figure.
+    """
+
+    sharpness: float | None = None
+    noise: float | None = None
+    niqe: float | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """One item of a job. ``output``: the path of its result, whether it is there or not;
     ``source``: of its original, a path or URL. ``state``: done, failed or pending.
 
     ``faces``: of a photo; of a film ``face_count`` alone is told. ``size_wh``: of the result in
     pixels, None where there is none. ``error``: why it failed, or "". ``seconds``: what it took.
+    ``before``, ``after``: figures of original and result, None where none were taken.
     """
 
     output: Path
@@ -54,6 +67,8 @@ class Result:
     warnings: tuple[str, ...]
     error: str
     seconds: float
+    before: Figures | None = None
+    after: Figures | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +109,8 @@ class Results:
                 "source": item.source, "state": item.state, "film": item.is_film,
                 "faces": item.face_count, "width": (item.size_wh or (0, 0))[0],
                 "height": (item.size_wh or (0, 0))[1],
-                "lowest_identity": _lowest_identity(item), "seconds": item.seconds,
-                "warnings": "\n".join(item.warnings), "error": item.error,
+                "lowest_identity": _lowest_identity(item), **_figures(item),
+                "seconds": item.seconds, "warnings": "\n".join(item.warnings), "error": item.error,
             }
             for item in self.items
         ]  # fmt: skip
@@ -128,9 +143,11 @@ class Results:
         )
 
 
+_WHEN = ("before", "after")
 _COLUMNS = (
-    "output", "source", "state", "film", "faces", "width", "height", "lowest_identity", "seconds",
-    "warnings", "error",
+    "output", "source", "state", "film", "faces", "width", "height", "lowest_identity",
+    *(f"{figure.name}_{when}" for figure in fields(Figures) for when in _WHEN),
+    "seconds", "warnings", "error",
 )  # fmt: skip
 _FACE_COLUMNS = (
     "output", "left", "top", "right", "bottom", "score", "restored", "blend", "identity", "note",
@@ -167,7 +184,16 @@ def _result(folder: Path, entry: Entry) -> Result:
     return Result(
         folder / entry.output, entry.source, state, entry.kind == "join", entry.face_count, faces,
         entry.size_wh, entry.warnings, entry.error, sum(entry.seconds.values()),
+        *(Figures(**entry.quality[when]) if entry.quality else None for when in _WHEN),
     )  # fmt: skip
+
+
+def _figures(item: Result) -> dict[str, float | None]:
+    return {
+        f"{figure.name}_{when}": getattr(found, figure.name, None)
+        for when, found in (("before", item.before), ("after", item.after))
+        for figure in fields(Figures)
+    }
 
 
 def _lowest_identity(item: Result) -> float | None:

@@ -21,9 +21,11 @@ __all__ = [
     "Face",
     "FaceRecord",
     "Failure",
+    "Figures",
     "Frame",
     "Holds",
     "PhotoMeta",
+    "QualityRecord",
     "RepairRecord",
     "Sidecar",
     "StagedSidecar",
@@ -170,6 +172,27 @@ class RepairRecord:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """How good a picture looks without another to compare it with: see
+    :mod:`restore_batch.models.metrics.blind` and :mod:`restore_batch.models.metrics.niqe`. None
+    where a picture is too small or flat, or what a figure needs is not installed."""
+
+    sharpness: float | None = None
+    noise: float | None = None
+    niqe: float | None = None
+
+
+@dataclass(frozen=True)
+class QualityRecord:
+    """A picture before and after, both looked at at ``size`` (width, height), that of the
+    original."""
+
+    size: tuple[int, int]
+    before: Figures
+    after: Figures | None = None
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A finished file in the staging folder, fsynced, waiting for its commit."""
 
@@ -192,6 +215,7 @@ class Chunk:
     Every stage fills its own fields and leaves the others alone. Fields of each frame are tuples
     as long as ``frames``, or empty. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8
     rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
+    ``quality``: of a photo, or of those frames of a segment that were looked at.
     ``sidecars``: what stages want beside a photo's result. ``pixel_aspect``: width of a pixel over
     its height. ``index``: of a film, what indexing found. ``source_sha256``: of the content that is
     worked on, and ``source_state`` the state of its file then; "" until they are known.
@@ -209,6 +233,7 @@ class Chunk:
     records: tuple[tuple[FaceRecord, ...], ...] = _of_each_frame()
     sidecars: tuple[Sidecar, ...] = ()
     repairs: tuple[RepairRecord, ...] = _of_each_frame()
+    quality: tuple[QualityRecord, ...] = ()
     artifact: Artifact | None = None
     warnings: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -236,8 +261,8 @@ _PER_FRAME = tuple(each.name for each in fields(Chunk) if each.metadata.get("of_
 
 RESULT_FIELDS = frozenset(
     (
-        "unit", "pixel_aspect", "index", "artifact", "records", "repairs", "warnings", "seconds",
-        "source_sha256", "source_state",
+        "unit", "pixel_aspect", "index", "artifact", "records", "repairs", "quality", "warnings",
+        "seconds", "source_sha256", "source_state",
     )
 )  # fmt: skip
 """The fields of a chunk that its unit's result consists of, or that weigh nothing. All others are

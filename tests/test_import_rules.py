@@ -39,6 +39,9 @@ LINES: dict[str, tuple[str, ...]] = {
     "stages/": ("models/", "models/running", "jobs/units.py"),
     "stages/photo": ("stages/", "models/", "jobs/units.py", "jobs/numbered.py"),
     "stages/enlarge": ("stages/photo", "stages/", "models", "jobs/units.py"),
+    "stages/quality": (
+        "stages/", "models/", "models/metrics", "models/weights", "jobs/units.py",
+    ),
     "stages/repair": ("stages/", "models/", "jobs/units.py"),
     "stages/faces/": ("stages/enlarge", "stages/photo", "stages/", "models", "jobs/units.py"),
     "stages/faces/steady": ("stages/", "models/", "jobs/units.py"),

@@ -227,7 +227,7 @@ class Commits(KeptLedger):
             self._db.executemany(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
-                " sidecars = ?, repaired = ?, base_key = ?,"
+                " sidecars = ?, repaired = ?, quality = ?, base_key = ?,"
                 " source_sha256 = COALESCE(NULLIF(?, ''), source_sha256) WHERE id = ?",
                 [_staged_values(way) for way in ways],
             )
@@ -377,5 +377,6 @@ def _staged_values(way: _Way) -> tuple[object, ...]:
         packed(str(way.staged)), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
         json.dumps(result.warnings), recorded(result.sidecars), result.repaired,
+        json.dumps(dict(result.quality)) if result.quality else None,
         way.unit.base_key, result.source_sha256, way.unit.id,
     )  # fmt: skip

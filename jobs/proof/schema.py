@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, outcome TEXT,
@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS units (
     attempts INTEGER NOT NULL DEFAULT 0, face_count INTEGER NOT NULL DEFAULT 0,
     staged_path TEXT, size_bytes INTEGER, mtime_ns INTEGER, sha256 TEXT,
     width INTEGER, height INTEGER, stage TEXT, error_kind TEXT, error TEXT,
-    seconds TEXT, warnings TEXT, run INTEGER, sidecars TEXT, repaired REAL);
+    seconds TEXT, warnings TEXT, run INTEGER, sidecars TEXT, repaired REAL,
+    quality TEXT);
 CREATE TABLE IF NOT EXISTS attempts (
     unit TEXT NOT NULL, attempt INTEGER NOT NULL, run INTEGER NOT NULL, ended REAL NOT NULL,
     outcome TEXT NOT NULL, message TEXT);
@@ -67,13 +68,13 @@ DERIVED = frozenset({("items", "unit_state")})
 
 _SINCE_FORMAT = {
     ("runs", "total"): 2, ("position", ""): 3, ("units", "sidecars"): 4, ("items", "unit_state"): 5,
-    ("units", "repaired"): 5,
+    ("units", "repaired"): 5, ("units", "quality"): 6,
 }  # fmt: skip
 """What a manifest of an earlier format lacks: a column, or with "" a whole table."""
 _STATE_OF_ITEM = "(SELECT state FROM units WHERE units.id = items.unit)"
 _ADDED = {
     ("runs", "total"): "INTEGER", ("units", "sidecars"): "TEXT", ("items", "unit_state"): "TEXT",
-    ("units", "repaired"): "REAL",
+    ("units", "repaired"): "REAL", ("units", "quality"): "TEXT",
 }  # fmt: skip
 
 Tables = Mapping[str, tuple[str, ...]]

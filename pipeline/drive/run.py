@@ -15,11 +15,12 @@ from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import storage_fault
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
+from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
+from restore_batch.pipeline.drive.quality import quality_in
 from restore_batch.pipeline.drive.standing import Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
@@ -259,7 +260,9 @@ class Run:
         faces, told = self._films.joined(outcome.unit)  # type: ignore[arg-type]
         repairs = self._films.repairs(outcome.unit)  # type: ignore[arg-type]
         chunk = replace(outcome.chunk, warnings=(*told, *outcome.chunk.warnings), repairs=repairs)
-        return Done(outcome.unit, chunk), _result(chunk, faces_of_parts=faces)
+        quality = self._films.quality(outcome.unit)  # type: ignore[arg-type]
+        whole = _result(chunk, faces_of_parts=faces, quality=quality)
+        return Done(outcome.unit, chunk), whole
 
     def _failed(self, outcome: Failed) -> Sequence[Unit]:
         fault = outcome.failure.storage_fault
@@ -364,7 +367,9 @@ def _part(outcome: Done) -> tuple[Done, StagedResult]:
     return outcome, _result(outcome.chunk, first_frame=unit.work.frames.first)
 
 
-def _result(chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0) -> StagedResult:
+def _result(
+    chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0, quality: Quality | None = None
+) -> StagedResult:
     artifact = chunk.artifact
     if artifact is None:
         raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
@@ -382,4 +387,5 @@ def _result(chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0) -> Stag
         tuple(SidecarFile(each.suffix, each.size_bytes, each.sha256) for each in artifact.sidecars),
         sum(each.share for each in chunk.repairs) / len(chunk.repairs) if chunk.repairs else None,
         chunk.source_sha256,
+        quality_in(chunk.quality) if quality is None else quality,
     )  # fmt: skip

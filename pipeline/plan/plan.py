@@ -12,6 +12,7 @@ from restore_batch.jobs.manifest import FOLDER
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
+from restore_batch.models.metrics import niqe
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
 from restore_batch.pipeline.plan.films import film_notes
@@ -59,8 +60,11 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know about the choices, a line each."""
-        return tuple(choice.note for choice in self.choices.values() if choice.note)
+        """What the user should know about the choices, and what is not measured, a line each."""
+        told = [choice.note for choice in self.choices.values() if choice.note]
+        if why := niqe.lacks():
+            told.append(f"how natural pictures look before and after (NIQE) is not measured: {why}")
+        return tuple(told)
 
     @property
     def engine(self) -> Engine:

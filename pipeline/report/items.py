@@ -21,6 +21,15 @@ _NOTES_COUNT = 0.2
 _WARNING_COUNTS, _MOST_WARNINGS = 0.3, 3
 _CHANGE_COUNTS = 4.0
 _FAILED = 100.0
+_WORSE_COUNTS, _MOST_WORSE = 1.0, 0.5
+_AS_GOOD = {"noise": 2.0, "niqe": 5.0}
+"""Figures that are worse the larger they are. Below these a picture is good, and a change of them
+is no harm."""
+_WORSE_COUNTS, _MOST_WORSE = 0.5, 1.0
+_FIGURES = {"sharpness": -1, "noise": 1, "niqe": 1}
+"""Which figures there are, and in which direction they are worse."""
+_LEAST = {"sharpness": 0.05, "noise": 1.0, "niqe": 3.0}
+"""Smaller figures are as good as these: a hundredth more of almost nothing is no harm."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +63,33 @@ class Shown:
         return max((float(share) for share in facts.get("change") or ()), default=0.0)
 
     @property
+    def worse(self) -> float:
+        """By which share a picture is noisier or less natural than it was, the worse of the two;
+        less than 0 where both became better, 0 where neither is known. Sharpness has no say, since
+        grain that went counts in it."""
+        quality = self.entry.quality
+        if quality is None:
+            return 0.0
+        changes = []
+        for name, good in _AS_GOOD.items():
+            before, after = quality["before"].get(name), quality["after"].get(name)
+            if before is not None and after is not None:
+                before, after = max(before, good), max(after, good)
+                changes.append((after - before) / before)
+        return round(max(changes, default=0.0), 4)
+
+    @property
     def attention(self) -> float:
         """How much it asks to be looked at: what failed first, then by how far a face is from the
         one that it was (by likeness where it was measured, else by how much of its picture
-        changed), by warnings, and by notes on faces."""
+        changed), by warnings, by notes on faces, and by how much worse its figures became."""
         if self.entry.state == "failed":
             return _FAILED
         identity = self.identity
         far = 1 - identity if identity is not None else _CHANGE_COUNTS * self.change
         warned = _WARNING_COUNTS * min(_MOST_WARNINGS, len(self.entry.warnings))
-        return round(far + warned + _NOTES_COUNT * min(1, self.notes), 4)
+        worse = _WORSE_COUNTS * min(max(self.worse, 0.0), _MOST_WORSE)
+        return round(far + warned + _NOTES_COUNT * min(1, self.notes) + worse, 4)
 
     def line(self, roots: Roots) -> dict[str, Any]:
         """For the list. ``roots``: of the job's inputs."""
@@ -82,6 +108,7 @@ class Shown:
             "notes": self.notes,
             "pattern": roots.exclusion_of(entry.source),
             "lost": bool(self.why_no_previews),
+            "worse": self.worse,
         }
         line |= {name: value for name, value in optional.items() if value not in (None, 0, "")}
         if self.previews is not None:
@@ -113,6 +140,7 @@ class Shown:
                 for a in self.attempts
             ],
             "faces": [_plain(face) for face in entry.faces],
+            "quality": dict(entry.quality) if entry.quality else None,
             "steady": self.film.plain(frames) if self.film is not None else None,
             "previews": facts,
             "no_previews": legible(self.why_no_previews),

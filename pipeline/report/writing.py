@@ -23,7 +23,7 @@ from restore_batch.pipeline.report.cache import LONGEST_S, PreviewCache, Preview
 from restore_batch.pipeline.report.films import summed_up
 from restore_batch.pipeline.report.items import Shown
 from restore_batch.pipeline.report.previews import replace_with
-from restore_batch.pipeline.report.summary import Kinds, about, kind_of
+from restore_batch.pipeline.report.summary import WORSE, Kinds, about, kind_of
 from restore_batch.text import legible
 
 LINES_A_FILE = 2000
@@ -239,6 +239,7 @@ def _page(summary: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[st
         "details": DETAILS_A_FILE,
         "low": summary["low_identity"],
         "many": summary["many_faces"],
+        "worse": WORSE,
         "exclude": summary["exclude"],
     }
     scripts = [f"{data['data']}/{name}" for name in files if name.startswith("lines-")]

@@ -33,9 +33,10 @@ from restore_batch.stages.film.chain import FrameChain
 from restore_batch.stages.film.faces import FilmFaces, find_faces, square, with_grain
 from restore_batch.stages.film.looks import Search
 from restore_batch.stages.film.repaired import repaired_frames
+from restore_batch.stages.film.seen import SeenFrames
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
-from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, RepairRecord
+from restore_batch.stages.media import Chunk, FaceRecord, Failure
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
@@ -143,22 +144,23 @@ class RestoreSegment(Stage):
         seconds = {"detect": time.perf_counter() - began}
         warnings = [_told(work, i, f"no face was looked for ({why})") for i, why in found.faults]
         records: list[tuple[FaceRecord, ...]] = []
-        repairs: dict[int, RepairRecord] = {}
+        seen = SeenFrames(work)
         captions = False
         path = chunk.unit.staged_path
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = PartWriter(path, work.format, work.facts.time_base_s)
         try:
-            for batch in self._restored(chunk, work, found, repairs):
-                began = time.perf_counter()
+            for batch in self._restored(chunk, work, found, seen):
+                began = time.perf_counter() - seen.seconds
                 for done in batch.finished(self.scale):
                     position = work.frames.before + len(records)
                     writer.write(done.frame, done.pts, done.duration, done.captions)
+                    seen.finished(position, done.frame)
                     warnings += [_told(work, position, fault) for fault in done.faults]
                     captions = captions or bool(done.captions)
                     records.append(done.records)
-                spent = {**batch.chunk.seconds, "encode": time.perf_counter() - began}
-                for name, share in spent.items():
+                encoding = time.perf_counter() - seen.seconds - began
+                for name, share in {**batch.chunk.seconds, "encode": encoding}.items():
                     seconds[name] = seconds.get(name, 0.0) + share
             if len(records) != work.frames.own_count:
                 raise MediaError(
@@ -173,11 +175,13 @@ class RestoreSegment(Stage):
             if isinstance(error, MediaError) and chunk.unit.source not in str(error):
                 raise MediaError(f"{chunk.unit.source}: {error}") from error
             raise
+        seconds["assess"] = seen.seconds
         return replace(
             chunk,
             artifact=part,
             records=tuple(records),
-            repairs=_of_own_frames(repairs, work),
+            repairs=seen.own_repairs(),
+            quality=seen.quality,
             warnings=(*chunk.warnings, *warnings),
             seconds={**chunk.seconds, **seconds},
         )
@@ -212,16 +216,18 @@ class RestoreSegment(Stage):
         )
 
     def _frames(
-        self, chunk: Chunk, work: SegmentWork, repairs: dict[int, RepairRecord] | None = None
+        self, chunk: Chunk, work: SegmentWork, seen: SeenFrames | None = None
     ) -> Iterable[VideoFrame]:
-        """The frames that are read, by position; what was repaired of them joins ``repairs``."""
+        """The frames that are read, by position; what they show joins ``seen``."""
         frames = read_film(chunk.unit.source, work.facts, work.frames, self.reading)
+        if seen is not None:
+            frames = seen.looking(frames)
         if not self.repair_strength or work.plain:
             yield from frames
             return
         for position, done in enumerate(repaired_frames(frames, self.repair_strength)):
-            if repairs is not None:
-                repairs[position] = done.record
+            if seen is not None:
+                seen.repairs[position] = done.record
             yield done.video
 
     # -- second pass ---
@@ -230,15 +236,15 @@ class RestoreSegment(Stage):
         chunk: Chunk,
         work: SegmentWork,
         found: FilmFaces,
-        repairs: dict[int, RepairRecord],
+        seen: SeenFrames,
     ) -> Iterator[Batch]:
         """The segment's own frames, through all stages, in order."""
         if work.plain:
-            for place in self._read(chunk, work, 0, repairs):
+            for place in self._read(chunk, work, 0, seen):
                 yield Batch((place,), chunk, failed="its worker was lost")
             return
         stages, pool, ahead = self._stages(), self._threads(), self._ahead
-        batches = self._batches(chunk, work, found, repairs)
+        batches = self._batches(chunk, work, found, seen)
         begun = ordered_map(pool, lambda batch: _through(stages.restoring, batch), batches, ahead)
         restored: Iterator[Batch] = chain.from_iterable(begun)
         if self.deflicker:
@@ -247,21 +253,21 @@ class RestoreSegment(Stage):
         yield from chain.from_iterable(done)
 
     def _read(
-        self, chunk: Chunk, work: SegmentWork, around: int, repairs: dict[int, RepairRecord]
+        self, chunk: Chunk, work: SegmentWork, around: int, seen: SeenFrames
     ) -> Iterator[tuple[int, VideoFrame]]:
         """Own frames with their position in the segment, and ``around`` more on each side."""
         first = max(0, work.frames.before - around)
         stop = work.frames.before + work.frames.own_count + around
-        return islice(enumerate(self._frames(chunk, work, repairs)), first, stop)
+        return islice(enumerate(self._frames(chunk, work, seen)), first, stop)
 
     def _batches(
         self,
         chunk: Chunk,
         work: SegmentWork,
         found: FilmFaces,
-        repairs: dict[int, RepairRecord],
+        seen: SeenFrames,
     ) -> Iterator[Batch]:
-        frames = self._read(chunk, work, DEFLICKER_FRAMES if self.deflicker else 0, repairs)
+        frames = self._read(chunk, work, DEFLICKER_FRAMES if self.deflicker else 0, seen)
         while some := tuple(islice(frames, 1 if self.deflicker else self._frames_a_call)):
             yield Batch(
                 some,
@@ -311,14 +317,6 @@ def _through(stages: Sequence[Stage], batch: Batch) -> list[Batch]:
     if len(batch.frames) == 1:
         return [replace(batch, failed=reply.message)]
     return [done for one in batch.apart() for done in _through(stages, one)]
-
-
-def _of_own_frames(
-    repairs: Mapping[int, RepairRecord], work: SegmentWork
-) -> tuple[RepairRecord, ...]:
-    first = work.frames.before
-    own = range(first, first + work.frames.own_count)
-    return tuple(repairs[position] for position in own) if repairs else ()
 
 
 def _told(work: SegmentWork, position: int, text: str) -> str:

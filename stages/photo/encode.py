@@ -38,7 +38,7 @@ class Encode(Stage):
     """
 
     name: ClassVar[str] = "encode"
-    after: ClassVar[str] = "paste"
+    after: ClassVar[str] = "reassess"
     reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records", "sidecars"})
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
     of_frames: ClassVar[bool] = False

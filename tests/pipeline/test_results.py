@@ -8,7 +8,7 @@ import pytest
 
 import restore_batch as rb
 from restore_batch.errors import UsageError
-from restore_batch.pipeline.results import FoundFace
+from restore_batch.pipeline.results import Figures, FoundFace
 
 from support.reports import Item, found_face, restored
 
@@ -19,7 +19,12 @@ def output(folder: Path) -> Path:
     return restored(
         folder,
         [
-            Item("album/a.png", (found_face(0.2, "odd"), found_face(0.9, left=50.0)), ("grainy",)),
+            Item(
+                "album/a.png",
+                (found_face(0.2, "odd"), found_face(0.9, left=50.0)),
+                ("grainy",),
+                quality={"pictures": 1, "before": {"noise": 2.0}, "after": {"noise": 0.5}},
+            ),
             Item(ODD, warnings=("<script>x</script>\x1b[31m",)),
             Item("broken.png", error="cut off"),
         ],
@@ -37,6 +42,8 @@ def test_items_faces_and_warnings_are_those_on_record(tmp_path: Path) -> None:
     assert (first.state, first.size_wh, first.face_count) == ("done", (192, 128), 2)
     assert first.seconds == 0.75
     assert not first.is_film
+    assert (first.before, first.after) == (Figures(noise=2.0), Figures(noise=0.5))
+    assert by_name["broken.png"].before is None
     assert first.faces[0] == FoundFace((10, 10, 50, 50), 0.99, True, 0.8, 0.2, "odd")
     assert [face.identity for _, face in found.faces] == [0.2, 0.9]
     assert (first, "grainy") in found.warnings
@@ -60,6 +67,7 @@ def test_data_frames_have_a_row_an_item_and_a_row_a_face(tmp_path: Path) -> None
     assert table.loc["album/a.png", ["state", "faces", "width", "lowest_identity"]].tolist() == [
         "done", 2, 192, 0.2,
     ]  # fmt: skip
+    assert table.loc["album/a.png", ["noise_before", "noise_after"]].tolist() == [2.0, 0.5]
     assert table.loc["broken.png", "error"].endswith("cut off")
     faces = found.faces_to_pandas()
     assert faces[["output", "left", "note"]].values.tolist() == [

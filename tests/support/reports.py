@@ -17,7 +17,7 @@ from PIL import Image
 
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import assign_outputs
-from restore_batch.jobs.records import FaceRow, SidecarFile, StagedResult
+from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, StagedResult
 from restore_batch.jobs.units import Photo, unit_id
 
 from support.archive import scene
@@ -41,6 +41,7 @@ class Item:
     mask: float = 0.0
     exif: dict[int, str] = field(default_factory=dict)
     size: tuple[int, int] = (96, 64)
+    quality: Quality | None = None
 
 
 def found_face(identity: float | None = None, note: str = "", left: float = 10.0) -> FaceRow:
@@ -100,7 +101,7 @@ def add(manifest: Manifest, originals: Path, item: Item, number: int = 0) -> Pho
     result = StagedResult(
         str(begun.staged_path), begun.staged_path.stat().st_size, _sha256(begun.staged_path),
         2 * width, 2 * height, item.faces, item.warnings, {"decode": 0.25, "paste": 0.5},
-        sidecars=sidecars,
+        sidecars=sidecars, quality=item.quality,
     )  # fmt: skip
     manifest.commit(begun, result)
     return begun

@@ -11,11 +11,28 @@ const faces = {
       element("ul", {}, ...details.warnings.map(text => element("li", {textContent: text}))));
     if (facts.missing) section("No original", element("p", {textContent: details.no_previews || "The original cannot be read now."}));
     if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: `${percent(facts.repaired)} of the picture.`}));
+    if (details.quality) section("Figures", ...this.figures(details.quality, item));
     if (details.faces.length) section(plural(details.faces.length, "face"), this.rows(item, details));
     if (facts.posters) section("Moments, before and after", this.posters(item, facts));
     if (details.steady) section("Faces over time", ...this.steady(details.steady, item));
     section("Files", this.files(item, details));
     document.getElementById("facts").replaceChildren(...parts);
+  },
+
+  figures({before, after, pictures}, item) {
+    const known = {
+      sharpness: "share of its edges that a blur takes; grain counts, too",
+      noise: "in levels of 8 bits; less is better",
+      niqe: "how unnatural it looks, about 3 to 5 for a good photograph; less is better",
+    };
+    const list = element("dl", {className: "about"});
+    for (const [name, what] of Object.entries(known)) {
+      if (typeof before[name] !== "number" || typeof after[name] !== "number") continue;
+      list.append(element("div", {}, element("dt", {textContent: name === "niqe" ? "NIQE" : name}),
+        element("dd", {}, element("b", {textContent: `${before[name].toFixed(2)} → ${after[name].toFixed(2)}`}),
+          element("span", {className: "faint", textContent: ` ${what}`}))));
+    }
+    return [list, item.film ? element("p", {className: "faint", textContent: `Mean of ${plural(pictures, "frame")}.`}) : null];
   },
 
   rows(item, details) {

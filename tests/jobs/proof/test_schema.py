@@ -45,12 +45,14 @@ def folder() -> Iterator[Path]:
 def downgrade(folder: Path, version: int) -> None:
     """What a program of format ``version`` would have written."""
     with closing(sqlite3.connect(folder / FOLDER / NAME, isolation_level=None)) as opened:
-        for kind, name in opened.execute(
-            "SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL AND type != 'table'"
-        ).fetchall():
-            if name != "units_by_item":
-                opened.execute(f"DROP {kind} {name}")
-        opened.execute("ALTER TABLE items DROP COLUMN unit_state")
+        opened.execute("ALTER TABLE units DROP COLUMN quality")
+        if version < 5:
+            for kind, name in opened.execute(
+                "SELECT type, name FROM sqlite_master WHERE sql IS NOT NULL AND type != 'table'"
+            ).fetchall():
+                if name != "units_by_item":
+                    opened.execute(f"DROP {kind} {name}")
+            opened.execute("ALTER TABLE items DROP COLUMN unit_state")
         if version < 4:
             opened.execute("ALTER TABLE units DROP COLUMN sidecars")
         if version < 3:

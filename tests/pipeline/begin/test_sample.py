@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
 from restore_batch.jobs.inputs import SourceFile
-from restore_batch.pipeline.begin.sample import Seen, most_different, noise_of, spread
+from restore_batch.pipeline.begin.sample import Seen, most_different, spread
 from restore_batch.pipeline.plan.items import Item
 
 
@@ -35,18 +32,3 @@ def test_the_most_different_photos_are_chosen() -> None:
     assert most_different([*alike, *odd], 4) == chosen
     assert most_different([], 4) == []
     assert len(most_different(alike[:1] * 2, 9)) == 2
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("sigma", [0.0, 4.0, 12.0])
-def test_noise_is_told_in_levels_of_8_bits(sigma: float, dtype: type) -> None:
-    rng = np.random.default_rng(0)
-    ramp = np.linspace(60, 180, 256)[None, :, None] + np.zeros((255, 1, 3))
-    levels = ramp + rng.normal(0, sigma, ramp.shape) if sigma else ramp.round()
-    scale = np.iinfo(dtype).max / 255
-    picture = np.clip(levels * scale, 0, np.iinfo(dtype).max).round().astype(dtype)
-    assert noise_of(picture) == pytest.approx(sigma, rel=0.1, abs=0.1)
-
-
-def test_a_picture_of_one_pixel_has_no_noise() -> None:
-    assert noise_of(np.zeros((1, 1, 3), np.uint8)) == 0.0

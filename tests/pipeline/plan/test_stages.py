@@ -121,6 +121,32 @@ def test_a_job_that_asks_for_no_repair_has_the_keys_that_it_had_before_there_was
     assert keys_of(made, "float32") == keys_of(without, "float32")
 
 
+def test_what_only_looks_is_in_no_key() -> None:
+    made = make_stages(job(), REFS)
+    looks = [each for each in made if not each.stage.of_results]
+    assert {each.stage.name for each in looks} == {"assess", "checksum", "reassess"}
+    assert keys_of(made, "float32") == keys_of([m for m in made if m not in looks], "float32")
+
+
+def test_where_nothing_measures_likeness_auto_is_what_there_was_before() -> None:
+    """A job that said nothing has results that need not be made again."""
+    assert keys(job()) == keys(job(restore={"min_identity": None}))
+
+
+def test_with_an_identity_network_auto_is_a_limit_that_matters_where_faces_are() -> None:
+    refs = REFS | {"identity": ref("dlib-resnet")}
+    plain, limited = keys(job(restore={"min_identity": None}), refs), keys(job(), refs)
+    assert (plain.photo, plain.film) == (limited.photo, limited.film)
+    assert plain.face != limited.face
+    assert limited == keys(job(restore={"min_identity": 0.3}), refs)
+
+
+def test_faces_that_a_job_has_agreed_to_be_invented_are_measured_and_not_held_back() -> None:
+    refs = REFS | {"identity": ref("dlib-resnet"), "restore": ref("pulse")}
+    assert keys(job(), refs) == keys(job(restore={"min_identity": 0}), refs)
+    assert keys(job(), refs) != keys(job(restore={"min_identity": 0.3}), refs)
+
+
 def test_the_mask_of_photos_does_not_matter_to_films() -> None:
     plain, other = keys(job(repair={})), keys(job(repair={"mask": True}))
     assert (plain.photo != other.photo, plain.film) == (True, other.film)
@@ -181,7 +207,9 @@ def test_options_of_a_stage_that_takes_none_are_a_mistake() -> None:
 # -- the order of stages --------------------------------------------------------------------------
 def test_the_stages_come_in_the_order_in_which_a_picture_needs_them() -> None:
     names = [stage.name for stage in stage_classes()]
-    photo = ["decode", "detect", "align", "restore", "upscale", "paste", "encode"]
+    photo = [
+        "decode", "assess", "detect", "align", "restore", "upscale", "paste", "reassess", "encode",
+    ]  # fmt: skip
     assert [name for name in names if name in photo] == photo
     for of_film in ("preview", "segment"):
         assert names.index(of_film) > names.index("paste"), "it needs the stages of a picture"

@@ -32,6 +32,13 @@ HOSTILE = [
 FIRST, LIKE, WORN = "album/a.png", "album/b.png", "worn.png"
 
 
+FIGURES = {
+    "pictures": 1,
+    "before": {"sharpness": 0.5, "noise": 2.0, "niqe": 6.0},
+    "after": {"sharpness": 0.4, "noise": 3.0, "niqe": 5.0},
+}
+
+
 def items() -> list[Item]:
     many = [Item(f"more/{number:02}.jpg", size=(40, 30)) for number in range(16)]
     two = found_face(0.2, "odd <b>note</b>"), found_face(0.9, left=50.0)
@@ -39,7 +46,7 @@ def items() -> list[Item]:
     return [
         Item(FIRST, two, ("1 odd thing",)),
         Item(LIKE, tuple(found_face(0.9, left=float(left)) for left in range(5))),
-        Item(WORN, mask=0.25, size=(90, 60)),
+        Item(WORN, mask=0.25, size=(90, 60), quality=FIGURES),
         Item("broken.png", error="cut off"),
         *[Item(name, warnings=(f"<i>{name}</i>",), exif=odd) for name in HOSTILE],
         *many,
@@ -107,8 +114,9 @@ def test_what_asks_to_be_looked_at_comes_first(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
-    [("failed", ["broken.png"]), ("low", ["a.png"]), ("many", ["b.png"]), ("noted", ["a.png"])],
-)
+    [("failed", ["broken.png"]), ("low", ["a.png"]), ("many", ["b.png"]), ("noted", ["a.png"]),
+     ("worse", ["worn.png"])],
+)  # fmt: skip
 def test_filters_show_what_they_say(page: Page, shown: str, expected: list[str]) -> None:
     page.select_option("#show", shown)
     assert names(page) == expected
@@ -270,6 +278,16 @@ def test_each_face_is_shown_with_its_numbers(page: Page) -> None:
     assert "odd <b>note</b>" in text
     rows.first.locator("button").click()
     assert page.locator("#zoom").text_content() != "fit"
+
+
+def test_figures_are_shown_before_and_after_and_what_got_worse_can_come_first(page: Page) -> None:
+    page.select_option("#sort", "worse")
+    assert names(page)[0] == "worn.png"
+    open_item(page, WORN)
+    text = page.locator("#facts").text_content()
+    assert text is not None
+    assert "noise2.00 → 3.00" in text
+    assert "NIQE6.00 → 5.00" in text
 
 
 def test_what_was_repaired_can_be_seen(page: Page) -> None:
