@@ -65,6 +65,14 @@ class FailedAttempt:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """When the last attempt at an item ended, in seconds since 1970, and in which run."""
+
+    ended: float
+    run: int
+
+
+@dataclass(frozen=True)
 class FrameFaces:
     """The faces of one frame of a film; ``largest``: the one with the largest box."""
 
@@ -123,6 +131,14 @@ class History(KeptLedger):
                 FailedAttempt(row["attempt"], row["ended"], row["outcome"], row["message"] or "")
             )
         return {unit: tuple(attempts) for unit, attempts in found.items()}
+
+    def finished(self) -> dict[str, Finished]:
+        """When each item was done, or failed last, by the id of its unit."""
+        rows = self._db.execute(
+            "SELECT attempts.unit, attempts.run, MAX(attempts.ended) AS ended FROM attempts"
+            " JOIN items ON items.unit = attempts.unit GROUP BY attempts.unit"
+        )
+        return {row["unit"]: Finished(row["ended"], row["run"]) for row in rows}
 
     def film_frames(self) -> Iterator[tuple[str, Iterator[FrameFaces]]]:
         """For each film with faces, the id of its unit and its frames that have any, in order.

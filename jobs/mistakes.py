@@ -111,7 +111,10 @@ def _resolve(schema: _Schema, root: _Schema) -> _Schema:
 
 def _options(schema: _Schema, root: _Schema) -> dict[str, _Schema]:
     schema = _resolve(schema, root)
-    return dict(schema.get("properties", {}))
+    found: dict[str, _Schema] = {}
+    for choice in (schema, *schema.get("anyOf", ())):
+        found |= _resolve(choice, root).get("properties", {})
+    return found
 
 
 def _follow(root: _Schema, location: _Location) -> tuple[_Location, _Schema]:
@@ -155,7 +158,9 @@ def _choices(schema: _Schema, root: _Schema) -> list[Any]:
 def _expected(schema: _Schema, root: _Schema) -> str:
     schema = _resolve(schema, root)
     if choices := _choices(schema, root):
-        return "one of " + ", ".join(str(choice) for choice in choices)
+        listed = ", ".join(str(choice) for choice in choices)
+        has_section = any("properties" in _resolve(s, root) for s in schema.get("anyOf", ()))
+        return f"{listed} or a section of options" if has_section else f"one of {listed}"
     if "anyOf" in schema:
         # null is left out where something else is allowed: who wrote a value wants a value.
         kinds = [s for s in schema["anyOf"] if s.get("type") != "null"]

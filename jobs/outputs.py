@@ -29,6 +29,10 @@ REPORT = "report"
 """Folder of a job's report."""
 REPORT_MARK = "restore-batch-report.json"
 """The file that makes a folder a report: what lies there is neither an input nor a result."""
+CRATE = "ro-crate-metadata.json"
+"""The file that RO-Crate asks for by this name, in the folder that it describes."""
+PREMIS_OBJECTS, PREMIS_EVENTS = "premis.xml", "premis-events.csv"
+"""The same told as PREMIS."""
 
 _FILE_NAME_BYTES = 255
 _KEPT_BYTES = 240  # the rest is room for another suffix

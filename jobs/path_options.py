@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-__all__ = ["Folder", "Input", "ModelOrPath", "Place", "Text", "as_written", "is_url"]
+__all__ = ["File", "Folder", "Input", "ModelOrPath", "Place", "Text", "as_written", "is_url"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
 _VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
@@ -77,14 +77,22 @@ def _place(value: str, info: ValidationInfo) -> str:
 
 
 def _folder(value: Any, info: ValidationInfo) -> Any:
+    return _local(value, info, "folder")
+
+
+def _file(value: Any, info: ValidationInfo) -> Any:
+    return _local(value, info, "file")
+
+
+def _local(value: Any, info: ValidationInfo, what: str) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
         return value
     if not value:
-        raise ValueError("expected a folder, got ''")
+        raise ValueError(f"expected a {what}, got ''")
     if is_url(value):
-        raise ValueError(f"expected a local folder, got the URL {value!r}")
+        raise ValueError(f"expected a local {what}, got the URL {value!r}")
     return Path(_absolute(value, info))
 
 
@@ -101,4 +109,5 @@ Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]
 Input = Annotated[Text, AfterValidator(_input)]
 Place = Annotated[Text, AfterValidator(_place)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
+File = Annotated[Path, BeforeValidator(_file)]
 ModelOrPath = Annotated[Text, AfterValidator(_model)]

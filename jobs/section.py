@@ -31,3 +31,7 @@ class Section(BaseModel):
     @classmethod
     def _empty_means_defaults(cls, value: Any) -> Any:
         return none_is_empty(value)
+
+    def in_key(self) -> Any:
+        """What results depend on of it, as plain data for their key."""
+        return self.model_dump(mode="json")

@@ -24,6 +24,7 @@ from pydantic import (
 
 from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Place, Text, is_url
 from restore_batch.jobs.section import Options, Section, none_is_empty
+from restore_batch.jobs.sections.provenance import Provenance
 from restore_batch.jobs.video_options import Video
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Limits",
     "Paste",
     "Photos",
+    "Provenance",
     "Repair",
     "Restore",
     "Section",
@@ -376,6 +378,9 @@ class Job(Section):
 
     video: Video = Field(default_factory=Video)
     """How films are read, kept steady and written."""
+
+    provenance: Provenance = Field(default_factory=Provenance)
+    """What results and their folder say of how they were made; none: nothing at all."""
 
     stages: Annotated[dict[str, Options], BeforeValidator(none_is_empty)] = Field(
         default_factory=dict

@@ -69,6 +69,10 @@ def _as_written(asked: dict[str, Any]) -> dict[str, Any]:
         value = asked.get(section, {}).get(option)
         if isinstance(value, str):
             written[section] = {**written[section], option: as_written(value)}
+    sign = asked.get("provenance", {}).get("sign")
+    if sign:
+        paths = {option: as_written(path) for option, path in sign.items()}
+        written["provenance"] = {**written["provenance"], "sign": paths}
     mirrors = asked.get("weights", {}).get("mirrors")
     if mirrors:
         written["weights"] = {**written["weights"], "mirrors": list(map(as_written, mirrors))}

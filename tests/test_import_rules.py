@@ -37,7 +37,10 @@ LINES: dict[str, tuple[str, ...]] = {
     ),
     "models/train": ("models",),
     "stages/": ("models/", "models/running", "jobs/units.py"),
-    "stages/photo": ("stages/", "models/", "jobs/units.py", "jobs/numbered.py"),
+    "stages/credentials": ("stages/media_types.py",),
+    "stages/photo": (
+        "stages/credentials", "stages/", "models/", "jobs/units.py", "jobs/numbered.py",
+    ),
     "stages/enlarge": ("stages/photo", "stages/", "models", "jobs/units.py"),
     "stages/quality": (
         "stages/", "models/", "models/metrics", "models/weights", "jobs/units.py",
@@ -66,6 +69,7 @@ LINES: dict[str, tuple[str, ...]] = {
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/session.py",
         "pipeline/cli/progress.py", "stages", "models", "jobs",
     ),
+    "pipeline/provenance": ("stages", "jobs"),
     "pipeline/training": ("pipeline/plan", "pipeline/session.py", "stages", "models", "jobs"),
     "pipeline/": (
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/engine",

@@ -27,7 +27,14 @@ from restore_batch.jobs.database import (
     packed,
     transaction,
 )
-from restore_batch.jobs.outputs import FOLDER, REPORT_MARK, sidecar_of
+from restore_batch.jobs.outputs import (
+    CRATE,
+    FOLDER,
+    PREMIS_EVENTS,
+    PREMIS_OBJECTS,
+    REPORT_MARK,
+    sidecar_of,
+)
 from restore_batch.jobs.proof import journal
 from restore_batch.jobs.proof.faults import DamagedManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
@@ -239,7 +246,8 @@ class _Results:
 
 def _others(output_dir: Path, proven: Sequence[str] | set[str]) -> Iterator[str]:
     """Files that are no results of this job, of no other whose folder lies in this one, of no
-    report, and not the job itself."""
+    report or record, and not the job itself."""
+    records = (CRATE, PREMIS_OBJECTS, PREMIS_EVENTS)
     for root, folders, files in os.walk(output_dir):
         folders[:] = sorted(
             name for name in folders
@@ -248,5 +256,5 @@ def _others(output_dir: Path, proven: Sequence[str] | set[str]) -> Iterator[str]
         )  # fmt: skip
         for name in sorted(files):
             relative = (Path(root) / name).relative_to(output_dir).as_posix()
-            if relative not in proven and not is_kept_job(Path(root) / name):
+            if relative not in (*proven, *records) and not is_kept_job(Path(root) / name):
                 yield relative

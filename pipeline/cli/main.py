@@ -23,6 +23,11 @@ _COMMANDS = {
     "preview": ("begin.preview:preview", "Try a job on a few photos: one sheet, and the time."),
     "status": ("status:status", "Show what is done, failed and left of a job."),
     "report": ("report:report", "Write a page that shows before and after of every item."),
+    "provenance": (
+        "handover.provenance:provenance",
+        "Describe results for others: RO-Crate, PREMIS.",
+    ),
+    "bag": ("handover.provenance:bag", "Copy a finished output into a BagIt bag, and validate it."),
     "retry": ("run:retry", "Run a job again, with another try for what failed."),
     "repair-manifest": (
         "repair:repair_manifest",

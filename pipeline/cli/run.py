@@ -113,6 +113,7 @@ def _run(
             to_the_end.enter_context(interruptible(end))
             with watcher:
                 summary = current.execute()
+        _records(job.loaded.job, summary)
         is_comparison = isinstance(summary, ComparisonSummary)
         if not as_json:
             watcher.finish(summary, name)
@@ -130,6 +131,25 @@ def _run(
         if notifies:
             _notify(summary)
         _exit(summary, asked_for_json=as_json)
+
+
+def _records(job: Job, summary: Summary) -> None:
+    """The records that a job wants of a run that came to its end."""
+    asked = job.provenance
+    if summary.interrupted or summary.aborted or not (asked.crate or asked.premis):
+        return
+    from restore_batch.jobs.outputs import SHEETS, output_folders
+    from restore_batch.pipeline.provenance.writing import write_records
+
+    for name, folder in output_folders(job).items():
+        if name == SHEETS:
+            continue
+        try:
+            write_records(folder, crate=asked.crate, with_premis=asked.premis)
+        except Exception as error:
+            # As with a report: all results are there.
+            told = str(error) if isinstance(error, RestoreBatchError) else repr(error)
+            say(f"no record of provenance: {told}", err=True)
 
 
 def _report(job: Job, summary: Summary) -> Report | None:

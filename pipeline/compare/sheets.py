@@ -187,6 +187,8 @@ _ERROR = "error"
 
 
 def _made_by(plan: Plan) -> Provenance:
+    if not plan.job.provenance.metadata:
+        return Provenance("")
     refs = model_refs(plan.choices)
     return provenance_of(refs["restore"], refs["background"])
 

@@ -159,8 +159,13 @@ class Films:
             (str(self._manifest.output_dir / part.output), part.work.frames) for part in film.parts
         ]
         folder = str((self._manifest.output_dir / film.join.output).parent)
-        work = JoinWork(index.facts, index.format, tuple(parts), folder)
+        restored = any(map(self._has_restored_faces, film.parts))
+        work = JoinWork(index.facts, index.format, tuple(parts), folder, restored)
         return self._manifest.start(replace(film.join, work=work), film.source_sha256)
+
+    def _has_restored_faces(self, part: Unit) -> bool:
+        result = self._manifest.result_of(part)
+        return result is not None and any(f.restored for f in self._manifest.faces_in(result))
 
 
 def _part(join: Join[JoinWork], index: IndexedFilm, frames: FrameRange) -> Segment[SegmentWork]:

@@ -88,7 +88,8 @@ class Run:
         outcome = "aborted"
         try:
             number = self._manifest.begin_run(
-                __version__, plan.loaded.name, plan.job.model_dump(mode="json"), models,
+                __version__, plan.loaded.name,
+                plan.job.model_dump(mode="json", exclude={"provenance": {"sign": {"key"}}}), models,
                 len(plan.items),
             )  # fmt: skip
             self._events.began(number, __version__, len(plan.items))

@@ -30,6 +30,7 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
             "weights": weights.get("background"),
         },
         "precision": precision,
+        **_provenance(job),
     }
     face = {
         "versions": {name: v for name, v in versions.items() if name in _OF_FACES},
@@ -67,6 +68,13 @@ def _photos(job: Job) -> dict[str, Any]:
     if job.photos.extras == "drop":
         del known["extras"]
     return known
+
+
+def _provenance(job: Job) -> dict[str, Any]:
+    asked = job.provenance
+    if asked.metadata and asked.sign is None:
+        return {}
+    return {"provenance": {"metadata": asked.metadata, "sign": asked.sign and asked.sign.in_key()}}
 
 
 def _versions(made: Sequence[MadeStage], *, finds_faces: bool) -> dict[str, int]:

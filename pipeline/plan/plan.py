@@ -23,6 +23,7 @@ from restore_batch.pipeline.plan.items import Inputs, Item, find_items
 from restore_batch.pipeline.plan.layout import gpu_share
 from restore_batch.pipeline.plan.mistakes import checked_choices
 from restore_batch.pipeline.plan.photos import photo_notes
+from restore_batch.pipeline.plan.provenance import provenance_notes, unmarked_notes
 from restore_batch.pipeline.plan.resources import Engine, Share, Site, share_out, this_machine
 from restore_batch.pipeline.plan.stages import (
     Keys,
@@ -64,7 +65,7 @@ class Plan:
         told = [choice.note for choice in self.choices.values() if choice.note]
         if why := niqe.lacks():
             told.append(f"how natural pictures look before and after (NIQE) is not measured: {why}")
-        return tuple(told)
+        return (*told, *unmarked_notes(self.job, self.choices.get("restore")))
 
     @property
     def engine(self) -> Engine:
@@ -93,9 +94,10 @@ class Plan:
 
     def notes_on(self, item: Item) -> tuple[str, ...]:
         """What a run will change or leave out of ``item`` beside restoring it, a line each."""
+        unsigned = provenance_notes(self.job, item.output)
         if item.is_film:
-            return film_notes(item.facts, self.job, item.source.source)
-        return photo_notes(item.facts, self.job, item.output)
+            return (*film_notes(item.facts, self.job, item.source.source), *unsigned)
+        return (*photo_notes(item.facts, self.job, item.output), *unsigned)
 
     def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The unit of work that ``item`` is, by the content of its source: a photo, or the join of

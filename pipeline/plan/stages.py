@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from restore_batch.jobs.mistakes import Mistake, misfits
+from restore_batch.jobs.section import Section
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit, digest
 from restore_batch.models.base import ModelRef
@@ -63,7 +64,7 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
     for parameter, option in stage.takes.items():
         part = with_faces if option.startswith(_FACE_SECTIONS) else always
         if parameter not in stage.added or stage.added[parameter] != given[parameter]:
-            part[parameter] = given[parameter]
+            part[parameter] = _in_key(given[parameter])
     for parameter, role in stage.networks.items():
         ref = given[parameter]
         part = with_faces if role in _FACE_ROLES else always
@@ -111,6 +112,10 @@ def _key(made: Sequence[MadeStage], kinds: Kinds, precision: str) -> str:
         each.stage.name: each.always for each in made if each.always and each.stage.works_on(kinds)
     }
     return digest({"precision": precision, "stages": stages})
+
+
+def _in_key(value: Any) -> Any:
+    return value.in_key() if isinstance(value, Section) else value
 
 
 def _option(job: Job, path: str) -> Any:

@@ -26,6 +26,11 @@ def pictures_of(index: Path) -> str:
     return str(index.with_name("frame_%06d.png"))
 
 
+def is_of_film(name: str) -> bool:
+    """Whether a file in the folder of such a film is one of its pictures, by its name."""
+    return name != INDEX_NAME and _OURS.fullmatch(name) is not None
+
+
 def write_frames(source: str, work: JoinWork, staged: Path) -> Artifact:
     """Publish the pictures of all parts; their index is the artifact, to be committed last.
 

@@ -36,7 +36,7 @@ from restore_batch.stages.film.repaired import repaired_frames
 from restore_batch.stages.film.seen import SeenFrames
 from restore_batch.stages.film.source import read_film
 from restore_batch.stages.film.work import Deinterlace, Reading, SegmentWork, ToneMap
-from restore_batch.stages.media import Chunk, FaceRecord, Failure
+from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost

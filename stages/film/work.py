@@ -35,12 +35,14 @@ class SegmentWork:
 @dataclass(frozen=True)
 class JoinWork:
     """What a join needs. ``parts``: their paths, and the frames that they hold. ``folder``: that of
-    the result, where the pictures of a film without a file go."""
+    the result, where the pictures of a film without a file go. ``has_restored_faces``: whether
+    their faces were restored in any of them."""
 
     facts: VideoFacts
     format: VideoFormat
     parts: tuple[tuple[str, FrameRange], ...]
     folder: str = ""
+    has_restored_faces: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import ClassVar
 
 from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Cost, Pool, Role, Stage
+from restore_batch.stages.credentials.claim import Claim
+from restore_batch.stages.credentials.sign import Original, sign, why_unsigned
+from restore_batch.stages.credentials.signer import Signer, SignsWith, load_signer
 from restore_batch.stages.media import (
     Artifact,
     Chunk,
@@ -20,7 +23,15 @@ from restore_batch.stages.media import (
     StagedSidecar,
 )
 from restore_batch.stages.photo.formats import catalogue
-from restore_batch.stages.photo.provenance import Provenance, provenance_of, stamped
+from restore_batch.stages.photo.metadata.extras import without_credentials
+from restore_batch.stages.photo.provenance import (
+    Provenance,
+    has_faces_of,
+    provenance_of,
+    stamped,
+    what_was_done,
+)
+from restore_batch.stages.photo.source import open_source
 from restore_batch.stages.photo.verdict import BitDepth
 from restore_batch.stages.photo.write import write
 
@@ -33,8 +44,9 @@ class Encode(Stage):
     could not hold joins the warnings. A file that could not be finished is removed.
 
     ``faces_by``, ``background_by``: the networks of the job, to be named in the metadata of the
-    pictures they changed (:mod:`restore_batch.stages.photo.provenance`). ``provenance``: what is
-    to be said instead.
+    pictures they changed (:mod:`restore_batch.stages.photo.provenance`), unless ``metadata`` is
+    off. ``sign_with``: the certificate and key of content credentials, None for none.
+    ``provenance``: what is to be said instead.
     """
 
     name: ClassVar[str] = "encode"
@@ -47,7 +59,10 @@ class Encode(Stage):
     takes: ClassVar[Mapping[str, str]] = {
         "quality": "photos.quality",
         "bit_depth": "photos.bit_depth",
+        "metadata": "provenance.metadata",
+        "sign_with": "provenance.sign",
     }
+    added: ClassVar[Mapping[str, object]] = {"metadata": True, "sign_with": None}
     networks: ClassVar[Mapping[str, Role]] = {"faces_by": "restore", "background_by": "background"}
     version: ClassVar[int] = 2
 
@@ -58,9 +73,14 @@ class Encode(Stage):
         faces_by: ModelRef | None = None,
         background_by: ModelRef | None = None,
         provenance: Provenance | None = None,
+        metadata: bool = True,
+        sign_with: SignsWith | None = None,
     ) -> None:
         self.quality = quality
         self.bit_depth = bit_depth
+        self.metadata = metadata
+        self.sign_with = sign_with
+        self._signer: Signer | None = None
         self.provenance = provenance or provenance_of(faces_by, background_by)
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
@@ -85,6 +105,9 @@ class Encode(Stage):
                 bit_depth=self.bit_depth,
                 name=chunk.unit.output,
             )
+            told = chunk.warnings
+            if self.sign_with is not None:
+                told = self._sign(chunk, self.sign_with, path)
             sidecars = tuple(_staged(path, sidecar) for sidecar in chunk.sidecars)
             size_bytes, sha256 = settle(path)
         except BaseException:
@@ -93,13 +116,13 @@ class Encode(Stage):
             raise
         size = frame.width, frame.height
         artifact = Artifact(str(path), size_bytes, sha256, *size, sidecars)
-        warnings = (*chunk.warnings, *noted, *warnings)
+        warnings = (*told, *noted, *warnings)
         return dataclasses.replace(chunk, artifact=artifact, warnings=warnings)
 
     def _stamped(
         self, chunk: Chunk, meta: PhotoMeta, suffix: str
     ) -> tuple[PhotoMeta, tuple[str, ...]]:
-        made_by = self.provenance
+        made_by = self.provenance if self.metadata else None
         format = catalogue.of_suffix(suffix)
         if made_by is None or format is None:
             return meta, ()
@@ -108,6 +131,22 @@ class Encode(Stage):
             return meta, ()
         records = chunk.records[0] if chunk.records else ()
         return stamped(meta, made_by, records, chunk.repairs, text_entries=format.text_keys is None)
+
+    def _sign(self, chunk: Chunk, files: SignsWith, path: Path) -> tuple[str, ...]:
+        """Sign the file at ``path`` where its format has a place for that; the warnings that are
+        then true of it."""
+        output = chunk.unit.output
+        if reason := why_unsigned(output):
+            return (*chunk.warnings, reason)
+        self._signer = self._signer or load_signer(files)
+        records = chunk.records[0] if chunk.records else ()
+        generated = self.provenance.is_generative and has_faces_of(self.provenance, records)
+        done = what_was_done(self.provenance, records, chunk.repairs)
+        claim = Claim(PurePosixPath(output).name, done, generated)
+        with open_source(chunk.unit.source) as content:
+            original = Original(PurePath(chunk.unit.source).name, content)
+            carried = sign(path, self._signer, claim, original)
+        return without_credentials(chunk.warnings) if carried else chunk.warnings
 
 
 def _beside(result: Path, suffix: str) -> Path:

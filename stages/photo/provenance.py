@@ -50,13 +50,15 @@ _SOFTWARE, _IMAGE_HISTORY = 305, 0x9213
 class Provenance:
     """Which networks a job uses. ``faces`` and ``background``: names of the models, or "".
     ``imagined_by``: name of the face model where it invents people, else "". ``keeps_size``: the
-    background's model does not enlarge."""
+    background's model does not enlarge. ``is_generative``: the face model draws what is not in the
+    picture."""
 
     software: str
     faces: str = ""
     background: str = ""
     imagined_by: str = ""
     keeps_size: bool = False
+    is_generative: bool = False
 
 
 def provenance_of(faces_by: ModelRef | None, background_by: ModelRef | None) -> Provenance:
@@ -68,6 +70,7 @@ def provenance_of(faces_by: ModelRef | None, background_by: ModelRef | None) -> 
         background=background_by.card.name if background_by else "",
         imagined_by=faces.name if faces and faces.imagines else "",
         keeps_size=background_by is not None and background_by.card.scale == 1,
+        is_generative=faces is not None and not faces.corrects,
     )
 
 
@@ -84,6 +87,28 @@ def film_comment(made_by: Provenance) -> str:
     return f"{made_by.software}: {', '.join(parts)}" if parts else ""
 
 
+def has_faces_of(made_by: Provenance, records: Sequence[FaceRecord]) -> bool:
+    """Whether one of these faces was restored by the face model."""
+    return bool(made_by.faces) and any(face.restored for face in records)
+
+
+def what_was_done(
+    made_by: Provenance,
+    records: Sequence[FaceRecord],
+    repairs: Sequence[RepairRecord] = (),
+) -> str:
+    """What was done to a picture, in words; "" where no network had a part in it and nothing was
+    repaired. ``records``: its faces; ``repairs``: what was repaired."""
+    with_faces = has_faces_of(made_by, records)
+    parts = list(_repaired(repairs))
+    parts += [f"faces: {made_by.faces}"] if with_faces else []
+    parts += [f"background: {made_by.background}"] if made_by.background else []
+    if not parts:
+        return ""
+    parts += [_notice(made_by)] if with_faces and made_by.imagined_by else []
+    return "; ".join(parts)
+
+
 def stamped(
     meta: PhotoMeta,
     made_by: Provenance,
@@ -98,23 +123,18 @@ def stamped(
     where no model had a part nothing is said. ``repairs``: what was repaired. ``text_entries``:
     some may be added. A packet that is not well-formed UTF-8 XMP stays as it is, with a warning.
     """
-    with_faces = bool(made_by.faces) and any(face.restored for face in records)
-    imagined = with_faces and bool(made_by.imagined_by)
-    parts = list(_repaired(repairs))
-    parts += [f"faces: {made_by.faces}"] if with_faces else []
-    parts += [f"background: {made_by.background}"] if made_by.background else []
-    if not parts:
+    done = what_was_done(made_by, records, repairs)
+    if not done:
         return meta, ()
-    notice = f"contains imagined faces ({made_by.imagined_by}): not the people in the picture"
-    parts += [notice] if imagined else []
+    imagined = bool(made_by.imagined_by) and has_faces_of(made_by, records)
     warnings: tuple[str, ...] = ()
-    xmp = _with_event(meta.xmp, made_by.software, "; ".join(parts), imagined=imagined)
+    xmp = _with_event(meta.xmp, made_by.software, done, imagined=imagined)
     if xmp is None:
         warnings = ("its XMP is damaged: what was restored is not noted in it",)
         xmp = meta.xmp
     meta = dataclasses.replace(meta, xmp=xmp)
     if imagined:
-        history = f"{made_by.software}: {notice}"
+        history = f"{made_by.software}: {_notice(made_by)}"
         exif = _with_history(meta.exif, made_by.software, history)
         meta = dataclasses.replace(meta, exif=exif)
         if text_entries:
@@ -122,6 +142,10 @@ def stamped(
             text = _with_warning(meta.text, history)
             meta = dataclasses.replace(meta, text=text, extras=extras)
     return meta, warnings
+
+
+def _notice(made_by: Provenance) -> str:
+    return f"contains imagined faces ({made_by.imagined_by}): not the people in the picture"
 
 
 def _repaired(repairs: Sequence[RepairRecord]) -> Iterator[str]:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from restore_batch.jobs.outputs import CRATE
+
 from support.archive import checksums, cli, scene, write_job
 
 PLAIN = ["--restorer", "none", "--upscaler", "none", "--scale", "1.5", "--set", "engine.kind=local"]
@@ -28,9 +30,10 @@ def test_photos_are_restored_without_a_job_file_and_a_second_run_goes_on(tmp_pat
     page = tmp_path / "out" / "report" / "index.html"
     assert first.stdout.splitlines()[-1] == f"report: {page.as_uri()}"
     assert checksums(inputs) == before
-    hidden = (".restore-batch", "report", "job.yaml")
+    hidden = (".restore-batch", "report", "job.yaml", CRATE)
     results = checksums(tmp_path / "out", hidden)
     assert sorted(results) == ["album/a.png", "b.jpg"]
+    assert (tmp_path / "out" / CRATE).is_file()
 
     scene(48, 32, 2).save(inputs / "c.png")
     second = json.loads(cli("run", "in", "-o", "out", *PLAIN, "--json", cwd=tmp_path).stdout)

@@ -21,6 +21,8 @@ JOBS: list[dict[str, Any]] = [
         "limits": {"timeout_s": "none"},
     },
     {"weights": {"dir": "$$w", "mirrors": ["m$$", "https://host/a$b"], "accept_licences": ["x"]}},
+    {"provenance": {"metadata": False, "sign": {"cert": "$$c.pem", "key": "keys/$$k"}}},
+    {"provenance": "none"},
     {"stages": {"dim": {"light": 1e-7}}, "video": {"audio": "copy"}, "engine": {"threads": 3}},
 ]
 

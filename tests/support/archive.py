@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from restore_batch.jobs.outputs import CRATE
 from support.ready import Ready
 
 _READY = Ready()
@@ -44,8 +45,10 @@ def make_archive(folder: Path, *, faces: int, scenes: int, side_px: int = 192) -
 
 
 def write_job(path: Path, **sections: Any) -> Path:
-    """A job file; JSON is YAML. Without a report, which takes a process more, unless asked for."""
-    text = json.dumps({**sections, "report": sections.get("report", False)}, indent=1)
+    """A job file; JSON is YAML. Without a report, which takes a process more, and a record, which
+    says when it was written, unless asked for."""
+    usual = {"report": False, "provenance": {"crate": False}}
+    text = json.dumps({**usual, **sections}, indent=1)
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -64,8 +67,9 @@ def cli(
     return _READY.run(command(*arguments), cwd, variables, timeout_s)
 
 
-def checksums(folder: Path, hidden: Sequence[str] = (".restore-batch",)) -> dict[str, str]:
-    """Relative path → sha256 of every file below ``folder`` but the manifest's."""
+def checksums(folder: Path, hidden: Sequence[str] = (".restore-batch", CRATE)) -> dict[str, str]:
+    """Relative path → sha256 of every file below ``folder`` but the manifest's and the record,
+    which says when it was written."""
     return {
         str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(folder.rglob("*"))

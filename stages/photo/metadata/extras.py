@@ -86,6 +86,11 @@ def without_films(notes: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def without_credentials(warnings: Iterable[str]) -> tuple[str, ...]:
+    """Warnings but for that on content credentials, of a result that carries those along."""
+    return tuple(w for w in warnings if not w.startswith(f"not kept: {promises.CREDENTIALS}"))
+
+
 def unknown(what: str) -> Extra:
     """Something that this program does not know, and so leaves out."""
     return Extra(what, left_out=_UNKNOWN)
