@@ -29,6 +29,8 @@ WRONG = {
     ("plan",): ["no-such.yaml"],
     ("status",): ["no-such.yaml"],
     ("report",): ["no-such.yaml"],
+    ("provenance",): ["no-such.yaml"],
+    ("bag",): ["no-such.yaml", "--to", "bag"],
     ("init",): ["no-such-folder"],
     ("preview",): ["no-such.yaml"],
     ("completion",): ["no-such-shell"],

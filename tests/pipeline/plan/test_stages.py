@@ -21,6 +21,7 @@ from restore_batch.stages.catalogue import in_order, stage_classes
 WITHOUT_EFFECT = {
     "inputs", "exclude", "output", "on_error", "report", "engine", "weights", "stages",
     "limits.max_attempts", "limits.no_worker_s", "limits.timeout_s",
+    "provenance.crate", "provenance.premis",
 }  # fmt: skip
 # Networks, which stages are given as such, and what is said of them.
 CHOICES = {"detect.model", "restore.model", "restore.options", "restore.compare",
@@ -90,6 +91,7 @@ OTHER: dict[str, Any] = {
     "photos.quality": 80, "photos.bit_depth": 8, "photos.extras": "keep",
     "repair.scratches": "auto", "repair.fading": "auto", "repair.strength": 0.5,
     "repair.mask": True,
+    "provenance.metadata": False, "provenance.sign": {"cert": "no.pem", "key": "no.pem"},
     "limits.max_megapixels": 10.0, "limits.damaged": "refuse",
     "video.codec": "hevc", "video.container": "mkv",
     "video.crf": 20, "video.preset": "slow", "video.pixel_format": "yuv444p",
