@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from restore_batch.jobs.outputs import CRATE
+
 from support.ready import Ready
 
 _READY = Ready()
