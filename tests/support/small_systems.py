@@ -27,9 +27,10 @@ _GLEAN_SIZES = {
     "in_size": 32, "out_size": 1024, "rrdb_channels": 8, "num_rrdbs": 1, "style_channels": 16,
     "num_mlps": 1, "narrow": 1 / 32,
 }  # fmt: skip
+_GFPGAN_PX = 256
 _GFPGAN_SIZES = {
-    "arch": "clean", "out_size": 512, "num_style_feat": 16, "channel_multiplier": 2, "num_mlp": 1,
-    "narrow": 1 / 32,
+    "arch": "clean", "out_size": _GFPGAN_PX, "num_style_feat": 16, "channel_multiplier": 2,
+    "num_mlp": 1, "narrow": 1 / 32,
 }  # fmt: skip
 
 
@@ -46,18 +47,23 @@ def _build_glean(state: StateDict, card: Card, options: Any, runtime: Runtime) -
 
 
 def _small(
-    family: Family, sizes: Mapping[str, Any], files: tuple[str, ...], **changes: Any
+    family: Family,
+    sizes: Mapping[str, Any],
+    files: tuple[str, ...],
+    input_px: int | None = None,
+    **changes: Any,
 ) -> Family:
     name = f"small-{family.name}"
     card = replace(
         family.cards[0], name=name, family=name, licence=_FREE, architecture=dict(sizes),
+        input_px=input_px or family.cards[0].input_px,
         sources=(tuple(WeightFile(file) for file in files),),
     )  # fmt: skip
     return replace(family, name=name, cards=(card,), **changes)
 
 
 FAMILIES = (
-    _small(gfpgan.FAMILY, _GFPGAN_SIZES, ("small_gfpgan.pth",)),
+    _small(gfpgan.FAMILY, _GFPGAN_SIZES, ("small_gfpgan.pth",), _GFPGAN_PX),
     _small(hifacegan.FAMILY, {"netG": "hifacegan", "ngf": 4}, ("small_hifacegan.pth",)),
     _small(
         _GLEAN, _GLEAN_SIZES, ("small_glean.pth",), network=_glean_network, build=_build_glean,
