@@ -73,9 +73,10 @@ def standing(manifest: Manifest) -> Any:
 
 
 def parts(folder: Path) -> set[tuple[str, str]]:
-    """Tables, indexes and triggers."""
+    """Tables, indexes, triggers, and the columns of units."""
     with closing(sqlite3.connect(folder / FOLDER / NAME)) as opened:
-        return set(opened.execute("SELECT type, name FROM sqlite_master"))
+        columns = opened.execute("SELECT 'column', name FROM pragma_table_info('units')")
+        return {*opened.execute("SELECT type, name FROM sqlite_master"), *columns}
 
 
 def of_earlier(folder: Path, version: int, aside: Path) -> None:
