@@ -78,9 +78,9 @@ class Change:
     """What became of a unit. ``begun``: a worker was given it; ``lost``: that worker is gone, and
     it is begun again unless ``failed`` follows; ``done``: its result is in its place.
 
-    ``node``: where it was begun last, as people call it, "" before. ``attempts``: times that this
-    run has begun it. ``seconds``: since it was begun last. ``stages``: seconds by stage, of what is
-    done. ``faces``: found. ``stage``, ``reason``: where and why it failed or was lost.
+    ``node``: where it was begun last, as people call it, "" before. ``attempts``: workers that this
+    run has tried it with. ``seconds``: since it was begun last. ``stages``: seconds by stage, of
+    what is done. ``faces``: found. ``stage``, ``reason``: where and why it failed or was lost.
     """
 
     state: Literal["begun", "lost", "done", "failed"]
