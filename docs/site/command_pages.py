@@ -28,5 +28,5 @@ def _commands(group: click.Group, context: click.Context, level: int) -> Iterato
             yield from _commands(command, inner, level + 1)
             continue
         records = [param.get_help_record(inner) for param in command.get_params(inner)]
-        rows = [(f"`{flags}`", prose(text)) for flags, text in filter(None, records)]
+        rows = [(f"`{flags}`", prose(text)) for flags, text in filter(None, records) if text]
         yield table(("option", "what it does"), rows)

@@ -1,7 +1,7 @@
 """What MkDocs runs while it builds the site (`hooks` in `mkdocs.yml`).
 
 - `<!-- made: NAME -->` in a page gives way to Markdown that is made of the code, see :data:`MADE`.
-- `README.md` becomes the first page, `CONTRIBUTING.md` one of the others.
+- `README.md` becomes the first page, other documents outside of `docs/` some of the others.
 - Links from a page to files outside of `docs/` lead to copies of them on the site.
 - A page that the navigation does not name comes at its end.
 """
@@ -39,7 +39,12 @@ MADE: Mapping[str, Callable[[], str]] = {
     "models": model_pages.overview,
     "stages": stage_pages.markdown,
 }
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
+_DOCUMENTS = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "deploy/README.md": "deploy.md",
+}
+PAGES = {source: target for source, target in _DOCUMENTS.items() if (ROOT / source).is_file()}
 """Documents outside of `docs/` that are pages of the site."""
 _MARK = re.compile(r"^<!-- made: (.*?) -->$", re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
@@ -50,7 +55,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Pages that the navigation forgets come at its end."""
     nav: list[Any] = config.nav or []
     named = set(_named(nav))
-    found = sorted(path.name for path in Path(config.docs_dir).glob("*.md"))
+    found = sorted({*(path.name for path in Path(config.docs_dir).glob("*.md")), *PAGES.values()})
     config.nav = [*nav, *(name for name in found if name not in named)]
     return config
 

@@ -67,7 +67,9 @@ def test_every_command_that_is_shown_is_there_with_these_options(block: Block) -
             parsed_by_click(words(line))
             continue
         other = OTHERS.fullmatch(line.strip())
-        assert other is not None, line
+        if other is None:
+            assert block.excuse, f"{line}: nothing here knows this program"
+            continue
         assert other["target"] is None or other["target"] in targets
         if other["inner"]:
             parsed_by_click(other["inner"].split())
@@ -150,8 +152,8 @@ def _before(document: Path) -> list[str]:
     if document.name != "evaluation.md":
         return []
     return [
-        f"restore-batch run originals -o restored/{name} --set report=false --scale {scale}"
-        for name, scale in (("archive", 2), ("new", 1), ("old", 1))
+        f"restore-batch run originals -o restored/{name} --set report=false --scale 1"
+        for name in ("archive", "new", "old")
     ]
 
 
@@ -175,7 +177,7 @@ def test_a_document_can_be_followed_from_its_beginning_to_its_end(
             job.write_text(json.dumps(whole_job(block.mapping())), encoding="utf-8")
             _run("restore-batch", "run", str(job), cwd=tmp_path, programs=programs)
         elif block.language == "python":
-            code = (_BEFORE_PYTHON if "rgb_hwc" in block.text else "") + block.text
+            code = (_BEFORE_PYTHON if "restore_image(rgb_hwc" in block.text else "") + block.text
             _run(sys.executable, "-c", code, cwd=tmp_path, programs=programs)
         else:
             for line in block.lines():

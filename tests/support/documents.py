@@ -109,10 +109,11 @@ def scenery(folder: Path) -> Path:
         for name in ("faces", "faces/eval"):
             face(512).save(folder / name / f"{number}.png")
         good = np.asarray(face(128 if number else 144))
-        for name, picture in (("good", good), ("originals", good), ("results", good[:, ::-1])):
+        for name, picture in (
+            *(("good", good), ("masters", good)),
+            *(("originals", good), ("results", good[:, ::-1])),
+        ):
             Image.fromarray(picture).save(folder / name / f"{number}.png")
-        twice = Image.fromarray(good).resize((2 * len(good), 2 * len(good)))
-        twice.save(folder / "masters" / f"{number}.png")
     (folder / "people.csv").write_text("file,age\n0.png,old\n1.png,young\n", encoding="utf-8")
     (folder / "faces.csv").write_text("file,group\n0.png,a\n1.png,b\n", encoding="utf-8")
     clip(folder / "film.mp4", frames=10)
