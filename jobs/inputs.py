@@ -23,8 +23,8 @@ from restore_batch.files import version_of
 from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
+from restore_batch.jobs.path_options import is_url, real_place
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
-from restore_batch.jobs.spec import is_url
 
 __all__ = ["Discovered", "InputsError", "SourceFile", "discover", "passed_over_line"]
 
@@ -126,11 +126,9 @@ class _Wanted:
         self.passed_over[identity] = suffix_of(name).lower()
 
     def is_output(self, real: str) -> bool:
-        """Whether ``real``, a path without links, lies in the folder of the results."""
+        """Whether ``real``, a path without links or a URL, lies where the results do."""
         folder = self.output_real
-        return folder is not None and (
-            real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
-        )
+        return folder is not None and f"{real}{os.sep}".startswith(folder.rstrip(os.sep) + os.sep)
 
 
 class _NothingFoundError(Exception):
@@ -155,7 +153,7 @@ def discover(
 
     Raises InputsError for every input that is missing, unreadable or holds no picture.
     """
-    output_real = None if output is None else os.path.realpath(output)
+    output_real = None if output is None else real_place(output)
     excluded = Patterns(exclude)
     passed_over: dict[str, str] = {}
     problems: list[tuple[int, str]] = []
@@ -366,6 +364,8 @@ def _listed(url: str, wanted: _Wanted) -> Iterator[_Found]:
     from fsspec.core import url_to_fs
 
     fs, path = url_to_fs(url)
+    if wanted.is_output(fs.unstrip_protocol(path)):
+        raise _NothingFoundError(f"{url} lies inside the output, among the results")
     scope = Scope(wanted.excluded)
     try:
         info = fs.info(path)
@@ -382,7 +382,7 @@ def _listed(url: str, wanted: _Wanted) -> Iterator[_Found]:
         return
     for name, details in fs.find(path, detail=True).items():
         parts = tuple(name[len(path) :].strip("/").split("/"))
-        visible = all(_is_visible(part) for part in parts)
+        visible = all(map(_is_visible, parts)) and not wanted.is_output(fs.unstrip_protocol(name))
         if not (visible and scope.takes(parts)):
             continue
         if wanted.is_media(parts[-1]):

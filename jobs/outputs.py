@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -17,6 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from restore_batch.jobs.results.base import Results
+from restore_batch.jobs.results.local import LocalResults
 from restore_batch.jobs.spec import Job
 
 FOLDER = ".restore-batch"
@@ -34,6 +37,7 @@ CRATE = "ro-crate-metadata.json"
 PREMIS_OBJECTS, PREMIS_EVENTS = "premis.xml", "premis-events.csv"
 """The same told as PREMIS."""
 
+_STATE_NAME = 60
 _FILE_NAME_BYTES = 255
 _KEPT_BYTES = 240  # the rest is room for another suffix
 _LONGEST_SUFFIX = 16
@@ -49,10 +53,34 @@ _PLAIN = re.compile(f"(?:{_PLAIN_NAME}/)*{_PLAIN_NAME}", re.IGNORECASE | re.ASCI
 """Paths that are legal everywhere, as nearly all are, seen at one look."""
 
 
+def folder_of(output: Path | str, state: Path | None = None) -> Path:
+    """The local folder with the manifest, what is staged, and the report of an output: the output
+    itself, or the state folder of one that is a URL."""
+    if isinstance(output, Path):
+        return output
+    if state is not None:
+        return state
+    home = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
+    place = output.partition("://")[2].strip("/")
+    shown = re.sub(r"[^\w.-]+", "-", place)[:_STATE_NAME].strip("-.")
+    return base / "restore-batch" / f"{shown}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
+
+
+def results_of(job: Job) -> Results:
+    """Where the results of a job lie. Raises RestoreBatchError for a URL without support."""
+    folder = folder_of(job.output, job.state)
+    if isinstance(job.output, Path):
+        return LocalResults(folder)
+    from restore_batch.jobs.results.s3 import S3Results
+
+    return S3Results(job.output, folder)
+
+
 def output_folders(job: Job) -> dict[str, Path]:
     """The folders with a manifest: of each restorer compared, then of the contact sheets; that
     of a plain job under ""."""
-    output = Path(job.output)
+    output = folder_of(job.output, job.state)
     if not job.restore.compare:
         return {"": output}
     names = [system.folder for system in job.restore.compare]

@@ -12,12 +12,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
-__all__ = ["File", "Folder", "Input", "ModelOrPath", "Place", "Text", "as_written", "is_url"]
+__all__ = [
+    "File", "Folder", "Input", "ModelOrPath", "Output", "Place", "Text", "as_written", "is_url",
+]  # fmt: skip
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::[A-Za-z][A-Za-z0-9+.\-]*)*://")
 _VARIABLE = re.compile(r"\$(?:(\$)|([A-Za-z_]\w*)|\{([^}]*)\})")
+_STORES = ("s3", "s3a")
+"""That results can go to."""
 _WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".param")
 
 
@@ -96,6 +100,21 @@ def _local(value: Any, info: ValidationInfo, what: str) -> Any:
     return Path(_absolute(value, info))
 
 
+def _output(value: Any, info: ValidationInfo) -> Any:
+    if not (isinstance(value, str) and is_url(value)):
+        return _folder(value, info)
+    scheme, _, path = value.partition("://")
+    if scheme.lower() not in _STORES or "::" in value or not path.strip("/"):
+        raise ValueError(f"expected a local folder or s3://bucket/prefix, got the URL {value!r}")
+    return f"s3://{path.strip('/')}"
+
+
+def real_place(output: str | os.PathLike[str]) -> str:
+    """Where results lie: a path without links, or a URL as it is."""
+    output = os.fspath(output)
+    return output if is_url(output) else os.path.realpath(output)
+
+
 def _model(value: str, info: ValidationInfo) -> str:
     is_path = "/" in value or os.sep in value or value.lower().endswith(_WEIGHT_SUFFIXES)
     return _absolute(value, info) if is_path and not is_url(value) else value
@@ -110,4 +129,7 @@ Input = Annotated[Text, AfterValidator(_input)]
 Place = Annotated[Text, AfterValidator(_place)]
 Folder = Annotated[Path, BeforeValidator(_folder)]
 File = Annotated[Path, BeforeValidator(_file)]
+Output = Annotated[
+    Path | str, BeforeValidator(_output), WithJsonSchema({"type": "string", "format": "path"})
+]
 ModelOrPath = Annotated[Text, AfterValidator(_model)]

@@ -1,10 +1,11 @@
-"""The base of all sections of the job schema."""
+"""The base of all sections of the job schema, and what several of them keep to."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 
 
 def none_is_empty(value: Any) -> Any:
@@ -35,3 +36,14 @@ class Section(BaseModel):
     def in_key(self) -> Any:
         """What results depend on of it, as plain data for their key."""
         return self.model_dump(mode="json")
+
+
+def fits_output(value: Any, info: ValidationInfo) -> Any:
+    """An option of a job that not every ``output`` allows; raises ValueError where it does not."""
+    is_store = isinstance(info.data.get("output"), str)
+    compares = bool(getattr(value, "compare", False))
+    if is_store and (compares or getattr(value, "output", "") == "frames"):
+        raise ValueError("a comparison, or a film as frames, needs a local folder for `output`")
+    if isinstance(value, Path) and not is_store:
+        raise ValueError("what is on record lies in a local output itself: remove state")
+    return value

@@ -13,17 +13,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    Strict,
-    ValidationInfo,
-    field_validator,
+    BeforeValidator, Field, GetJsonSchemaHandler, Strict, ValidationInfo, field_validator,
     model_validator,
-)
+)  # fmt: skip
 
-from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Place, Text, is_url
-from restore_batch.jobs.section import Options, Section, none_is_empty
+from restore_batch.jobs.path_options import Folder, Input, ModelOrPath, Output, Place, Text, is_url
+from restore_batch.jobs.section import Options, Section, fits_output, none_is_empty
 from restore_batch.jobs.sections.provenance import Provenance
 from restore_batch.jobs.video_options import Video
 
@@ -342,9 +337,14 @@ class Job(Section):
     file or folder (*_thumb.jpg), with one against the path inside its input
     (1950/**/*.png)."""
 
-    output: Folder
-    """Folder of the results, relative to the job file; it mirrors the folders of the inputs.
-    No input may lie in it: originals are never replaced."""
+    output: Output
+    """Folder of the results, relative to the job file, or a URL such as s3://bucket/prefix; it
+    mirrors the folders of the inputs. No input may lie in it: originals are never replaced."""
+
+    state: Folder | None = None
+    """With an output that is a URL: the local folder of what is on record, staged results, the
+    parts of films and the report; null: one below the state folder of this user, found again by
+    the URL."""
 
     on_error: Literal["skip", "copy-original", "stop"] = "skip"
     """What happens with a picture that cannot be restored: skip reports it, copy-original also
@@ -393,3 +393,5 @@ class Job(Section):
 
     weights: Weights = Field(default_factory=Weights)
     """Where the networks' weights come from."""
+
+    _fits_output = field_validator("state", "restore", "video")(fits_output)

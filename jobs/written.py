@@ -65,6 +65,8 @@ def _as_written(asked: dict[str, Any]) -> dict[str, Any]:
     written = dict(asked)
     written["inputs"] = [as_written(entry) for entry in asked["inputs"]]
     written["output"] = as_written(asked["output"])
+    if asked.get("state"):
+        written["state"] = as_written(asked["state"])
     for section, option in (("restore", "model"), ("background", "model"), ("weights", "dir")):
         value = asked.get(section, {}).get(option)
         if isinstance(value, str):

@@ -12,7 +12,9 @@ from typing import Any
 
 from restore_batch.errors import UsageError
 from restore_batch.jobs.history import Entry, History
-from restore_batch.jobs.outputs import FOLDER
+from restore_batch.jobs.outputs import FOLDER, folder_of
+from restore_batch.jobs.results.place import result_place
+from restore_batch.jobs.spec import is_url
 from restore_batch.text import legible
 
 _ROWS_SHOWN = 100
@@ -49,15 +51,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Result:
-    """One item of a job. ``output``: the path of its result, whether it is there or not;
-    ``source``: of its original, a path or URL. ``state``: done, failed or pending.
+    """One item of a job. ``output``: the path of its result, or its URL, whether it is there or
+    not, and ``name`` that within the output; ``source``: of its original, a path or URL. ``state``:
+    done, failed or pending.
 
     ``faces``: of a photo; of a film ``face_count`` alone is told. ``size_wh``: of the result in
     pixels, None where there is none. ``error``: why it failed, or "". ``seconds``: what it took.
     ``before``, ``after``: figures of original and result, None where none were taken.
     """
 
-    output: Path
+    output: Path | str
+    name: str
     source: str
     state: str
     is_film: bool
@@ -105,7 +109,7 @@ class Results:
         pandas is not installed."""
         rows = [
             {
-                "output": item.output.relative_to(self.folder).as_posix(),
+                "output": item.name,
                 "source": item.source, "state": item.state, "film": item.is_film,
                 "faces": item.face_count, "width": (item.size_wh or (0, 0))[0],
                 "height": (item.size_wh or (0, 0))[1],
@@ -121,7 +125,7 @@ class Results:
         installed."""
         rows = [
             {
-                "output": item.output.relative_to(self.folder).as_posix(),
+                "output": item.name,
                 **dict(zip(("left", "top", "right", "bottom"), face.box_xyxy, strict=True)),
                 "score": face.score, "restored": face.restored, "blend": face.blend,
                 "identity": face.identity, "note": face.note,
@@ -133,7 +137,7 @@ class Results:
     def _repr_html_(self) -> str:
         """A table of the first items, for notebooks; whatever is in names and words is text."""
         head = "".join(f"<th>{each}</th>" for each in ("result", "state", "faces", "to know"))
-        rows = "".join(_row(self.folder, item) for item in self.items[:_ROWS_SHOWN])
+        rows = "".join(_row(item) for item in self.items[:_ROWS_SHOWN])
         more = len(self.items) - _ROWS_SHOWN
         rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
         count = f"{len(self.items):,} items, {len(self.failed):,} failed"
@@ -159,7 +163,8 @@ def open_results(output: str | os.PathLike[str]) -> Results:
 
     Raises UsageError where nothing was run there, or several restorers were compared.
     """
-    folder = Path(output).absolute()
+    named = os.fspath(output)
+    folder = (folder_of(named) if is_url(named) else Path(named)).absolute()
     history = History.read(folder)
     if history is None:
         raise UsageError(f"{folder}: {_why_not(folder)}")
@@ -181,8 +186,10 @@ def _result(folder: Path, entry: Entry) -> Result:
     )
     # What is staged is committed by the next run: until then nobody can look at it.
     state = "pending" if entry.state == "staged" else entry.state
+    place = result_place(folder, entry.output)
     return Result(
-        folder / entry.output, entry.source, state, entry.kind == "join", entry.face_count, faces,
+        place if is_url(place) else Path(place), entry.output, entry.source, state,
+        entry.kind == "join", entry.face_count, faces,
         entry.size_wh, entry.warnings, entry.error, sum(entry.seconds.values()),
         *(Figures(**entry.quality[when]) if entry.quality else None for when in _WHEN),
     )  # fmt: skip
@@ -200,9 +207,8 @@ def _lowest_identity(item: Result) -> float | None:
     return min((face.identity for face in item.faces if face.identity is not None), default=None)
 
 
-def _row(folder: Path, item: Result) -> str:
-    name = item.output.relative_to(folder).as_posix()
-    cells = (name, item.state, str(item.face_count), item.error or "; ".join(item.warnings))
+def _row(item: Result) -> str:
+    cells = (item.name, item.state, str(item.face_count), item.error or "; ".join(item.warnings))
     return f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>"
 
 

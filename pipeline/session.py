@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.outputs import output_folders
+from restore_batch.jobs.outputs import output_folders, results_of
 from restore_batch.jobs.source import LoadedJob, Overrides, load_job
 from restore_batch.jobs.spec import Job
 from restore_batch.models.weights.store import Store
@@ -97,7 +97,7 @@ def open_run(
                 open_comparison(plan, watcher, verify=options.verify, retry=options.retry)
             )
             return
-        manifest = held.enter_context(Manifest.open(plan.output_dir))
+        manifest = held.enter_context(Manifest.open(plan.output_dir, results_of(plan.job)))
         manifest.recover()
         if options.retry:
             manifest.forget_failures()

@@ -41,6 +41,7 @@ from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.kept import NAME, KeptLedger, apply, changes_to, move_to
 from restore_batch.jobs.proof.salvage import salvage
 from restore_batch.jobs.proof.sidecars import sidecars_in
+from restore_batch.jobs.results.place import noted_store
 from restore_batch.jobs.written import is_kept_job
 
 _FILES = (NAME, f"{NAME}-wal", f"{NAME}-shm", journal.NAME)
@@ -63,8 +64,9 @@ def repair(output_dir: Path, progress: Callable[[str], None] = lambda _: None) -
     """Rebuild the manifest of ``output_dir`` unless it is sound. ``progress`` is told each result
     that is read.
 
-    Raises UsageError where there is nothing to rebuild it from, OutputLockedError while a run
-    holds the folder, ManifestError where the disk does not let it be read or written.
+    Raises UsageError where there is nothing to rebuild it from or the results are in a bucket,
+    OutputLockedError while a run holds the folder, ManifestError where the disk does not let it
+    be read or written.
     """
     folder = output_dir / FOLDER
     if not any(os.path.lexists(folder / name) for name in _FILES):
@@ -75,6 +77,11 @@ def repair(output_dir: Path, progress: Callable[[str], None] = lambda _: None) -
         pass
     else:
         return Repair()
+    if (store := noted_store(output_dir)) is not None:
+        raise UsageError(
+            f"{output_dir}: its results are in {store['url']}, with a copy of the manifest; remove"
+            f" {folder} and run again, to go on from that"
+        )
     hold = Hold(folder)
     try:
         return _rebuild(output_dir, folder, progress)

@@ -63,6 +63,7 @@ def schema() -> None:
 def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
     return {
         "output_dir": str(plan.output_dir),
+        "output": str(plan.job.output),
         "items": [
             {
                 "source": item.source.source, "output": item.output,
@@ -231,7 +232,7 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     out.say(
         f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
-        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {plan.output_dir}"
+        f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {plan.job.output}"
     )
     if figures.disk_bytes > figures.free_bytes:
         out.print("not enough disk space", style="bold red")

@@ -71,7 +71,7 @@ class Plain(Quiet):
     def begin(self, plan: Plan, summary: Summary) -> None:
         for note in plan.notes:
             self.say(f"note: {note}")
-        self.say(f"{summary.total} items to {plan.output_dir}")
+        self.say(f"{summary.total} items to {plan.job.output}")
 
     def update(self, outcome: Outcome, summary: Summary) -> None:
         count = f"[{summary.done + summary.unchanged + len(summary.failed)}/{summary.total}]"
@@ -217,7 +217,7 @@ def _named(source: str, message: str) -> str:
 def _closing(summary: Summary, job: str) -> str:
     if summary.aborted:
         return f"aborted: {summary.aborted}"
-    where = f"results are in {summary.output_dir}"
+    where = f"results are in {summary.output or summary.output_dir}"
     if summary.interrupted:
         return (
             f"interrupted: {summary.done} restored, {summary.left} left; {where};"

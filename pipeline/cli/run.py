@@ -7,7 +7,6 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -83,14 +82,19 @@ def _of_preview(asked: Asked, preview: str) -> Asked:
         seconds = float(preview.strip().removesuffix("s"))
     except ValueError:
         raise UsageError(f"--preview: expected seconds such as 3s, got {preview!r}") from None
-    output = Path(asked.read().loaded.job.output) / "preview"
-    return replace(asked, output=str(output)).with_flags(("--preview", "video.preview_s", seconds))
+    from restore_batch.jobs.path_options import as_written
+
+    job = asked.read().loaded.job
+    flags: list[tuple[str, str, object]] = [("--preview", "video.preview_s", seconds)]
+    if job.state is not None:
+        flags.append(("--preview", "state", as_written(f"{job.state}/preview")))
+    return replace(asked, output=f"{job.output}/preview").with_flags(*flags)
 
 
 def _run(
     asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool, notifies: bool
 ) -> None:
-    from restore_batch.jobs.outputs import FOLDER
+    from restore_batch.jobs.outputs import FOLDER, folder_of
     from restore_batch.pipeline.cli.progress import watcher_for
     from restore_batch.pipeline.compare.comparison import ComparisonSummary
     from restore_batch.pipeline.session import RunOptions, open_run
@@ -99,7 +103,7 @@ def _run(
     watcher = watcher_for(quiet=quiet or as_json)
     job = asked.read()
     options = RunOptions(verify, again)
-    folder = Path(job.loaded.job.output) / FOLDER
+    folder = folder_of(job.loaded.job.output, job.loaded.job.state) / FOLDER
     with ExitStack() as to_the_end:
         to_the_end.enter_context(crash_of_a_run(folder))
         with open_run(job.loaded, watcher, options, watcher.download) as current:
@@ -180,7 +184,7 @@ def _notify(summary: Summary) -> None:
 
     state = "aborted" if summary.aborted else "interrupted" if summary.interrupted else "finished"
     counts = f"{summary.done:,} restored, {len(summary.failed):,} failed"
-    notify(f"restore-batch: {state}", f"{counts}; {summary.output_dir}")
+    notify(f"restore-batch: {state}", f"{counts}; {summary.output or summary.output_dir}")
 
 
 def _exit(summary: Summary, *, asked_for_json: bool) -> None:

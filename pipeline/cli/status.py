@@ -107,13 +107,17 @@ class _Standing:
 
 def places(job: str) -> tuple[Path, Mapping[str, Path]]:
     """The output folder of a job, and the folders in it that may have a manifest, by name."""
-    from restore_batch.jobs.outputs import FOLDER, output_folders
+    from restore_batch.jobs.outputs import FOLDER, folder_of, output_folders
     from restore_batch.jobs.source import load_job
+    from restore_batch.jobs.spec import is_url
 
+    if is_url(job):
+        folder = folder_of(job)
+        return folder, {"": folder}
     folder = Path(job)
     if not os.path.isdir(folder):  # noqa: PTH112 - a path without permission is none, too
         described = load_job(job).job
-        return Path(described.output), output_folders(described)
+        return folder_of(described.output, described.state), output_folders(described)
     if os.path.lexists(folder / FOLDER):
         return folder, {"": folder}
     # The folder of a comparison has none of its own, but every folder in it does.

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from restore_batch.errors import UsageError
 from restore_batch.jobs.history import History
 from restore_batch.jobs.inputs import discover
+from restore_batch.jobs.results.place import result_place
 from restore_batch.pipeline.plan.films import is_film
 from restore_batch.pipeline.plan.photos import media_suffixes
 
@@ -70,7 +71,7 @@ def of_output(place: Path, truth: Folder | None) -> Paired:
                 continue
             cases.append(
                 Case(
-                    entry.output, str(place / entry.output), original=entry.source,
+                    entry.output, result_place(place, entry.output), original=entry.source,
                     is_film=is_film(entry.source),
                 )
             )  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.manifest import FOLDER
+from restore_batch.jobs.outputs import folder_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
@@ -57,7 +58,9 @@ class Plan:
 
     @property
     def output_dir(self) -> Path:
-        return Path(self.job.output)
+        """The local folder of the job: with its manifest, and its results unless these go to a
+        URL."""
+        return folder_of(self.job.output, self.job.state)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from restore_batch.jobs.history import Entry
 from restore_batch.jobs.outputs import sidecar_of
+from restore_batch.jobs.results.place import result_place
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest, key_of
 from restore_batch.stages.media import MASK_SUFFIX
@@ -124,12 +125,12 @@ class PreviewCache:
         is_film = entry.kind != "photo"
         mask = ""
         if MASK_SUFFIX in entry.sidecars:
-            mask = str(self.output_dir / sidecar_of(entry.output, MASK_SUFFIX))
+            mask = result_place(self.output_dir, sidecar_of(entry.output, MASK_SUFFIX))
         return PreviewRequest(
             folder=str(self.report / FOLDER / key[:2]),
             key=key,
             source=entry.source,
-            result=str(self.output_dir / entry.output),
+            result=result_place(self.output_dir, entry.output),
             max_megapixels=float(limits.get("max_megapixels") or 250.0),
             boxes=() if is_film else tuple(face.box_xyxy for face in entry.faces),
             mask=mask,

@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_from_bytes
 from restore_batch.jobs.history import Entry, FailedAttempt
 from restore_batch.jobs.patterns import Roots
 from restore_batch.jobs.records import FaceRow
+from restore_batch.jobs.results.place import result_place
 from restore_batch.jobs.spec import is_url
 from restore_batch.pipeline.report.cache import Previews
 from restore_batch.pipeline.report.films import FilmFaces
@@ -119,12 +120,15 @@ class Shown:
 
     def details(self, report: Path, output_dir: Path) -> dict[str, Any]:
         """For who opens the item."""
+        result_link = ""
+        if self.entry.sha256:
+            result_link = _link(result_place(output_dir, self.entry.output), report)
         entry, facts = self.entry, dict(self.previews.facts if self.previews else {})
         frames = int(facts.get("frames") or entry.header.get("frame_count") or 0)
         return {
             "source": legible(entry.source),
             "source_link": _link(entry.source, report),
-            "result_link": _link(str(output_dir / entry.output), report) if entry.sha256 else "",
+            "result_link": result_link,
             "stand_in": legible(entry.stand_in),
             "bytes": entry.size_bytes,
             "size": list(entry.size_wh or ()),

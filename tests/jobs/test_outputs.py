@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import random
 import unicodedata
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from restore_batch.jobs.outputs import assign_outputs, folded, free_to_name, name_of, suffix_of
+from restore_batch.jobs.outputs import (
+    assign_outputs,
+    folded,
+    folder_of,
+    free_to_name,
+    name_of,
+    suffix_of,
+)
 
 
 def png(*relatives: str) -> list[str]:
@@ -168,3 +175,18 @@ def test_most_names_are_free_and_those_that_may_meet_are_not() -> None:
     assert [name for name, is_free in zip(names, free, strict=True) if is_free] == [
         "a.jpg", "x/a.jpg", "c/d.png",
     ]  # fmt: skip
+
+
+def test_an_output_in_a_bucket_has_a_state_folder_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    urls = ("s3://bucket/a-b", "s3://bucket/a/b", "s3://other/a/b", "s3://bücket/" + "long/" * 99)
+    folders = [folder_of(url) for url in urls]
+    assert len(set(folders)) == 4
+    for folder in folders:
+        assert folder.parent == tmp_path / "restore-batch"
+        assert len(folder.name.encode()) < 200
+    assert folder_of("S3A://bucket/a/b/") == folders[1]
+    assert folder_of("s3://bucket/a/b", tmp_path / "mine") == tmp_path / "mine"
+    assert folder_of(tmp_path / "out") == tmp_path / "out"

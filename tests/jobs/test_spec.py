@@ -96,7 +96,15 @@ def test_a_model_is_a_name_unless_it_looks_like_a_file() -> None:
     ("options", "reason"),
     [
         ({"engine": {"kind": "local", "address": "auto"}}, "local engine has no address"),
-        ({"output": "s3://bucket/out"}, "expected a local folder"),
+        ({"output": "ftp://host/out"}, "expected a local folder or s3://bucket/prefix"),
+        ({"output": "s3://"}, "expected a local folder or s3://bucket/prefix"),
+        ({"output": "zip://a::s3://b/c"}, "expected a local folder or s3://bucket/prefix"),
+        ({"state": "state"}, "lies in a local output itself: remove state"),
+        (
+            {"output": "s3://bucket/out", "restore": {"compare": ["gfpgan", "glean"]}},
+            "needs a local folder",
+        ),
+        ({"output": "s3://bucket/out", "video": {"output": "frames"}}, "needs a local folder"),
         ({"output": ""}, "expected a folder"),
         ({"inputs": ["$NOT_SET_ANYWHERE/a"]}, "'NOT_SET_ANYWHERE' is not set"),
         ({"inputs": ["~nobody_of_this_name/a"]}, "no home folder"),

@@ -135,9 +135,11 @@ class Job:
         """The name of its file, which is written into its output where there is none."""
         if self.name is not None:
             return self.name
+        from restore_batch.jobs.outputs import folder_of
         from restore_batch.jobs.written import keep_job
 
-        return str(keep_job(self.loaded.job, Path(self.loaded.job.output)))
+        job = self.loaded.job
+        return str(keep_job(job, folder_of(job.output, job.state)))
 
 
 def asks(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -159,9 +161,9 @@ def asks(command: Callable[..., Any]) -> Callable[..., Any]:
 def _here(path: str) -> str:
     """A path that was typed, as a job file anywhere says it: the shell has filled in all that was
     to be filled in."""
-    from restore_batch.jobs.path_options import as_written
+    from restore_batch.jobs.path_options import as_written, is_url
 
-    return as_written(str(Path(path).absolute()))
+    return path if is_url(path) else as_written(str(Path(path).absolute()))
 
 
 def _literal(argument: str) -> str:
@@ -192,7 +194,9 @@ def _expect_there(argument: str) -> None:
 def _expect_apart(argument: str, output: str) -> None:
     """Results and originals do not lie in each other: what is a result today would be an original
     tomorrow, of a run with another output."""
-    if not _is_there(argument):
+    from restore_batch.jobs.spec import is_url
+
+    if is_url(output) or not _is_there(argument):
         return
     source, target = Path(argument).resolve(), Path(output).resolve()
     if target.exists() and not target.is_dir():

@@ -20,6 +20,7 @@ from restore_batch.stages.catalogue import in_order, stage_classes
 # What decides where, when and by whom something is done, but not what comes out.
 WITHOUT_EFFECT = {
     "inputs", "exclude", "output", "on_error", "report", "engine", "weights", "stages",
+    "state",
     "limits.max_attempts", "limits.no_worker_s", "limits.timeout_s",
     "provenance.crate", "provenance.premis",
 }  # fmt: skip
