@@ -1,24 +1,30 @@
-"""``python -m benchmarks``: what each network costs, and which other benchmarks there are."""
+"""``python -m benchmarks``: networks, stages and jobs beside the papers' order of work."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from benchmarks import networks
+from benchmarks import jobs, networks, stages
+
+_TOGETHER = {"networks": networks.main, "stages": stages.main, "jobs": jobs.main}
+_PARTS = ("published", "reference")
 
 
 def main() -> None:
-    """Time the networks; each other benchmark is a module with a ``--help`` of its own."""
-    arguments = sys.argv[1:]
-    if arguments[:1] not in ([], ["networks"]):
+    """Time one of the three, or all; each other benchmark is a module with its own ``--help``."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name and name not in _TOGETHER:
         raise SystemExit(
-            f"python -m benchmarks: expected networks, or python -m benchmarks.{arguments[0]}"
+            f"python -m benchmarks: expected one of {', '.join(_TOGETHER)},"
+            f" or python -m benchmarks.{name}"
         )
-    networks.main(arguments[1:])
+    for each in [name] if name else _TOGETHER:
+        _TOGETHER[each](arguments)
+        print()
     others = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
-    apart = ", ".join(name for name in others if name not in ("networks", "published"))
-    print(f"\nOther benchmarks, each `python -m benchmarks.NAME --help`: {apart}.")
+    apart = ", ".join(other for other in others if other not in (*_TOGETHER, *_PARTS))
+    print(f"Other benchmarks, each `python -m benchmarks.NAME --help`: {apart}.")
 
 
 if __name__ == "__main__":
