@@ -149,6 +149,11 @@ def connect_reading(path: Path) -> Database | None:
         # Readers share an index file beside the database; where none can be made (a read-only
         # disk) there is no writer either.
         query += "&immutable=1"
+    return connect_as(path, query)
+
+
+def connect_as(path: Path, query: str) -> Database:
+    """Open for reading, as parameters of SQLite's file addresses say."""
     # as_uri escapes what a URI would take for its own syntax: ? # and %.
     database = _opened(path, f"{path.absolute().as_uri()}?{query}", uri=True)
     with _closed_on_error(database):

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
 
-from restore_batch.jobs.database import Row
+from restore_batch.jobs.database import Row, packed
 from restore_batch.jobs.ledger import face_in
-from restore_batch.jobs.outputs import PARTS
-from restore_batch.jobs.proof.kept import KeptLedger
+from restore_batch.jobs.outputs import FOLDER, PARTS
+from restore_batch.jobs.proof.kept import NAME, KeptLedger
+from restore_batch.jobs.proof.looking import look
 from restore_batch.jobs.proof.sidecars import sidecars_in
 from restore_batch.jobs.records import FaceRow, Quality
 
@@ -84,8 +86,61 @@ class FrameFaces:
         return max(self.faces, key=lambda face: face.box_xyxy[3] - face.box_xyxy[1])
 
 
+class Mark(NamedTuple):
+    """How far a ledger had come: its newest run, item and attempt. A mark that is behind an
+    earlier one is of another ledger, such as one that was rebuilt."""
+
+    run: int = 0
+    item: int = 0
+    attempt: int = 0
+
+
+class Ended(NamedTuple):
+    """An attempt at an item, or with ``output`` "" at a part of one, that came to an end."""
+
+    output: str
+    run: int
+    ended: float
+    outcome: str
+
+
+Answer = TypeVar("Answer")
+
+
 class History(KeptLedger):
     """The ledger of an output folder, opened with :meth:`read` and asked in bulk."""
+
+    @classmethod
+    def glance(cls, output_dir: Path, question: Callable[[Self], Answer]) -> Answer:
+        """Ask without a trace in the output folder, also beside a run; see
+        :func:`~restore_batch.jobs.proof.looking.look`."""
+        return look(
+            output_dir / FOLDER / NAME,
+            lambda database: question(cls(output_dir, database, None, None)),
+        )
+
+    def mark(self) -> Mark:
+        """How far it has come now."""
+        last = "SELECT COALESCE(MAX({}), 0) AS last FROM {}"
+        tables = (("id", "runs"), ("rowid", "items"), ("rowid", "attempts"))
+        asked = (self._db.execute(last.format(*each)).fetchone() for each in tables)
+        return Mark(*(int(row["last"]) for row in asked))
+
+    def begun_since(self, mark: Mark) -> list[str]:
+        """Output paths of the items that are new since."""
+        rows = self._db.execute("SELECT output FROM items WHERE rowid > ?", (mark.item,))
+        return [row["output"] for row in rows]
+
+    def ended_since(self, mark: Mark) -> list[Ended]:
+        """Attempts that came to an end since, in their order."""
+        rows = self._db.execute(
+            "SELECT items.output, attempts.run, attempts.ended, attempts.outcome FROM attempts"
+            " LEFT JOIN units ON units.id = attempts.unit"
+            " LEFT JOIN items ON items.output = units.item AND items.unit = units.id"
+            " WHERE attempts.rowid > ? ORDER BY attempts.rowid",
+            (mark.attempt,),
+        )
+        return [Ended(row["output"] or "", *tuple(row)[1:]) for row in rows]
 
     @contextlib.contextmanager
     def at_one_moment(self) -> Iterator[None]:
@@ -101,30 +156,40 @@ class History(KeptLedger):
         plain data."""
         return tuple(map(dict, self._db.execute("SELECT * FROM runs ORDER BY id")))
 
-    def entries(self) -> Iterator[Entry]:
-        """Every item, in order of output path."""
-        seconds = self._seconds_of_films()
-        faces = self._faces_of_photos()
+    def entries(self, only: Sequence[str] | None = None) -> Iterator[Entry]:
+        """Every item, or of some hundred output paths those that are items, in their order."""
+        among, asked = _among("items.output", only)
+        seconds = self._seconds_of_films() if only is None else {}
+        faces = self._faces_of_photos(among, asked)
         output, found = next(faces, (None, ()))
         rows = self._db.execute(
             "SELECT items.output, items.source, items.stand_in, sources.probe,"
             " units.*, COALESCE(units.state, 'pending') AS standing"
             " FROM items LEFT JOIN units ON units.id = items.unit"
-            " LEFT JOIN sources ON sources.source = items.source ORDER BY items.output"
+            " LEFT JOIN sources ON sources.source = items.source"
+            f" WHERE {among} ORDER BY items.output",
+            asked,
         )
         for row in rows:
             own: tuple[FaceRow, ...] = ()
             if row["output"] == output:
                 own = found
                 output, found = next(faces, (None, ()))
+            if only is not None and row["kind"] not in ("photo", None):
+                seconds |= self._seconds_of_films(row["id"])
             yield _entry(row, own, seconds.get(row["id"] or "", {}))
 
-    def failed_attempts(self) -> dict[str, tuple[FailedAttempt, ...]]:
-        """Attempts at items that brought no result, by the id of their unit."""
+    def failed_attempts(
+        self, units: Sequence[str] | None = None
+    ) -> dict[str, tuple[FailedAttempt, ...]]:
+        """Attempts at items that brought no result, by the id of their unit; of all, or of some
+        hundred."""
+        among, asked = _among("items.unit", units)
         found: dict[str, list[FailedAttempt]] = defaultdict(list)
         rows = self._db.execute(
             "SELECT attempts.* FROM attempts JOIN items ON items.unit = attempts.unit"
-            " WHERE attempts.outcome != 'done' ORDER BY attempts.ended"
+            f" WHERE attempts.outcome != 'done' AND {among} ORDER BY attempts.ended",
+            asked,
         )
         for row in rows:
             found[row["unit"]].append(
@@ -140,14 +205,17 @@ class History(KeptLedger):
         )
         return {row["unit"]: Finished(row["ended"], row["run"]) for row in rows}
 
-    def film_frames(self) -> Iterator[tuple[str, Iterator[FrameFaces]]]:
-        """For each film with faces, the id of its unit and its frames that have any, in order.
+    def film_frames(self, film: str | None = None) -> Iterator[tuple[str, Iterator[FrameFaces]]]:
+        """For each film with faces, or for that one alone, the id of its unit and its frames that
+        have any, in order.
 
         The frames of a film are to be taken before the next film is asked for.
         """
+        parts, asked = _parts_of(film)
         rows = self._db.execute(
             "SELECT units.item, faces.* FROM faces JOIN units ON units.id = faces.unit"
-            " WHERE units.kind = 'segment' ORDER BY units.item, faces.frame, faces.face"
+            f" WHERE {parts} ORDER BY units.item, faces.frame, faces.face",
+            asked,
         )
         current = next(rows, None)
 
@@ -166,16 +234,19 @@ class History(KeptLedger):
                 yield FrameFaces(frame, tuple(faces))
 
         while current is not None:
-            film = _film_of(current["item"])
-            told = frames(film)
-            yield film, told
+            this = _film_of(current["item"])
+            told = frames(this)
+            yield this, told
             for _ in told:
                 pass
 
-    def _faces_of_photos(self) -> Iterator[tuple[str, tuple[FaceRow, ...]]]:
+    def _faces_of_photos(
+        self, among: str, asked: Sequence[Any]
+    ) -> Iterator[tuple[str, tuple[FaceRow, ...]]]:
         rows = self._db.execute(
             "SELECT items.output, faces.* FROM items JOIN faces ON faces.unit = items.unit"
-            " ORDER BY items.output, faces.frame, faces.face"
+            f" WHERE {among} ORDER BY items.output, faces.frame, faces.face",
+            asked,
         )
         output: str | None = None
         faces: list[FaceRow] = []
@@ -188,17 +259,34 @@ class History(KeptLedger):
         if output is not None:
             yield output, tuple(faces)
 
-    def _seconds_of_films(self) -> dict[str, dict[str, float]]:
-        """By stage, of the parts of each film, by the id of the film's unit."""
+    def _seconds_of_films(self, film: str | None = None) -> dict[str, dict[str, float]]:
+        """By stage, of the parts of each film or of that one, by the id of the film's unit."""
         found: dict[str, dict[str, float]] = {}
+        parts, asked = _parts_of(film)
         rows = self._db.execute(
-            "SELECT item, seconds FROM units WHERE kind = 'segment' AND seconds IS NOT NULL"
+            f"SELECT item, seconds FROM units WHERE {parts} AND seconds IS NOT NULL", asked
         )
         for row in rows:
             of_film = found.setdefault(_film_of(row["item"]), {})
             for stage, spent in row["seconds"].items():
                 of_film[stage] = of_film.get(stage, 0.0) + spent
         return found
+
+
+def _among(column: str, values: Sequence[str] | None) -> tuple[str, list[Any]]:
+    """A condition that ``column`` is one of ``values``, or none, and its parameters."""
+    if values is None:
+        return "1", []
+    return f"{column} IN ({', '.join('?' * len(values))})", [packed(value) for value in values]
+
+
+def _parts_of(film: str | None) -> tuple[str, list[str]]:
+    """A condition that a unit is a part of a film, or of that one, and its parameters."""
+    if film is None:
+        return "units.kind = 'segment'", []
+    # Of a film, the paths of its parts: "0" is what follows "/".
+    place = f"{PARTS}/{film}"
+    return "units.item > ? AND units.item < ?", [f"{place}/", f"{place}0"]
 
 
 def _film_of(part: str) -> str:

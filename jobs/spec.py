@@ -13,7 +13,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator, Field, GetJsonSchemaHandler, Strict, ValidationInfo, field_validator,
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    Strict,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )  # fmt: skip
 

@@ -65,6 +65,7 @@ LINES: dict[str, tuple[str, ...]] = {
         "pipeline/report", "pipeline/plan", "pipeline/session.py", "stages", "models", "jobs",
     ),
     "pipeline/report": ("pipeline/compare", "pipeline/plan", "stages", "jobs"),
+    "pipeline/serve": ("pipeline/report", "stages", "jobs"),
     "pipeline/begin": (
         "pipeline/compare", "pipeline/drive", "pipeline/plan", "pipeline/session.py",
         "pipeline/cli/progress.py", "stages", "models", "jobs",

@@ -94,9 +94,8 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         about = {Path(name).name for name in archive.namelist() if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE"} <= about
-    pages = [
-        p for room in ("evaluate", "report") for p in (ROOT / "pipeline" / room).glob("page/*")
-    ]
+    rooms = ("evaluate", "report", "serve")
+    pages = [p for room in rooms for p in (ROOT / "pipeline" / room).glob("page/*")]
     assert {name for name in names if not name.endswith(".py")} == {
         "restore_batch/py.typed", "restore_batch/weights/compact-1.safetensors",
         "restore_batch/weights/damage-1.safetensors",

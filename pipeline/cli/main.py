@@ -28,6 +28,7 @@ _COMMANDS = {
         "Describe results for others: RO-Crate, PREMIS.",
     ),
     "bag": ("handover.provenance:bag", "Copy a finished output into a BagIt bag, and validate it."),
+    "serve": ("serve:serve", "Show that page in a browser while a run goes on."),
     "retry": ("run:retry", "Run a job again, with another try for what failed."),
     "repair-manifest": (
         "repair:repair_manifest",

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class PreviewCache:
     moments: Mapping[str, int] = field(default_factory=dict)
     """Frames that films' clips are cut around, by the id of the film's unit."""
     longest_s: float = LONGEST_S
+    task: MakePreviews = field(default_factory=MakePreviews)
     errors: dict[str, str] = field(default_factory=dict)
     """Why there are no previews, by key."""
 
@@ -60,7 +61,7 @@ class PreviewCache:
         key = self.key(entry)
         if not key:
             return None
-        path = self._path(key)
+        path = self.path(key)
         try:
             facts = json.loads((self.report / f"{path}-facts.json").read_bytes())
             sizes = facts["files"].items()
@@ -72,10 +73,14 @@ class PreviewCache:
         return Previews(path, facts) if whole and _is_proper(facts) else None
 
     def make(
-        self, entries: Sequence[Entry], is_stopped: Callable[[], bool]
+        self,
+        entries: Iterable[Entry],
+        is_stopped: Callable[[], bool],
+        processes: int = _MOST_PROCESSES,
     ) -> Iterator[tuple[Entry, Previews | None]]:
         """Make the previews of ``entries``, in their order, until ``is_stopped``; None where none
-        could be made, and :attr:`errors` says why."""
+        could be made, and :attr:`errors` says why. With one of ``processes`` the next of
+        ``entries`` is taken when the last was answered."""
         asked: deque[Entry] = deque()
 
         def requests() -> Iterator[PreviewRequest]:
@@ -85,8 +90,8 @@ class PreviewCache:
                 asked.append(entry)
                 yield self._request(entry)
 
-        processes = min(_MOST_PROCESSES, os.cpu_count() or 1, max(1, len(entries)))
-        with Isolated(MakePreviews(), Bounds(time_s=self.longest_s), _LEAN) as isolated:
+        processes = min(processes, os.cpu_count() or 1)
+        with Isolated(self.task, Bounds(time_s=self.longest_s), _LEAN) as isolated:
             for answer in isolated.answers(requests(), processes):
                 entry = asked.popleft()
                 key = self.key(entry)
@@ -99,7 +104,7 @@ class PreviewCache:
                 else:
                     if missing := answer.get("missing"):
                         self.errors[key] = str(missing)
-                    yield entry, Previews(self._path(key), answer)
+                    yield entry, Previews(self.path(key), answer)
                     continue
                 yield entry, None
 
@@ -116,7 +121,7 @@ class PreviewCache:
                     except OSError:
                         continue  # another report is at it
 
-    def _path(self, key: str) -> str:
+    def path(self, key: str) -> str:
         return f"{FOLDER}/{key[:2]}/{key}"
 
     def _request(self, entry: Entry) -> PreviewRequest:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from restore_batch.jobs.history import Entry
+from restore_batch.jobs.patterns import Roots
 from restore_batch.jobs.spec import Job
 from restore_batch.pipeline.report.items import Shown, options_of
 from restore_batch.text import duration, legible
@@ -46,6 +47,61 @@ class Kinds:
         """Their places in the list; those too rare to be listed are left out."""
         return sorted({self._numbers[kind] for kind in kinds if kind in self._numbers})
 
+    def change(self, gone: Iterable[str], come: Iterable[str]) -> None:
+        """Count an item again whose kinds are others now. Numbers stay; new kinds come last."""
+        for step, kinds in ((-1, gone), (1, come)):
+            for kind in sorted(kinds):
+                if step > 0 and kind not in self._numbers and len(self.listed) < _MOST_KINDS:
+                    self._numbers[kind] = len(self.listed)
+                    self.listed.append((kind, 0))
+                if kind in self._numbers:
+                    number = self._numbers[kind]
+                    self.listed[number] = (kind, self.listed[number][1] + step)
+
+
+def kinds_of(each: Shown) -> tuple[set[str], set[str]]:
+    """The kinds of an item's warnings, and of its failure."""
+    entry = each.entry
+    warned = {kind_of(text, entry) for text in entry.warnings}
+    return warned, {kind_of(entry.error, entry)} if entry.error else set()
+
+
+def line_of(each: Shown, roots: Roots, warnings: Kinds, failures: Kinds) -> dict[str, Any]:
+    """An item's line for the list, with the kinds of its warnings and of its failure."""
+    line = each.line(roots)
+    warned, failed = kinds_of(each)
+    if numbers := warnings.numbers(warned):
+        line["kinds"] = numbers
+    if failed:
+        line["reason"] = failures.numbers(failed)
+    return line
+
+
+def low_identity(job: Mapping[str, Any]) -> float:
+    """Below this likeness a face is doubtful."""
+    asked = (job.get("restore") or {}).get("min_identity")
+    return float(asked) if asked and asked != "auto" else LOW_IDENTITY
+
+
+def counted(each: Shown, low: float) -> dict[str, int]:
+    """What an item adds to the counts; ``low``: as :func:`low_identity` says."""
+    entry, identity = each.entry, each.identity
+    return {
+        "done": int(entry.state == "done"),
+        "failed": int(entry.state == "failed"),
+        "warned": int(bool(entry.warnings)),
+        "faces": entry.face_count if entry.state == "done" else 0,
+        "films": int(entry.kind not in ("photo", "")),
+        "low": int(identity is not None and identity < low),
+    }
+
+
+def counts_of(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """All counts of ``total`` items, from the sums of what they add."""
+    names = ("done", "failed", "warned", "faces", "films", "low")
+    left = total - counts.get("done", 0) - counts.get("failed", 0)
+    return {name: counts.get(name, 0) for name in names} | {"left": left}
+
 
 def about(
     shown: Sequence[Shown], runs: Sequence[Mapping[str, Any]], warnings: Kinds, failures: Kinds
@@ -56,26 +112,17 @@ def about(
     seconds: Counter[str] = Counter()
     for each in shown:
         seconds.update(each.entry.seconds)
-    states = Counter(each.entry.state for each in shown)
+    low = low_identity(job)
+    counts: Counter[str] = Counter()
+    for each in shown:
+        counts.update(counted(each, low))
     total = max(int(last.get("total") or 0), len(shown))
-    states["pending"] += states.pop("staged", 0) + total - len(shown)
-    measured = [each.identity for each in shown if each.identity is not None]
-    asked = (job.get("restore") or {}).get("min_identity")
-    low = asked if asked and asked != "auto" else LOW_IDENTITY
     spent = sum(seconds.values())
     return {
         "title": legible(Path(str(last.get("job_file") or "")).name) or "restored pictures",
         "output": legible(str(job.get("output") or "")),
-        "counts": {
-            "done": states["done"],
-            "failed": states["failed"],
-            "left": states["pending"],
-            "warned": sum(bool(each.entry.warnings) for each in shown),
-            "faces": sum(each.entry.face_count for each in shown if each.entry.state == "done"),
-            "films": sum(each.entry.kind not in ("photo", "") for each in shown),
-            "low": sum(identity < low for identity in measured),
-        },
-        "measured": bool(measured),
+        "counts": counts_of(counts, total),
+        "measured": any(each.identity is not None for each in shown),
         "low_identity": low,
         "many_faces": MANY_FACES,
         "warnings": [{"kind": kind, "count": count} for kind, count in warnings.listed],

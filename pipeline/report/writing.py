@@ -23,13 +23,17 @@ from restore_batch.pipeline.report.cache import LONGEST_S, PreviewCache, Preview
 from restore_batch.pipeline.report.films import summed_up
 from restore_batch.pipeline.report.items import Shown
 from restore_batch.pipeline.report.previews import replace_with
-from restore_batch.pipeline.report.summary import WORSE, Kinds, about, kind_of
+from restore_batch.pipeline.report.summary import WORSE, Kinds, about, kinds_of, line_of
 from restore_batch.text import legible
 
 LINES_A_FILE = 2000
 DETAILS_A_FILE = 100
-_PAGE = Path(__file__).with_name("page")
-_ASSETS = (
+PAGE = Path(__file__).with_name("page")
+_POLICY = (
+    "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:;"
+    " media-src 'self' file:; base-uri 'none'; form-action 'none'"
+)
+ASSETS = (
     "icon.svg",
     "report.css",
     "data.js",
@@ -165,20 +169,14 @@ def _write(
     shown: Sequence[Shown],
     runs: Sequence[Mapping[str, Any]],
 ) -> None:
-    warned = [{kind_of(text, each.entry) for text in each.entry.warnings} for each in shown]
-    failed = [kind_of(each.entry.error, each.entry) if each.entry.error else "" for each in shown]
-    warnings = Kinds(Counter(kind for kinds in warned for kind in kinds))
-    failures = Kinds(Counter(filter(None, failed)))
+    warned, failed = Counter[str](), Counter[str]()
+    for each in shown:
+        for found, kinds in zip((warned, failed), kinds_of(each), strict=True):
+            found.update(kinds)
+    warnings, failures = Kinds(warned), Kinds(failed)
     job = (runs[-1].get("job") if runs else None) or {}
     roots = Roots(str(entry) for entry in job.get("inputs") or ())
-    lines = []
-    for each, kinds, reason in zip(shown, warned, failed, strict=True):
-        line = each.line(roots)
-        if numbers := warnings.numbers(kinds):
-            line["kinds"] = numbers
-        if reason:
-            line["reason"] = failures.numbers([reason])
-        lines.append(line)
+    lines = [line_of(each, roots, warnings, failures) for each in shown]
     details = (each.details(report, output_dir) for each in shown)
     files = {
         **dict(_numbered("lines", lines, LINES_A_FILE)),
@@ -195,14 +193,14 @@ def _write(
         replace_with(folder / name, content)
     assets = report / "assets"
     assets.mkdir(exist_ok=True)
-    for name in _ASSETS:
-        replace_with(assets / name, (_PAGE / name).read_bytes())
+    for name in ASSETS:
+        replace_with(assets / name, (PAGE / name).read_bytes())
     summary = about(shown, runs, warnings, failures)
     summary = summary | {"output": legible(str(output_dir)), "version": __version__}
     place = {"id": identity, "data": f"data/{generation}", "items": len(shown)}
-    page = _page(summary, place, files)
+    scripts = [f"{place['data']}/{name}" for name in files if name.startswith("lines-")]
     with whole(report / "index.html") as staged:
-        staged.write_text(page, encoding="utf-8")
+        staged.write_text(page(summary, place, scripts), encoding="utf-8")
     for other in (report / "data").iterdir():
         if other.name != generation:
             shutil.rmtree(other, ignore_errors=True)
@@ -216,33 +214,47 @@ def _numbered(kind: str, entries: Any, most: int) -> Iterator[tuple[str, bytes]]
     for entry in entries:
         part.append(entry)
         if len(part) == most:
-            yield _script(kind, start, part, most)
+            yield f"{kind}-{start // most}.js", script(kind, start, part)
             start, part = start + most, []
     if part:
-        yield _script(kind, start, part, most)
+        yield f"{kind}-{start // most}.js", script(kind, start, part)
 
 
-def _script(kind: str, start: int, part: list[Any], most: int) -> tuple[str, bytes]:
-    text = json.dumps(part, separators=(",", ":"))
-    return f"{kind}-{start // most}.js", f"report.{kind}({start},{text});\n".encode()
+def script(kind: str, start: int, part: Sequence[Any]) -> bytes:
+    """A script that hands the page ``lines`` or ``details`` of items, numbered from ``start``."""
+    return f"report.{kind}({start},{json.dumps(part, separators=(',', ':'))});\n".encode()
 
 
-def _page(summary: Mapping[str, Any], data: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+def page(
+    summary: Mapping[str, Any],
+    data: Mapping[str, Any],
+    scripts: Sequence[str],
+    *,
+    assets: Sequence[str] = ASSETS,
+    policy: str = _POLICY,
+    live: Path | None = None,
+) -> str:
+    """The page as HTML.
+
+    ``data``: what its scripts are told; ``scripts``: with all lines; ``policy``: what its browser
+    lets it do. ``live``: the folder of ``live.html``, where the page is of a run that goes on.
+    """
     import jinja2
 
+    folders = [PAGE] if live is None else [PAGE, live]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE), autoescape=True,
+        loader=jinja2.FileSystemLoader(folders), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     told = {
-        **data,
         "details": DETAILS_A_FILE,
+        **data,
         "low": summary["low_identity"],
         "many": summary["many_faces"],
         "worse": WORSE,
         "exclude": summary["exclude"],
     }
-    scripts = [f"{data['data']}/{name}" for name in files if name.startswith("lines-")]
     return environment.get_template("index.html").render(
-        about=summary, told=told, scripts=scripts, assets=_ASSETS
-    )
+        about=summary, told=told, scripts=scripts, assets=assets, policy=policy,
+        live=live is not None,
+    )  # fmt: skip

@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_what_it_does() -> None:
 
 
 @pytest.mark.parametrize(
-    "command_name", ["run", "plan", "status", "report", "retry", "doctor", "schema"]
+    "command_name", ["run", "plan", "status", "report", "serve", "retry", "doctor", "schema"]
 )
 def test_every_command_has_help(command_name: str) -> None:
     done = cli(command_name, "--help")

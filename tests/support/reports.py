@@ -142,6 +142,13 @@ def opened(
     """The report at ``index`` as a person sees it who opens it from the disk. Ends with an error
     where the page had one, or asked for anything outside of ``inside``, by default its folder."""
     within = (inside or index.parent).absolute().as_uri()
+    with opened_at(browser, index.absolute().as_uri(), within, **context) as watched:
+        yield watched
+
+
+@contextmanager
+def opened_at(browser: Browser, address: str, within: str, **context: Any) -> Iterator[Watched]:
+    """The page at an address, as :func:`opened` gives one."""
     with browser.new_context(viewport={"width": 1200, "height": 800}, **context) as session:
         page = session.new_page()
         watched = Watched(page)
@@ -153,7 +160,7 @@ def opened(
             lambda r: None if r.url.startswith((within, "data:", "blob:")) else
             watched.foreign.append(r.url),
         )  # fmt: skip
-        page.goto(index.absolute().as_uri())
+        page.goto(address)
         yield watched
         assert not watched.errors, watched.errors
         assert not watched.foreign, watched.foreign

@@ -31,6 +31,7 @@ WRONG = {
     ("report",): ["no-such.yaml"],
     ("provenance",): ["no-such.yaml"],
     ("bag",): ["no-such.yaml", "--to", "bag"],
+    ("serve",): ["no-such.yaml"],
     ("init",): ["no-such-folder"],
     ("preview",): ["no-such.yaml"],
     ("completion",): ["no-such-shell"],
