@@ -142,11 +142,20 @@ def _records(job: Job, summary: Summary) -> None:
     asked = job.provenance
     if summary.interrupted or summary.aborted or not (asked.crate or asked.premis):
         return
-    from restore_batch.jobs.outputs import SHEETS, output_folders
-    from restore_batch.pipeline.provenance.writing import write_records
+    from restore_batch.jobs.outputs import (
+        CRATE,
+        PREMIS_EVENTS,
+        PREMIS_OBJECTS,
+        SHEETS,
+        output_folders,
+    )
+    from restore_batch.pipeline.provenance.writing import records_in, write_records
 
+    wanted = {CRATE: asked.crate, PREMIS_OBJECTS: asked.premis, PREMIS_EVENTS: asked.premis}
+    is_news = bool(summary.done or summary.failed)
     for name, folder in output_folders(job).items():
-        if name == SHEETS:
+        there = {record: record in records_in(folder) or not wanted[record] for record in wanted}
+        if name == SHEETS or (not is_news and all(there.values())):
             continue
         try:
             write_records(folder, crate=asked.crate, with_premis=asked.premis)

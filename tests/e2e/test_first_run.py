@@ -39,10 +39,15 @@ def test_photos_are_restored_without_a_job_file_and_a_second_run_goes_on(tmp_pat
     second = json.loads(cli("run", "in", "-o", "out", *PLAIN, "--json", cwd=tmp_path).stdout)
     assert (second["done"], second["unchanged"]) == (1, 2)
 
+    record = (tmp_path / "out" / CRATE).read_text()
+    assert '"album/a.png"' in record
+    assert '"c.png"' in record
+
     (tmp_path / "elsewhere").mkdir()
     kept = tmp_path / "out" / "job.yaml"
     third = json.loads(cli("run", kept, "--json", cwd=tmp_path / "elsewhere").stdout)
     assert (third["done"], third["unchanged"]) == (0, 3)
+    assert (tmp_path / "out" / CRATE).read_text() == record
     assert json.loads(cli("status", "out", "--json", cwd=tmp_path).stdout)["counts"] == {"done": 3}
 
     same = write_job(
