@@ -110,6 +110,7 @@ def test_a_wrong_key_ends_a_run_in_one_line_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_without_provenance_no_result_has_a_trace_of_how_it_was_made(
     inputs: Path, weights_dir: Path, env: dict[str, str], tmp_path: Path
 ) -> None:

@@ -217,3 +217,20 @@ def test_an_original_that_is_gone_costs_the_item_and_leaves_no_file(
     (failed,) = Encode(provenance=GFPGAN, sign_with=files)([chunk])
     assert "cannot be opened" in failed.message  # type: ignore[union-attr]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SIGNED)
+def test_without_metadata_nothing_is_said_of_what_made_a_picture(
+    suffix: str, tmp_path: Path, original: Path
+) -> None:
+    chunk = Chunk(
+        Photo(id="u", source=str(original), output=f"a{suffix}", staging_dir=str(tmp_path)),
+        pasted=(Frame(photo()),), meta=PhotoMeta("jpeg"), records=((FACE,),),
+    )  # fmt: skip
+    for metadata in (True, False):
+        (done,) = Encode(provenance=PULSE, metadata=metadata)([chunk])
+        assert isinstance(done, Chunk)
+        assert done.artifact is not None
+        content = Path(done.artifact.staged_path).read_bytes()
+        assert (b"restore-batch" in content) == metadata
+        assert (b"xpacket" in content) == metadata
