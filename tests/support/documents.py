@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import textwrap
@@ -117,9 +118,9 @@ def scenery(folder: Path) -> Path:
     (folder / "people.csv").write_text("file,age\n0.png,old\n1.png,young\n", encoding="utf-8")
     (folder / "faces.csv").write_text("file,group\n0.png,a\n1.png,b\n", encoding="utf-8")
     clip(folder / "film.mp4", frames=10)
-    for name, output in (("my.yaml", "restored"), ("job.yaml", "restored-by-job")):
-        text = f"inputs: [FOLDER, film.mp4]\noutput: {output}\n"
-        (folder / name).write_text(text, encoding="utf-8")
+    for name, given in (("my.yaml", {}), ("job.yaml", whole_job({}))):
+        job = {**given, "inputs": ["FOLDER", "film.mp4"], "output": "restored"}
+        (folder / name).write_text(json.dumps(job), encoding="utf-8")
     programs = folder / "programs"
     programs.mkdir()
     program = programs / "restore-batch"
