@@ -14,9 +14,10 @@ from urllib.parse import quote, urlsplit
 import psutil
 import pytest
 
-from restore_batch.errors import ManifestError, UsageError
+from restore_batch.errors import UsageError
 from restore_batch.files import version_of
 from restore_batch.jobs.manifest import FOLDER, Manifest
+from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.pipeline.report.writing import write_report
 
 from support.command_line import call
