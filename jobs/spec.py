@@ -28,22 +28,9 @@ from restore_batch.jobs.sections.provenance import Provenance
 from restore_batch.jobs.video_options import Video
 
 __all__ = [
-    "Background",
-    "Detect",
-    "Engine",
-    "Job",
-    "Limits",
-    "Paste",
-    "Photos",
-    "Provenance",
-    "Repair",
-    "Restore",
-    "Section",
-    "System",
-    "Video",
-    "Weights",
-    "is_url",
-]
+    "Background", "Detect", "Engine", "Job", "Limits", "Paste", "Photos", "Provenance",
+    "Repair", "Restore", "Section", "System", "Video", "Weights", "is_url",
+]  # fmt: skip
 
 
 class Engine(Section):

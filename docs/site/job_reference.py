@@ -42,7 +42,10 @@ def markdown() -> str:
 def _section(value: Schema, schema: Schema) -> Schema | None:
     """The section that a key of the job is, or None for a key that has a value."""
     name = value.get("$ref", "").rpartition("/")[2]
-    return schema["$defs"].get(name)  # type: ignore[no-any-return]
+    found: Schema | None = schema["$defs"].get(name)
+    # A section may be a single word instead.
+    ways = [] if found is None else found.get("anyOf", [found])
+    return next((way for way in ways if "properties" in way), found)
 
 
 def _key(title: str, section: Schema, key: str, schema: Schema) -> str:

@@ -34,8 +34,11 @@ _COMMANDS = {
         "repair:repair_manifest",
         "Rebuild a damaged or lost manifest, so that no result is made again.",
     ),
-    "evaluate": ("evaluate:evaluate", "Score results against true pictures, or without any."),
-    "degrade": ("degrade:degrade", "Make bad pictures of good ones, to restore and to compare."),
+    "evaluate": ("judge.evaluate:evaluate", "Score results against true pictures, or without any."),
+    "degrade": (
+        "judge.degrade:degrade",
+        "Make bad pictures of good ones, to restore and to compare.",
+    ),
     "models": ("models:models", "List, fetch, check and add networks."),
     "crops": ("crops:crops", "Cut out faces, aligned, for training."),
     "train": ("train:train", "Train a restorer on folders of good faces."),
