@@ -137,6 +137,7 @@ class PreviewCache:
             source=entry.source,
             result=result_place(self.output_dir, entry.output),
             max_megapixels=float(limits.get("max_megapixels") or 250.0),
+            source_sha256=entry.source_sha256,
             boxes=() if is_film else tuple(face.box_xyxy for face in entry.faces),
             mask=mask,
             is_film=is_film,

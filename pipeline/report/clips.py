@@ -19,6 +19,7 @@ from restore_batch.pipeline.report.previews import (
     THUMB_PX,
     Files,
     PreviewRequest,
+    expect_original,
     resized,
     thumbnail,
 )
@@ -62,6 +63,7 @@ def film_previews(request: PreviewRequest, files: Files) -> dict[str, Any]:
     facts: dict[str, Any] = {"frames": result.index.count}
     original: _Film | None = None
     try:
+        expect_original(request)
         original = _original(request)
         if original.index.count != result.index.count:
             facts["part"] = True  # of a preview only some seconds were restored

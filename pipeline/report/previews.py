@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from restore_batch.errors import MediaError
+from restore_batch.files import sha256_of
 from restore_batch.jobs.units import digest
 from restore_batch.pipeline.compare.contact_sheet import CELL_PX, FACES_SHOWN, Box, face_cells
 from restore_batch.stages.media import Frame, PhotoMeta
@@ -43,8 +44,10 @@ _LONGEST_TAG = 300
 class PreviewRequest:
     """What previews are to be made of. ``folder``: where they go; ``key``: begins their names.
 
-    ``source``, ``result``: as they are opened. ``boxes``: faces of a photo, in pixels of the
-    upright source. ``mask``: picture of what was repaired, white where it was; "" without one.
+    ``source``, ``result``: as they are opened. ``source_sha256``: what the file at ``source`` held
+    when it was restored; "" where that is not to be compared. ``boxes``: faces of a photo, in
+    pixels of the upright source. ``mask``: picture of what was repaired, white where it was; ""
+    without one.
     ``is_film``, ``moment``: the frame that a film's clips are cut around, None for its middle.
     ``reading``: fields of a film's :class:`~restore_batch.stages.film.work.Reading`;
     ``frame_rate``: of numbered pictures.
@@ -55,6 +58,7 @@ class PreviewRequest:
     source: str
     result: str
     max_megapixels: float = math.inf
+    source_sha256: str = ""
     boxes: tuple[Box, ...] = ()
     mask: str = ""
     is_film: bool = False
@@ -134,6 +138,20 @@ def make_previews(request: PreviewRequest) -> dict[str, Any]:
     return facts
 
 
+def expect_original(request: PreviewRequest) -> None:
+    """Raise MediaError where another file has come into the place of the one that was restored:
+    beside the result it would tell a lie. URLs and folders of pictures are not compared."""
+    source = Path(request.source)
+    if not (request.source_sha256 and source.is_file()):
+        return
+    try:
+        found = sha256_of(source)
+    except OSError as error:
+        raise MediaError(f"{request.source}: cannot be read: {error.strerror}") from None
+    if found != request.source_sha256:
+        raise MediaError(f"{request.source}: no longer the file that was restored")
+
+
 def key_of(unit: str, source_sha256: str, sha256: str, mask: bool) -> str:
     """The key of an item's previews: 16 hexadecimal digits."""
     shown = {
@@ -186,6 +204,7 @@ def _photo_previews(request: PreviewRequest, files: Files) -> dict[str, Any]:
     files.picture("after.jpg", after)
     before: np.ndarray | None = None
     try:
+        expect_original(request)
         original, _, _ = read(request.source, request.max_megapixels)
     except MediaError as error:
         facts["missing"] = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from restore_batch.errors import MediaError
+from restore_batch.files import sha256_of
 from restore_batch.pipeline.report.previews import (
     PREVIEW_PX,
     PreviewRequest,
@@ -103,6 +105,20 @@ def test_without_its_original_a_result_is_shown_alone_and_tried_again(
     assert "gone.png" in facts["missing"]
     assert set(facts["files"]) == {"after.jpg", "thumb.jpg"}
     assert not (tmp_path / "previews" / f"{KEY}-facts.json").exists()
+
+
+def test_a_film_in_the_place_of_the_one_that_was_restored_is_not_shown_as_it(
+    tmp_path: Path,
+) -> None:
+    source, result = tmp_path / "film.mp4", tmp_path / "restored.mp4"
+    clip(source, frames=6)
+    shutil.copy(source, result)
+    asked = request(tmp_path, source, result, is_film=True, source_sha256=sha256_of(source))
+    assert "before.mp4" in make_previews(asked)["files"]
+    clip(source, frames=6, size=(96, 48))
+    facts = make_previews(asked)
+    assert facts["missing"].endswith("film.mp4: no longer the file that was restored")
+    assert "before.mp4" not in facts["files"]
 
 
 def test_a_result_that_cannot_be_read_is_an_error(tmp_path: Path, pair: tuple[Path, Path]) -> None:

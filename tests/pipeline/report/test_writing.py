@@ -127,6 +127,21 @@ def test_a_result_that_is_gone_costs_its_own_preview_only(output: Path) -> None:
     assert "a.png" in details["no_previews"]
 
 
+def test_no_other_picture_is_shown_as_the_original_of_a_result(tmp_path: Path) -> None:
+    output = restored(tmp_path, [Item("a.png"), Item("b.png")])
+    original = tmp_path / "in" / "a.png"
+    whole = original.read_bytes()
+    shutil.copy(tmp_path / "in" / "b.png", original)
+    write_report(output)
+    told_of_a, told_of_b = told(output / "report", "details")
+    assert told_of_a["no_previews"].endswith("in/a.png: no longer the file that was restored")
+    assert not told_of_b["no_previews"]
+    assert len(list(output.glob("report/previews/*/*-before.jpg"))) == 1
+    original.write_bytes(whole)
+    assert write_report(output).made == 1
+    assert len(list(output.glob("report/previews/*/*-before.jpg"))) == 2
+
+
 def test_a_folder_of_somebody_else_is_never_written_to(output: Path) -> None:
     shutil.rmtree(output / "report")
     (output / "report").mkdir()
