@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
-from restore_batch.files import version_of
+from restore_batch.files import side_by_side, version_of
 from restore_batch.jobs.labels import labels_of, natural_order, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
@@ -46,7 +46,7 @@ class SourceFile:
     escapes, as in ``os.listdir``. ``relative``: path inside its input with ``/``, always valid
     Unicode. ``version`` changes when the content may have changed: locally with the file's times
     of modification and of change and its inode, for URLs with the entity tag or its like, empty
-    where the store tells nothing.
+    where the store tells nothing, and of a local file that was only listed.
     """
 
     source: str
@@ -61,8 +61,7 @@ class SourceFile:
 
     @property
     def tag(self) -> str:
-        """What a URL is known by where its store says what it holds, so that nobody reads it to
-        find out; "" of all others."""
+        """What a URL is known by, unread, where its store says what it holds; "" of others."""
         return f"url {self.stamp}" if self.version and is_url(self.source) else ""
 
 
@@ -106,8 +105,8 @@ class _Found(NamedTuple):
     parts: tuple[str, ...]
     source: str
     identity: str  # equal for two ways to the same file
-    size_bytes: int
-    version: str
+    size_bytes: int = 0
+    version: str = ""
     is_link: bool = False
 
 
@@ -135,11 +134,25 @@ class _NothingFoundError(Exception):
     """Why one input leads nowhere."""
 
 
+def looked_at(listed: SourceFile) -> SourceFile:
+    """The same, with the size and version that a local file has now; of one that is gone, 0 and
+    "missing"."""
+    if listed.version or is_url(listed.source):
+        return listed
+    try:
+        status = os.stat(listed.source)  # noqa: PTH116 - a million of them
+    except OSError:
+        return SourceFile(listed.source, listed.relative, 0, "missing")
+    return SourceFile(listed.source, listed.relative, status.st_size, version_of(status))
+
+
 def discover(
     inputs: Iterable[str],
     suffixes: Collection[str],
     exclude: Iterable[str] = (),
     output: str | os.PathLike[str] | None = None,
+    *,
+    look: bool = True,
 ) -> Discovered:
     """The files that ``inputs`` name, in the order of the inputs and natural order within.
 
@@ -149,7 +162,7 @@ def discover(
     ``suffixes``, in lower case and with their dot, are those of the files that folders and
     patterns give. ``exclude`` are patterns as described in the job's schema. Folders inside
     ``output`` are passed over, inputs inside it refused: originals must never lie where results
-    are written.
+    are written. Without ``look`` local files are only listed (see :func:`looked_at`).
 
     Raises InputsError for every input that is missing, unreadable or holds no picture.
     """
@@ -173,7 +186,8 @@ def discover(
     files = _once(batches)
     taken = {file.identity for file in files}
     others = Counter(kind for path, kind in passed_over.items() if path not in taken)
-    return Discovered(_labelled(files), dict(others))
+    sources = _labelled(files)
+    return Discovered(list(side_by_side(looked_at, sources)) if look else sources, dict(others))
 
 
 def _nothing(entry: str, wanted: _Wanted) -> str:
@@ -201,8 +215,12 @@ def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
     """Sources with distinct relative paths: ``1950/scan1.jpg`` and ``1960/scan1.jpg`` for the
     inputs ``albums/1950`` and ``albums/1960``."""
     relatives = [printable("/".join(file.parts)) for file in files]
-    several = len({file.root for file in files}) > 1
-    labels = labels_of(sorted(_meeting(files, relatives) if several else ()))
+    roots: dict[str, set[str]] = {}
+    if len({file.root for file in files}) > 1:
+        for file, relative in zip(files, relatives, strict=True):
+            roots.setdefault(folded(relative), set()).add(file.root)
+    meeting = {root for same in roots.values() if len(same) > 1 for root in same}
+    labels = labels_of(sorted(meeting))
     return [
         SourceFile(
             file.source,
@@ -212,14 +230,6 @@ def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
         )
         for file, relative in zip(files, relatives, strict=True)
     ]
-
-
-def _meeting(files: Sequence[_Found], relatives: Sequence[str]) -> set[str]:
-    """The roots below which there is one relative path in several."""
-    roots: dict[str, set[str]] = {}
-    for file, relative in zip(files, relatives, strict=True):
-        roots.setdefault(folded(relative), set()).add(file.root)
-    return {root for same in roots.values() if len(same) > 1 for root in same}
 
 
 def _found(entry: str, wanted: _Wanted) -> Iterator[_Found]:
@@ -287,7 +297,7 @@ def _local(entry: str, wanted: _Wanted) -> Iterator[_Found]:
         elif not path.is_file():
             raise _NothingFoundError(f"{root} is a broken link, or neither a file nor a folder")
         elif scope.takes((path.name,)):
-            yield _file(str(path.parent), (path.name,), root, real)
+            yield _Found(str(path.parent), (path.name,), root, real)
     except OSError as error:
         where = error.filename or root
         raise _NothingFoundError(f"cannot read {where}: {error.strerror or error}") from None
@@ -325,19 +335,9 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
                 # A broken link in an archive is a lost picture: it is listed, and fails by name.
                 is_lost = is_link and not is_file and not Path(entry.path).exists()
                 if wanted.is_media(entry.name) and (is_file or is_lost):
-                    yield _file(root, below, entry.path, target, is_link)
+                    yield _Found(root, below, entry.path, target, is_link=is_link)
                 elif is_file:
                     wanted.pass_over(entry.name, target)
-
-
-def _file(
-    root: str, parts: tuple[str, ...], source: str, real: str, is_link: bool = False
-) -> _Found:
-    try:
-        status = os.stat(source)  # noqa: PTH116 - a million of them
-    except OSError:
-        return _Found(root, parts, source, real, 0, "missing", is_link)
-    return _Found(root, parts, source, real, status.st_size, version_of(status), is_link)
 
 
 # --- URLs --------------------------------------------------------------------------------------

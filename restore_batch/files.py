@@ -11,10 +11,18 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
+
+_LOOKS_AT_ONCE = 16
+_LOOKS_A_THREAD = 32
+"""Fewer are sooner done than handed over."""
 
 _FAULTS_OF_STORAGE = {
     errno.ENOSPC: "no space left; free some and run again",
@@ -125,6 +133,22 @@ def version_of(status: os.stat_result) -> str:
     network mounts number theirs anew at every start, and all of an archive would be read again.
     """
     return f"mtime_ns:{status.st_mtime_ns} ctime_ns:{status.st_ctime_ns} inode:{status.st_ino}"
+
+
+def side_by_side(look: Callable[[Asked], Found], asked: Sequence[Asked]) -> Iterator[Found]:
+    """``look`` at each of ``asked``; what it finds, in their order.
+
+    Of many several at once: where a look takes its time, as on a network, that is what counts.
+    """
+    if len(asked) <= _LOOKS_A_THREAD:
+        yield from map(look, asked)
+        return
+    parts = [
+        asked[first : first + _LOOKS_A_THREAD] for first in range(0, len(asked), _LOOKS_A_THREAD)
+    ]
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        for found in pool.map(lambda part: list(map(look, part)), parts):
+            yield from found
 
 
 def settle(path: Path) -> tuple[int, str]:

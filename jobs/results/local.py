@@ -5,16 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import content_of, holds, put, sync_folder
+from restore_batch.files import content_of, holds, put, side_by_side, sync_folder
 from restore_batch.jobs.results.base import Look, Move, Uncommitted
-
-_LOOKS_AT_ONCE = 16
-_LOOKS_A_THREAD = 32
-"""Fewer are sooner done than handed over."""
 
 
 class LocalResults:
@@ -34,17 +29,8 @@ class LocalResults:
         return False
 
     def looks(self, names: Sequence[str]) -> list[Look | None]:
-        """Side by side where they are many: on a network each takes its time."""
         paths = [os.path.join(self._folder, name) for name in names]  # noqa: PTH118 - a million
-        if len(paths) <= _LOOKS_A_THREAD:
-            return list(map(_look, paths))
-        parts = [
-            paths[first : first + _LOOKS_A_THREAD]
-            for first in range(0, len(paths), _LOOKS_A_THREAD)
-        ]
-        with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-            found = pool.map(lambda part: [_look(path) for path in part], parts)
-            return [look for looks in found for look in looks]
+        return list(side_by_side(_look, paths))
 
     def content(self, name: str) -> str | None:
         return content_of(self._folder / name)

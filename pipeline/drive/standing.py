@@ -14,13 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from restore_batch.errors import MediaError
+from restore_batch.files import side_by_side
 from restore_batch.jobs.manifest import Manifest, State, Survey
 from restore_batch.jobs.records import SourceNote
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
-from restore_batch.pipeline.plan.items import Item, read_item
+from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.photo.checksum import content_of_source
 
@@ -109,6 +110,9 @@ class Standings:
         return self._headers.waiting > _PARTS_AHEAD or self._content.waiting > _MOST_UNREAD
 
     def _look_at(self, some: Sequence[Item]) -> Iterator[Standing]:
+        listed = [item for item in some if item.unread]
+        looked = iter(list(side_by_side(looked_at_item, listed)))
+        some = [next(looked) if item.unread else item for item in some]
         self._sources.look_up(some)
         known = [self._with_known_header(item) if item.unread else item for item in some]
         if any(item.unread for item in known):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from restore_batch.errors import JobFileError, Problem
-from restore_batch.jobs.inputs import InputsError, SourceFile, discover
+from restore_batch.files import side_by_side
+from restore_batch.jobs.inputs import InputsError, SourceFile, discover, looked_at
 from restore_batch.jobs.outputs import assign_outputs, free_to_name, name_of, suffix_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
@@ -27,8 +28,8 @@ from restore_batch.stages.photo.write import suffix_for
 class Item:
     """One input and where its result goes. ``error``: why it will not be restored, by its header or
     because that could not be read. ``lost``: reading it cost a process, and is not tried again
-    before a ``retry``. ``unread``: its header is not read yet, and ``output`` not known but free to
-    be given: see :func:`read_item`."""
+    before a ``retry``. ``unread``: its source is only listed, its header not read yet, and
+    ``output`` not known but free to be given: see :func:`read_item`."""
 
     source: SourceFile
     output: str
@@ -76,13 +77,16 @@ def find_items(
     with HeaderReaders(job, probed, soon=probed is None and not later) as readers:
         check_photos(loaded)
         try:
-            sources, passed_over = discover(job.inputs, media_suffixes(), job.exclude, job.output)
+            sources, passed_over = discover(
+                job.inputs, media_suffixes(), job.exclude, job.output, look=not later
+            )
         except InputsError as error:
             raise JobFileError(
                 [_input_problem(loaded, i, text) for i, text in error.problems]
             ) from None
         free = _free(sources) if later else [False] * len(sources)
-        now = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
+        listed = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
+        now = list(side_by_side(looked_at, listed))
         read = readers.read(now)
     others = [source.relative for source, is_free in zip(sources, free, strict=True) if is_free]
     known = _items(now, read, job, others)
@@ -91,6 +95,11 @@ def find_items(
         for source, is_free in zip(sources, free, strict=True)
     )
     return Inputs(tuple(items), passed_over)
+
+
+def looked_at_item(item: Item) -> Item:
+    """An item whose header was not read, with the size and version that its file has now."""
+    return Item(looked_at(item.source), item.output, item.facts, unread=True)
 
 
 def read_item(item: Item, header: HeaderRead, job: Job) -> Item:

@@ -11,7 +11,14 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from restore_batch.jobs.inputs import InputsError, SourceFile, discover, passed_over_line
+from restore_batch.files import side_by_side
+from restore_batch.jobs.inputs import (
+    InputsError,
+    SourceFile,
+    discover,
+    looked_at,
+    passed_over_line,
+)
 
 from support.data import photos
 
@@ -73,6 +80,20 @@ def test_a_source_tells_size_and_version(tmp_path: Path) -> None:
     (touched,) = files_of([str(tmp_path)])
     assert "mtime_ns:12345" in touched.version
     assert touched.version != file.version
+
+
+def test_what_was_only_listed_is_the_same_once_it_is_looked_at(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "sub/b.png", "sub/c.png")
+    (tmp_path / "lost.png").symlink_to("nowhere.png")
+    reel = [f"reel/frame_{number}.png" for number in range(3)]
+    touch(tmp_path, *reel)
+    inputs = [str(tmp_path / "reel" / "frame_%d.png"), str(tmp_path)]
+    listed = discover(inputs, {".png"}, look=False).files
+    assert {file.relative: file.version for file in listed}["a.png"] == ""
+    found = discover(inputs, {".png"}).files
+    assert all(file.version for file in found)
+    assert list(side_by_side(looked_at, listed)) == found
+    assert [looked_at(file) for file in found] == found
 
 
 def put(path: Path, content: str, *, like: Path | None = None) -> Path:
