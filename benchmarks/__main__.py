@@ -1,29 +1,32 @@
-"""``python -m benchmarks``: networks, stages and jobs beside the papers' order of work."""
+"""``python -m benchmarks``: networks, stages and jobs beside the papers' order of work; and, where
+it is asked for, how far one driver goes."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
-from benchmarks import jobs, networks, stages
-
-_TOGETHER = {"networks": networks.main, "stages": stages.main, "jobs": jobs.main}
-_PARTS = ("published", "reference")
+_TOGETHER = ("networks", "stages", "jobs")
+_ALONE = ("scale",)
+_PARTS = ("published", "reference", "sleepers")
 
 
 def main() -> None:
-    """Time one of the three, or all; each other benchmark is a module with its own ``--help``."""
+    """One of them, or the first three; each other benchmark is a module with its own ``--help``."""
     name, *arguments = sys.argv[1:] or [""]
-    if name and name not in _TOGETHER:
+    known = (*_TOGETHER, *_ALONE)
+    if name and name not in known:
         raise SystemExit(
-            f"python -m benchmarks: expected one of {', '.join(_TOGETHER)},"
+            f"python -m benchmarks: expected one of {', '.join(known)},"
             f" or python -m benchmarks.{name}"
         )
     for each in [name] if name else _TOGETHER:
-        _TOGETHER[each](arguments)
+        # Only now: what needs no torch is not to weigh as much as torch.
+        import_module(f"benchmarks.{each}").main(arguments)
         print()
     others = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
-    apart = ", ".join(other for other in others if other not in (*_TOGETHER, *_PARTS))
+    apart = ", ".join(other for other in others if other not in (*known, *_PARTS))
     print(f"Other benchmarks, each `python -m benchmarks.NAME --help`: {apart}.")
 
 

@@ -26,6 +26,8 @@ class Budget:
         self.limit_bytes = self._planned_bytes = limit_bytes
         self._planned_workers = workers
         self._live: dict[str, int] = {}
+        self.live_bytes = 0
+        """Estimated, of all admitted units."""
 
     def serve(self, workers: int) -> None:
         """So many there may be now."""
@@ -33,19 +35,15 @@ class Budget:
             share = max(1.0, workers / self._planned_workers)
             self.limit_bytes = int(self._planned_bytes * share)
 
-    @property
-    def live_bytes(self) -> int:
-        """Estimated bytes of all admitted units."""
-        return sum(self._live.values())
-
     def admits(self, size_bytes: int) -> bool:
         """Whether a unit of that estimated size may start now."""
         return not self._live or self.live_bytes + size_bytes <= self.limit_bytes
 
     def take(self, unit_id: str, size_bytes: int) -> None:
         """Admit a unit."""
+        self.live_bytes += size_bytes - self._live.get(unit_id, 0)
         self._live[unit_id] = size_bytes
 
     def release(self, unit_id: str) -> None:
         """A unit is finished, one way or the other."""
-        self._live.pop(unit_id, None)
+        self.live_bytes -= self._live.pop(unit_id, 0)

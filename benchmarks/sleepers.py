@@ -1,0 +1,146 @@
+"""A backend whose workers sleep: a thousand of them are timers, not threads.
+
+All else is the pipeline's own. What a worker leaves behind, a small file in the staging folder and
+what is said of it, is made in the moment that its sleep is over, by the process that drives; the
+time that takes is counted apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any
+
+from restore_batch.errors import MediaError
+from restore_batch.pipeline.engine.backend import Meter, Parcel, Returned, WorkerUp
+from restore_batch.pipeline.engine.worker import GroupWorker
+from restore_batch.pipeline.plan.groups import Group
+from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.media import Artifact, Chunk, Failure
+
+
+class Written(Stage):
+    """What is left of all stages of a photo: a file of a few bytes, not forced to the disk.
+
+    ``fail_every``: one photo in so many fails, by its name; 0: none.
+    """
+
+    name = "sleep"
+    of_frames = False
+    pool = "pictures"
+
+    def __init__(self, source_sha256: str, fail_every: int = 0) -> None:
+        self._source_sha256, self._fail_every = source_sha256, fail_every
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return self.each(batch, self._write)
+
+    def _write(self, chunk: Chunk) -> Chunk:
+        unit = chunk.unit
+        data = unit.output.encode()
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self._fail_every and int(sha256[:8], 16) % self._fail_every == 0:
+            raise MediaError(f"{unit.source}: made to fail")
+        unit.staged_path.write_bytes(data)
+        artifact = Artifact(str(unit.staged_path), len(data), sha256, 8, 8)
+        return replace(chunk, artifact=artifact, source_sha256=self._source_sha256)
+
+
+@dataclass(eq=False)
+class Sleeper:
+    """A worker. ``slept``: when each of its calls began and ended."""
+
+    free_at: float = 0.0
+    is_stopped: bool = False
+    slept: list[tuple[float, float]] = field(default_factory=list)
+
+
+class Sleepers:
+    """The backend: a call ends ``unit_s`` after its worker is free for it."""
+
+    def __init__(self, context: WorkerContext, unit_s: float) -> None:
+        self._context, self._unit_s = context, unit_s
+        self.meter: Meter | None = None
+        self._places: dict[int, Sequence[str]] = {}
+        self._stages: GroupWorker | None = None
+        self._numbers = count()
+        self._due: list[tuple[float, int, Sleeper, Sequence[Parcel]]] = []
+        self.workers: list[Sleeper] = []
+        self.own_s = 0.0
+        """Seconds of the processor that workers would have taken elsewhere."""
+
+    def places(self, group: Group) -> Sequence[str]:
+        return self._places.setdefault(group.workers, ("",) * group.workers)
+
+    def host(self, node: str) -> str:
+        return platform.node()
+
+    def start_worker(self, group: Group, node: str) -> Sleeper:
+        if self._stages is None:
+            self._stages = GroupWorker(group, self._context)
+        self.workers.append(Sleeper())
+        return self.workers[-1]
+
+    def opening_since(self, worker: Sleeper) -> float | None:
+        return None
+
+    def shortage(self, group: Group) -> str:
+        return "there is room for all"
+
+    def submit(self, worker: Sleeper, parcels: Sequence[Parcel], is_last: bool) -> int:
+        begun = max(time.monotonic(), worker.free_at)
+        worker.free_at = begun + self._unit_s * len(parcels)
+        worker.slept.append((begun, worker.free_at))
+        number = next(self._numbers)
+        heapq.heappush(self._due, (worker.free_at, number, worker, parcels))
+        return number
+
+    def wait(
+        self, calls: Sequence[int], starting: Sequence[Sleeper], timeout_s: float
+    ) -> list[tuple[Any, Any]]:
+        if starting:
+            return [(worker, WorkerUp()) for worker in starting]
+        until = time.monotonic() + timeout_s
+        if self._due:
+            until = min(until, self._due[0][0])
+        time.sleep(max(0.0, until - time.monotonic()))
+        now, began = time.monotonic(), time.thread_time()
+        ended: list[tuple[Any, Any]] = []
+        while self._due and self._due[0][0] <= now:
+            _, number, worker, parcels = heapq.heappop(self._due)
+            if not worker.is_stopped:
+                assert self._stages is not None
+                replies = self._stages.process([parcel.payload for parcel in parcels])
+                ended.append((number, Returned(tuple(replies))))
+        self.own_s += time.thread_time() - began
+        return ended
+
+    def stop_worker(self, worker: Sleeper) -> None:
+        worker.is_stopped = True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def busy_share(self, until: float) -> float:
+        """Share of all workers' time that they slept on a unit, from the first call on."""
+        begun = min(slept[0][0] for worker in self.workers if (slept := worker.slept))
+        busy = sum(
+            max(0.0, min(end, until) - start)
+            for worker in self.workers
+            for start, end in worker.slept
+        )
+        return busy / (len(self.workers) * (until - begun))
+
+
+def with_sleepers(plan: Plan, workers: int, stage: Written) -> Plan:
+    """The plan of the same items, with one group of such workers, and room in memory for all."""
+    (kinds,) = {group.kinds for group in plan.groups[-1:]}
+    group = Group((stage,), kinds, workers=workers, pool="pictures")
+    share = replace(plan.share, workers=workers, readers=0, budget_bytes=1 << 50)
+    return replace(plan, groups=(group,), share=share)
