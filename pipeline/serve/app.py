@@ -46,7 +46,7 @@ _TELLS_S = 2.0
 _TELLS_IDLE_S = 15.0
 _MOST_LINES = 500
 _MOST_STREAMS = 200
-_DETAILS_WAIT_S, _PREVIEW_WAIT_S = 20.0, 120.0
+_DETAILS_WAIT_S, _PREVIEW_WAIT_S = 20.0, 1.0
 
 
 @dataclass
@@ -160,7 +160,9 @@ class Site:
         if found is None or entry is None or folder != found["key"][:2]:
             return _nothing()
         if await self._made(entry, _PREVIEW_WAIT_S) is None:
-            return _nothing()
+            # A browser has few connections, and news are to come through: its card is shown anew
+            # once they are made.
+            return Response(status_code=204)
         for place in self.pictures.folders:
             try:
                 file = await run_in_threadpool(open_below, place, f"previews/{folder}/{name}")

@@ -50,7 +50,9 @@ def sections(weights_dir: Path, **restore: Any) -> dict[str, Any]:
     return {
         "inputs": ["in"], "output": "out", "engine": {"kind": "local", "workers": 1, "threads": 1},
         "background": {"scale": 1}, "detect": {"model": "mtcnn"}, "paste": {"mask": "feather"},
-        "weights": {"dir": str(weights_dir), "download": False}, "restore": restore,
+        "weights": {"dir": str(weights_dir), "download": False},
+        # What they draw are no people, so that likeness would take it away again.
+        "restore": {"min_identity": None, **restore},
     }  # fmt: skip
 
 

@@ -73,10 +73,10 @@ def run(tree: Path, folder: Path, inputs: Path, **sections: Any) -> dict[str, An
         "output": "out",
         "engine": {"kind": "local", "workers": 1},
         "detect": {"model": "mtcnn"},
-        "restore": {"model": "negative.pt"},
+        "restore": {"model": "negative.pt", "min_identity": None},
         "background": {"model": "none", "scale": 1},
         "paste": {"mask": "feather", "match_colour": False, "match_grain": "off"},
-        "video": {"codec": "ffv1"},
+        "video": {"codec": "ffv1", "steady": False},
         "report": False,
         "weights": {"download": False},
         **sections,
@@ -102,8 +102,10 @@ def test_one_file_each_is_all_that_a_restorer_a_format_and_a_stage_take(
     assert len(frames_with_faces(tmp_path / "out", "b.mkv")) == FRAMES
     pictures = [rgb for _, rgb in decoded(tmp_path / "out" / "b.mkv")]
     assert len(pictures) == FRAMES
-    for picture in pictures:
-        assert np.abs(picture.astype(int) - after).max() <= 2, "a frame is treated as a photo is"
+    differ = [np.abs(picture.astype(int) - after) for picture in pictures]
+    assert differ[0].max() <= 2, "a frame is treated as a photo is"
+    for each in differ:  # the face is looked for in another way: the square's edge may lie elsewhere
+        assert max(each[corner].max(), each[face].max()) <= 2
 
 
 def test_the_stage_comes_before_faces_are_looked_for(

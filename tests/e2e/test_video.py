@@ -111,6 +111,7 @@ def test_the_sample_film_keeps_its_sound_and_title_and_is_not_done_twice(
     ours = [
         "--set", f"output={out}", "--set", f"weights.dir={weights_dir}",
         "--set", "restore.model=small-gfpgan", "--set", "engine.kind=local",
+        "--set", "restore.min_identity=null",
     ]  # fmt: skip
     planned = cli("plan", job, *ours, env=env)
     assert planned.returncode == 0, planned.stderr

@@ -178,7 +178,8 @@ def sections(weights_dir: Path, restorer: str = SMALL, **others: Any) -> dict[st
         "output": "out",
         "engine": {"kind": "local"},
         "detect": {"model": "mtcnn"},
-        "restore": {"model": restorer},
+        # What they draw are no people, so that likeness would take it away again.
+        "restore": {"model": restorer, "min_identity": None},
         "background": {"model": "none", "scale": 1},
         "paste": {"mask": "feather"},
         "weights": {"dir": str(weights_dir), "download": False},

@@ -395,6 +395,7 @@ def test_an_open_page_says_when_it_was_written_anew(chromium: Browser, index: Pa
 
 
 def test_films_play_side_by_side_in_step(chromium: Browser, tmp_path: Path) -> None:
+    from restore_batch.files import sha256_of
     from restore_batch.jobs.manifest import FOLDER, Manifest
     from restore_batch.jobs.records import StagedResult
     from restore_batch.jobs.units import Join
@@ -407,7 +408,7 @@ def test_films_play_side_by_side_in_step(chromium: Browser, tmp_path: Path) -> N
             id="f" * 16, source=str(source), output="film.mp4", base_key="k", face_key="k",
             staging_dir=str(output / FOLDER / "tmp"), work=None,
         )  # fmt: skip
-        begun = manifest.start(unit, "source")
+        begun = manifest.start(unit, sha256_of(source))
         shutil.copyfile(source, begun.staged_path)
         size = source.stat().st_size
         manifest.commit(begun, StagedResult(str(begun.staged_path), size, "sha", 64, 48))

@@ -121,6 +121,8 @@ def test_page_lines_details_previews_and_files_are_served_and_nothing_is_written
     for ending, size in details["previews"]["files"].items():
         assert len(ask(address, f"/{lines[0]['preview']}-{ending}").body) == size
     thumb = ask(address, f"/{lines[1]['preview']}-thumb.jpg")  # of an item that nobody has opened
+    while thumb.status == 204:  # not made yet
+        thumb = ask(address, f"/{lines[1]['preview']}-thumb.jpg")
     assert thumb.headers["content-type"] == "image/jpeg"
     assert ask(address, f"/{details['result_link']}").body == (output / "album/a.png").read_bytes()
     original = output.parent / "in" / "album" / "a.png"
