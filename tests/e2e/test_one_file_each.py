@@ -104,7 +104,8 @@ def test_one_file_each_is_all_that_a_restorer_a_format_and_a_stage_take(
     assert len(pictures) == FRAMES
     differ = [np.abs(picture.astype(int) - after) for picture in pictures]
     assert differ[0].max() <= 2, "a frame is treated as a photo is"
-    for each in differ:  # the face is looked for in another way: the square's edge may lie elsewhere
+    # The face is looked for in another way, so the edge of its square may lie elsewhere.
+    for each in differ:
         assert max(each[corner].max(), each[face].max()) <= 2
 
 
