@@ -23,7 +23,8 @@ const faces = {
     const known = {
       sharpness: "share of its edges that a blur takes; grain counts, too",
       noise: "in levels of 8 bits; less is better",
-      niqe: "how unnatural it looks, about 3 to 5 for a good photograph; less is better",
+      niqe: "how unnatural it looks: about 3 for a sharp digital photograph, more for old and for "
+        + "small ones; compare only before with after",
     };
     const list = element("dl", {className: "about"});
     for (const [name, what] of Object.entries(known)) {
