@@ -8,7 +8,7 @@ import pytest
 
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.pipeline.plan.headers import HeaderReaders
-from restore_batch.pipeline.plan.items import Item, find_items, read_item
+from restore_batch.pipeline.plan.items import Item, find_items, looked_at_item, read_item
 
 from support.archive import scene
 from support.clips import clip
@@ -43,7 +43,8 @@ def test_an_item_is_the_same_whether_its_header_is_read_at_once_or_later(
 ) -> None:
     job = loaded(archive, format)
     at_once = find_items(job).items
-    later = find_items(job, later=True).items
+    listed = find_items(job, later=True).items
+    later = [looked_at_item(item) if item.unread else item for item in listed]
     assert [item.source for item in later] == [item.source for item in at_once]
     unread = {Path(item.source.source).name for item in later if item.unread}
     assert unread >= {"plain.jpg", "is_jpeg.png", "is_jpeg.tif", "nothing.jpg", "text.png"}

@@ -146,6 +146,8 @@ def test_a_missing_package_is_named_with_its_extra(
 
 def test_s3_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
+    # fsspec remembers what it has opened before.
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     refused("s3://bucket/a.jpg", r"restore-batch\[s3\]")
 
 
