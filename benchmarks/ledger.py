@@ -45,30 +45,35 @@ T = TypeVar("T")
 
 def measured(what: str, step: Callable[[], T], items: int = 0) -> T:
     """The result of ``step``, and a line of what it took."""
-    clock, cpu, memory = time.perf_counter(), time.process_time(), resident_bytes()
+    clock, cpu, memory = time.perf_counter(), time.process_time(), peak_bytes()
     result = step()
     seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
     a_second = f"  {items / seconds:9,.0f} a second" if items else ""
-    grown = resident_bytes() - memory
+    grown = peak_bytes() - memory
     print(f"{what:32}{seconds:9.2f} s  cpu {cpu:8.2f} s  {grown / 1e6:8.1f} MB{a_second}")
     return result
 
 
-def resident_bytes() -> int:
+def peak_bytes() -> int:
     """The most memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def made_up_plan(folder: Path, items: int) -> Plan:
-    """The plan of a job about one small picture, with ``items`` others in its place."""
+def make_job(folder: Path) -> None:
+    """A job without networks, and the empty folder of its inputs."""
     (folder / "in").mkdir(parents=True)
-    Image.new("RGB", (8, 8)).save(folder / "in" / "a.png")
     nothing = {"model": "none"}
     job = {
         "inputs": ["in"], "output": "out", "restore": nothing, "detect": nothing,
         "background": {"model": "none", "scale": 1}, "engine": {"kind": "local", "workers": 1},
     }  # fmt: skip
     (folder / "job.yaml").write_text(json.dumps(job), encoding="utf-8")
+
+
+def made_up_plan(folder: Path, items: int) -> Plan:
+    """The plan of a job about one small picture, with ``items`` others in its place."""
+    make_job(folder)
+    Image.new("RGB", (8, 8)).save(folder / "in" / "a.png")
     plan = plan_job(read_job(folder / "job.yaml"))
     assert not isinstance(plan, ComparisonPlan)
     facts = plan.items[0].facts

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import multiprocessing
 import os
 import resource
@@ -32,6 +31,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from PIL import Image
 
+from benchmarks.ledger import make_job, peak_bytes
 from benchmarks.sleepers import Sleepers, Written, with_sleepers
 from restore_batch.errors import UsageError
 from restore_batch.jobs.inputs import discover
@@ -67,13 +67,7 @@ class _First(Quiet):
 
 def make_inputs(folder: Path, items: int) -> None:
     """A job and its photos: a thousand hard links in a folder."""
-    (folder / "in").mkdir(parents=True)
-    nothing = {"model": "none"}
-    job = {
-        "inputs": ["in"], "output": "out", "restore": nothing, "detect": nothing,
-        "background": {"model": "none", "scale": 1}, "engine": {"kind": "local", "workers": 1},
-    }  # fmt: skip
-    (folder / "job.yaml").write_text(json.dumps(job), encoding="utf-8")
+    make_job(folder)
     for number in range(items):
         if number % _LINKS == 0:
             photo = folder / f"photo{number // _LINKS}.png"
@@ -180,19 +174,15 @@ def show(folder: Path) -> str:
 
 def measured(step: Callable[[], str], items: int) -> str:
     """A line about ``step``, which is to run in a process of its own."""
-    before, clock, cpu = _peak_bytes(), time.perf_counter(), time.process_time()
+    before, clock, cpu = peak_bytes(), time.perf_counter(), time.process_time()
     what = step()
     seconds, cpu = time.perf_counter() - clock, time.process_time() - cpu
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
-    peak = _peak_bytes()
+    peak = peak_bytes()
     return (
         f"{seconds:9.1f} {cpu:8.1f} {others.ru_utime + others.ru_stime:8.1f} {peak / 1e6:8.0f}"
         f" {(peak - before) / items:8.0f}  {what}"
     )
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _apart(step: Callable[..., str], *arguments: object) -> str:

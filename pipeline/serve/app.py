@@ -26,6 +26,7 @@ from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import version_of
 from restore_batch.jobs.history import Entry, History
+from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.spec import is_url
 from restore_batch.pipeline.report.cache import Previews
 from restore_batch.pipeline.report.writing import ASSETS, LINES_A_FILE, PAGE, page, script
@@ -199,8 +200,9 @@ class Site:
         )
         file = open_at(entry.source)
         status = os.fstat(file.fileno())
+        found = SourceFile(entry.source, "", status.st_size, version_of(status))
         known = noted.get(entry.source)
-        if known is None or known.stamp != f"{status.st_size} {version_of(status)}":
+        if known is None or known.stamp != found.stamp:
             file.close()
             raise FileNotFoundError(entry.source)
         return file
