@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -206,12 +205,6 @@ def whole(final: Path, staged: Path | None = None) -> Iterator[Path]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def publish_copy(source: BinaryIO, staged: Path, final: Path) -> None:
-    """Copy a stream to ``final`` by way of ``staged``; see :func:`whole`."""
-    with whole(final, staged) as path, path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
 
 
 def _make_folder(folder: Path) -> None:

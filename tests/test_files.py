@@ -18,7 +18,6 @@ from restore_batch.files import (
     naming,
     open_regular,
     publish,
-    publish_copy,
     settle,
     sha256_of,
     storage_fault,
@@ -51,29 +50,6 @@ def test_every_folder_made_on_the_way_is_synced(
     (tmp_path / "staged").touch()
     publish(tmp_path / "staged", tmp_path / "x/y/final")
     assert asked == [tmp_path, tmp_path / "x", tmp_path / "x/y"]
-
-
-def test_a_copy_arrives_whole(tmp_path: Path) -> None:
-    data = os.urandom(2_500_000)
-    publish_copy(io.BytesIO(data), tmp_path / "staged", tmp_path / "sub/final")
-    assert (tmp_path / "sub/final").read_bytes() == data
-    assert not (tmp_path / "staged").exists()
-
-
-def test_a_copy_whose_source_breaks_off_leaves_nothing_and_keeps_the_older_file(
-    tmp_path: Path,
-) -> None:
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if self.tell() > 0:
-                raise OSError("the disk is gone")
-            return super().read(10)
-
-    (tmp_path / "final").write_text("older")
-    with pytest.raises(OSError, match="the disk is gone"):
-        publish_copy(Broken(b"x" * 100), tmp_path / "staged", tmp_path / "final")
-    assert (tmp_path / "final").read_text() == "older"
-    assert not (tmp_path / "staged").exists()
 
 
 def test_a_file_is_not_seen_before_it_is_whole(tmp_path: Path) -> None:

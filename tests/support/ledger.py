@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from restore_batch.files import publish_copy
 from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.records import FaceRow, StagedResult
@@ -86,7 +85,7 @@ def put_stand_in(manifest: Manifest, unit: Photo, stand_in: str) -> None:
         file.write(original(unit))
         file.seek(0)
         copy = manifest.staging_dir / f"{unit.id}.original"
-        publish_copy(file, copy, manifest.output_dir / stand_in)
+        manifest.put_copy(file, copy, stand_in)
 
 
 REDONE, FAILED_BEFORE, NEW, FAILS = "redone.png", "failed-before.png", "new/folder/new.png", "f.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -186,3 +187,30 @@ def test_a_group_that_is_killed_at_any_step_is_taken_to_its_end_by_the_next(
         assert not copy.exists(), folder
         shutil.rmtree(folder)
     assert {(3, moved) for moved in range(4)} <= found, "else this would prove nothing"
+
+
+def test_a_copy_arrives_whole(tmp_path: Path) -> None:
+    data = os.urandom(2_500_000)
+    with Manifest.open(tmp_path) as manifest:
+        manifest.put_copy(io.BytesIO(data), tmp_path / "staged", "sub/final")
+    assert (tmp_path / "sub/final").read_bytes() == data
+    assert not (tmp_path / "staged").exists()
+
+
+def test_a_copy_whose_source_breaks_off_leaves_nothing_and_keeps_the_older_file(
+    tmp_path: Path,
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 0:
+                raise OSError("the disk is gone")
+            return super().read(10)
+
+    (tmp_path / "final").write_text("older")
+    with (
+        Manifest.open(tmp_path) as manifest,
+        pytest.raises(OSError, match="the disk is gone"),
+    ):
+        manifest.put_copy(Broken(b"x" * 100), tmp_path / "staged", "final")
+    assert (tmp_path / "final").read_text() == "older"
+    assert not (tmp_path / "staged").exists()
