@@ -36,7 +36,8 @@ def interruptible(
 ) -> Iterator[Asked]:
     """Within, the first request calls ``end``, the second raises KeyboardInterrupt; without
     ``end`` the first does. ``within_s`` after the first the process ends with status 130, unless
-    it is None. SIGHUP stays ignored where the process was started so, as by ``nohup``."""
+    it is None. A request that comes before the block is entered raises KeyboardInterrupt, too. SIGHUP
+    stays ignored where the process was started so, as by ``nohup``."""
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # handlers are the main thread's
@@ -51,13 +52,15 @@ def interruptible(
     # Not so SIGINT, which shell scripts have their background jobs ignore: whoever sends it to
     # one means it.
     spared = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
-    before = {s: signal.signal(s, handle) for s in _SIGNALS - spared}
-    try:
-        with _ended_within(within_s):
+    before = {}
+    with _ended_within(within_s):
+        try:
+            for number in _SIGNALS - spared:
+                before[number] = signal.signal(number, handle)
             yield asked
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
 
 
 @contextmanager

@@ -94,8 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ``arguments``: instead of those that the process was given. Always ends with SystemExit.
     """
     warn_in_lines()
-    with kept_streams(), interruptible() as asked:
-        code = _call(arguments, asked)
+    with kept_streams():
+        try:
+            with interruptible() as asked:
+                code = _call(arguments, asked)
+        except KeyboardInterrupt:  # just before, or just after
+            code = _interrupted()
         # Nothing is claimed to be done that was to be shown and could not be.
         sys.exit(code or (UNSHOWN if lost() else 0))
 
@@ -113,8 +117,7 @@ def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
             say(f"restore-batch: {message}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        say("restore-batch: interrupted", err=True)
-        return INTERRUPTED
+        return _interrupted()
     except RestoreBatchError as error:
         # Mistakes in a job file begin with their place, where an editor looks for it.
         name = "" if isinstance(error, JobFileError) else "restore-batch: "
@@ -128,5 +131,9 @@ def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
             say_crashed(error, sys.argv[1:] if arguments is None else arguments)
             return CRASHED
         # A library that is interrupted while it is imported may raise what it likes.
-        say("restore-batch: interrupted", err=True)
-        return INTERRUPTED
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    say("restore-batch: interrupted", err=True)
+    return INTERRUPTED

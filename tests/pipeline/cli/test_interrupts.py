@@ -92,3 +92,20 @@ with interruptible():
 print("still here")
 """
     assert "KeyboardInterrupt" in ended(script, ("sh", "-c", '"$@" & wait $!', "sh")).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_request_that_comes_the_moment_it_can_be_heard_is_one_line(number: int) -> None:
+    done = ended(f"""
+from restore_batch.pipeline.cli.main import main
+take = signal.signal
+def taken(number, handler):
+    before = take(number, handler)
+    if number == {number} and handler is not before and asked.pop(1, None):
+        ask(number)
+    return before
+asked = {{1: True}}
+signal.signal = taken
+main(["--version"])
+""")
+    assert (done.returncode, done.stderr) == (130, "restore-batch: interrupted\n")
