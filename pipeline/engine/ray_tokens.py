@@ -20,9 +20,8 @@ _native: Any = ray._raylet  # without types
 _MODE, _TOKEN, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 _NO_CLUSTER = "ab" * 28
 """The id of none: a head that lets us in answers that it is another."""
-_ANSWERS_WITHIN_S, _ASKED = 10.0, 3
-"""How long an answer is waited for, and how often: Ray ends a process without a word that goes on
-without the token that a busy head wants."""
+_ANSWERS_WITHIN_S, _ASKED_AGAIN_S = 30.0, 5.0
+"""How long an answer of a busy head is waited for, and after what time it is asked again."""
 
 
 def use_tokens() -> None:
@@ -66,15 +65,22 @@ def _origin() -> str:
 
 
 def _is_refused(gcs_address: str) -> bool:
-    """Whether a head does not let us in as we are; False also where it does not answer."""
-    for _ in range(_ASKED):
-        asked = time.monotonic()
+    """Whether a head does not let us in as we are. Raises ExecutorError where it does not say."""
+    until = time.monotonic() + _ANSWERS_WITHIN_S
+    while True:
         try:
             head = _native.GcsClient(address=gcs_address, cluster_id=_NO_CLUSTER)
-            head.internal_kv_get(b"nothing", namespace=b"nothing", timeout=_ANSWERS_WITHIN_S)
+            head.internal_kv_get(b"nothing", namespace=b"nothing", timeout=_ASKED_AGAIN_S)
         except exceptions.AuthenticationError as error:
             return "InvalidAuthToken" in str(error)
-        except exceptions.RpcError:
-            if time.monotonic() - asked < _ANSWERS_WITHIN_S / 2:
-                break  # that was an answer
-    return False
+        except exceptions.RpcError as error:
+            # Going on without the token that it wants ends this process without a word.
+            if time.monotonic() > until:
+                raise ExecutorError(
+                    f"the Ray cluster at {gcs_address} takes connections and does not answer"
+                    f" ({str(error).splitlines()[0]}): is its head overloaded, or is that the port"
+                    " of something else?"
+                ) from None
+            time.sleep(_ASKED_AGAIN_S / 10)
+        else:
+            return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,17 @@ def test_who_has_no_token_is_told_what_to_set_in_one_line(
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert f"the Ray cluster at {guarded.address} wants a token: set RAY_AUTH_TOKEN" in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_port_at_which_something_else_listens_is_named(job: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = cli("run", job, "--set", f"engine.address=127.0.0.1:{port}", env=bare(tmp_path))
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert f"127.0.0.1:{port} takes connections and does not answer" in line
     assert not (tmp_path / "out").exists()
 
 
