@@ -155,16 +155,22 @@ def _choices(schema: _Schema, root: _Schema) -> list[Any]:
     return own + [c for option in schema.get("anyOf", ()) for c in _choices(option, root)]
 
 
+_SECTION = "a section of options"
+
+
 def _expected(schema: _Schema, root: _Schema) -> str:
     schema = _resolve(schema, root)
-    if choices := _choices(schema, root):
-        listed = ", ".join(str(choice) for choice in choices)
-        has_section = any("properties" in _resolve(s, root) for s in schema.get("anyOf", ()))
-        return f"{listed} or a section of options" if has_section else f"one of {listed}"
+    words = ", ".join(str(choice) for choice in _choices(schema, root))
     if "anyOf" in schema:
         # null is left out where something else is allowed: who wrote a value wants a value.
-        kinds = [s for s in schema["anyOf"] if s.get("type") != "null"]
-        return " or ".join(dict.fromkeys(_expected(kind, root) for kind in kinds))
+        kinds = [s for s in schema["anyOf"] if s.get("type") != "null" and not _choices(s, root)]
+        others = list(dict.fromkeys(_expected(kind, root) for kind in kinds))
+        if not words or others:
+            others.sort(key=lambda other: other == _SECTION)
+            at = len(others) - (_SECTION in others)
+            return " or ".join([*others[:at], *([words] if words else []), *others[at:]])
+    if words:
+        return f"one of {words}" if ", " in words else words
     kind = schema.get("type", "")
     if kind in ("number", "integer"):
         return ("a number" if kind == "number" else "a whole number") + _limits(schema)
@@ -172,7 +178,7 @@ def _expected(schema: _Schema, root: _Schema) -> str:
         return "a list" + (" with at least one entry" if schema.get("minItems") else "")
     if kind == "string":
         return "a path" if schema.get("format") == "path" else "a name or text"
-    return {"boolean": "true or false", "object": "a section of options"}.get(kind, "another value")
+    return {"boolean": "true or false", "object": _SECTION}.get(kind, "another value")
 
 
 def _limits(schema: _Schema) -> str:

@@ -15,7 +15,7 @@ from restore_batch.jobs.history import Entry, History
 from restore_batch.jobs.outputs import FOLDER, folder_of
 from restore_batch.jobs.results.place import result_place
 from restore_batch.jobs.spec import is_url
-from restore_batch.text import legible
+from restore_batch.text import legible, plural
 
 _ROWS_SHOWN = 100
 
@@ -140,7 +140,7 @@ class Results:
         rows = "".join(_row(item) for item in self.items[:_ROWS_SHOWN])
         more = len(self.items) - _ROWS_SHOWN
         rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
-        count = f"{len(self.items):,} items, {len(self.failed):,} failed"
+        count = f"{plural(len(self.items), 'item')}, {len(self.failed):,} failed"
         return (
             f"<p>{_text(str(self.folder))}: {count}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"

@@ -50,6 +50,11 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def plural(count: int, noun: str) -> str:
+    """``1 item``, ``2,000 items``; of a noun whose plural only takes an s."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """``4.2 s``, ``3 min 5 s``, ``2 h 10 min``."""
     if seconds < 60:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from restore_batch.text import joined_surrogates, legible
+from restore_batch.text import joined_surrogates, legible, plural
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()))
 
@@ -83,3 +83,10 @@ def test_a_character_that_json_writes_as_a_pair_is_that_character() -> None:
     assert joined_surrogates("\ud83d\ude00 caf\udce9") == "😀 caf\udce9"
     with pytest.raises(ValueError, match="half of a character"):
         joined_surrogates("a\ud83d")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 items"), (1, "1 item"), (2, "2 items"), (12345, "12,345 items")]
+)
+def test_one_thing_is_not_said_to_be_several(count: int, said: str) -> None:
+    assert plural(count, "item") == said

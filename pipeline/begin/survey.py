@@ -17,6 +17,7 @@ from restore_batch.pipeline.plan.items import Inputs, Item
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.resources import Machine, this_machine
 from restore_batch.pipeline.session import store_for
+from restore_batch.text import plural
 
 _LARGE_MEGAPIXELS = 6.0
 """Half of the photos above this: they are large enough, and four times as many pixels of each are
@@ -73,7 +74,7 @@ def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]
     photos = photos_of(plan)
     films = [item for item in plan.items if item.is_film and not item.error]
     shown = spread(photos, look_at)
-    tell(f"looking at {len(shown)} of {len(photos):,} photos")
+    tell(f"looking at {len(shown)} of {plural(len(photos), 'photo')}")
     seen = look(plan, shown)
     ways = []
     for options in _ways():

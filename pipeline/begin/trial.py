@@ -22,6 +22,7 @@ from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, run_job
+from restore_batch.text import plural
 
 _LOOKED_AT_EACH = 2
 """Photos that are looked at for each one that is tried."""
@@ -60,7 +61,7 @@ def trial(
             " `restore-batch run … --preview 3s` restores some seconds"
         )
     candidates = spread(photos, _LOOKED_AT_EACH * number)
-    tell(f"looking at {len(candidates)} of {len(photos):,} photos")
+    tell(f"looking at {len(candidates)} of {plural(len(photos), 'photo')}")
     seen = look(plan, candidates)
     chosen = most_different(seen, number)
     with tempfile.TemporaryDirectory(prefix="restore-batch-preview-") as folder:
@@ -69,7 +70,7 @@ def trial(
         pieces = cut_pieces(chosen, originals, side_px, plan.job.limits.max_megapixels)
         if not pieces:
             raise UsageError("none of the photos that were looked at can be read")
-        tell(f"restoring pieces of {len(pieces)} photos")
+        tell(f"restoring pieces of {plural(len(pieces), 'photo')}")
         summary = run_job(_of_pieces(loaded.job, originals, results), Quiet(), RunOptions())
         if summary.interrupted:
             raise KeyboardInterrupt

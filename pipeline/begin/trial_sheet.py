@@ -15,6 +15,7 @@ from restore_batch.pipeline.begin.pieces import Piece
 from restore_batch.pipeline.begin.trial import Tried
 from restore_batch.pipeline.compare.contact_sheet import FAINT, INK, PAPER, fitting
 from restore_batch.stages.photo.read import read
+from restore_batch.text import plural
 
 _CELL_PX = 480
 _GAP_PX = 8
@@ -98,6 +99,6 @@ def _captions(piece: Piece) -> Sequence[tuple[str, tuple[int, int, int]]]:
         if piece.is_whole
         else f"a piece of {right - left} x {bottom - top} at {left}, {top}"
     )
-    found = "1 face" if faces == 1 else f"{faces} faces"
+    found = plural(faces, "face")
     about = f"{size}, {part}; {found}; noise {piece.seen.noise:.1f}"
     return ((item.source.relative, INK), (about, FAINT))

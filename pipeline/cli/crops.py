@@ -9,6 +9,7 @@ import click
 
 from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.cli.streams import goes_on
+from restore_batch.text import plural
 
 
 @click.command()
@@ -42,6 +43,6 @@ def crops(
         say(f"restore-batch: {reason if source in reason else f'{source}: {reason}'}", err=True)
     if not quiet:
         kept = f", {done.kept} of them there already" if done.kept else ""
-        say(f"{len(done.crops)} faces{kept}; listed in {output / INDEX}")
+        say(f"{plural(len(done.crops), 'face')}{kept}; listed in {output / INDEX}")
     if done.failed:
         sys.exit(1)

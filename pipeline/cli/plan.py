@@ -11,6 +11,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.begin.asked import Asked, asks
 from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.text import plural
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.plan.estimate import Estimate
@@ -116,19 +117,15 @@ def _cluster_lines(plan: Plan) -> Iterator[str]:
     found = _cluster(plan)
     if found is None:
         return
-    yield f"cluster at {plan.engine.address}: {_counted(len(found), 'node')}"
+    yield f"cluster at {plan.engine.address}: {plural(len(found), 'node')}"
     alike = Counter((node["cores"], node["gpus"], node["workers"]) for node in found)
     for (cores, gpus, workers), count in alike.most_common():
         yield (
-            f"{_counted(count, 'node')} with {cores:g} CPUs, {gpus:g} GPUs:"
-            f" {_counted(workers, 'worker')} a pool{' each' if count > 1 else ''}"
+            f"{plural(count, 'node')} with {cores:g} CPUs, {gpus:g} GPUs:"
+            f" {plural(workers, 'worker')} a pool{' each' if count > 1 else ''}"
         )
     if not any(node["workers"] for node in found):
         yield "no node has room for a worker now: a run waits for one that joins"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _size(item: Item) -> str:
@@ -136,7 +133,7 @@ def _size(item: Item) -> str:
         return "unreadable"
     size = f"{item.facts['width']}×{item.facts['height']}"
     if item.is_film:
-        size += f", {item.frames} frames, {item.facts['duration_s']:.1f} s"
+        size += f", {plural(item.frames, 'frame')}, {item.facts['duration_s']:.1f} s"
     return size
 
 
@@ -174,7 +171,7 @@ def _listed(names: list[str]) -> str:
     """The files of one note: all of a few, the first and the number of many."""
     if len(names) <= _NAMES_SHOWN:
         return ", ".join(names)
-    return f"{len(names)} files ({', '.join(names[:_NAMES_SHOWN])} …)"
+    return f"{plural(len(names), 'file')} ({', '.join(names[:_NAMES_SHOWN])} …)"
 
 
 def _known_by(figures: Estimate) -> str:
@@ -211,7 +208,7 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     out.print(models)
     out.print()
     for number, group in enumerate(plan.groups, 1):
-        workers = _counted(group.workers, "worker")
+        workers = plural(group.workers, "worker")
         out.say(f"pool {number}: {workers}: {group.name.replace('+', ' → ')}")
     for line in _cluster_lines(plan):
         out.say(line)
@@ -230,7 +227,8 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     if figures.seconds is not None:
         time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"
     out.say(
-        f"{len(plan.items)} files, {figures.megapixels:.1f} megapixels, faces not counted yet;"
+        f"{plural(len(plan.items), 'file')}, {figures.megapixels:.1f} megapixels,"
+        " faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
         f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {plan.job.output}"
     )

@@ -19,7 +19,7 @@ from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.text import duration, legible
+from restore_batch.text import duration, legible, plural
 
 _AT_WORK_SHOWN = 4
 _FAILURES_SHOWN = 50
@@ -71,7 +71,7 @@ class Plain(Quiet):
     def begin(self, plan: Plan, summary: Summary) -> None:
         for note in plan.notes:
             self.say(f"note: {note}")
-        self.say(f"{summary.total} items to {plan.job.output}")
+        self.say(f"{plural(summary.total, 'item')} to {plan.job.output}")
 
     def update(self, outcome: Outcome, summary: Summary) -> None:
         count = f"[{summary.done + summary.unchanged + len(summary.failed)}/{summary.total}]"
@@ -161,11 +161,11 @@ class LiveView(Plain):
             return Group()
         finished = summary.done + len(summary.failed)
         elapsed = time.monotonic() - self._began
-        detail = f"{summary.faces} faces"
+        detail = plural(summary.faces, "face")
         if len(summary.failed):
             detail += f", {len(summary.failed)} failed"
         if summary.segments:
-            detail += f", {summary.segments_done} of {summary.segments} segments"
+            detail += f", {summary.segments_done} of {plural(summary.segments, 'segment')}"
         steps, steps_left = finished + summary.segments_done, summary.left + summary.segments_left
         if steps:
             detail += f", {steps / elapsed * 60:.1f}/min"
@@ -200,12 +200,11 @@ def _line(outcome: Outcome) -> str:
         return f"failed: {outcome.unit.source} (why is said at the end)"
     chunk = outcome.chunk
     faces = sum(len(records) for records in chunk.records)
-    plural = "face" if faces == 1 else "faces"
     spent = duration(sum(chunk.seconds.values()))
     name = outcome.unit.label or outcome.unit.output
     if isinstance(outcome.unit, Join):
         return f"{name}: joined, {spent}"
-    return f"{name}: {faces} {plural}, {spent}"
+    return f"{name}: {plural(faces, 'face')}, {spent}"
 
 
 def _named(source: str, message: str) -> str:
@@ -225,7 +224,7 @@ def _closing(summary: Summary, job: str) -> str:
         )
     if not summary.done and not summary.failed:
         return f"nothing to do: all {summary.unchanged} results are there and unchanged; {where}"
-    parts = [f"{summary.done} restored ({summary.faces} faces)"]
+    parts = [f"{summary.done:,} restored ({plural(summary.faces, 'face')})"]
     if summary.unchanged:
         parts.append(f"{summary.unchanged} unchanged")
     if summary.failed:

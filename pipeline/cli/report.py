@@ -12,7 +12,8 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
-from restore_batch.pipeline.cli.status import places
+from restore_batch.pipeline.cli.status import nothing_run, places
+from restore_batch.text import plural
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.report.writing import Progress, Report
@@ -40,7 +41,7 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
     found = {name: place for name, place in found.items() if name != SHEETS}
     begun = [place for place in found.values() if _was_run(place)]
     if not begun:
-        raise UsageError(f"{folder}: nothing was run there yet; `restore-batch run` starts it")
+        raise nothing_run(output, folder)
     if to is not None and len(found) > 1:
         raise UsageError(f"{folder}: several restorers have results there; name one's folder")
     stopped = Event()
@@ -81,11 +82,13 @@ def lines(written: Report, *, brief: bool = False) -> list[str]:
     said = []
     if written.left and not brief:
         said.append(
-            f"the report lacks previews of {written.left:,} items;"
+            f"the report lacks previews of {plural(written.left, 'item')};"
             f" `restore-batch report {written.page.parent.parent}` makes them"
         )
     if written.failed and not brief:
-        said.append(f"of {written.failed:,} items no previews can be made; the report says why")
+        said.append(
+            f"of {plural(written.failed, 'item')} no previews can be made; the report says why"
+        )
     return [*said, f"report: {written.page.absolute().as_uri()}"]
 
 

@@ -9,7 +9,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say
-from restore_batch.pipeline.cli.status import places
+from restore_batch.pipeline.cli.status import nothing_run, places
 
 
 @click.command()
@@ -32,7 +32,7 @@ def serve(output: str, host: str, port: int | None, with_token: bool) -> None:
     folder, found = places(output)
     begun = [place for name, place in found.items() if name != SHEETS and (place / FOLDER).is_dir()]
     if not begun:
-        raise UsageError(f"{folder}: nothing was run there yet; `restore-batch run` starts it")
+        raise nothing_run(output, folder)
     if len(begun) > 1:
         raise UsageError(
             f"{folder}: several restorers have results there; name one's folder, such as {begun[0]}"

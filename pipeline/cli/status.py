@@ -17,7 +17,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import INTERRUPTED
 from restore_batch.pipeline.cli.output import say, say_json
-from restore_batch.text import duration, legible
+from restore_batch.text import duration, legible, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,9 +51,7 @@ def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool)
     with ExitStack() as opened:
         standing = _Standing(found, opened)
         if not standing.manifests:
-            raise UsageError(
-                f"{folder}: nothing was run there yet; `restore-batch run {job}` starts it"
-            )
+            raise nothing_run(job, folder)
         listed = "failed" if failed else None
         if as_json:
             plain = {
@@ -115,6 +113,8 @@ def places(job: str) -> tuple[Path, Mapping[str, Path]]:
         folder = folder_of(job)
         return folder, {"": folder}
     folder = Path(job)
+    if not os.path.lexists(folder):
+        raise UsageError(f"{job}: no such file or folder; expected a job file or an output folder")
     if not os.path.isdir(folder):  # noqa: PTH112 - a path without permission is none, too
         described = load_job(job).job
         return folder_of(described.output, described.state), output_folders(described)
@@ -125,10 +125,24 @@ def places(job: str) -> tuple[Path, Mapping[str, Path]]:
     return folder, {path.name: path for path in inner}
 
 
+def nothing_run(job: str, folder: Path) -> UsageError:
+    """What is said where no manifest is found in ``folder``, the one that ``job`` leads to."""
+    from restore_batch.jobs.spec import is_url
+
+    if is_url(job):
+        # A URL does not tell where the job that writes there keeps its state.
+        return UsageError(
+            f"{job}: no run of this user is known there ({folder}); of a job that sets state:,"
+            " name the job file or that folder instead"
+        )
+    starts = f"`restore-batch run {job}`" if not Path(job).is_dir() else "`restore-batch run`"
+    return UsageError(f"{folder}: nothing was run there yet; {starts} starts it")
+
+
 def _print_summary(standing: _Standing) -> None:
     for current in standing.at_work:
         begun = current.segments_done + current.segments_begun
-        detail = f"{current.segments_done} of the {begun} segments begun are done" if begun else ""
+        detail = f"segments done: {current.segments_done} of the {begun} begun" if begun else ""
         _print_line("at work", current.output, detail)
     failed = list(standing.items("failed", _FAILED_LISTED))[:_FAILED_LISTED]
     for item in failed:
@@ -138,7 +152,7 @@ def _print_summary(standing: _Standing) -> None:
 
 
 def _print(state: str, item: ItemStatus) -> None:
-    faces = "1 face" if item.faces == 1 else f"{item.faces} faces"
+    faces = plural(item.faces, "face")
     filled = f", {item.repaired:.2%} filled" if item.repaired else ""
     detail = f"{faces}{filled}" if state == "done" else item.error
     stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
@@ -264,7 +278,7 @@ class _Picture:
         table = Table.grid(padding=(0, 2))
         for item in standing.at_work[:_AT_WORK_SHOWN]:
             segments = item.segments_done + item.segments_begun
-            detail = f"{item.segments_done} of {segments} segments" if segments else ""
+            detail = f"{item.segments_done} of {plural(segments, 'segment')}" if segments else ""
             table.add_row("  ", Text(legible(item.output)[-60:]), detail)
         if (more := len(standing.at_work) - _AT_WORK_SHOWN) > 0:
             table.add_row("  ", f"… and {more:,} more at work")

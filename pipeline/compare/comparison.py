@@ -29,6 +29,7 @@ from restore_batch.pipeline.plan.headers import ProbeCache
 from restore_batch.pipeline.plan.items import Inputs, Item, find_items
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.resources import Site
+from restore_batch.text import plural
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class ComparisonSummary(Summary):
         """One line on the sheets."""
         text = f"{self.sheets} contact sheets drawn, {self.sheets_unchanged} unchanged"
         if self.without_faces:
-            text += f"; none for {self.without_faces} pictures without faces"
+            text += f"; none for {plural(self.without_faces, 'picture')} without faces"
         return f"{text}; they are in {self.output_dir / SHEETS}"
 
 

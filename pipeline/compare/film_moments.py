@@ -23,6 +23,7 @@ from restore_batch.stages.film.source import index_film, read_frame
 from restore_batch.stages.film.work import Reading
 from restore_batch.stages.media import Chunk, Frame
 from restore_batch.stages.video.index import VideoIndex
+from restore_batch.text import plural
 
 MOMENTS = 8
 _AS_WRITTEN = Reading(deinterlace="never")
@@ -82,7 +83,8 @@ class FilmMoments:
         index = index_film(source, self._video.frame_rate)
         if index.count != count:
             raise MediaError(
-                f"{path}: has {index.count} frames, expected {count}; remove it and run again"
+                f"{path}: has {plural(index.count, 'frame')}, expected {count};"
+                " remove it and run again"
             )
         # Pictures cannot say that their pixels are not square.
         facts = whole.facts if is_folder else index.facts

@@ -31,7 +31,7 @@ from restore_batch.pipeline.engine.pools import Pools, Worker
 from restore_batch.pipeline.engine.queues import NOWHERE, Queue
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
-from restore_batch.text import duration
+from restore_batch.text import duration, plural
 
 CALLS_PER_WORKER = 2
 """One running and one waiting, so that a worker never idles between calls."""
@@ -347,7 +347,7 @@ class Scheduler:
         for task in reversed(tasks):
             task.vanished += 1
             if task.vanished > _MOST_VANISHED:
-                yield self._given_up(task, kind, f"{what} {task.vanished} times")
+                yield self._given_up(task, kind, f"{what} {plural(task.vanished, 'time')}")
             else:
                 self._again([task])
 
@@ -367,7 +367,7 @@ class Scheduler:
             task.alone = task.losses >= self._alone_after
             # A loss in company convicts nobody: whoever was there has the last attempt alone.
             if task.losses >= self._limits.max_attempts and len(calls[0]) == 1:
-                text = f"the worker was lost {task.losses} times on this file ({gone.reason})"
+                text = f"the worker was lost {plural(task.losses, 'time')} on it ({gone.reason})"
                 yield self._given_up(task, "WorkerLost", text)
             else:
                 self._again([task])

@@ -22,6 +22,7 @@ from restore_batch.files import sync_file, sync_folder
 from restore_batch.jobs.written import KEPT_NAME, is_kept_job
 from restore_batch.pipeline.provenance.recorded import Records, records_of
 from restore_batch.pipeline.provenance.writing import records_in
+from restore_batch.text import plural
 
 _NO_BAGIT = 'a bag needs an extra: pip install "restore-batch[bagit]"'
 
@@ -87,7 +88,7 @@ def _expect_finished(records: Records) -> None:
         raise UsageError(f"{records.output_dir}: a run is going on or was cut off; end it first")
     if left := records.unfinished:
         raise UsageError(
-            f"{records.output_dir}: {left:,} items are not done yet; run the job again"
+            f"{records.output_dir}: not finished, {plural(left, 'item')} left; run the job again"
         )
 
 

@@ -16,7 +16,7 @@ from restore_batch.jobs.history import Entry
 from restore_batch.jobs.patterns import Roots
 from restore_batch.jobs.spec import Job
 from restore_batch.pipeline.report.items import Shown, options_of
-from restore_batch.text import duration, legible
+from restore_batch.text import duration, legible, plural
 
 LOW_IDENTITY = 0.5
 """Below this likeness a face is filtered as doubtful, unless the job says another."""
@@ -165,7 +165,7 @@ def _machine() -> list[str]:
     return [
         platform.platform(),
         f"Python {sys.version.split()[0]}",
-        f"{os.cpu_count() or 1} cores, {memory:.0f} GB of memory",
+        f"{plural(os.cpu_count() or 1, 'core')}, {memory:.0f} GB of memory",
     ]
 
 

@@ -218,7 +218,7 @@ class Board:
     def _work(self, each: ItemAtWork) -> dict[str, Any]:
         said = []
         if begun := each.segments_done + each.segments_begun:
-            said.append(f"{each.segments_done} of the {begun} segments begun are done")
+            said.append(f"segments done: {each.segments_done} of the {begun} begun")
         if each.attempts > 1:
             said.append(f"attempt {each.attempts}")
         seen = self._since.get(each.output)

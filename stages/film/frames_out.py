@@ -16,6 +16,7 @@ from restore_batch.stages.film.work import JoinWork
 from restore_batch.stages.media import Artifact
 from restore_batch.stages.video.colour.convert import FrameConverter
 from restore_batch.stages.video.frame_folder import FrameFolderWriter
+from restore_batch.text import plural
 
 INDEX_NAME = "frames.json"
 _OURS = re.compile(r"frame_\d{6,}\.png|frames\.json")
@@ -70,8 +71,8 @@ def _write(source: str, work: JoinWork, folder: Path) -> list[dict[str, object]]
                 entries.append({"file": name, "pts": pts, "duration": duration})
         if count != len(times):
             raise MediaError(
-                f"{source}: part {segment.number} holds {count} frames, expected {len(times)};"
-                " run again"
+                f"{source}: part {segment.number} holds {plural(count, 'frame')},"
+                f" expected {len(times)}; run again"
             )
     writer.close()
     return entries

@@ -42,6 +42,7 @@ from restore_batch.stages.repair.repair import Scratches
 from restore_batch.stages.video.headers.captions import CAPTION_CODECS, captions_lost
 from restore_batch.stages.video.types import VideoFrame
 from restore_batch.stages.video.write import PartWriter
+from restore_batch.text import plural
 
 _FRAMES_A_CALL_ON_GPU = 8
 
@@ -164,7 +165,7 @@ class RestoreSegment(Stage):
                     seconds[name] = seconds.get(name, 0.0) + share
             if len(records) != work.frames.own_count:
                 raise MediaError(
-                    f"{chunk.unit.source}: {len(records)} frames restored, expected"
+                    f"{chunk.unit.source}: {plural(len(records), 'frame')} restored, expected"
                     f" {work.frames.own_count}; please report this"
                 )
             if captions and work.format.codec not in CAPTION_CODECS and not work.facts.captions:

@@ -92,7 +92,10 @@ def index_video(source: str, max_megapixels: float = float("inf")) -> VideoIndex
             f"{source}: holds no picture that is shown; expected a film; copy it again"
         )
     if lost:
-        warnings.append(f"its first {lost} pictures cannot be decoded and are left out")
+        which = "first picture" if lost == 1 else f"first {lost} pictures"
+        warnings.append(
+            f"its {which} cannot be decoded and {'is' if lost == 1 else 'are'} left out"
+        )
     pts, last = table.pts[order], int(table.durations[order[-1]])
     if last * facts.time_base_s > _LONGEST_PICTURE_S:
         last = 0

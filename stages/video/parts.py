@@ -22,6 +22,7 @@ from restore_batch.stages.video.headers.parameter_sets import (
     with_parameter_sets,
 )
 from restore_batch.stages.video.types import FrameRange, VideoFormat
+from restore_batch.text import plural
 
 __all__ = ["CheckedPart", "FilmParts", "Part", "check_parts", "decoding_time"]
 
@@ -155,7 +156,7 @@ def _checked(part: Part, time_base_s: Fraction, format: VideoFormat) -> CheckedP
             f"{format.codec} {format.width}x{format.height}"
         )
     if len(packets) != len(part.pts):
-        raise MediaError(f"{name}: holds {len(packets)} frames, expected {len(part.pts)}")
+        raise MediaError(f"{name}: holds {plural(len(packets), 'frame')}, expected {len(part.pts)}")
     if not packets or not packets[0][1]:
         raise MediaError(f"{name}: does not begin with a keyframe")
     times = sorted(pts for pts, _ in packets)

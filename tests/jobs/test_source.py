@@ -87,6 +87,16 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
     ]
 
 
+def test_of_an_option_that_is_a_number_or_a_word_both_are_said(write: Write) -> None:
+    path = write(
+        "inputs: [in]\noutput: out\nrestore: {min_identity: 2}\ndetect: {min_face_px: small}\n"
+    )
+    assert refused(path) == [
+        "job.yaml:3:25: restore.min_identity: expected a number from 0 to 1 or auto, got 2",
+        "job.yaml:4:23: detect.min_face_px: expected a number of at least 4 or auto, got 'small'",
+    ]
+
+
 def test_what_is_missing_is_named(write: Write) -> None:
     assert refused(write("restore:\n  strength: 1\n")) == [
         "job.yaml:1:1: inputs: missing: expected a list with at least one entry",

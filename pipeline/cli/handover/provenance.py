@@ -8,7 +8,8 @@ import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.output import say
-from restore_batch.pipeline.cli.status import places
+from restore_batch.pipeline.cli.status import nothing_run, places
+from restore_batch.text import plural
 
 
 @click.command()
@@ -20,13 +21,13 @@ def provenance(output: str, with_premis: bool) -> None:
 
     It becomes `ro-crate-metadata.json` in the folder, as a run writes it at its end.
     """
-    from restore_batch.jobs.outputs import SHEETS
+    from restore_batch.jobs.outputs import FOLDER, SHEETS
     from restore_batch.pipeline.provenance.writing import write_records
 
     folder, found = places(output)
     chosen = [place for name, place in found.items() if name != SHEETS]
-    if not chosen:
-        raise UsageError(f"{folder}: nothing was run there yet; expected an output folder")
+    if not any((place / FOLDER).is_dir() for place in chosen):
+        raise nothing_run(output, folder)
     for place in chosen:
         for path in write_records(place, with_premis=with_premis):
             say(str(path))
@@ -46,16 +47,19 @@ def bag(output: str, to: str, info: tuple[str, ...]) -> None:
     In it are the results, their records (RO-Crate, PREMIS) and the job, each compared with the
     checksum that is on record. Nothing in OUTPUT is touched, and no bag is ever overwritten.
     """
+    from restore_batch.jobs.outputs import FOLDER
     from restore_batch.pipeline.provenance.bag import make_bag
 
     folder, found = places(output)
+    if not any((place / FOLDER).is_dir() for place in found.values()):
+        raise nothing_run(output, folder)
     if len(found) > 1:
         raise UsageError(f"{folder}: several restorers have results there; name one's folder")
     lines = dict(map(_line, info))
-    made = make_bag(next(iter(found.values()), folder), Path(to), lines)
+    made = make_bag(next(iter(found.values())), Path(to), lines)
     if made.failed:
-        say(f"{made.failed:,} items have no result, and are not in the bag", err=True)
-    say(f"{made.path}: {made.files:,} files, {made.size_bytes:,} bytes, valid")
+        say(f"not in the bag, since without a result: {plural(made.failed, 'item')}", err=True)
+    say(f"{made.path}: {plural(made.files, 'file')}, {plural(made.size_bytes, 'byte')}, valid")
 
 
 def _line(text: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.cli.streams import goes_on
+from restore_batch.text import plural
 
 
 @click.command()
@@ -46,6 +47,7 @@ def degrade(
     for _, reason in done.failed:
         say(f"restore-batch: {reason}", err=True)
     if not quiet:
-        say(f"{len(done.made)} pictures made bad by {recipe}, seed {seed}; see {done.record}")
+        made = plural(len(done.made), "picture")
+        say(f"{made} made bad by {recipe}, seed {seed}; see {done.record}")
     if done.failed:
         sys.exit(1)

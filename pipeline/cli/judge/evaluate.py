@@ -18,6 +18,7 @@ import click
 from restore_batch.errors import RestoreBatchError, UsageError
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.pipeline.cli.streams import goes_on
+from restore_batch.text import plural
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.evaluate.cases import Paired
@@ -201,7 +202,7 @@ def _degraded(good: Path, folder: Path, recipe: str, seed: int, quiet: bool) -> 
     for _, reason in bad.failed:
         say(f"restore-batch: {reason}", err=True)
     if not quiet:
-        say(f"{len(bad.made)} pictures made bad by {recipe}, seed {seed}", err=True)
+        say(f"{plural(len(bad.made), 'picture')} made bad by {recipe}, seed {seed}", err=True)
     return folder / "degraded", bool(bad.failed)
 
 

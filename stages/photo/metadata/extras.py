@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from restore_batch.stages.media import Extra, PhotoMeta, Sidecar
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import promises
+from restore_batch.text import plural
 
 FILM = "film"
 """Type of extras (``Extra.stored_as``) that are films inside photos: what stands in a file behind
@@ -98,7 +99,7 @@ def unknown(what: str) -> Extra:
 
 def in_bytes(size: int) -> str:
     """A size as the end of an extra's name."""
-    return f" ({size:,} bytes)"
+    return f" ({plural(size, 'byte')})"
 
 
 def settled(meta: PhotoMeta, *, turned: bool, thumbnail: bool) -> tuple[PhotoMeta, tuple[str, ...]]:

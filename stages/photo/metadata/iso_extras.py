@@ -20,6 +20,7 @@ from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.behind import extras_behind
 from restore_batch.stages.photo.metadata.extras import film, in_bytes, left_out, unknown
 from restore_batch.stages.photo.source import size_of
+from restore_batch.text import plural
 
 _C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _OF_PICTURE = frozenset({b"ftyp", b"meta", b"mdat", b"free", b"skip", b"wide", b"pdin", b"moov"})
@@ -55,7 +56,7 @@ def extras(file: BinaryIO) -> tuple[Extra, ...]:
     while at < size:
         boxes += 1
         if boxes > _MAX_BOXES:
-            found.append(unknown(f"{size - at:,} bytes of boxes"))
+            found.append(unknown(f"{plural(size - at, 'byte')} of boxes"))
             return (*found, *allowance.left_out)
         name, start, end = _box_at(file, at, size)
         if not name or (name == b"ftyp" and at):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from restore_batch.stages.media import Extra, Holds
+from restore_batch.text import plural
 
 STORED_AS: Final = "photoshop"
 _RESOLUTION, _IPTC = 0x03ED, 0x0404
@@ -82,7 +83,7 @@ def extras_of(data: bytes, without: Collection[int] = (_IPTC,)) -> tuple[Extra, 
         if resource.number not in without:
             found.append(_extra(resource))
     if data[size:].strip(b"\x00"):
-        what = f"{len(data) - size} bytes among the Photoshop resources"
+        what = f"{plural(len(data) - size, 'byte')} among the Photoshop resources"
         found.append(Extra(what, left_out="they are damaged"))
     return tuple(found)
 

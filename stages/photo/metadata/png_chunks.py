@@ -17,6 +17,7 @@ from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop
 from restore_batch.stages.photo.metadata.allowance import Allowance
+from restore_batch.text import plural
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEY = "XML:com.adobe.xmp"
@@ -96,7 +97,7 @@ def _places(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         name = bytes(view[at + 4 : at + 8])
         end = at + 8 + size
         if end + 4 > len(data):
-            raise PngError(f"cut off inside a chunk of {size} bytes")
+            raise PngError(f"cut off inside a chunk of {plural(size, 'byte')}")
         stored = int.from_bytes(view[end : end + 4], "big")
         if zlib.crc32(view[at + 4 : end]) != stored:
             raise PngError(f"wrong checksum in chunk {name.decode('latin-1')!r}")

@@ -52,6 +52,23 @@ WRONG = {
 }
 
 
+LOOK_AT_AN_OUTPUT = [
+    ("status",), ("report",), ("provenance",), ("serve",), ("bag", "--to", "bag"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", LOOK_AT_AN_OUTPUT, ids=" ".join)
+def test_an_output_that_is_not_there_or_was_never_run_is_one_line_with_the_programs_name(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    name, *options = command
+    for output, why in ((tmp_path / "none", "no such file or folder"), (tmp_path, "nothing was")):
+        called = call(name, output, *options)
+        assert called.exit_code == 2
+        assert called.stderr.startswith(f"restore-batch: {output}: {why}")
+        assert len(called.stderr.splitlines()) == 1
+
+
 def test_the_wrong_arguments_below_are_those_of_every_command() -> None:
     assert set(COMMANDS) == set(WRONG)
 

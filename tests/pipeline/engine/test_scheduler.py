@@ -145,7 +145,7 @@ def test_a_poisonous_unit_costs_exactly_as_many_workers_as_it_has_attempts(run: 
         assert len(run.backend.lost[unit_id]) == run.limits.max_attempts
         outcome = run.outcomes[unit_id]
         assert isinstance(outcome, Failed)
-        text = f"the worker was lost {run.limits.max_attempts} times on this file (it was killed)"
+        text = f"the worker was lost {run.limits.max_attempts} times on it (it was killed)"
         assert outcome.failure.message == text
 
 

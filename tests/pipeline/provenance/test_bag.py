@@ -90,5 +90,5 @@ def test_an_output_that_is_not_finished_is_no_bag_yet(output: Path, tmp_path: Pa
     with Manifest.open(output) as manifest:
         manifest.begin_run("1.0", "toy.yaml", {}, [], 5)
         manifest.end_run("interrupted")
-    with pytest.raises(UsageError, match="2 items are not done yet"):
+    with pytest.raises(UsageError, match="not finished, 2 items left"):
         make_bag(output, tmp_path / "bag")
