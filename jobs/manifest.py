@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from restore_batch.jobs.database import packed
 from restore_batch.jobs.outputs import FOLDER, PARTS
 from restore_batch.jobs.proof.commit import Commits
+from restore_batch.jobs.proof.noted import note
 from restore_batch.jobs.proof.survey import State, Survey
 from restore_batch.jobs.records import SourceNote
 from restore_batch.jobs.units import Unit
@@ -25,12 +26,6 @@ from restore_batch.text import legible
 __all__ = ["FOLDER", "Manifest", "State", "Survey"]
 
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
-
-
-def _header(note: SourceNote) -> str | None:
-    if not note.header:
-        return None
-    return json.dumps({"probe": note.probe, "header": note.header}, default=str)
 
 
 class Manifest(Commits):
@@ -89,12 +84,7 @@ class Manifest(Commits):
         if not notes:
             return
         with self._change() as touched:
-            self._db.executemany(
-                "INSERT INTO sources VALUES (?, ?, ?, ?) ON CONFLICT (source) DO UPDATE SET"
-                " stamp = excluded.stamp, sha256 = excluded.sha256, probe = excluded.probe",
-                [(packed(note.source), note.stamp, note.sha256, _header(note)) for note in notes],
-            )
-            touched["sources"] += [note.source for note in notes]
+            note(self._db, touched, notes)
 
     # -- units --------------------------------------------------------------------------------
     def survey(self, outputs: Sequence[str]) -> Survey:
@@ -136,15 +126,25 @@ class Manifest(Commits):
                     "DELETE FROM units WHERE id = ? AND state = 'pending' AND attempts = 0",
                     (instead_of,),
                 )
-            self._register(unit, source_sha256)
+            self._register([(unit, source_sha256)], attempts=0)
 
     def start(self, unit: AnyUnit, source_sha256: str) -> AnyUnit:
-        """Register an attempt; returns the unit with its attempt number."""
+        """:meth:`start_all` of one."""
+        (begun,) = self.start_all([(unit, source_sha256)])
+        return begun
+
+    def start_all(self, units: Sequence[tuple[AnyUnit, str]]) -> list[AnyUnit]:
+        """Register an attempt at each, with the checksum of its source, in one change; the units
+        with their attempt numbers."""
+        if not units:
+            return []
         with self._change():
-            self._register(unit, source_sha256)
-            self._db.execute("UPDATE units SET attempts = attempts + 1 WHERE id = ?", (unit.id,))
-            row = self._db.execute("SELECT attempts FROM units WHERE id = ?", (unit.id,)).fetchone()
-        return replace(unit, attempt=int(row["attempts"]))
+            self._register(units, attempts=1)
+            rows = self._db.among(
+                "SELECT id, attempts FROM units WHERE id IN (?)", [unit.id for unit, _ in units]
+            )
+            attempts = {row["id"]: row["attempts"] for row in rows}
+        return [replace(unit, attempt=attempts[unit.id]) for unit, _ in units]
 
     def forget_failures(self) -> int:
         """Make failed units pending again (``retry``); returns how many."""
@@ -170,18 +170,27 @@ class Manifest(Commits):
                 shutil.rmtree(folder, ignore_errors=True)
 
     # -- inner --------------------------------------------------------------------------------
-    def _register(self, unit: Unit, source_sha256: str) -> None:
-        output = packed(unit.output)
-        self._db.execute(
-            "INSERT INTO units (id, item, kind, state, base_key, face_key, source_sha256, run)"
-            " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-            " state = 'pending', error = NULL, error_kind = NULL, run = excluded.run",
-            (unit.id, output, unit.kind, unit.base_key, unit.face_key, source_sha256, self._run),
+    def _register(self, units: Sequence[tuple[Unit, str]], attempts: int) -> None:
+        """``attempts``: by how many there are more of each."""
+        self._db.executemany(
+            "INSERT INTO units"
+            " (id, item, kind, state, base_key, face_key, source_sha256, run, attempts)"
+            " VALUES (?, ?, ?, 'pending', ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " state = 'pending', error = NULL, error_kind = NULL, run = excluded.run,"
+            " attempts = attempts + excluded.attempts",
+            [
+                (unit.id, packed(unit.output), unit.kind, unit.base_key, unit.face_key,
+                 source_sha256, self._run, attempts)
+                for unit, source_sha256 in units
+            ],
+        )  # fmt: skip
+        self._db.executemany(
+            "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
+            " unit = excluded.unit, run = excluded.run",
+            [
+                (packed(unit.output), packed(unit.source), unit.id, self._run)
+                for unit, _ in units
+                if unit.is_item
+            ],
         )
-        if unit.is_item:
-            self._db.execute(
-                "INSERT INTO items (output, source, unit, run) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (output) DO UPDATE SET source = excluded.source,"
-                " unit = excluded.unit, run = excluded.run",
-                (output, packed(unit.source), unit.id, self._run),
-            )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +26,9 @@ from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
 from restore_batch.jobs.proof.kept import KeptLedger
-from restore_batch.jobs.proof.sidecars import Sidecars, recorded, sidecars_in
-from restore_batch.jobs.records import SidecarFile, StagedResult
+from restore_batch.jobs.proof.noted import note
+from restore_batch.jobs.proof.sidecars import KnownSidecar, Sidecars, recorded, sidecars_in
+from restore_batch.jobs.records import SidecarFile, SourceNote, StagedResult
 from restore_batch.jobs.results.base import Look, Move, Results, Uncommitted, in_the_way
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
@@ -43,7 +46,7 @@ class _Way:
 
     unit: Unit
     result: StagedResult
-    staged: Path = Path()
+    staged: str = ""
     replaces: bool = False
     former: tuple[SidecarFile, ...] = ()
     stamp: int = 0
@@ -73,15 +76,17 @@ class Commits(KeptLedger):
             raise error
 
     def commit_all(
-        self, results: Sequence[tuple[Unit, StagedResult]]
+        self, results: Sequence[tuple[Unit, StagedResult]], notes: Sequence[SourceNote] = ()
     ) -> tuple[Uncommitted | None, ...]:
-        """Publish staged files together; for each why it could not be, or None.
+        """Publish staged files together; for each why it could not be, or None. ``notes``: what
+        their workers have found out about sources, which is put on record on the way.
 
         Raises ManifestError where nothing more can be recorded.
         """
         ways = [_Way(unit, result) for unit, result in results]
-        for group in _groups(ways):
-            self._commit_group(group)
+        noted = (notes[i : i + MOST_AT_ONCE] for i in range(0, len(notes), MOST_AT_ONCE))
+        for group, some in zip_longest(_groups(ways), noted, fillvalue=()):
+            self._commit_group(group, some)
         self.results.keep(self._db.manifest)
         return tuple(way.error for way in ways)
 
@@ -172,16 +177,18 @@ class Commits(KeptLedger):
         return finished
 
     # -- the steps ----------------------------------------------------------------------------
-    def _commit_group(self, group: Sequence[_Way]) -> None:
+    def _commit_group(self, group: Sequence[_Way], notes: Sequence[SourceNote]) -> None:
+        sidecars = self._sidecars.on_record([way.output for way in group])
         for way in group:
             with _noting(way):
-                self._check(way)
-        self._record_staged(_going(group))
+                self._check(way, sidecars.get(way.output, ()))
+        self._record_staged(_going(group), notes)
         self.check_place()
         # A result that lies there has its sidecars.
         self._put(
             (way, move)
             for way in _going(group)
+            if way.result.sidecars
             for move in self._sidecars.moves(way.output, self._staged(way), way.result.sidecars)
         )
         self._put(
@@ -202,28 +209,32 @@ class Commits(KeptLedger):
             else:
                 way.error = look
 
-    def _check(self, way: _Way) -> None:
+    def _check(self, way: _Way, known: Sequence[KnownSidecar]) -> None:
         output, result = way.output, way.result
         way.replaces = self._replaces(output)
-        way.former = self._sidecars.check(output, result.sidecars)
-        staged = Path(result.staged_path)
-        if (found := staged.stat().st_size) != result.size_bytes:
+        self._sidecars.check(output, result.sidecars, known)
+        way.former = tuple(sidecar for sidecar, _ in known)
+        staged = result.staged_path
+        if (found := os.stat(staged).st_size) != result.size_bytes:  # noqa: PTH116 - a million
             raise RestoreBatchError(
                 f"{staged}: {found} bytes where its worker wrote {result.size_bytes}; check the"
                 " disk and run again"
             )
         # The folder may move before recover().
-        inside = staged.is_relative_to(self.staging_dir)
-        way.staged = staged.relative_to(self.staging_dir) if inside else staged
+        way.staged = staged.removeprefix(f"{self.staging_dir}/")
 
     def _staged(self, way: _Way) -> Path:
         return self.staging_dir / way.staged
 
-    def _record_staged(self, ways: Sequence[_Way]) -> None:
-        if not ways:
+    def _record_staged(self, ways: Sequence[_Way], notes: Sequence[SourceNote]) -> None:
+        if not (ways or notes):
             return
         ids = [way.unit.id for way in ways]
-        with self._change(durable=True) as touched:
+        # A note alone is read again where it is lost.
+        with self._change(durable=bool(ways)) as touched:
+            note(self._db, touched, notes)
+            if not ways:
+                return
             self._db.executemany(
                 "UPDATE units SET state = 'staged', staged_path = ?, size_bytes = ?, sha256 = ?,"
                 " width = ?, height = ?, face_count = ?, seconds = ?, warnings = ?,"
@@ -258,11 +269,12 @@ class Commits(KeptLedger):
                 [(stamp, unit) for unit, _, _, stamp in units],
             )
             others = self._db.among("SELECT output FROM items WHERE stand_in IN (?)", outputs)
-            touched["items"] += [row["output"] for row in others]
-            self._db.executemany(
-                "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE stand_in = ?",
-                [(output,) for output in outputs],
-            )
+            if replaced := [row["output"] for row in others]:
+                touched["items"] += replaced
+                self._db.executemany(
+                    "UPDATE items SET stand_in = NULL, stand_in_sha256 = NULL WHERE stand_in = ?",
+                    [(output,) for output in outputs],
+                )
             self._note_attempts([(unit, attempt) for unit, attempt, _, _ in units], "done", "")
             touched["units"] += [unit for unit, _, _, _ in units]
         left = self._db.among(
@@ -279,7 +291,8 @@ class Commits(KeptLedger):
         with contextlib.suppress(OSError, RestoreBatchError):
             if holds(staged, row["sha256"]):
                 replaces = self._replaces(output)
-                self._sidecars.check(output, sidecars_in(row))
+                known = self._sidecars.on_record([output]).get(output, ())
+                self._sidecars.check(output, sidecars_in(row), known)
                 moves = list(self._sidecars.moves(output, staged, sidecars_in(row)))
                 if all(isinstance(look, Look) for look in self.results.put(moves)):
                     self.results.put([Move(staged, output, row["sha256"], replaces)])
@@ -374,7 +387,7 @@ def _noting(way: _Way) -> Iterator[None]:
 def _staged_values(way: _Way) -> tuple[object, ...]:
     result = way.result
     return (
-        packed(str(way.staged)), result.size_bytes, result.sha256, result.width, result.height,
+        packed(way.staged), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
         json.dumps(result.warnings), recorded(result.sidecars), result.repaired,
         json.dumps(dict(result.quality)) if result.quality else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -23,7 +22,7 @@ class Hold:
         """Raises OutputLockedError naming the process that holds ``folder``, RestoreBatchError
         where it cannot be locked."""
         self._folder = folder
-        self._watched: dict[Path, tuple[int, int]] = {}
+        self._watched: dict[str, tuple[int, int]] = {}
         path = folder / "lock"
         self._handles: list[int] = []
         try:
@@ -47,7 +46,7 @@ class Hold:
     def watch(self, path: Path) -> None:
         """Count ``path`` among the files that must stay what they are."""
         if (identity := _identity(path)) is not None:
-            self._watched[path] = identity
+            self._watched[str(path)] = identity
 
     def check(self) -> None:
         """Raise ManifestError where a file that is watched has been removed or replaced."""
@@ -121,8 +120,9 @@ def _write_owner(lock: int) -> None:
     os.pwrite(lock, f"process {os.getpid()}".encode(), 0)
 
 
-def _identity(file: Path | int) -> tuple[int, int] | None:
-    with contextlib.suppress(OSError):
+def _identity(file: Path | str | int) -> tuple[int, int] | None:
+    try:
         status = os.stat(file)  # noqa: PTH116 - a path or a handle
-        return status.st_dev, status.st_ino
-    return None
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -8,14 +8,18 @@ is never replaced by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 from pathlib import Path
+from typing import TypeAlias
 
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.records import SidecarFile
 from restore_batch.jobs.results.base import Move, Results, in_the_way
+
+KnownSidecar: TypeAlias = tuple[SidecarFile, bool]
+"""One on record, and whether its result was in place once."""
 
 
 class Sidecars:
@@ -24,15 +28,28 @@ class Sidecars:
     def __init__(self, results: Results, database: Database) -> None:
         self._results, self._db = results, database
 
-    def check(self, output: str, sidecars: Iterable[SidecarFile]) -> tuple[SidecarFile, ...]:
-        """Raise RestoreBatchError where a file of somebody else lies in the place of one; those
-        on record for ``output`` by now."""
-        known = self._on_record(output)
+    def check(
+        self, output: str, sidecars: Iterable[SidecarFile], known: Sequence[KnownSidecar]
+    ) -> None:
+        """Raise RestoreBatchError where a file of somebody else lies in the place of one.
+        ``known``: those on record for ``output`` by now."""
         for sidecar in sidecars:
             name = sidecar_of(output, sidecar.suffix)
             if self._results.is_taken(name) and not self._is_ours(name, sidecar, known):
                 raise in_the_way(self._results.where(name))
-        return tuple(sidecar for sidecar, _ in known)
+
+    def on_record(self, outputs: Sequence[str]) -> dict[str, list[KnownSidecar]]:
+        """Those of the results at these paths; of one that never had any, nothing."""
+        rows = self._db.among(
+            "SELECT item, sidecars, mtime_ns FROM units WHERE item IN (?)"
+            " AND sidecars IS NOT NULL ORDER BY rowid",
+            [packed(output) for output in outputs],
+        )
+        found: dict[str, list[KnownSidecar]] = {}
+        for row in rows:
+            published = row["mtime_ns"] is not None
+            found.setdefault(row["item"], []).extend((one, published) for one in sidecars_in(row))
+        return found
 
     def moves(self, output: str, staged: Path, sidecars: Iterable[SidecarFile]) -> Iterator[Move]:
         """The way of those that were written beside ``staged`` to their places, once they have
@@ -64,9 +81,7 @@ class Sidecars:
             if sidecar.suffix not in suffixes and self._results.holds(name, sidecar.sha256):
                 self._results.remove(name)
 
-    def _is_ours(
-        self, name: str, wanted: SidecarFile, known: list[tuple[SidecarFile, bool]]
-    ) -> bool:
+    def _is_ours(self, name: str, wanted: SidecarFile, known: Sequence[KnownSidecar]) -> bool:
         """A file where a published result had its sidecar, or one that was on its way there."""
         alike = [(one, published) for one, published in known if one.suffix == wanted.suffix]
         return (
@@ -77,17 +92,6 @@ class Sidecars:
             )
             or self._results.says_ours(name)
         )
-
-    def _on_record(self, output: str) -> list[tuple[SidecarFile, bool]]:
-        """Each with whether its result was in place once."""
-        rows = self._db.execute(
-            "SELECT sidecars, mtime_ns FROM units WHERE item = ? AND sidecars IS NOT NULL"
-            " ORDER BY rowid",
-            (packed(output),),
-        ).fetchall()
-        return [
-            (sidecar, row["mtime_ns"] is not None) for row in rows for sidecar in sidecars_in(row)
-        ]
 
 
 def recorded(sidecars: Iterable[SidecarFile]) -> str | None:

@@ -33,15 +33,17 @@ class Begun:
         """``unit`` is to read the source of an item."""
         self._by_unit[unit.id] = found
 
-    def settled(self, together: Sequence[Outcome]) -> list[Outcome]:
-        """The same outcomes, of units that go by the content that their workers have read.
+    def begin(self, units: Sequence[Unit]) -> list[Unit]:
+        """The same units, an attempt at each photo registered: they are about to be worked on."""
+        items = [(unit, self._by_unit[unit.id].source_sha256) for unit in units if unit.is_item]
+        begun = iter(self._manifest.start_all(items))
+        return [next(begun) if unit.is_item else unit for unit in units]
 
-        It is noted before they are committed, so that nobody has to read it again.
-        """
+    def settled(self, together: Sequence[Outcome]) -> tuple[list[Outcome], list[SourceNote]]:
+        """The same outcomes, of units that go by the content that their workers have read; and what
+        is to be noted of it as they are committed, so that nobody has to read it again."""
         notes: list[SourceNote] = []
-        outcomes = [self._settled(outcome, notes) for outcome in together]
-        self._manifest.note_sources(notes)
-        return outcomes
+        return [self._settled(outcome, notes) for outcome in together], notes
 
     def _settled(self, outcome: Outcome, notes: list[SourceNote]) -> Outcome:
         found = self._by_unit.pop(outcome.unit.id, None)

@@ -7,7 +7,6 @@ writes it, nothing waits for the disk, and what cannot be written is left out an
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
@@ -30,6 +29,8 @@ FORM = 1
 LARGEST_BYTES, FILES_KEPT = 16 << 20, 4
 """Then it becomes ``events.jsonl.1`` and so on; so many are kept beside it."""
 _MOST_WAITING = 50_000
+_TOGETHER_S = 0.05
+"""Lines that come within this are written together."""
 _ENDS_WITHIN_S = 5.0
 
 
@@ -133,7 +134,8 @@ class EventLog:
         self, path: Path, largest_bytes: int = LARGEST_BYTES, files_kept: int = FILES_KEPT
     ) -> None:
         self._path, self._largest_bytes, self._files_kept = path, largest_bytes, files_kept
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(_MOST_WAITING)
+        self._waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
         self._file: BinaryIO | None = None
         self._skipped = self._refused = 0
         self._thread: threading.Thread | None = None
@@ -148,29 +150,39 @@ class EventLog:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="events", daemon=True)
             self._thread.start()
-        try:
-            self._waiting.put_nowait(line)
-        except queue.Full:
+        if self._waiting.qsize() < _MOST_WAITING:
+            self._waiting.put(line)
+        else:
             self._skipped += 1
 
     def close(self) -> None:
         """Write what waits, within a few seconds: a disk that hangs holds up no end of a run."""
         if self._thread is None:
             return
-        with suppress(queue.Full):
-            self._waiting.put(None, timeout=_ENDS_WITHIN_S)
-            self._thread.join(_ENDS_WITHIN_S)
+        self._waiting.put(None)
+        self._closing.set()
+        self._thread.join(_ENDS_WITHIN_S)
 
     def _work(self) -> None:
-        while (line := self._waiting.get()) is not None:
-            if self.left_out:
-                line = {**line, "left_out": self.left_out}
-            try:
-                self._append(json.dumps(line).encode("ascii") + b"\n")
-            except OSError:
+        line = self._waiting.get()
+        while line is not None:
+            if self._is_open():
+                # A thread that wakes for each line takes its turns from the one that drives.
+                self._closing.wait(_TOGETHER_S)
+                others = (self._waiting.get() for _ in range(self._waiting.qsize()))
+                together = [line, *others]
+                self._append([each for each in together if each is not None])
+                if together[-1] is None:
+                    break
+            else:
                 self._refused += 1
-                self._close_file()
+            line = self._waiting.get()
         self._close_file()
+
+    def _is_open(self) -> bool:
+        with suppress(OSError):
+            self._file = self._file or self._open()
+        return self._file is not None
 
     def _close_file(self) -> None:
         if self._file is not None:
@@ -178,17 +190,37 @@ class EventLog:
                 self._file.close()
         self._file = None
 
-    def _append(self, line: bytes) -> None:
-        if self._file is None:
-            self._file = self._open()
-        if (size := self._file.tell()) and size + len(line) > self._largest_bytes:
+    def _append(self, lines: list[dict[str, Any]]) -> None:
+        assert self._file is not None
+        waiting: list[bytes] = []
+        size = self._file.tell()
+        for line in lines:
+            told = {**line, "left_out": self.left_out} if self.left_out else line
+            data = json.dumps(told).encode("ascii") + b"\n"
+            if size and size + len(data) > self._largest_bytes:
+                self._put(waiting)
+                self._begin_another()
+                waiting, size = [], 0
+            waiting.append(data)
+            size += len(data)
+        self._put(waiting)
+
+    def _put(self, lines: list[bytes]) -> None:
+        data, written = b"".join(lines), 0
+        if self._is_open():
+            with suppress(OSError):
+                written = self._file.write(data)  # type: ignore[union-attr]
+        if written < len(data):
+            self._refused += len(lines) - data[:written].count(b"\n")
             self._close_file()
+
+    def _begin_another(self) -> None:
+        self._close_file()
+        # A file that cannot be renamed is gone on with.
+        with suppress(OSError):
             for number in range(self._files_kept, 0, -1):
                 with suppress(FileNotFoundError):
                     self._numbered(number - 1).replace(self._numbered(number))
-            self._file = self._open()
-        if self._file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _numbered(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}") if number else self._path

@@ -15,7 +15,7 @@ from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import storage_fault
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, StagedResult
+from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, SourceNote, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.events import Events
@@ -142,6 +142,7 @@ class Run:
                 backend,
                 Budget(plan.share.budget_bytes, plan.budget_workers),
                 Limits(limits.max_attempts, time_limits(plan), batch, limits.no_worker_s),
+                on_admit=self._sources.begin,
                 on_start=self._begun,
                 on_loss=self._events.lost,
             )
@@ -182,13 +183,9 @@ class Run:
         elif self._is_in_the_way(unit):
             self._obstruct(unit, sha256)
         else:
-            begun: Unit
-            if isinstance(unit, Join):
-                begun = self._films.begin(unit, sha256)
-            else:
-                begun = self._manifest.start(unit, sha256)
-            self._sources.add(begun, found)
-            yield begun
+            wanted = self._films.begin(unit, sha256) if isinstance(unit, Join) else unit
+            self._sources.add(wanted, found)
+            yield wanted
 
     def _tell_changes(self, found: Standing, sha256: str) -> None:
         """Say of what was read that it is not what it was."""
@@ -223,7 +220,7 @@ class Run:
         """Make outcomes durable, those that came in together in one commit; returns the units that
         follow from them."""
         units: list[Unit] = []
-        for outcome, error in self._commit(self._sources.settled(together)):
+        for outcome, error in self._commit(*self._sources.settled(together)):
             if isinstance(outcome, Failed):
                 units += self._failed(outcome)
             elif error is not None:
@@ -234,7 +231,7 @@ class Run:
         return units
 
     def _commit(
-        self, together: Sequence[Outcome]
+        self, together: Sequence[Outcome], notes: Sequence[SourceNote]
     ) -> Iterator[tuple[Outcome, OSError | RestoreBatchError | None]]:
         """The outcomes, all committed that are to be; with each why it could not be."""
         settled: list[tuple[Outcome, OSError | RestoreBatchError | None]] = []
@@ -251,7 +248,7 @@ class Run:
                 else:
                     settled[number] = (done, None)
                     results[number] = (done.unit, result)
-        reasons = self._manifest.commit_all(list(results.values()))
+        reasons = self._manifest.commit_all(list(results.values()), notes)
         for number, reason in zip(results, reasons, strict=True):
             settled[number] = (settled[number][0], reason)
         return iter(settled)

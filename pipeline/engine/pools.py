@@ -41,6 +41,8 @@ class Worker(Generic[Tasks]):
     is_up: bool = False
     calls: dict[Any, Tasks] = field(default_factory=dict)
     busy_since: float = 0.0
+    limit: tuple[Any, float | None] | None = None
+    """Its oldest call, and the seconds that this may take."""
 
 
 @dataclass(eq=False)

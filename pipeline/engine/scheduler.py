@@ -28,7 +28,7 @@ from restore_batch.pipeline.engine.backend import (
 )
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
 from restore_batch.pipeline.engine.pools import Pools, Worker
-from restore_batch.pipeline.engine.queues import NOWHERE, Queue
+from restore_batch.pipeline.engine.queues import NOWHERE, Queue, Task
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.text import duration, plural
@@ -46,32 +46,10 @@ _WAIT_S, _SOON_S = 0.5, 0.05
 _LEFT = WorkerGone("its machine was lost", machine_lost=True)
 
 
-@dataclass
-class _Task:
-    unit: Unit
-    way: tuple[int, ...]
-    """The groups that it comes to, by their numbers, and how far it has come on it."""
-    payload: Any
-    step: int = 0
-    node: str = NOWHERE
-    """Where its payload lies."""
-    losses: int = 0
-    vanished: int = 0
-    alone: bool = False
-
-    @property
-    def group(self) -> int:
-        return self.way[self.step]
-
-    @property
-    def is_last(self) -> bool:
-        return self.step == len(self.way) - 1
+_Worker = Worker[list[Task]]
 
 
-_Worker = Worker[list[_Task]]
-
-
-def _has_room(worker: _Worker, task: _Task) -> bool:
+def _has_room(worker: _Worker, task: Task) -> bool:
     """Whether ``task`` may join: a suspect runs with nothing else in its worker."""
     suspects = any(t.alone for tasks in worker.calls.values() for t in tasks)
     return not worker.calls if task.alone or suspects else len(worker.calls) < CALLS_PER_WORKER
@@ -106,21 +84,25 @@ class Scheduler:
         backend: Backend,
         budget: Budget,
         limits: Limits = Limits(),
+        on_admit: Callable[[Sequence[Unit]], Sequence[Unit]] = lambda units: units,
         on_start: Callable[[Unit, str], None] | None = None,
         on_loss: Callable[[Unit, str], None] | None = None,
     ) -> None:
-        """``on_start``: told of each unit that a worker is given from its source, and of the node;
-        ``on_loss``: of each that a worker had been given and that is begun again or given up, and
-        why."""
+        """``on_admit``: given the units of the source that are let in together, says by which they
+        are worked on; ``on_start``: told of each unit that a worker is given from its source, and
+        of the node; ``on_loss``: of each that a worker had been given and that is begun again or
+        given up, and why."""
         self._groups = groups
         self._backend = backend
         self._budget = budget
         self._limits = limits
-        self._on_start, self._on_loss = on_start, on_loss
+        self._on_admit, self._on_start, self._on_loss = on_admit, on_start, on_loss
         self._follow_ups: list[deque[Unit]] = [deque() for _ in groups]
         """By the group that they begin in: one that is busy holds up none of another."""
-        self._pools: Pools[list[_Task]] = Pools(groups, backend)
-        self._ready: list[Queue[_Task]] = [
+        self._pools: Pools[list[Task]] = Pools(groups, backend)
+        self._owner: dict[Any, _Worker] = {}
+        """Who has each call."""
+        self._ready: list[Queue[Task]] = [
             Queue(partial(self._pools.up_on, number)) for number in range(len(groups))
         ]
         self._is_later = False
@@ -176,7 +158,7 @@ class Scheduler:
                 self._budget.serve(self._pools.total)
                 waiting = self._admit(source, waiting)
                 self._dispatch()
-                if not any(w.calls for w in self._pools.up):
+                if not self._owner:
                     waits = waiting or any(self._follow_ups) or any(self._ready)
                     if self._draining or not (waits or self._is_later):
                         return
@@ -209,27 +191,34 @@ class Scheduler:
         for units in self._follow_ups:
             while units and not self._draining and self._admitted(units[0]):
                 units.popleft()
-        self._is_later = False
+        self._is_later, admitted = False, []
         while not self._draining:
             if waiting is None:
                 try:
                     waiting = next(source)
                 except StopIteration:
-                    return None
+                    break
                 self._is_later = waiting is None
-            if waiting is None or not self._admitted(waiting):
-                return waiting
+            task = None if waiting is None else self._admitted(waiting)
+            if task is None:
+                break
+            admitted.append(task)
             waiting = None
+        begun = self._on_admit([task.unit for task in admitted])
+        for task, unit in zip(admitted, begun, strict=True):
+            task.unit, task.payload = unit, Chunk(unit)
         return waiting
 
-    def _admitted(self, unit: Unit) -> bool:
+    def _admitted(self, unit: Unit) -> Task | None:
+        """None: there is no room for it."""
         way = self._way(unit)
         size = estimated_bytes(unit)
         if self._congested(way[0]) or not self._budget.admits(size):
-            return False
+            return None
         self._budget.take(unit.id, size)
-        self._ready[way[0]].append(_Task(unit, way, Chunk(unit)), NOWHERE)
-        return True
+        task = Task(unit, way, Chunk(unit))
+        self._ready[way[0]].append(task, NOWHERE)
+        return task
 
     def _way(self, unit: Unit) -> tuple[int, ...]:
         way = tuple(i for i, group in enumerate(self._groups) if type(unit) in group.kinds)
@@ -239,7 +228,8 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         # Later groups first: finishing what is begun frees memory, starting more takes it.
-        last_first = sorted(self._pools.up, key=lambda w: -w.group)
+        have_room = (w for w in self._pools.up if len(w.calls) < CALLS_PER_WORKER)
+        last_first = sorted(have_room, key=lambda w: -w.group)
         for worker in last_first:
             self._fill(worker, 1)
         # A second call only now: waiting behind another makes no sense while a worker idles, or
@@ -263,7 +253,7 @@ class Scheduler:
                 tasks.append(ready.pop(waits))
             self._submit(worker, tasks)
 
-    def _runs_ahead(self, task: _Task, node: str) -> bool:
+    def _runs_ahead(self, task: Task, node: str) -> bool:
         """Whether the group behind has enough waiting already: on ``node``, where its workers take
         it from there, else as much as keeps those of other nodes from idling."""
         if task.is_last:
@@ -279,7 +269,7 @@ class Scheduler:
     def _enough(self, group: int) -> int:
         return 2 * max(1, self._pools.size(group)) * self._limits.batch
 
-    def _submit(self, worker: _Worker, tasks: list[_Task]) -> None:
+    def _submit(self, worker: _Worker, tasks: list[Task]) -> None:
         if not worker.calls:
             worker.busy_since = time.monotonic()
         if tasks[0].step == 0 and self._on_start is not None:
@@ -287,11 +277,11 @@ class Scheduler:
                 self._on_start(task.unit, worker.node)
         parcels = [Parcel(task.unit, task.payload) for task in tasks]
         call = self._backend.submit(worker.handle, parcels, tasks[0].is_last)
-        worker.calls[call] = tasks
+        worker.calls[call], self._owner[call] = tasks, worker
 
     # -- results ---
     def _collect(self) -> list[Outcome]:
-        owner = {call: worker for worker in self._pools.up for call in worker.calls}
+        owner = dict(self._owner)
         wait_s = _SOON_S if self._is_later else _WAIT_S
         ended = self._backend.wait(list(owner), self._pools.starting, wait_s)
         seen = time.monotonic()
@@ -308,6 +298,7 @@ class Scheduler:
                     outcomes += self._lost(worker, answer)
             else:
                 tasks = worker.calls.pop(call)
+                del self._owner[call]
                 worker.busy_since = time.monotonic()
                 if isinstance(answer, PayloadGone):
                     outcomes += self._begun_again(tasks)
@@ -317,7 +308,7 @@ class Scheduler:
         return [*outcomes, *self._expire(seen)]
 
     def _advance(
-        self, task: _Task, result: Failure | Parcel | Chunk, node: str
+        self, task: Task, result: Failure | Parcel | Chunk, node: str
     ) -> Iterator[Outcome]:
         if isinstance(result, Failure):
             self._budget.release(task.unit.id)
@@ -330,19 +321,19 @@ class Scheduler:
             further = replace(task, step=task.step + 1, payload=result.payload, node=node)
             self._ready[further.group].append(further, node)
 
-    def _again(self, tasks: Iterable[_Task]) -> None:
+    def _again(self, tasks: Iterable[Task]) -> None:
         for task in reversed(list(tasks)):
             self._ready[task.group].put_first(task, task.node)
 
     # -- losses ---
-    def _begun_again(self, tasks: list[_Task]) -> Iterator[Outcome]:
+    def _begun_again(self, tasks: list[Task]) -> Iterator[Outcome]:
         """Start again from the source: nobody is to blame when pictures vanish on their way."""
         from_the_source = [
             replace(task, step=0, payload=Chunk(task.unit), node=NOWHERE) for task in tasks
         ]
         return self._uncharged(from_the_source, "PayloadLost", "its data vanished between workers")
 
-    def _uncharged(self, tasks: list[_Task], kind: str, what: str) -> Iterator[Outcome]:
+    def _uncharged(self, tasks: list[Task], kind: str, what: str) -> Iterator[Outcome]:
         self._tell_lost(tasks, what)
         for task in reversed(tasks):
             task.vanished += 1
@@ -354,6 +345,8 @@ class Scheduler:
     def _lost(self, worker: _Worker, gone: WorkerGone) -> Iterator[Outcome]:
         """Blame the oldest call alone, and none for a lost machine; requeue the rest uncharged."""
         calls = list(worker.calls.values())
+        for call in worker.calls:
+            del self._owner[call]
         worker.calls.clear()
         self._pools.lost(worker)
         if gone.machine_lost:
@@ -372,12 +365,12 @@ class Scheduler:
             else:
                 self._again([task])
 
-    def _tell_lost(self, tasks: Iterable[_Task], reason: str) -> None:
+    def _tell_lost(self, tasks: Iterable[Task], reason: str) -> None:
         if self._on_loss is not None:
             for task in tasks:
                 self._on_loss(task.unit, reason)
 
-    def _given_up(self, task: _Task, kind: str, text: str) -> Failed:
+    def _given_up(self, task: Task, kind: str, text: str) -> Failed:
         self._budget.release(task.unit.id)
         stage = self._groups[task.group].name
         return Failed(task.unit, Failure(task.unit, stage, kind, text))
@@ -386,14 +379,21 @@ class Scheduler:
         """End calls that were over their time at ``now``, when results were last asked for: what
         ended since then is a result, not a delay."""
         for worker in list(self._pools.up):
-            oldest = next(iter(worker.calls.values()), [])
-            limit = self._limits.of(task.unit for task in oldest)
-            if oldest and limit is not None and now - worker.busy_since > limit:
+            limit = self._limit_of(worker) if worker.calls else None
+            if limit is not None and now - worker.busy_since > limit:
                 reason = f"no result within {limit:.6g} s (limits.timeout_s)"
                 yield from self._lost(worker, WorkerGone(reason))
 
+    def _limit_of(self, worker: _Worker) -> float | None:
+        """Seconds that the oldest call of ``worker`` may take, reckoned once for each."""
+        oldest = next(iter(worker.calls))
+        if worker.limit is None or worker.limit[0] != oldest:
+            limit = self._limits.of(task.unit for task in worker.calls[oldest])
+            worker.limit = oldest, limit
+        return worker.limit[1]
 
-def _may_share(first: _Task, other: _Task) -> bool:
+
+def _may_share(first: Task, other: Task) -> bool:
     """Whether two tasks of a group may go in one call."""
     if first.alone or other.alone:
         return False

@@ -19,7 +19,7 @@ from typing import Any
 
 from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.manifest import FOLDER, Manifest
-from restore_batch.jobs.records import FaceRow, StagedResult
+from restore_batch.jobs.records import FaceRow, SourceNote, StagedResult
 from restore_batch.jobs.units import Photo, unit_id
 
 FACE = FaceRow(0, (1.0, 2.0, 3.0, 4.0), ((1.0, 1.0),) * 5, 0.9, True, 0.8, 1.0, "")
@@ -123,8 +123,9 @@ def resume_in_a_group(manifest: Manifest) -> None:
     manifest.begin_run("1", "job.yaml", {}, [])
     manifest.forget_failures()
     units = [photo(manifest.output_dir, output) for output in GROUP]
-    begun = [manifest.start(u, "source") for u in units if manifest.state_of(u) != "done"]
-    reasons = manifest.commit_all([(unit, staged(unit, faces=1)) for unit in begun])
+    begun = manifest.start_all([(u, "source") for u in units if manifest.state_of(u) != "done"])
+    notes = [SourceNote(unit.source, "7 x", "source", {"width": 3}, "probe") for unit in begun]
+    reasons = manifest.commit_all([(unit, staged(unit, faces=1)) for unit in begun], notes)
     assert not any(reasons), reasons
     manifest.end_run("finished")
 

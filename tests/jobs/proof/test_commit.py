@@ -162,8 +162,14 @@ def test_a_group_that_is_killed_at_any_step_is_taken_to_its_end_by_the_next(
         reader = Manifest.read(folder)
         assert reader is not None
         with reader:
-            rows = reader._db.execute("SELECT state FROM units WHERE base_key = 'base'")
-            states = sorted(row["state"] for row in rows)
+            rows = reader._db.execute("SELECT * FROM units WHERE base_key = 'base'").fetchall()
+            noted = reader.noted_sources([unit.source for unit in units.values()])
+        states = [row["state"] for row in rows]
+        attempts = {row["item"]: row["attempts"] for row in rows}
+        # All are begun at once, and what is known of their sources is on record with the results.
+        times = attempts[ledger.FAILED_BEFORE] - 1
+        assert [attempts.get(each, 0) for each in (ledger.REDONE, ledger.NEW)] == [times] * 2
+        assert len(noted) == (3 if {"staged", "done"} & set(states) else 0), folder
         moved = sum(
             (folder / output).exists() and (folder / output).read_bytes() == content(unit)
             for output, unit in units.items()
