@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ _LOCKED_WITHIN_S = 60
 """A folder is made, then locked."""
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _VITAL = ("raylet", "gcs_server")
+_STARTS_WITHIN_S = 300.0
+"""On a busy machine a start takes its time; Ray itself gives up after half a minute."""
+_ASKS_AGAIN_S = 0.1
+_WAIT_FOR_GCS = "RAY_gcs_server_port_wait_time_s"
 
 
 class PrivateRay:
@@ -58,6 +62,7 @@ class PrivateRay:
         try:
             with (
                 _processes_noted(self._processes, self.folder),
+                patience(self.check),
                 without_idle_processes(metrics=metrics_port is not None),
             ):
                 ray.init(
@@ -97,6 +102,36 @@ class PrivateRay:
         # The end of its input is the warden's sign.
         self._warden.communicate()
         os.close(self._lock)
+
+
+@contextlib.contextmanager
+def patience(check: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """A node that is started within may take minutes, as long as ``check`` raises nothing and
+    nobody asks for an end."""
+    theirs = services.get_node
+
+    def get_node(*asked: Any) -> Any:
+        end = time.monotonic() + _STARTS_WITHIN_S
+        while True:
+            try:
+                return theirs(*asked)
+            except RuntimeError:  # it is not registered yet
+                if time.monotonic() > end:
+                    raise
+            check()
+            if signal.sigpending() & set(_ASKING):
+                raise ExecutorError("asked to end while Ray starts")
+            time.sleep(_ASKS_AGAIN_S)
+
+    before = os.environ.get(_WAIT_FOR_GCS)
+    os.environ.setdefault(_WAIT_FOR_GCS, f"{_STARTS_WITHIN_S:g}")
+    services.get_node = get_node
+    try:
+        yield
+    finally:
+        services.get_node = theirs
+        if before is None:
+            os.environ.pop(_WAIT_FOR_GCS, None)
 
 
 def quiet() -> dict[str, Any]:

@@ -30,7 +30,9 @@ class Nodes:
 
     def add(self, *, cpus: int = 1, gpus: int = 0) -> str:
         """Another node; returns its id. GPUs are only claimed."""
-        with without_idle_processes():
+        from restore_batch.pipeline.engine.ray_private import patience
+
+        with patience(), without_idle_processes():
             node = self._cluster.add_node(
                 num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES,
                 node_ip_address="127.0.0.1",
@@ -57,7 +59,9 @@ def nodes() -> Iterator[Nodes]:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     from ray.cluster_utils import Cluster
 
-    with without_idle_processes():
+    from restore_batch.pipeline.engine.ray_private import patience
+
+    with patience(), without_idle_processes():
         cluster = Cluster(
             initialize_head=True,
             head_node_args={
