@@ -20,7 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from support.schedules.below import library
-from support.schedules.director import Director, Report, load
+from support.schedules.director import Director, Report
+from support.schedules.forks import load
 from support.schedules.steps import failing_write
 
 

@@ -1,41 +1,25 @@
-"""Runs schedules: every run of the job is a process of its own, forked after the imports.
-
-A run that imports torch takes two seconds before it does anything, and is killed within one.
-Under Ray the child becomes the installed program instead, since Ray starts workers of its own.
-"""
+"""Runs schedules: every run of the job is a process of its own, disturbed as a step says."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from restore_batch.models import registry
-from restore_batch.stages import catalogue as stages
-from restore_batch.stages.photo.formats import catalogue as formats
-
-from support.archive import checksums, command
+from support.archive import checksums
 from support.ledger import scratch_folder
 from support.schedules import checks
 from support.schedules.below import NEVER, Count, Strike, arm
+from support.schedules.forks import STOPPED, Fork, forked, forked_program
 from support.schedules.job import make_inputs, write_job
 from support.schedules.steps import Step, schedule
-
-_LIMIT_S = 240
-_NEEDED = ("cli.run", "cli.progress", "session", "drive.run", "engine.local")
-_STOPPED = 1000
-_STARTS = 6
-_TOO_SLOW = "The current node timed out during startup"
-"""Ray gives itself 30 seconds, which is too little on a machine with other things to do."""
 
 
 @dataclass
@@ -49,15 +33,6 @@ class Report:
     ends: list[int | None] = field(default_factory=list)
     struck: int = 0
     problems: list[str] = field(default_factory=list)
-
-
-def load() -> None:
-    """Import all that a run needs, without starting a thread."""
-    for name in ("av", "cv2", "torch", *(f"restore_batch.pipeline.{each}" for each in _NEEDED)):
-        importlib.import_module(name)
-    registry.families()
-    stages.stage_classes()
-    formats.formats()
 
 
 class Director:
@@ -115,7 +90,7 @@ class Director:
     def _disturbed(self, folder: Path, step: Step, report: Report) -> Iterator[str]:
         count = Count(folder / "count")
         code, run = self._ended(folder, step.strike, count, meanwhile=step)
-        if code == _STOPPED:
+        if code == STOPPED:
             yield from self._while_stopped(folder, step)
             run.send(signal.SIGCONT)
             code = run.wait()
@@ -127,16 +102,12 @@ class Director:
     def _ended(
         self, folder: Path, strike: Strike, count: Count, verb: str = "run",
         meanwhile: Step | None = None,
-    ) -> tuple[int | None, _Run]:  # fmt: skip
+    ) -> tuple[int | None, Fork]:  # fmt: skip
         """A run that has ended or is stopped. ``meanwhile``: in which a worker may be killed."""
-        for _ in range(_STARTS):
-            run = self._begin(folder, strike, count, verb)
-            if meanwhile is not None and meanwhile.kind == "kill a worker":
-                _kill_a_worker(run, meanwhile)
-            code = run.wait()
-            if code != 3 or _TOO_SLOW not in run.stderr():
-                break
-        return code, run
+        run = self._begin(folder, strike, count, verb)
+        if meanwhile is not None and meanwhile.kind == "kill a worker":
+            _kill_a_worker(run, meanwhile)
+        return run.wait(), run
 
     def _while_stopped(self, folder: Path, step: Step) -> Iterator[str]:
         if step.kind == "second run":
@@ -151,74 +122,17 @@ class Director:
 
     def _begin(
         self, folder: Path, strike: Strike, count: Count, verb: str = "run", name: str = "run"
-    ) -> _Run:
+    ) -> Fork:
         job = write_job(folder, self._engine)
         variables = strike.variables(folder / "out", count.path)
         arguments = [verb, str(job), "--quiet"]
         log = folder / f"{name}.stderr"
-        child = os.fork()
-        if child == 0:
-            try:
-                _become(arguments, variables, log, self._library, self._engine)
-            finally:
-                os._exit(99)
-        return _Run(child, log)
+        if self._engine == "ray":
+            return forked_program(arguments, log, variables)
+        return forked(arguments, log, lambda: arm(self._library, variables))
 
 
-class _Run:
-    def __init__(self, process: int, log: Path) -> None:
-        self.process = process
-        self._log = log
-
-    def wait(self) -> int | None:
-        """Its exit code, -N for a signal, ``_STOPPED`` where it is stopped, None where it hangs
-        (and is killed)."""
-        end = time.monotonic() + _LIMIT_S
-        while time.monotonic() < end:
-            done, status = os.waitpid(self.process, os.WNOHANG | os.WUNTRACED)
-            if done:
-                stopped = os.WIFSTOPPED(status)
-                return _STOPPED if stopped else os.waitstatus_to_exitcode(status)
-            time.sleep(0.005)
-        self.send(signal.SIGKILL)
-        os.waitpid(self.process, 0)
-        return None
-
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.process, number)
-
-    def stderr(self) -> str:
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
-
-
-def _become(
-    arguments: list[str], variables: Mapping[str, str], log: Path, library: Path, engine: str
-) -> None:
-    """Be the program from here on."""
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for place, handle in enumerate((nothing, nothing, errors)):
-        os.dup2(handle, place)
-    if engine == "ray":
-        os.environ.update(variables)
-        program = command(*arguments)
-        os.execv(program[0], program)
-    from restore_batch.pipeline.cli.main import main
-
-    arm(library, variables)
-    try:
-        main(arguments)
-    except SystemExit as end:
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 1)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
-        sys.stderr.flush()
-        os._exit(1)
-
-
-def _kill_a_worker(run: _Run, step: Step) -> None:
+def _kill_a_worker(run: Fork, step: Step) -> None:
     time.sleep(step.after_s)
     try:
         family = psutil.Process(run.process).children(recursive=True)
