@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
-from restore_batch.files import side_by_side, version_of
-from restore_batch.jobs.labels import labels_of, natural_order, printable
+from restore_batch.files import other_than_file, side_by_side, version_of
+from restore_batch.jobs.labels import labels_of, natural_order, passed_over_line, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
 from restore_batch.jobs.path_options import is_url, real_place
@@ -28,7 +28,6 @@ from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, s
 
 __all__ = ["Discovered", "InputsError", "SourceFile", "discover", "passed_over_line"]
 
-_KINDS_NAMED = 8
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
     {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
@@ -67,21 +66,11 @@ class SourceFile:
 
 class Discovered(NamedTuple):
     """What inputs lead to. ``passed_over``: how many files in their folders have a suffix that is
-    not asked for, by that suffix in lower case with its dot, "" for those without one."""
+    not asked for, by that suffix in lower case with its dot, "" for those without one; and what is
+    no file, as a "pipe" or a "socket"."""
 
     files: list[SourceFile]
     passed_over: Mapping[str, int]
-
-
-def passed_over_line(passed_over: Mapping[str, int]) -> str:
-    """``12 files passed over: 10 .xmp, 2 .svg``; "" where there are none."""
-    count = sum(passed_over.values())
-    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
-    named = [f"{number} {suffix or 'without a suffix'}" for suffix, number in kinds[:_KINDS_NAMED]]
-    if len(kinds) > _KINDS_NAMED:
-        named.append(f"{sum(number for _, number in kinds[_KINDS_NAMED:])} others")
-    files = "file" if count == 1 else "files"
-    return f"{count} {files} passed over: {', '.join(named)}" if count else ""
 
 
 class InputsError(UsageError):
@@ -116,13 +105,17 @@ class _Wanted:
     excluded: Patterns
     output_real: str | None
     passed_over: dict[str, str] = field(default_factory=dict)
-    """Identities of files that are not wanted, with their suffix."""
+    """Identities of what is not wanted, with its suffix or kind."""
 
     def is_media(self, name: str) -> bool:
         return suffix_of(name).lower() in self.suffixes
 
     def pass_over(self, name: str, identity: str) -> None:
         self.passed_over[identity] = suffix_of(name).lower()
+
+    def pass_over_other(self, identity: str) -> None:
+        if kind := other_than_file(identity):
+            self.passed_over[identity] = kind
 
     def is_output(self, real: str) -> bool:
         """Whether ``real``, a path without links or a URL, lies where the results do."""
@@ -338,6 +331,8 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
                     yield _Found(root, below, entry.path, target, is_link=is_link)
                 elif is_file:
                     wanted.pass_over(entry.name, target)
+                else:
+                    wanted.pass_over_other(target)
 
 
 # --- URLs --------------------------------------------------------------------------------------

@@ -1,15 +1,17 @@
-"""How inputs are told apart and put in order: by the numbers in their names, by their folders."""
+"""How inputs are told apart, put in order and counted: by the numbers in their names, by their
+folders, by their kinds."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from restore_batch.jobs.outputs import folded
 
+_KINDS_NAMED = 8
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -46,3 +48,21 @@ def printable(name: str) -> str:
     if name.isascii():
         return name
     return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
+def passed_over_line(passed_over: Mapping[str, int]) -> str:
+    """``12 files passed over: 10 .xmp, 2 .svg``; "" where there are none. Keys are
+    suffixes with their dot, "" for none, and kinds of what is no file."""
+    count = sum(passed_over.values())
+    kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
+    named = [f"{number} {_kind(suffix, number)}" for suffix, number in kinds[:_KINDS_NAMED]]
+    if len(kinds) > _KINDS_NAMED:
+        named.append(f"{sum(number for _, number in kinds[_KINDS_NAMED:])} others")
+    files = "file" if count == 1 else "files"
+    return f"{count} {files} passed over: {', '.join(named)}" if count else ""
+
+
+def _kind(suffix: str, number: int) -> str:
+    if not suffix:
+        return "without a suffix"
+    return suffix if suffix.startswith(".") or number == 1 else f"{suffix}s"

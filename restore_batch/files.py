@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,11 +53,11 @@ def storage_fault(error: BaseException, folder: Path) -> str:
 
 
 _OTHER_THAN_FILES = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFDIR: "folder",
 }
 
 
@@ -88,8 +89,18 @@ def _opened_regular(path: str, flags: int) -> int:
 def _expect_file(status: os.stat_result, path: Path | str) -> None:
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
-        found = _OTHER_THAN_FILES.get(kind, "something else")
+        other = _OTHER_THAN_FILES.get(kind)
+        found = f"a {other}" if other else "something else"
         raise OSError(errno.EINVAL, f"it is {found}, expected a file", os.fspath(path))
+
+
+def other_than_file(path: str) -> str:
+    """What lies there instead of a file (``pipe``, ``socket``, ``device``, ``folder``), not where
+    links lead from there; "" for a file, and where nothing is."""
+    try:
+        return _OTHER_THAN_FILES.get(stat.S_IFMT(os.lstat(path).st_mode), "")
+    except OSError:
+        return ""
 
 
 @contextmanager
@@ -186,6 +197,19 @@ def put(staged: Path, final: Path) -> None:
     """:func:`publish` without its last step: the name is durable once its folder is synced."""
     _make_folder(final.parent)
     staged.replace(final)
+
+
+def copy_anew(source: Path, target: Path) -> None:
+    """Copy a file's content to ``target``, forced to the disk. Raises FileExistsError where
+    something lies there."""
+    with open_regular(source) as read, target.open("xb") as written:
+        try:
+            shutil.copyfileobj(read, written, 1 << 20)
+            written.flush()
+            os.fsync(written.fileno())
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import socket
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -218,7 +219,12 @@ def test_a_broken_link_is_listed_so_that_it_fails_by_name(tmp_path: Path) -> Non
 def test_pipes_and_the_like_are_no_pictures(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "link.jpg").symlink_to("pipe.jpg")
-    assert relatives(files_of([str(touch(tmp_path, "a.jpg"))])) == ["a.jpg"]
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(tmp_path / "socket"))
+        found = discover([str(touch(tmp_path, "a.jpg"))], SUFFIXES)
+    assert relatives(found.files) == ["a.jpg"]
+    assert found.passed_over == {"pipe": 1, "socket": 1}, "once, however many links lead there"
+    assert passed_over_line(found.passed_over) == "2 files passed over: 1 pipe, 1 socket"
     ((_, text),) = problems(tmp_path / "pipe.jpg")
     assert "neither a file nor a folder" in text
 
@@ -445,6 +451,7 @@ def test_a_folder_of_other_files_alone_is_refused_with_what_lies_there(tmp_path:
 def test_many_kinds_of_other_files_are_summed_up() -> None:
     kinds = {f".{name}": 1 for name in "abcdefghijkl"}
     assert passed_over_line(kinds).endswith("1 .g, 1 .h, 4 others")
+    assert passed_over_line({"pipe": 2, "socket": 1}) == "3 files passed over: 2 pipes, 1 socket"
     assert passed_over_line({}) == ""
     assert passed_over_line({".xmp": 1}) == "1 file passed over: 1 .xmp"
 
