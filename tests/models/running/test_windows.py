@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torchvision.ops import nms
 
 from restore_batch.models.running.windows import Windows, suppress, suppress_contained
 
@@ -26,6 +28,16 @@ def test_of_boxes_that_overlap_the_likeliest_stays() -> None:
     scores = np.array([0.6, 0.9, 0.8, 0.7])
     assert suppress(boxes, scores, 0.5).tolist() == [1, 2, 3]
     assert suppress_contained(boxes, scores, 0.7) == [1, 3]
+
+
+def test_of_any_boxes_the_same_stay_as_with_torchvision() -> None:
+    chance = np.random.default_rng(7)
+    for count, size in ((0, 9), (1, 9), (100, 40), (700, 300), (700, 2000)):
+        corner = np.round(4 * size * chance.random((count, 2))) / 4
+        boxes = np.concatenate([corner, corner + np.round(60 * chance.random((count, 2)))], axis=1)
+        scores = np.round(chance.random(count), 2).astype(np.float32)
+        expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores).double(), 0.5)
+        assert suppress(boxes, scores, 0.5).tolist() == expected.tolist()
 
 
 def test_of_too_many_windows_the_likeliest_are_compared() -> None:
