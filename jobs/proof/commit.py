@@ -22,6 +22,7 @@ from restore_batch.errors import RestoreBatchError
 from restore_batch.files import holds, settle
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
+from restore_batch.jobs.proof.altered import Altered
 from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
@@ -68,6 +69,7 @@ class Commits(KeptLedger):
         self.staging_dir = output_dir / FOLDER / "tmp"
         self._run = 0
         self._sidecars = Sidecars(self.results, database)
+        self.altered = Altered(self.results, database)
 
     def commit(self, unit: Unit, result: StagedResult) -> None:
         """Publish a staged file. Raises OSError or RestoreBatchError where it stays staged."""
@@ -220,6 +222,8 @@ class Commits(KeptLedger):
                 f"{staged}: {found} bytes where its worker wrote {result.size_bytes}; check the"
                 " disk and run again"
             )
+        if way.replaces:
+            self._keep_altered(output, way.former, result.sidecars)
         # The folder may move before recover().
         way.staged = staged.removeprefix(f"{self.staging_dir}/")
 
@@ -290,10 +294,12 @@ class Commits(KeptLedger):
         # Already renamed, or never to be: what lies at the end of the way decides.
         with contextlib.suppress(OSError, RestoreBatchError):
             if holds(staged, row["sha256"]):
-                replaces = self._replaces(output)
+                replaces, sidecars = self._replaces(output), tuple(sidecars_in(row))
                 known = self._sidecars.on_record([output]).get(output, ())
-                self._sidecars.check(output, sidecars_in(row), known)
-                moves = list(self._sidecars.moves(output, staged, sidecars_in(row)))
+                self._sidecars.check(output, sidecars, known)
+                if replaces:
+                    self._keep_altered(output, tuple(each for each, _ in known), sidecars)
+                moves = list(self._sidecars.moves(output, staged, sidecars))
                 if all(isinstance(look, Look) for look in self.results.put(moves)):
                     self.results.put([Move(staged, output, row["sha256"], replaces)])
         if not self.results.holds(output, row["sha256"]):
@@ -314,6 +320,15 @@ class Commits(KeptLedger):
         if not self.is_ours(output):
             raise in_the_way(self.results.where(output))
         return True
+
+    def _keep_altered(
+        self, output: str, former: Iterable[SidecarFile], new: Iterable[SidecarFile]
+    ) -> None:
+        known = list(former)
+        self.altered.keep_result(output)
+        for sidecar in new:
+            written = [each.sha256 for each in (sidecar, *known) if each.suffix == sidecar.suffix]
+            self.altered.keep_other(sidecar_of(output, sidecar.suffix), written)
 
     def _set_pending(self, units: Sequence[str]) -> None:
         if not units:

@@ -67,6 +67,11 @@ class Results(Protocol):
         at each, or why it did not get there."""
         ...
 
+    def keep_as(self, name: str, other: str) -> None:
+        """Let what lies at ``name`` lie at ``other`` too, durably; it is about to be replaced.
+        Raises OSError, RestoreBatchError; FileExistsError where something lies there."""
+        ...
+
     def remove(self, name: str) -> None:
         """Take a file away; nothing where it is gone or cannot be."""
         ...

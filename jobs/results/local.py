@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import content_of, holds, put, side_by_side, sync_folder
+from restore_batch.files import (
+    content_of,
+    copy_anew,
+    holds,
+    put,
+    side_by_side,
+    sync_folder,
+)
 from restore_batch.jobs.results.base import Look, Move, Uncommitted
 
 
@@ -54,6 +61,17 @@ class LocalResults:
                 status = os.stat(self._path(move.name))  # noqa: PTH116
                 found.setdefault(number, Look(status.st_size, status.st_mtime_ns))
         return [found[number] for number in range(len(moves))]
+
+    def keep_as(self, name: str, other: str) -> None:
+        """A second name for the same file, or a copy where the file system knows none."""
+        path, beside = self._folder / name, self._folder / other
+        try:
+            os.link(path, beside, follow_symlinks=False)
+        except FileExistsError:
+            raise
+        except OSError:
+            copy_anew(path, beside)
+        sync_folder(beside.parent)
 
     def remove(self, name: str) -> None:
         with contextlib.suppress(OSError):  # a file too many is no reason to fail

@@ -7,6 +7,7 @@ condition that nothing has come there since.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mimetypes
 import random
@@ -101,6 +102,13 @@ class S3Results:
         # None goes on once the run is over.
         wait(sent.values())
         return [looks[m.name] if m.name in looks else sent[m.name].result() for m in moves]
+
+    def keep_as(self, name: str, other: str) -> None:
+        """The store copies it."""
+        if self._head(other) is not None:
+            raise FileExistsError(errno.EEXIST, "it is there already", self.where(other))
+        self._bucket.copy(name, other)
+        self._note(other, self.looks([name])[0])
 
     def remove(self, name: str) -> None:
         if _is_own(name):

@@ -107,6 +107,11 @@ class Bucket:
         source = f"{self.bucket}/{self.key(name)}"
         self._tried("get_object", lambda: self._fs.get_file(source, str(path)))
 
+    def copy(self, name: str, other: str) -> None:
+        """Copy an object within the store, of whatever size. Raises GoneError, StoreError."""
+        source, target = (f"{self.bucket}/{self.key(each)}" for each in (name, other))
+        self._tried("copy_object", lambda: self._fs.copy(source, target))
+
     def _tried(self, what: str, step: Callable[[], Answer], tries: int = 0) -> Answer:
         tries = tries or TRIES
         for tried in range(1, tries + 1):

@@ -79,6 +79,15 @@ def test_a_newer_result_replaces_its_sidecar(manifest: Manifest, tmp_path: Path)
     assert beside(tmp_path).read_bytes() == b"grey"
 
 
+def test_one_that_was_altered_is_kept_beside_the_newer(manifest: Manifest, tmp_path: Path) -> None:
+    do(manifest, photo(tmp_path, "a.png", base="old"), mask=b"white")
+    beside(tmp_path).write_bytes(b"retouched")
+    do(manifest, photo(tmp_path, "a.png"), mask=b"grey")
+    assert beside(tmp_path).read_bytes() == b"grey"
+    assert beside(tmp_path, ".mask.altered.png").read_bytes() == b"retouched"
+    assert dict(manifest.altered.kept()) == {"a.png.mask.png": "a.png.mask.altered.png"}
+
+
 def test_a_sidecar_that_a_newer_result_has_not_goes(manifest: Manifest, tmp_path: Path) -> None:
     do(manifest, photo(tmp_path, "a.png", base="old"), mask=b"white", film=b"f")
     do(manifest, photo(tmp_path, "a.png"), film=b"f")

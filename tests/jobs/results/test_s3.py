@@ -103,8 +103,10 @@ def test_a_large_file_goes_in_parts(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["gone", "other size", "same size"])
-def test_an_object_that_was_changed_is_made_again(what: str, store: Store, tmp_path: Path) -> None:
-    unit = photo(tmp_path, "a.png")
+def test_an_object_that_was_changed_is_made_again_and_kept(
+    what: str, store: Store, tmp_path: Path
+) -> None:
+    unit, data = photo(tmp_path, "a.png"), b""
     with opened(tmp_path) as manifest:
         do(manifest, unit)
     if what == "gone":
@@ -115,7 +117,8 @@ def test_an_object_that_was_changed_is_made_again(what: str, store: Store, tmp_p
     with opened(tmp_path) as manifest:
         assert manifest.state_of(unit) == "pending"
         do(manifest, unit)
-    assert store.objects("out/") == {"a.png": content(unit)}
+    kept = {"a.altered.png": data} if data else {}
+    assert store.objects("out/") == {"a.png": content(unit), **kept}
 
 
 def test_a_copy_within_the_store_is_still_the_result(store: Store, tmp_path: Path) -> None:
