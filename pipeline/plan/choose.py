@@ -100,6 +100,8 @@ def choose_models(
             choices[wish.role] = replace(choice, ref=ref)
     if found:
         raise JobFileError(loaded.placed(found))
+    if choices["background"].asked == "none":
+        choices["background"] = replace(choices["background"], note=_unused_upscaler(job))
     if choices["restore"].card is None:
         choices["identity"] = replace(choices["identity"], note="")  # there is nothing to measure
     return choices
@@ -146,6 +148,18 @@ def _may_keep_the_size(asked: str) -> bool:
     card's name, or by a path, whose file says it when it is read."""
     card = _card_or_none(asked)
     return _is_path(asked) if card is None else card.scale == 1
+
+
+def _unused_upscaler(job: Job) -> str:
+    """What is said where a job names a network that enlarges and keeps the size of its pictures."""
+    named = job.background.model
+    if named in ("none", "auto"):
+        return ""
+    fitting = [f"`{card.name}`" for card in registry.cards("upscale") if card.scale == 1]
+    return (
+        f"`background.model: {named}` enlarges, and at `background.scale: 1` nothing is enlarged:"
+        f" it is not used; {' or '.join(fitting)} works at a picture's own size"
+    )
 
 
 def _is_name(asked: str) -> bool:
@@ -209,7 +223,7 @@ def _choose(
     if role in ("restore", "background") and _is_path(asked):
         ref = store.ref_from_path(Path(asked), _TASKS[role][0], {})
         if role == "background" and job.background.scale == 1 != ref.card.scale:
-            return Choice(role, asked, None)  # nothing is to be enlarged
+            return Choice(role, "none", None)  # nothing is to be enlarged
         return Choice(role, asked, ref.card, ref, f"file {asked}")
     card = _first_here(role, store) if asked == "required" else _named(role, asked)
     availability = store.availability(card)

@@ -58,17 +58,22 @@ def test_at_scale_one_only_a_network_of_scale_one_is_taken_and_only_where_it_is_
 ) -> None:
     store = Here(tmp_path, ["realesrgan-x4plus", "photo-1", "photo-2"])
 
-    def background(model: str) -> str | None:
+    def background(model: str) -> tuple[str | None, str]:
         settings = {"scale": 1, "model": model}
         job = job_from_mapping({"inputs": ["a"], "output": "b", "background": settings})
-        card = choose_models(LoadedJob(job), store, fetch=False)["background"].card
-        return card and card.name
+        choice = choose_models(LoadedJob(job), store, fetch=False)["background"]
+        return choice.card and choice.card.name, choice.note
 
-    assert background("auto") is None
-    assert background("none") is None
-    assert background("realesrgan-x4plus") is None
-    assert background("photo-2") is None
-    assert background("photo-1") == "photo-1"
+    assert background("auto") == (None, "")
+    assert background("none") == (None, "")
+    assert background("photo-1") == ("photo-1", "")
+    for name in ("realesrgan-x4plus", "photo-2"):
+        card, note = background(name)
+        assert card is None
+        assert note == (
+            f"`background.model: {name}` enlarges, and at `background.scale: 1` nothing is"
+            " enlarged: it is not used; `photo-1` works at a picture's own size"
+        )
 
 
 def names(cards: Iterable[Card]) -> list[str]:
