@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from restore_batch.jobs.database import Database, Row, packed
@@ -13,6 +13,7 @@ from restore_batch.jobs.records import (
     FaceRow,
     ItemAtWork,
     ItemStatus,
+    MadeWith,
     NotedSource,
 )
 from restore_batch.jobs.units import Unit
@@ -36,22 +37,37 @@ class Ledger:
             for source, stamp, sha256, probe in noted
         }
 
-    def noted_headers(self, asked: Sequence[tuple[str, str, str]]) -> list[dict[str, Any] | None]:
+    def made_with(self, outputs: Sequence[str]) -> dict[str, MadeWith]:
+        """How the results at these paths were made, of those that are done."""
+        rows = self._db.among(
+            "SELECT output, base_key, face_key, face_count, source_sha256 FROM items JOIN units"
+            " ON units.id = items.unit WHERE units.state = 'done' AND items.output IN (?)",
+            [packed(output) for output in outputs],
+        )
+        return {output: MadeWith(*made) for output, *made in rows}
+
+    def networks_of_runs(self) -> list[dict[str, tuple[str, str]]]:
+        """The networks of each run, once each: by their role the card's name and the checksum."""
+        rows = self._db.execute("SELECT DISTINCT models FROM runs")
+        return [
+            {model["role"]: (model["card"], model["sha256"]) for model in row["models"]}
+            for row in rows
+        ]
+
+    def noted_headers(
+        self, asked: Sequence[tuple[str, str, str]]
+    ) -> list[Mapping[str, Any] | None]:
         """The headers noted for (source, stamp, probe) of each, while its stamp (size, time) is the
         same; None where there is none.
 
         ``probe`` names what would read the header now, and with which options; a header that
         was read otherwise is not given.
         """
-        rows = self._db.among(
-            "SELECT source, stamp, probe FROM sources WHERE source IN (?)",
-            [packed(source) for source, _, _ in asked],
-        )
-        noted = {(row["source"], row["stamp"]): row["probe"] or {} for row in rows}
-        found = [noted.get((source, stamp), {}) for source, stamp, _ in asked]
+        noted = self.noted_sources([source for source, _, _ in asked])
+        found = ((noted.get(source), stamp, probe) for source, stamp, probe in asked)
         return [
-            each.get("header") if each.get("probe") == probe else None
-            for each, (_, _, probe) in zip(found, asked, strict=True)
+            each.header if each and each.is_of(stamp) and each.read_by == probe else None
+            for each, stamp, probe in found
         ]
 
     def error_of(self, output: str) -> str:

@@ -101,6 +101,23 @@ class NotedSource(NamedTuple):
     read_by: str | None
     header: Mapping[str, Any] | None = None
 
+    def is_of(self, stamp: str) -> bool:
+        """Whether nothing speaks of a change, of a source with this stamp now."""
+        return self.stamp == stamp
+
+    def may_be_of(self, stamp: str) -> bool:
+        """The same, also where less was noted than is looked at now."""
+        return self.is_of(stamp) or stamp.startswith(f"{self.stamp} ")
+
+
+class MadeWith(NamedTuple):
+    """What is on record of how a result was made: see :class:`restore_batch.jobs.units.Unit`."""
+
+    base_key: str
+    face_key: str
+    face_count: int
+    source_sha256: str
+
 
 @dataclass(frozen=True)
 class ItemStatus:

@@ -21,6 +21,7 @@ from restore_batch.pipeline.compare.comparison import (
     open_comparison,
     plan_comparison,
 )
+from restore_batch.pipeline.drive import changes
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.opening import site_of
@@ -77,6 +78,15 @@ def plan_job(loaded: LoadedJob) -> Plan | ComparisonPlan:
     """Plan without touching the output folder, and no network but that of a job's cluster."""
     with site_of(loaded.job) as site:
         return _plan(loaded, store_for(loaded.job), site, fetch=False)
+
+
+def told_of_results(plan: Plan) -> tuple[str, ...]:
+    """What is to be said of results of ``plan`` that are there, a line each."""
+    manifest = Manifest.read(plan.output_dir)
+    if manifest is None:
+        return ()
+    with manifest:
+        return changes.told_of_results(plan, manifest)
 
 
 @contextmanager

@@ -70,6 +70,17 @@ class WorkerContext:
         return replace(self, frame_stages=stages)
 
 
+@dataclass(frozen=True)
+class Raised:
+    """Why the version of a stage was raised. ``why``: what it does now, as a clause; ``only_with``:
+    the network without which it does what it did before; ``defaults``: parameters whose default was
+    another one before, with the one of now and that."""
+
+    why: str
+    only_with: str = ""
+    defaults: Mapping[str, tuple[object, object]] = field(default_factory=dict)
+
+
 class Stage(ABC):
     """One step. Constructor arguments are picklable configuration, taken from the job by
     ``takes`` and ``networks``; anything heavy (weights) is loaded in ``open``, once per worker.
@@ -108,6 +119,8 @@ class Stage(ABC):
     """Whether results depend on it at all; it stays out of their keys otherwise."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
+    raised: ClassVar[Mapping[int, Raised]] = {}
+    """Why, for each version but the first."""
 
     @classmethod
     def works_on(cls, kinds: frozenset[type[Unit]]) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from restore_batch.jobs.database import Database, packed
-from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.outputs import PARTS, sidecar_of
+from restore_batch.jobs.records import SidecarFile
 from restore_batch.jobs.results.base import Look, Results
 
 
@@ -33,23 +34,25 @@ class Altered:
         while self._kept:
             yield self._kept.popitem()
 
-    def keep_result(self, output: str) -> None:
-        """Give the result at ``output``, which is about to be replaced, another name unless it is
-        as it was written. Raises OSError, RestoreBatchError."""
-        if output.startswith(f"{PARTS}/"):
-            return  # nobody works on those
+    def keep(self, output: str, former: Iterable[SidecarFile], new: Iterable[SidecarFile]) -> None:
+        """Give the result at ``output``, and what lies where its ``new`` sidecars are to lie, other
+        names unless they are as they were written. Raises OSError, RestoreBatchError."""
+        if not output.startswith(f"{PARTS}/"):  # nobody works on those
+            self._keep_result(output)
+        known = list(former)
+        for sidecar in new:
+            written = [each.sha256 for each in (sidecar, *known) if each.suffix == sidecar.suffix]
+            name = sidecar_of(output, sidecar.suffix)
+            (look,) = self._results.looks([name])
+            if look is not None and not any(self._results.holds(name, each) for each in written):
+                self._rename(name)
+
+    def _keep_result(self, output: str) -> None:
         (look,) = self._results.looks([output])
         if look is None or (self._is_as_written(output, look) and output not in self._found):
             return
-        self._keep(output)
+        self._rename(output)
         self._found.discard(output)
-
-    def keep_other(self, name: str, written: Iterable[str]) -> None:
-        """The same for a file beside a result, which is as it was written if it has one of these
-        checksums."""
-        (look,) = self._results.looks([name])
-        if look is not None and not any(self._results.holds(name, each) for each in written):
-            self._keep(name)
 
     def _is_as_written(self, output: str, look: Look) -> bool:
         path = packed(output)
@@ -67,7 +70,7 @@ class Altered:
             return True
         return self._results.says_ours(output)
 
-    def _keep(self, name: str) -> None:
+    def _rename(self, name: str) -> None:
         for beside in _names_beside(name):
             if not self._results.is_taken(beside):
                 self._results.keep_as(name, beside)

@@ -223,7 +223,7 @@ class Commits(KeptLedger):
                 " disk and run again"
             )
         if way.replaces:
-            self._keep_altered(output, way.former, result.sidecars)
+            self.altered.keep(output, way.former, result.sidecars)
         # The folder may move before recover().
         way.staged = staged.removeprefix(f"{self.staging_dir}/")
 
@@ -298,7 +298,7 @@ class Commits(KeptLedger):
                 known = self._sidecars.on_record([output]).get(output, ())
                 self._sidecars.check(output, sidecars, known)
                 if replaces:
-                    self._keep_altered(output, tuple(each for each, _ in known), sidecars)
+                    self.altered.keep(output, [each for each, _ in known], sidecars)
                 moves = list(self._sidecars.moves(output, staged, sidecars))
                 if all(isinstance(look, Look) for look in self.results.put(moves)):
                     self.results.put([Move(staged, output, row["sha256"], replaces)])
@@ -320,15 +320,6 @@ class Commits(KeptLedger):
         if not self.is_ours(output):
             raise in_the_way(self.results.where(output))
         return True
-
-    def _keep_altered(
-        self, output: str, former: Iterable[SidecarFile], new: Iterable[SidecarFile]
-    ) -> None:
-        known = list(former)
-        self.altered.keep_result(output)
-        for sidecar in new:
-            written = [each.sha256 for each in (sidecar, *known) if each.suffix == sidecar.suffix]
-            self.altered.keep_other(sidecar_of(output, sidecar.suffix), written)
 
     def _set_pending(self, units: Sequence[str]) -> None:
         if not units:

@@ -13,6 +13,7 @@ from typing import Literal, Self, TypeVar
 
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.proof.sidecars import Sidecars
+from restore_batch.jobs.records import MadeWith
 from restore_batch.jobs.results.base import Results
 from restore_batch.jobs.units import Unit
 
@@ -69,6 +70,13 @@ class Survey:
         if row["state"] != "done" or not (same_faces or row["face_count"] == 0):
             return "pending"
         return "done" if self._is_intact(row, verify=verify) else "pending"
+
+    def made_with(self, output: str) -> MadeWith | None:
+        """How the result at ``output`` was made; None where none is done."""
+        row = self._rows.get(output)
+        if row is None or row["state"] != "done":
+            return None
+        return MadeWith(row["base_key"], row["face_key"], row["face_count"], row["source_sha256"])
 
     def source_of(self, output: str) -> str:
         """Checksum of the original that the result at ``output`` was made from, or of the one that

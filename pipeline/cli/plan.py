@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,7 +32,7 @@ def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
     from restore_batch.pipeline.plan.resources import Cluster
-    from restore_batch.pipeline.session import plan_job
+    from restore_batch.pipeline.session import plan_job, told_of_results
 
     made = plan_job(asked.read().loaded)
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
@@ -40,14 +40,17 @@ def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
         raise UsageError("--measure restores frames here, which says nothing of a cluster's nodes")
     figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
     if as_json:
-        shown = {name: _as_dict(plan, figures[name]) for name, plan in plans.items()}
+        shown = {
+            name: {**_as_dict(plan, figures[name]), "earlier": list(told_of_results(plan))}
+            for name, plan in plans.items()
+        }
         sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
         whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
         say_json(whole)
         return
     _print_files(next(iter(plans.values())), show_all)
     for name, plan in plans.items():
-        _print(plan, figures[name], name)
+        _print(plan, figures[name], name, told_of_results(plan))
     if isinstance(made, ComparisonPlan):
         say("")
         say(f"contact sheets go to {made.sheets_dir}")
@@ -185,7 +188,7 @@ def _known_by(figures: Estimate) -> str:
     return f" ({said})"
 
 
-def _print(plan: Plan, figures: Estimate, title: str) -> None:
+def _print(plan: Plan, figures: Estimate, title: str, earlier: Sequence[str]) -> None:
     from rich.table import Table
 
     from restore_batch.pipeline.cli.screen import Screen
@@ -215,7 +218,7 @@ def _print(plan: Plan, figures: Estimate, title: str) -> None:
     share = plan.share
     out.say(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
             f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
-    for note in plan.notes:
+    for note in (*plan.notes, *earlier):
         out.say(f"note: {note}")
     background = plan.choices["background"]
     if background.too_slow is not None and figures.slower_s is not None:

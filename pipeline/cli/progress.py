@@ -95,6 +95,8 @@ class Plain(Quiet):
         if len(summary.failed) > _FAILURES_SHOWN:
             rest = len(summary.failed) - _FAILURES_SHOWN
             self.say(f"failed: {rest} more; `restore-batch status {job} --failed` lists them")
+        for text in summary.earlier:
+            self.say(f"note: {text}")
         passed_over = passed_over_line(summary.passed_over)
         if passed_over:
             self.say(passed_over)

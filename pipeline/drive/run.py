@@ -18,6 +18,7 @@ from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, SourceNote, StagedResult
 from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
 from restore_batch.pipeline.drive.begun import Begun
+from restore_batch.pipeline.drive.changes import Changes
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.quality import quality_in
@@ -45,14 +46,12 @@ class Run:
         retry: bool = False,
     ) -> None:  # fmt: skip
         self._plan, self._manifest, self._watcher = plan, manifest, watcher
-        self._verify = verify
         self._scheduler: Scheduler | None = None
         self._drained = False
         self._within_s: float | None = None
         self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify, retry=retry)
-        self._sources = Begun(plan, manifest, self._standings, self._films, self._tell_changes)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
             Photo: lambda outcome: (outcome, _result(outcome.chunk)),
             Segment: _part,
@@ -69,6 +68,8 @@ class Run:
             plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over,
             output=str(plan.job.output),
         )  # fmt: skip
+        self._changes = Changes(manifest, self.summary, verify=verify)
+        self._sources = Begun(plan, manifest, self._standings, self._films, self._changes.tell)
 
     def drain(self, within_s: float | None = DRAIN_S) -> None:
         """Finish what workers are at, as far as ``within_s`` seconds allow, and stop; the rest
@@ -119,6 +120,7 @@ class Run:
 
     def _work(self) -> None:
         summary = self.summary
+        self._changes.tell_kept()  # by a run that was cut off, whose results were taken up
         pending = self._pending()
         first = next((unit for unit in pending if unit is not None), None)
         if first is not None:
@@ -171,8 +173,9 @@ class Run:
         item, unit, sha256 = found.item, found.unit, found.source_sha256
         if item.lost:
             note_lost(self._manifest, item.source, self._plan.job, item.error)
+        self._changes.count(found)
         if sha256:
-            self._tell_changes(found, sha256)
+            self._changes.tell(found, sha256)
         if found.state == "done":
             self.summary.unchanged += 1
         elif found.state == "failed":
@@ -186,17 +189,6 @@ class Run:
             wanted = self._films.begin(unit, sha256) if isinstance(unit, Join) else unit
             self._sources.add(wanted, found)
             yield wanted
-
-    def _tell_changes(self, found: Standing, sha256: str) -> None:
-        """Say of what was read that it is not what it was."""
-        unit = found.unit
-        if found.has_changed(sha256):
-            text = "the original's content has changed since it was last read; it is restored anew"
-            self.summary.warned.append((unit.source, text))
-        pending = found.state == "pending" and not found.reason
-        if self._verify and pending and self._manifest.result_of(unit) is not None:
-            text = f"the result {unit.output} is gone or not as it was written; it is made again"
-            self.summary.warned.append((unit.source, text))
 
     def _is_in_the_way(self, unit: Unit) -> bool:
         is_taken = self._manifest.results.is_taken(unit.output)
@@ -249,6 +241,7 @@ class Run:
                     settled[number] = (done, None)
                     results[number] = (done.unit, result)
         reasons = self._manifest.commit_all(list(results.values()), notes)
+        self._changes.tell_kept({unit.output: unit.source for unit, _ in results.values()})
         for number, reason in zip(results, reasons, strict=True):
             settled[number] = (settled[number][0], reason)
         return iter(settled)

@@ -32,7 +32,7 @@ class Sources:
         noted = self._noted.get(source.source)
         if noted is None or noted.header is None or self._verify:
             return None
-        if (noted.stamp, noted.read_by) != (source.stamp, self._probes.of(source.source)):
+        if not noted.is_of(source.stamp) or noted.read_by != self._probes.of(source.source):
             return None
         return None if again and is_unreadable(noted.header) else noted.header
 
@@ -48,9 +48,18 @@ class Sources:
         if source.tag:
             return source.tag
         noted = self._noted.get(source.source)
-        if noted is None or noted.stamp != source.stamp:
+        if noted is None or not noted.is_of(source.stamp):
             return None
         return noted.sha256 if not self._verify or is_url(source.source) else None
+
+    def expected(self, item: Item) -> str | None:
+        """What the source holds unless something speaks of a change, by what was noted, however
+        little that is."""
+        source = item.source
+        noted = self._noted.get(source.source)
+        if source.tag or noted is None or not noted.may_be_of(source.stamp):
+            return source.tag or None
+        return noted.sha256
 
     def note(self, item: Item, sha256: str) -> SourceNote:
         """What is to be on record of a source that holds this."""
@@ -62,5 +71,9 @@ class Sources:
         """Whether that is on record of a source that was looked up."""
         source = item.source
         noted = self._noted.get(source.source)
-        expected = (source.stamp, sha256, self._probes.of(source.source))
-        return noted is not None and noted[:3] == expected
+        expected = (sha256, self._probes.of(source.source))
+        return (
+            noted is not None
+            and noted.is_of(source.stamp)
+            and (noted.sha256, noted.read_by) == expected
+        )

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from restore_batch.errors import MediaError
 from restore_batch.files import side_by_side
 from restore_batch.jobs.manifest import Manifest, State, Survey
-from restore_batch.jobs.records import SourceNote
+from restore_batch.jobs.records import MadeWith, SourceNote
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
+from restore_batch.pipeline.plan.earlier import Changed, Recipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
 from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item
 from restore_batch.pipeline.plan.plan import Plan
@@ -38,7 +39,8 @@ _MOST_UNREAD = 2000
 class Standing:
     """An item and what is on record of it. ``source_sha256``: "" where nobody has read the source.
     ``noted_sha256``: what was noted of it last. ``reason``: why it failed before, or why it cannot
-    be restored where that is not on record yet."""
+    be restored where that is not on record yet. ``changed``: what has changed since its result was
+    made, for the same job; a result that is done is kept all the same."""
 
     item: Item
     unit: Unit
@@ -46,6 +48,7 @@ class Standing:
     state: State
     reason: str = ""
     noted_sha256: str | None = None
+    changed: Changed | None = None
 
     def has_changed(self, source_sha256: str) -> bool:
         """Whether a source that holds this holds something else than what was noted."""
@@ -70,6 +73,7 @@ class Standings:
     ) -> None:
         self._plan, self._manifest = plan, manifest
         self._verify, self._retry = verify, retry
+        self._earlier = plan.earlier(manifest.networks_of_runs())
         self._sources = Sources(manifest, plan.job, verify=verify)
         self._content: Beside[_Changed, str] = Beside(_content, _READ_AT_ONCE)
         self._readers = HeaderReaders(plan.job)
@@ -197,8 +201,21 @@ class Standings:
     def _is_settled(self, item: Item, source_sha256: str, survey: Survey) -> bool:
         """Whether an item whose source holds this is done or has failed."""
         unit = self._plan.unit(item, source_sha256)
-        former = self._plan.former_unit(item, source_sha256)
-        return survey.state_of(unit) != "pending" or survey.state_of(former) == "done"
+        if survey.state_of(unit) != "pending":
+            return True
+        made = survey.made_with(item.output)
+        if made is None or made.source_sha256 != source_sha256:
+            return False
+        return self._recipe(item, unit, made, survey) is not None
+
+    def _recipe(
+        self, item: Item, unit: Unit, made: MadeWith, survey: Survey, *, verify: bool = False
+    ) -> Recipe | None:
+        """What a result was made with that is there, for the same job; None where nobody knows."""
+        then = replace(unit, base_key=made.base_key, face_key=made.face_key)
+        if survey.state_of(then, verify=verify) != "done":
+            return None
+        return self._earlier.recipe_of(made, is_film=item.is_film)
 
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
@@ -211,11 +228,23 @@ class Standings:
         if found.state == "failed":
             return replace(found, reason=survey.reason_of(unit))
         if found.state == "pending":
-            former = self._plan.former_unit(item, source_sha256)
-            if survey.state_of(former, verify=self._verify) == "done":
-                self._adopted.append(unit)
-                return replace(found, state="done")
+            return self._of_earlier(found, survey)
         return found
+
+    def _of_earlier(self, found: Standing, survey: Survey) -> Standing:
+        """The same, where the result was made with something else than it would take today."""
+        made = survey.made_with(found.unit.output)
+        if made is None or made.source_sha256 != found.source_sha256:
+            return found
+        recipe = self._recipe(found.item, found.unit, made, survey, verify=self._verify)
+        if recipe is None:
+            return found
+        changed = recipe.changed(made, is_film=found.item.is_film)
+        if not changed:
+            self._adopted.append(found.unit)
+            return replace(found, state="done")
+        state: State = "done" if recipe.is_former else "pending"
+        return replace(found, state=state, changed=changed)
 
 
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

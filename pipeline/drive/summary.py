@@ -17,7 +17,8 @@ class Summary:
     """How a run went. ``failed``: (source, stage, reason) of each item without a result.
     ``segments``: those to be restored in the films that were begun so far. ``passed_over``: other
     files in the inputs' folders, their number by suffix. ``output_dir``: the local folder of the
-    job; ``output``: where its results are, that folder or a URL."""
+    job; ``output``: where its results are, that folder or a URL. ``earlier``: what is to be said of
+    results that were made with something else than they would be today."""
 
     output_dir: Path
     total: int = 0
@@ -35,6 +36,7 @@ class Summary:
     interrupted: bool = False
     aborted: str = ""
     output: str = ""
+    earlier: list[str] = field(default_factory=list)
 
     @property
     def left(self) -> int:

@@ -1,7 +1,8 @@
 """The keys that version 0.1.0 gave, so that its results are taken over instead of made again.
 
-It put whole sections of the job into its keys, with the versions of the stages by name. A stage
-whose version has been raised since, or an option that was added, gives another key here too.
+It put whole sections of the job into its keys, with the versions of the stages by name. Where a
+job leaves an option at a default that was another one then, that is in the key; an option that was
+added since gives another key unless it is off.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ from typing import Any
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
 from restore_batch.pipeline.plan.stages import Keys, MadeStage, Refs
+from restore_batch.stages.base import Stage
 
 _FORMER_NAMES = {"segment": "film"}
 _OF_FACES = frozenset({"align", "restore", "paste"})
 _OF_PHOTOS = frozenset({"decode", "encode"})
 _OF_FILMS = frozenset({"index", "film", "join"})
+_MIN_FACE_PX = 16.0
+
+
+def former_version(stage: Stage) -> int:
+    """The version that a stage had."""
+    return 2 if stage.name == "encode" else 1
 
 
 def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str) -> Keys:
@@ -24,7 +32,7 @@ def former_keys(job: Job, refs: Refs, made: Sequence[MadeStage], precision: str)
     weights = {role: ref.sha256 for role, ref in refs.items() if ref is not None}
     versions = _versions(made, finds_faces="detect" in weights)
     common = {
-        "detect": {**job.detect.model_dump(exclude={"model"}), "weights": weights.get("detect")},
+        "detect": {**_detect(job), "weights": weights.get("detect")},
         "background": {
             **job.background.model_dump(exclude={"model"}),
             "weights": weights.get("background"),
@@ -56,9 +64,16 @@ def _min_identity(made: Sequence[MadeStage]) -> float | None:
     return None if paste is None else paste.with_faces.get("min_identity")
 
 
+def _detect(job: Job) -> dict[str, Any]:
+    known = job.detect.model_dump(exclude={"model"})
+    if job.detect.min_face_px == "auto":
+        known["min_face_px"] = _MIN_FACE_PX
+    return known
+
+
 def _paste(job: Job) -> dict[str, Any]:
     known = job.paste.model_dump()
-    if job.paste.match_grain == "off":
+    if job.paste.match_grain in ("off", "auto"):
         del known["match_grain"]
     return known
 
@@ -79,7 +94,7 @@ def _provenance(job: Job) -> dict[str, Any]:
 
 def _versions(made: Sequence[MadeStage], *, finds_faces: bool) -> dict[str, int]:
     stages = [s.stage for s in made if s.stage.of_results and not s.stage.is_idle]
-    versions = {_FORMER_NAMES.get(s.name, s.name): s.version for s in stages}
+    versions = {_FORMER_NAMES.get(s.name, s.name): former_version(s) for s in stages}
     if not finds_faces:
         for name in ("detect", "align", "restore"):
             versions.pop(name, None)

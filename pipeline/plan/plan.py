@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,9 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
 from restore_batch.models.metrics import niqe
 from restore_batch.models.weights.store import Store
-from restore_batch.pipeline.plan.choose import Choice, Role, chosen_refs, model_refs
+from restore_batch.pipeline.plan.choose import Choice, Role, model_refs
+from restore_batch.pipeline.plan.earlier import Earlier
 from restore_batch.pipeline.plan.films import film_notes
-from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.headers import ProbeCache
 from restore_batch.pipeline.plan.items import Inputs, Item, find_items
@@ -38,9 +38,8 @@ from restore_batch.stages.film.work import JoinWork
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything a run needs to know. ``keys``: what results depend on. ``former``: the keys that
-    an earlier version gave the same results. ``passed_over``: other files in the inputs' folders,
-    their number by suffix."""
+    """Everything a run needs to know. ``keys``: what results depend on. ``passed_over``: other
+    files in the inputs' folders, their number by suffix."""
 
     loaded: LoadedJob
     items: tuple[Item, ...]
@@ -50,7 +49,6 @@ class Plan:
     site: Site
     share: Share
     keys: Keys
-    former: Keys
 
     @property
     def job(self) -> Job:
@@ -105,22 +103,22 @@ class Plan:
     def unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         """The unit of work that ``item`` is, by the content of its source: a photo, or the join of
         a film."""
-        return self._unit(item, source_sha256, self.keys)
+        return self._unit(item, source_sha256)
 
     def unread_unit(self, item: Item) -> Photo | Join[JoinWork]:
         """The same as long as nobody has read the source: by the state of its file."""
-        return self._unit(item, item.source.tag or f"unread {item.source.stamp}", self.keys)
+        return self._unit(item, item.source.tag or f"unread {item.source.stamp}")
 
-    def former_unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
-        """The same as an earlier version recorded it."""
-        return self._unit(item, source_sha256, self.former)
+    def earlier(self, recorded: Sequence[Mapping[str, tuple[str, str]]]) -> Earlier:
+        """What results on record may have been made with; ``recorded``: see :class:`Earlier`."""
+        return Earlier(self.job, self.choices, self.share.runtime.precision, recorded)
 
     @cached_property
     def _staging_dir(self) -> str:
         return str(self.output_dir / FOLDER / "tmp")
 
-    def _unit(self, item: Item, source_sha256: str, keys: Keys) -> Photo | Join[JoinWork]:
-        is_film = item.is_film
+    def _unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
+        is_film, keys = item.is_film, self.keys
         base_key = keys.film if is_film else keys.photo
         kind: type[Photo] | type[Join[JoinWork]] = Join[JoinWork] if is_film else Photo
         return kind(
@@ -170,7 +168,6 @@ def make_plan(
     films_found = sum(item.is_film for item in found)
     kinds = item_kinds(photos=films_found < len(found), films=films_found > 0)
     stages = [each.stage for each in made if not each.stage.is_idle]
-    precision = share.runtime.precision
     return Plan(
         loaded=loaded,
         items=found,
@@ -179,8 +176,7 @@ def make_plan(
         groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
         site=site,
         share=share,
-        keys=keys_of(made, precision),
-        former=former_keys(job, chosen_refs(choices), made, precision),
+        keys=keys_of(made, share.runtime.precision),
     )
 
 

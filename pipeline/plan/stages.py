@@ -22,7 +22,7 @@ from restore_batch.stages.catalogue import stage_classes
 PHOTOS: Kinds = frozenset({Photo})
 FILMS: Kinds = frozenset({FilmIndex, Segment, Join})
 _FACE_SECTIONS = ("restore.", "paste.")
-_FACE_ROLES = frozenset({"restore", "parse", "identity"})
+FACE_ROLES: frozenset[Role] = frozenset({"restore", "parse", "identity"})
 
 Refs = Mapping[Role, ModelRef | None]
 
@@ -67,7 +67,7 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
             part[parameter] = _in_key(given[parameter])
     for parameter, role in stage.networks.items():
         ref = given[parameter]
-        part = with_faces if role in _FACE_ROLES else always
+        part = with_faces if role in FACE_ROLES else always
         part[parameter] = ref and {"sha256": ref.sha256, "options": dict(ref.options)}
     if stage.options is not None:
         options = stage.options.model_validate(job.stages[stage.name])

@@ -202,7 +202,7 @@ class Site:
         status = os.fstat(file.fileno())
         found = SourceFile(entry.source, "", status.st_size, version_of(status))
         known = noted.get(entry.source)
-        if known is None or known.stamp != found.stamp:
+        if known is None or not known.is_of(found.stamp):
             file.close()
             raise FileNotFoundError(entry.source)
         return file

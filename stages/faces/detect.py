@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy as np
 
 from restore_batch.models.base import Detector, Face, ModelRef
-from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.pyramid import (
     PyramidTile,
     Region,
@@ -84,6 +84,13 @@ class Detect(Stage):
     }
     networks: ClassVar[Mapping[str, Role]] = {"model": "detect"}
     version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised(
+            "faces are found by quicker kernels, from the size on that can be restored",
+            only_with="model",
+            defaults={"min_face_px": ("auto", 16.0)},
+        )
+    }
 
     def __init__(
         self,

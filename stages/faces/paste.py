@@ -13,7 +13,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
-from restore_batch.stages.base import Cost, Pool, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Raised, Role, Stage, WorkerContext
 from restore_batch.stages.faces import masks
 from restore_batch.stages.faces.compositing import (
     crop_to_output,
@@ -122,6 +122,9 @@ class Paste(Stage):
         "background": "background",
     }
     version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised("a pasted face follows its outline and has the grain of its picture")
+    }
 
     def __init__(
         self,

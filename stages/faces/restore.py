@@ -10,7 +10,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import ModelRef, Restorer
-from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.evidence import held_to_picture
 from restore_batch.stages.faces.masks import luma
 from restore_batch.stages.geometry import scale_of
@@ -53,6 +53,9 @@ class Restore(Stage):
     of_faces = True
     networks: ClassVar[Mapping[str, Role]] = {"model": "restore"}
     version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised("less is drawn into small faces that their picture does not show", "model")
+    }
 
     def __init__(self, model: ModelRef | None, batch_faces: int = 16) -> None:
         if batch_faces < 1:

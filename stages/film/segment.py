@@ -24,7 +24,7 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Segment, Unit
 from restore_batch.models.base import Face, ModelRef
 from restore_batch.models.running.threads import limit_threads
-from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.chain import run_stages
 from restore_batch.stages.faces.paste import MatchGrain
 from restore_batch.stages.faces.steady.deflicker import DEFLICKER_FRAMES, deflickered
@@ -83,6 +83,12 @@ class RestoreSegment(Stage):
     added: ClassVar[Mapping[str, object]] = {"repair": "off", "repair_strength": 1.0}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
     version: ClassVar[int] = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised(
+            "faces are looked for everywhere in every fifth frame, else where they are expected",
+            only_with="detector",
+        )
+    }
 
     def __init__(
         self,

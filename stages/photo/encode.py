@@ -10,7 +10,7 @@ from typing import ClassVar
 from restore_batch.errors import MediaError
 from restore_batch.files import settle
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Cost, Pool, Role, Stage
+from restore_batch.stages.base import Cost, Pool, Raised, Role, Stage
 from restore_batch.stages.credentials.claim import Claim
 from restore_batch.stages.credentials.sign import Original, sign, why_unsigned
 from restore_batch.stages.credentials.signer import Signer, SignsWith, load_signer
@@ -65,6 +65,7 @@ class Encode(Stage):
     added: ClassVar[Mapping[str, object]] = {"metadata": True, "sign_with": None}
     networks: ClassVar[Mapping[str, Role]] = {"faces_by": "restore", "background_by": "background"}
     version: ClassVar[int] = 2
+    raised: ClassVar[Mapping[int, Raised]] = {2: Raised("results say how they were made")}
 
     def __init__(
         self,

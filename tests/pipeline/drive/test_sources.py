@@ -106,6 +106,7 @@ def test_verify_reads_originals_and_results_and_says_which_have_changed(job: Pat
     original, result = job.parent / "in" / "scene01.jpg", job.parent / "out" / "scene03.jpg"
     put_other_content(original)
     put_other_content(result)
+    altered = result.read_bytes()
     forget_the_change(job, original)
     assert counts(run(job)) == (0, PICTURES, 0), "nothing but the content speaks of it"
     summary = run(job, verify=True)
@@ -113,8 +114,24 @@ def test_verify_reads_originals_and_results_and_says_which_have_changed(job: Pat
     told = {Path(source).name: text for source, text in summary.warned}
     assert set(told) == {"scene01.jpg", "scene03.jpg"}
     assert "the original's content has changed" in told["scene01.jpg"]
-    assert "the result scene03.jpg is gone or not as it was written" in told["scene03.jpg"]
+    assert "scene03.jpg was altered after it was written" in told["scene03.jpg"]
+    assert (job.parent / "out" / "scene03.altered.jpg").read_bytes() == altered
     assert counts(run(job, verify=True)) == (0, PICTURES, 0)
+    result.unlink()
+    ((_, text),) = run(job, verify=True).warned
+    assert text == "the result scene03.jpg is gone; it is made again"
+
+
+def test_a_result_that_was_retouched_is_kept_and_the_run_says_where(job: Path) -> None:
+    result = job.parent / "out" / "scene02.jpg"
+    result.write_bytes(b"hours of work")
+    summary = run(job)
+    assert counts(summary) == (1, PICTURES - 1, 0)
+    ((source, text),) = summary.warned
+    assert Path(source).name == "scene02.jpg"
+    assert "that is kept as scene02.altered.jpg" in text
+    assert (job.parent / "out" / "scene02.altered.jpg").read_bytes() == b"hours of work"
+    assert counts(run(job)) == (0, PICTURES, 0)
 
 
 def test_a_new_source_is_read_by_its_worker_alone_and_then_on_record(job: Path) -> None:

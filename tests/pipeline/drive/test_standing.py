@@ -13,11 +13,17 @@ from restore_batch.jobs.units import digest
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive import standing
+from restore_batch.pipeline.drive.changes import told_of_results
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.standing import Standings
 from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.plan.choose import chosen_refs, model_refs
+from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.plan.stages import make_stages
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
+from restore_batch.stages.base import Raised
+from restore_batch.stages.catalogue import stage_classes
 
 from support.archive import make_archive, scene, write_job
 
@@ -52,6 +58,20 @@ def keys(manifest: Manifest) -> set[tuple[str, str, str]]:
     return {tuple(row) for row in rows}
 
 
+def make_former(plan: Plan, manifest: Manifest, faces: int = 0) -> None:
+    """As version 0.1.0 would have recorded it, with so many faces each."""
+    refs = chosen_refs(plan.choices)
+    made = make_stages(plan.job, model_refs(plan.choices))
+    former = former_keys(plan.job, refs, made, "float32")
+    for row in manifest._db.execute("SELECT id, source_sha256 FROM units").fetchall():
+        base = digest({"options": former.photo, "source": row["source_sha256"]})
+        manifest._db.execute(
+            "UPDATE units SET base_key = ?, face_key = ?, face_count = ?"
+            " WHERE id = ? AND state = 'done'",
+            (base, former.face, faces, row["id"]),
+        )
+
+
 def run_again(plan: Plan, manifest: Manifest) -> Summary:
     summary = Run(plan, manifest, Quiet()).execute()
     assert (summary.done, summary.unchanged, len(summary.failed)) == (0, PICTURES - 1, 1)
@@ -65,16 +85,53 @@ def test_results_of_an_earlier_version_are_taken_over_under_the_present_keys(
     monkeypatch.setattr(standing, "ITEMS_AT_ONCE", at_once)
     with opened(job) as (plan, manifest):
         present = keys(manifest)
-        for row in manifest._db.execute("SELECT id, source_sha256 FROM units").fetchall():
-            base = digest({"options": plan.former.photo, "source": row["source_sha256"]})
-            manifest._db.execute(
-                "UPDATE units SET base_key = ?, face_key = ? WHERE id = ? AND state = 'done'",
-                (base, plan.former.face, row["id"]),
-            )
+        make_former(plan, manifest)
         assert not keys(manifest) & present
         run_again(plan, manifest)
         assert keys(manifest) == present
         run_again(plan, manifest)
+
+
+def test_results_of_0_1_0_with_faces_stay_though_those_are_made_otherwise_now(job: Path) -> None:
+    with opened(job) as (plan, manifest):
+        make_former(plan, manifest, faces=1)
+        then = keys(manifest)
+        for told in (told_of_results(plan, manifest), run_again(plan, manifest).earlier):
+            (line,) = told
+            assert line.startswith(f"{PICTURES - 1} results were made by version 0.1.0 and kept")
+            assert "a newer paste" in line
+        assert keys(manifest) == then, "what they were made with is not forgotten"
+
+
+def test_results_of_an_older_stage_are_made_again_and_plan_and_run_say_how_many_and_why(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (decode,) = (stage for stage in stage_classes() if stage.name == "decode")
+    monkeypatch.setattr(decode, "version", 2)
+    monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
+    what = f"{PICTURES - 1} results were made by an older version of decode and"
+    with opened(job) as (plan, manifest):
+        assert told_of_results(plan, manifest) == (
+            f"{what} will be made again (grey is read as grey)",
+        )
+        summary = Run(plan, manifest, Quiet()).execute()
+        assert summary.earlier == [f"{what} made again (grey is read as grey)"]
+        assert (summary.done, summary.unchanged, summary.warned) == (PICTURES - 1, 0, [])
+        assert told_of_results(plan, manifest) == ()
+        assert run_again(plan, manifest).earlier == []
+
+
+def test_of_results_of_another_job_nothing_is_said(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (decode,) = (stage for stage in stage_classes() if stage.name == "decode")
+    monkeypatch.setattr(decode, "version", 2)
+    monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
+    job.write_text(job.read_text().replace('"scale": 1', '"scale": 2'))
+    with opened(job) as (plan, manifest):
+        assert told_of_results(plan, manifest) == ()
+        summary = Run(plan, manifest, Quiet()).execute()
+        assert (summary.done, summary.earlier) == (PICTURES - 1, [])
 
 
 def test_what_failed_before_is_told_with_its_reason(job: Path) -> None:

@@ -1,0 +1,109 @@
+"""What a run says of originals and results that are not what they were when they were noted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
+
+from restore_batch.jobs.manifest import Manifest
+from restore_batch.pipeline.drive.sources import Sources
+from restore_batch.pipeline.drive.standing import Standing
+from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.plan.earlier import Changed
+from restore_batch.pipeline.plan.plan import Plan
+
+_ITEMS_AT_ONCE = 500
+
+
+class Tally:
+    """How many results of the same job were made with something else than it would take today."""
+
+    def __init__(self) -> None:
+        self._kept: Counter[Changed] = Counter()
+        self._made_again: Counter[Changed] = Counter()
+
+    def add(self, changed: Changed, *, is_kept: bool) -> None:
+        """One more of them."""
+        (self._kept if is_kept else self._made_again)[changed] += 1
+
+    def lines(self, made_again: str) -> Iterator[str]:
+        """What is said of them; ``made_again``: what becomes of those that are not kept."""
+        if self._kept:
+            since = reduce(or_, self._kept).since
+            yield (
+                f"{_results(self._kept.total())} made by version 0.1.0 and kept (since then:"
+                f" {since}); what is taken away is made again"
+            )
+        for changed, count in self._made_again.most_common():
+            yield f"{_results(count)} made {changed.what} and {made_again} ({changed.why})"
+
+
+def _results(count: int) -> str:
+    return "1 result was" if count == 1 else f"{count:,} results were"
+
+
+def told_of_results(plan: Plan, manifest: Manifest) -> tuple[str, ...]:
+    """What a run of ``plan`` would say of results that are on record, and do with them; the sources
+    whose stamps are as they were noted are taken to be unchanged, and nothing is read."""
+    tally, sources = Tally(), Sources(manifest, plan.job)
+    earlier = plan.earlier(manifest.networks_of_runs())
+    for first in range(0, len(plan.items), _ITEMS_AT_ONCE):
+        some = plan.items[first : first + _ITEMS_AT_ONCE]
+        made_with = manifest.made_with([item.output for item in some])
+        sources.look_up(some)
+        for item in some:
+            made = made_with.get(item.output)
+            if made is None or sources.expected(item) != made.source_sha256:
+                continue
+            unit = plan.unit(item, made.source_sha256)
+            same_faces = made.face_key == unit.face_key or not made.face_count
+            if made.base_key == unit.base_key and same_faces:
+                continue
+            recipe = earlier.recipe_of(made, is_film=item.is_film)
+            changed = recipe and recipe.changed(made, is_film=item.is_film)
+            if recipe is not None and changed:
+                tally.add(changed, is_kept=recipe.is_former)
+    return tuple(tally.lines("will be made again"))
+
+
+class Changes:
+    """Warnings go to ``summary``. ``verify``: all results are read, also those that look
+    untouched."""
+
+    def __init__(self, manifest: Manifest, summary: Summary, *, verify: bool) -> None:
+        self._manifest, self._summary, self._verify = manifest, summary, verify
+        self._tally = Tally()
+
+    def count(self, found: Standing) -> None:
+        """An item is come to: its result may have been made with something else."""
+        if found.changed is not None:
+            self._tally.add(found.changed, is_kept=found.state == "done")
+            self._summary.earlier = list(self._tally.lines("made again"))
+
+    def tell(self, found: Standing, sha256: str) -> None:
+        """Say of an item whose source was read, and holds this, what has changed."""
+        unit = found.unit
+        if found.has_changed(sha256):
+            text = "the original's content has changed since it was last read; it is restored anew"
+            self._summary.warned.append((unit.source, text))
+        pending = found.state == "pending" and not found.reason
+        if not (self._verify and pending and self._manifest.result_of(unit) is not None):
+            return
+        if self._manifest.results.is_taken(unit.output):
+            # Its size and time may be as they were; it is kept when it is replaced.
+            self._manifest.altered.found(unit.output)
+        else:
+            text = f"the result {unit.output} is gone; it is made again"
+            self._summary.warned.append((unit.source, text))
+
+    def tell_kept(self, sources: Mapping[str, str] | None = None) -> None:
+        """Say which files were not as they were written when they were replaced, with the sources
+        of results, where they are known."""
+        for name, beside in self._manifest.altered.kept():
+            text = (
+                f"{name} was altered after it was written: that is kept as {beside}, and what was"
+                " made anew has its place"
+            )
+            self._summary.warned.append(((sources or {}).get(name, name), text))
