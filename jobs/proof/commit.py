@@ -302,10 +302,8 @@ class Commits(KeptLedger):
                 moves = list(self._sidecars.moves(output, staged, sidecars))
                 if all(isinstance(look, Look) for look in self.results.put(moves)):
                     self.results.put([Move(staged, output, row["sha256"], replaces)])
-        if not self.results.holds(output, row["sha256"]):
-            return False
         (look,) = self.results.looks([output])
-        if look is None:
+        if look is None or not self.results.holds(output, row["sha256"]):
             return False
         self._record_done([(row["id"], row["attempts"], output, look.stamp)])
         return True

@@ -36,7 +36,7 @@ def interruptible(
 ) -> Iterator[Asked]:
     """Within, the first request calls ``end``, the second raises KeyboardInterrupt; without
     ``end`` the first does. ``within_s`` after the first the process ends with status 130, unless
-    it is None. A request that comes before the block is entered raises KeyboardInterrupt, too. SIGHUP
+    it is None. A request just before the block is entered raises KeyboardInterrupt, too. SIGHUP
     stays ignored where the process was started so, as by ``nohup``."""
     asked = Asked()
     if threading.current_thread() is not threading.main_thread():
