@@ -25,10 +25,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from restore_batch.jobs.history import History
 from restore_batch.jobs.manifest import FOLDER, Manifest
-from restore_batch.jobs.outputs import REPORT, REPORT_MARK
+from restore_batch.jobs.outputs import PREVIEWS, REPORT, REPORT_MARK
 from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import Photo, unit_id
-from restore_batch.pipeline.report.cache import FOLDER as FOLDER_OF_PREVIEWS
 from restore_batch.pipeline.report.cache import PreviewCache
 from restore_batch.pipeline.report.previews import PreviewRequest, make_previews
 from restore_batch.pipeline.report.writing import write_report
@@ -102,7 +101,7 @@ def share_previews(output: Path) -> None:
     first = ""
     with history:
         for key in filter(None, map(cache.key, history.entries())):
-            folder = report / FOLDER_OF_PREVIEWS / key[:2]
+            folder = report / PREVIEWS / key[:2]
             if not first:
                 picture = str(output.parent / "in" / "picture.jpg")
                 boxes = ((10.0, 10.0, 50.0, 60.0),) * 6
@@ -110,7 +109,7 @@ def share_previews(output: Path) -> None:
                 first = key
                 continue
             folder.mkdir(parents=True, exist_ok=True)
-            for path in (report / FOLDER_OF_PREVIEWS / first[:2]).glob(f"{first}-*"):
+            for path in (report / PREVIEWS / first[:2]).glob(f"{first}-*"):
                 (folder / path.name.replace(first, key)).hardlink_to(path)
     mark = {"what": "a report", "of": str(output.absolute())}
     (report / REPORT_MARK).write_text(json.dumps(mark), encoding="utf-8")

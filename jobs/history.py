@@ -32,6 +32,7 @@ class Entry:
     ``seconds``: by stage, those of a film's parts included. ``sidecars``: their suffixes.
     ``quality``: figures before and after, None where none were taken.
     ``header``: what the header of the source says, as plain data, where it was noted.
+    ``source_stamp``: of the source while it held what has ``source_sha256``, "" where not known.
     """
 
     output: str
@@ -54,6 +55,7 @@ class Entry:
     header: Mapping[str, Any]
     faces: tuple[FaceRow, ...]
     quality: Quality | None = None
+    source_stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,7 @@ class History(KeptLedger):
         output, found = next(faces, (None, ()))
         rows = self._db.execute(
             "SELECT items.output, items.source, items.stand_in, sources.probe,"
+            " sources.stamp AS noted_stamp, sources.sha256 AS noted_sha256,"
             " units.*, COALESCE(units.state, 'pending') AS standing"
             " FROM items LEFT JOIN units ON units.id = items.unit"
             " LEFT JOIN sources ON sources.source = items.source"
@@ -321,4 +324,7 @@ def _entry(row: Row, faces: tuple[FaceRow, ...], of_parts: Mapping[str, float]) 
         header=(row["probe"] or {}).get("header") or {},
         faces=faces,
         quality=row["quality"],
+        source_stamp=(
+            row["noted_stamp"] or "" if row["noted_sha256"] == row["source_sha256"] else ""
+        ),
     )

@@ -344,8 +344,9 @@ class Job(Section):
 
     report: bool = True
     """Whether a run ends by writing a page that shows before and after of every item, to a folder
-    `report` in the output. Previews may take a tenth of the run's time, at least half a minute;
-    `restore-batch report` makes the rest. A comparison has its contact sheets instead."""
+    `report` in the output. Workers draw the previews of photos; those that lack may take a tenth
+    of the run's time, at least half a minute, and `restore-batch report` makes the rest. A
+    comparison has its contact sheets instead."""
 
     engine: Engine = Field(default_factory=Engine)
     """Where and how the job runs."""

@@ -27,6 +27,7 @@ class Unit:
     matter only where a face was restored. ``label``: how a line of progress calls it. ``writer``:
     who works on it, where another that was given up may still be at it. ``source_tag``: what the
     source is known by where its content need not be read, as a URL with an entity tag.
+    ``previews_dir``: where its small pictures are kept, "" for nowhere.
     """
 
     kind: ClassVar[str]
@@ -46,6 +47,7 @@ class Unit:
     label: str = ""
     writer: str = ""
     source_tag: str = ""
+    previews_dir: str = ""
 
     @property
     def staged_path(self) -> Path:

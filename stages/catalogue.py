@@ -17,7 +17,7 @@ from restore_batch.jobs.units import Photo
 from restore_batch.plugins import modules_in, offered
 from restore_batch.stages.base import Stage
 
-FOLDERS = ("photo", "quality", "repair", "faces", "enlarge", "film")
+FOLDERS = ("photo", "quality", "repair", "faces", "enlarge", "previews", "film")
 ENTRY_POINTS = "restore_batch.stages"
 
 

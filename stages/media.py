@@ -17,6 +17,7 @@ __all__ = [
     "Alignment",
     "Artifact",
     "Chunk",
+    "DrawnPreviews",
     "Extra",
     "Face",
     "FaceRecord",
@@ -204,6 +205,15 @@ class Artifact:
     sidecars: tuple[StagedSidecar, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class DrawnPreviews:
+    """What a report shows of a photo, drawn: ``files`` by the end of their names, and ``facts`` of
+    them as plain data (:mod:`restore_batch.stages.previews.pictures`)."""
+
+    files: Mapping[str, bytes]
+    facts: Mapping[str, Any]
+
+
 def _of_each_frame() -> Any:
     return field(default=(), metadata={"of_each_frame": True})
 
@@ -214,7 +224,8 @@ class Chunk:
 
     Every stage fills its own fields and leaves the others alone. Fields of each frame are tuples
     as long as ``frames``, or empty. ``crops`` and ``restored`` hold one array (F, S, S, 3) uint8
-    rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size.
+    rgb a frame, F its faces. ``upscaled`` and ``pasted`` hold frames at output size;
+    ``originals`` the frame of a photo as it was decoded, whatever stages do to ``frames``.
     ``quality``: of a photo, or of those frames of a segment that were looked at.
     ``sidecars``: what stages want beside a photo's result. ``pixel_aspect``: width of a pixel over
     its height. ``index``: of a film, what indexing found. ``source_sha256``: of the content that is
@@ -231,7 +242,9 @@ class Chunk:
     upscaled: tuple[Frame, ...] = _of_each_frame()
     pasted: tuple[Frame, ...] = _of_each_frame()
     records: tuple[tuple[FaceRecord, ...], ...] = _of_each_frame()
+    originals: tuple[Frame, ...] = _of_each_frame()
     sidecars: tuple[Sidecar, ...] = ()
+    previews: DrawnPreviews | None = None
     repairs: tuple[RepairRecord, ...] = _of_each_frame()
     quality: tuple[QualityRecord, ...] = ()
     artifact: Artifact | None = None

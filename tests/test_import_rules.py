@@ -45,6 +45,7 @@ LINES: dict[str, tuple[str, ...]] = {
     "stages/quality": (
         "stages/", "models/", "models/metrics", "models/weights", "jobs/units.py",
     ),
+    "stages/previews": ("stages/", "models/", "jobs/units.py"),
     "stages/repair": ("stages/", "models/", "jobs/units.py"),
     "stages/faces/": ("stages/enlarge", "stages/photo", "stages/", "models", "jobs/units.py"),
     "stages/faces/steady": ("stages/", "models/", "jobs/units.py"),
@@ -189,7 +190,7 @@ def test_torch_is_imported_only_by_networks_and_by_stages_that_run_them(path: Pa
         assert not anywhere or name(path) in ("pipeline/api.py", "pipeline/cli/doctor.py")
     if folder in (Path("models"), Path("models/families"), Path("models/weights")):
         assert not eager, "listing the models must not import torch"
-    rooms = ("", "photo", "repair", "faces", "enlarge", "film")
+    rooms = ("", "photo", "repair", "faces", "enlarge", "previews", "film")
     if folder in [Path("stages", room) for room in rooms]:
         assert not eager, "finding the stages must not import torch"
 

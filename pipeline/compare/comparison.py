@@ -102,7 +102,11 @@ def split(loaded: LoadedJob) -> dict[str, LoadedJob]:
             update={"model": system.model, "options": dict(system.options), "compare": ()}
         )
         one = job.model_copy(
-            update={"restore": restore, "output": Path(job.output) / system.folder}
+            update={
+                "restore": restore,
+                "output": Path(job.output) / system.folder,
+                "report": False,
+            }
         )
         jobs[system.folder] = _SystemJob(**{**given, "job": one, "number": number})
     return jobs

@@ -13,22 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from restore_batch.stages.geometry import warp
-from restore_batch.stages.media import Frame
+from restore_batch.stages.previews.cells import CELL_PX
 from restore_batch.text import legible
 
-CELL_PX = 320
-FACES_SHOWN = 60
-"""A JPEG is at most 65 500 px high; nobody compares hundreds of faces anyway."""
-CONTEXT = 1.7
-"""Side of a cell over the longer side of the face's box: hair and chin show."""
 _GAP_PX = 8
 _HEAD_PX = 62
 _TEXT_PX = 18
 PAPER, INK, FAINT = (250, 250, 248), (20, 20, 20), (110, 110, 110)
 """Colours of sheets, RGB."""
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -38,29 +30,6 @@ class Rows:
 
     captions: Sequence[str]
     columns: Mapping[str, Sequence[np.ndarray] | None]
-
-
-def face_cells(frame: Frame, boxes: Sequence[Box], source_wh: tuple[int, int]) -> list[np.ndarray]:
-    """The surroundings of each face, (CELL_PX, CELL_PX, 3) uint8.
-
-    ``boxes``: left, top, right, bottom in pixels of the source, whose size is ``source_wh``;
-    ``frame`` may be the source or a result of another size. Enlarged plainly, reduced by area.
-    """
-    scale = frame.width / source_wh[0]
-    return [warp(frame.rgb_hwc, _to_cell(box, scale), CELL_PX) for box in boxes]
-
-
-def _to_cell(box: Box, scale: float) -> np.ndarray:
-    """(2, 3) matrix from pixels of a picture ``scale`` times the source to those of a cell."""
-    left, top, right, bottom = box
-    side = max(CONTEXT * max(right - left, bottom - top), 1.0)
-    zoom = CELL_PX / (side * scale)
-    x, y = (
-        # Box and matrix speak of pixel centres; distances are measured from pixels' edges.
-        zoom * (0.5 - ((low + high - side) / 2 + 0.5) * scale) - 0.5
-        for low, high in ((left, right), (top, bottom))
-    )
-    return np.array([[zoom, 0, x], [0, zoom, y]])
 
 
 def draw(title: str, rows: Rows) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Photo, Segment
-from restore_batch.pipeline.compare.contact_sheet import CONTEXT, Box, Rows, face_cells
+from restore_batch.pipeline.compare.contact_sheet import Rows
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import Stage
 from restore_batch.stages.chain import OpenedStages
@@ -22,6 +22,7 @@ from restore_batch.stages.film.preview import Preview
 from restore_batch.stages.film.source import index_film, read_frame
 from restore_batch.stages.film.work import Reading
 from restore_batch.stages.media import Chunk, Frame
+from restore_batch.stages.previews.cells import CONTEXT, Box, face_cells
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.text import plural
 

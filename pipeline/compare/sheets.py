@@ -20,7 +20,7 @@ from restore_batch.errors import MediaError, RestoreBatchError
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Photo, digest, unit_id
-from restore_batch.pipeline.compare.contact_sheet import FACES_SHOWN, Rows, draw, face_cells
+from restore_batch.pipeline.compare.contact_sheet import Rows, draw
 from restore_batch.pipeline.compare.film_moments import FilmMoments
 from restore_batch.pipeline.plan.choose import model_refs
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
@@ -30,6 +30,7 @@ from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoM
 from restore_batch.stages.photo.encode import Encode
 from restore_batch.stages.photo.provenance import Provenance, provenance_of
 from restore_batch.stages.photo.read import read
+from restore_batch.stages.previews.cells import FACES_SHOWN, face_cells
 
 _VERSION = 1
 """Raised whenever the same results give another sheet."""

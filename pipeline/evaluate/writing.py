@@ -22,9 +22,9 @@ from restore_batch.pipeline.evaluate.cases import Case
 from restore_batch.pipeline.evaluate.evaluation import Column, Evaluation, Judged
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.report import previews
-from restore_batch.pipeline.report.previews import fit, replace_with, resized
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.photo.read import read
+from restore_batch.stages.previews.pictures import fit, replace_with, resized
 from restore_batch.text import legible
 
 _PAGE = Path(__file__).with_name("page")

@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from restore_batch.errors import JobFileError
-from restore_batch.jobs.manifest import FOLDER
-from restore_batch.jobs.outputs import folder_of
+from restore_batch.jobs.outputs import FOLDER, PREVIEWS, folder_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest, unit_id
@@ -117,6 +116,10 @@ class Plan:
     def _staging_dir(self) -> str:
         return str(self.output_dir / FOLDER / "tmp")
 
+    @cached_property
+    def _previews_dir(self) -> str:
+        return str(self.output_dir / FOLDER / PREVIEWS) if self.job.report else ""
+
     def _unit(self, item: Item, source_sha256: str) -> Photo | Join[JoinWork]:
         is_film, keys = item.is_film, self.keys
         base_key = keys.film if is_film else keys.photo
@@ -126,6 +129,7 @@ class Plan:
             source=item.source.source,
             output=item.output,
             staging_dir=self._staging_dir,
+            previews_dir=self._previews_dir,
             base_key=digest({"options": base_key, "source": source_sha256}),
             face_key=keys.face,
             size_bytes=item.source.size_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from restore_batch.jobs.history import Entry
-from restore_batch.jobs.outputs import sidecar_of
+from restore_batch.jobs.outputs import FOLDER, PREVIEWS, sidecar_of
 from restore_batch.jobs.results.place import result_place
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
-from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest, key_of
+from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest
 from restore_batch.stages.media import MASK_SUFFIX
+from restore_batch.stages.previews.pictures import FACTS, folder_of_key, key_of
 
-FOLDER = "previews"
 LONGEST_S = 600.0
 """What the previews of one item may take: a long film is read from end to end."""
 _MOST_PROCESSES = 4
 _LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_ENDING = re.compile(r"[a-z]+\.(jpg|png|mp4)")
 _OURS = re.compile(r"(?P<key>[0-9a-f]{16})-[a-z]+\.(jpg|png|mp4|json)")
 
 
@@ -59,18 +61,25 @@ class PreviewCache:
     def known(self, entry: Entry) -> Previews | None:
         """What was made earlier; None where it is not all there."""
         key = self.key(entry)
-        if not key:
-            return None
+        return _whole(self.report, self.path(key)) if key else None
+
+    def taken(self, entry: Entry, *, keep: bool = False) -> Previews | None:
+        """What a worker left for the report in the output, brought here; None where it is not all
+        there. ``keep``: it also stays where it is.
+
+        Raises OSError where it cannot be brought.
+        """
+        key = self.key(entry)
         path = self.path(key)
-        try:
-            facts = json.loads((self.report / f"{path}-facts.json").read_bytes())
-            sizes = facts["files"].items()
-            whole = all(
-                (self.report / f"{path}-{ending}").stat().st_size == size for ending, size in sizes
-            )
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            return None  # not there, or somebody else's: it is made again
-        return Previews(path, facts) if whole and _is_proper(facts) else None
+        found = _whole(self.output_dir / FOLDER, path) if key else None
+        if found is None:
+            return None
+        put = shutil.copyfile if keep else shutil.move
+        (self.report / path).parent.mkdir(parents=True, exist_ok=True)
+        # The facts come last: who finds them takes it that all are there.
+        for ending in (*found.facts["files"], FACTS):
+            put(self.output_dir / FOLDER / f"{path}-{ending}", self.report / f"{path}-{ending}")
+        return found
 
     def make(
         self,
@@ -108,9 +117,11 @@ class PreviewCache:
                     continue
                 yield entry, None
 
-    def sweep(self, kept: set[str], begun: float) -> None:
-        """Remove previews whose key is not in ``kept`` and that were made before ``begun``."""
-        for folder in (self.report / FOLDER).glob("[0-9a-f][0-9a-f]"):
+    def sweep(self, kept: set[str], begun: float, *, waiting: bool = False) -> None:
+        """Remove previews whose key is not in ``kept`` and that were made before ``begun``; with
+        ``waiting`` also those that workers left in the output."""
+        places = [self.report, *([self.output_dir / FOLDER] if waiting else [])]
+        for folder in (each for at in places for each in (at / PREVIEWS).glob("[0-9a-f][0-9a-f]")):
             for path in folder.iterdir():
                 found = _OURS.fullmatch(path.name)
                 stale = found is None and path.name.endswith(".tmp")
@@ -122,7 +133,7 @@ class PreviewCache:
                         continue  # another report is at it
 
     def path(self, key: str) -> str:
-        return f"{FOLDER}/{key[:2]}/{key}"
+        return str(folder_of_key(Path(PREVIEWS), key) / key)
 
     def _request(self, entry: Entry) -> PreviewRequest:
         key = self.key(entry)
@@ -132,12 +143,13 @@ class PreviewCache:
         if MASK_SUFFIX in entry.sidecars:
             mask = result_place(self.output_dir, sidecar_of(entry.output, MASK_SUFFIX))
         return PreviewRequest(
-            folder=str(self.report / FOLDER / key[:2]),
+            folder=str(folder_of_key(self.report / PREVIEWS, key)),
             key=key,
             source=entry.source,
             result=result_place(self.output_dir, entry.output),
             max_megapixels=float(limits.get("max_megapixels") or 250.0),
             source_sha256=entry.source_sha256,
+            source_stamp=entry.source_stamp,
             boxes=() if is_film else tuple(face.box_xyxy for face in entry.faces),
             mask=mask,
             is_film=is_film,
@@ -147,10 +159,22 @@ class PreviewCache:
         )
 
 
+def _whole(folder: Path, path: str) -> Previews | None:
+    """Previews below ``folder``; None where they are not all there, or somebody else's."""
+    try:
+        facts = json.loads((folder / f"{path}-{FACTS}").read_bytes())
+        sizes = facts["files"].items()
+        whole = all((folder / f"{path}-{ending}").stat().st_size == size for ending, size in sizes)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return Previews(path, facts) if whole and _is_proper(facts) else None
+
+
 def _is_proper(facts: Mapping[str, Any]) -> bool:
     """Whether these can be facts of previews: a process that read a file may say anything."""
     try:
         width, height = facts["after"]
-        return min(width, height) > 0 and isinstance(facts["files"], Mapping)
+        is_named = all(map(_ENDING.fullmatch, facts["files"]))
+        return min(width, height) > 0 and isinstance(facts["files"], Mapping) and is_named
     except (KeyError, TypeError, ValueError):
         return False

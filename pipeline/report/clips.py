@@ -15,18 +15,12 @@ import av
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.pipeline.report.previews import (
-    THUMB_PX,
-    Files,
-    PreviewRequest,
-    expect_original,
-    resized,
-    thumbnail,
-)
+from restore_batch.pipeline.report.previews import PreviewRequest, expect_original
 from restore_batch.stages.film.faces import square
 from restore_batch.stages.film.frames_out import INDEX_NAME, pictures_of
 from restore_batch.stages.film.source import index_film, read_film, read_frame
 from restore_batch.stages.film.work import Reading
+from restore_batch.stages.previews.pictures import THUMB_PX, Drawn, fit, resized, thumbnail
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.segments import cut_segments
 
@@ -56,8 +50,8 @@ class _Film:
                 yield square(seen.frame, float(self.aspect)).rgb_hwc
 
 
-def film_previews(request: PreviewRequest, files: Files) -> dict[str, Any]:
-    """The files of a film and the facts of them: ``posters``, how many; ``clip``: first frame,
+def film_previews(request: PreviewRequest, drawn: Drawn) -> dict[str, Any]:
+    """Draw a film, and the facts of them: ``posters``, how many; ``clip``: first frame,
     frames and frames a second. Raises MediaError when the result cannot be read."""
     result = _result(request)
     facts: dict[str, Any] = {"frames": result.index.count}
@@ -79,17 +73,24 @@ def film_previews(request: PreviewRequest, files: Files) -> dict[str, Any]:
     facts["after"] = [width, height]
     if rows[0][0] is not None:
         facts["before"] = list(rows[0][0].shape[1::-1])
-    files.picture("thumb.jpg", thumbnail(*rows[len(rows) // 2], longest_px=THUMB_PX), 78)
-    strip = [thumbnail(before, after, _POSTER_PX) for before, after in rows]
-    files.picture("posters.jpg", np.vstack(strip))
+    drawn.picture("thumb.jpg", thumbnail(*rows[len(rows) // 2], longest_px=THUMB_PX), 78)
+    strip = [_poster(before, after) for before, after in rows]
+    drawn.picture("posters.jpg", np.vstack(strip))
     facts["posters"] = len(strip)
     span, fps = _stretch(result.index, request.moment)
     size = _clip_size(width, height)
     facts["clip"] = {"first": span.start, "frames": len(span), "fps": round(float(fps), 3)}
-    files.put("after.mp4", _encoded(result, span, size, fps))
+    drawn.files["after.mp4"] = _encoded(result, span, size, fps)
     if original is not None:
-        files.put("before.mp4", _encoded(original, span, size, fps))
+        drawn.files["before.mp4"] = _encoded(original, span, size, fps)
     return facts
+
+
+def _poster(before: np.ndarray | None, after: np.ndarray) -> np.ndarray:
+    """Both side by side; the result alone where there is no original to compare it with."""
+    if before is None:
+        return resized(after, fit(after.shape[1], after.shape[0], _POSTER_PX))
+    return thumbnail(before, after, _POSTER_PX)
 
 
 def _original(request: PreviewRequest) -> _Film:

@@ -116,6 +116,10 @@ class Shown:
             width, height = self.previews.facts["after"]
             line["preview"] = self.previews.path
             line["ratio"] = round(width / height, 4)
+            facts = self.previews.facts
+            if "files" in facts and "before" not in facts:
+                line["alone"] = True
+                line["missing"] = bool(facts.get("missing"))
         return line
 
     def details(self, report: Path, output_dir: Path) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from restore_batch.jobs.patterns import Roots
 from restore_batch.pipeline.report.cache import LONGEST_S, PreviewCache, Previews
 from restore_batch.pipeline.report.films import summed_up
 from restore_batch.pipeline.report.items import Shown
-from restore_batch.pipeline.report.previews import replace_with
 from restore_batch.pipeline.report.summary import WORSE, Kinds, about, kinds_of, line_of
+from restore_batch.stages.previews.pictures import replace_with
 from restore_batch.text import legible
 
 LINES_A_FILE = 2000
@@ -91,7 +91,8 @@ def write_report(
         job = (runs[-1]["job"] if runs else None) or {}
         moments = {u: film.moment for u, film in films.items() if film.moment is not None}
         cache = PreviewCache(report, output_dir, job, moments, longest_s)
-        previews, made = _previews(cache, entries, is_stopped, progress)
+        is_own = report == output_dir / REPORT
+        previews, made = _previews(cache, entries, is_own, is_stopped, progress)
         shown = [
             Shown(
                 entry, previews.get(entry.output), films.get(entry.unit),
@@ -100,7 +101,8 @@ def write_report(
             for entry in entries
         ]  # fmt: skip
         _write(report, output_dir, identity, shown, runs)
-        cache.sweep({cache.key(entry) for entry in entries}, begun)
+        is_over = not runs or runs[-1]["ended"] is not None
+        cache.sweep({cache.key(entry) for entry in entries}, begun, waiting=is_own and is_over)
     except OSError as error:
         where = error.filename or report
         raise RestoreBatchError(
@@ -146,11 +148,13 @@ def _read_mark(mark: Path) -> dict[str, Any]:
 def _previews(
     cache: PreviewCache,
     entries: Sequence[Entry],
+    is_own: bool,
     is_stopped: Callable[[], bool],
     progress: Progress,
 ) -> tuple[dict[str, Previews], int]:
     """The previews of all items that have any, by output; and how many were made now."""
-    found = {e.output: known for e in entries if (known := cache.known(e)) is not None}
+    there = ((e.output, cache.known(e) or cache.taken(e, keep=not is_own)) for e in entries)
+    found = {output: known for output, known in there if known is not None}
     missing = [entry for entry in entries if entry.output not in found and cache.key(entry)]
     made = 0
     if missing:

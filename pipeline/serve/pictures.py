@@ -1,5 +1,6 @@
-"""Previews for who looks at them: those of the output's own report, else made when they are asked
-for, into a folder that goes with the server. What nobody looks at costs the run nothing."""
+"""Previews for who looks at them: those that workers left for the report or that it has, else made
+when they are asked for, into a folder that goes with the server. What nobody looks at costs the run
+nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from typing import Any
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.history import Entry
-from restore_batch.jobs.outputs import REPORT
+from restore_batch.jobs.outputs import FOLDER, REPORT
 from restore_batch.pipeline.report.cache import PreviewCache, Previews
 from restore_batch.pipeline.report.previews import MakePreviews
 
@@ -48,8 +49,8 @@ class Pictures:
     """Told of each item when its own were made, or could not be."""
 
     def __init__(self, output_dir: Path, folder: Path) -> None:
-        self.folders = (folder, output_dir / REPORT)
-        self._own, self._reported = (
+        self.folders = (folder, output_dir / REPORT, output_dir / FOLDER)
+        self._own, self._reported, self._waiting = (
             PreviewCache(place, output_dir, {}, {}, task=MakePreviewsAside())
             for place in self.folders
         )
@@ -68,7 +69,8 @@ class Pictures:
 
     def known(self, entry: Entry) -> Previews | None:
         """Those that are there; None where they are not."""
-        return self._own.known(entry) or self._reported.known(entry)
+        caches = (self._own, self._reported, self._waiting)
+        return next((found for cache in caches if (found := cache.known(entry))), None)
 
     def of(self, entry: Entry) -> tuple[Previews | None, str]:
         """Those that are there, or that will be when they are asked for; or why there are none."""

@@ -21,15 +21,17 @@ class Decode(Stage):
     """Read photos by the ``source`` of their unit.
 
     In:  chunks that hold nothing but their unit.
-    Out: one frame (upright, sRGB, uint8 or uint16), what to write back beside it (the stored
-    samples too, where they had to be converted), and warnings.
+    Out: one frame (upright, sRGB, uint8 or uint16), also as ``originals``, what to write back
+    beside it (the stored samples too, where they had to be converted), and warnings.
     A photo of more than ``max_megapixels``, or one whose result, ``scale`` times as large, its
     format could not hold, is refused from its header. ``damaged``: what happens with a picture of
     which some is missing; ``extras``: with the films inside photos.
     """
 
     name: ClassVar[str] = "decode"
-    writes: ClassVar[frozenset[str]] = frozenset({"frames", "meta", "sidecars", "warnings"})
+    writes: ClassVar[frozenset[str]] = frozenset(
+        {"frames", "originals", "meta", "sidecars", "warnings"}
+    )
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = Cost(picture_s=0.03, megapixel_s=0.1)
@@ -69,6 +71,7 @@ class Decode(Stage):
         return dataclasses.replace(
             chunk,
             frames=(frame,),
+            originals=(frame,),
             meta=meta,
             sidecars=sidecars_of(meta),
             warnings=chunk.warnings + warnings,

@@ -18,8 +18,8 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import FaceRow
 from restore_batch.pipeline.compare import sheets
 from restore_batch.pipeline.compare.comparison import ComparisonSummary
-from restore_batch.pipeline.compare.contact_sheet import CELL_PX
 from restore_batch.pipeline.compare.film_moments import MOMENTS
+from restore_batch.stages.previews.cells import CELL_PX
 
 from support import data, small_systems
 from support.archive import checksums, cli, face, scene, write_job

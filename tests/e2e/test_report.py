@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+
+import restore_batch as rb
+from restore_batch.pipeline.report.writing import write_report
 
 from support.archive import cli, scene, write_job
 from support.data import folder
@@ -44,6 +48,35 @@ def test_a_report_that_cannot_be_written_costs_the_run_nothing(tmp_path: Path) -
     assert len(done.stderr.splitlines()) == 1
     assert [path.name for path in (tmp_path / "out" / "report").iterdir()] == ["mine.txt"]
     assert (tmp_path / "out" / "photo.png").is_file()
+
+
+def drawn(folder: Path) -> set[str]:
+    return {path.name.partition("-")[2] for path in folder.rglob("*-*")}
+
+
+@pytest.mark.parametrize("repair", ["off", "auto"])
+def test_a_report_needs_neither_original_nor_result_of_what_workers_have_drawn(
+    repair: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    summary = rb.run(a_job(tmp_path), overrides={"repair.fading": repair})
+    assert summary.done == 1
+    waiting = output / ".restore-batch" / "previews"
+    expected = {"before.jpg", "after.jpg", "thumb.jpg", "facts.json"}
+    assert drawn(waiting) == expected
+    shutil.rmtree(tmp_path / "in")
+    (output / "photo.png").unlink()
+    elsewhere = write_report(output, tmp_path / "elsewhere")
+    assert drawn(waiting) == drawn(tmp_path / "elsewhere" / "previews") == expected
+    own = write_report(output)
+    assert [(r.made, r.left, r.failed) for r in (elsewhere, own)] == [(0, 0, 0)] * 2
+    assert drawn(output / "report" / "previews") == expected
+    assert drawn(waiting) == set()
+
+
+def test_where_no_report_is_wanted_nothing_is_drawn(tmp_path: Path) -> None:
+    assert rb.run(a_job(tmp_path), overrides={"report": False}).done == 1
+    assert not (tmp_path / "out" / ".restore-batch" / "previews").exists()
 
 
 @pytest.mark.slow

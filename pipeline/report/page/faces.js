@@ -13,7 +13,7 @@ const faces = {
     if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: `${percent(facts.repaired)} of the picture.`}));
     if (details.quality) section("Figures", ...this.figures(details.quality, item));
     if (details.faces.length) section(plural(details.faces.length, "face"), this.rows(item, details));
-    if (facts.posters) section("Moments, before and after", this.posters(item, facts));
+    if (facts.posters) section(facts.before ? "Moments, before and after" : "Moments", this.posters(item, facts));
     if (details.steady) section("Faces over time", ...this.steady(details.steady, item));
     section("Files", this.files(item, details));
     document.getElementById("facts").replaceChildren(...parts);
@@ -70,7 +70,7 @@ const faces = {
 
   posters(item, facts) {
     return element("img", {className: "posters", src: report.preview(item, "posters.jpg"), loading: "lazy",
-      alt: `${facts.posters} moments of the film, each before on the left and restored on the right`});
+      alt: `${facts.posters} moments of the film${facts.before ? ", each before on the left and restored on the right" : ", restored"}`});
   },
 
   // The graph is drawn; what it shows is also said.

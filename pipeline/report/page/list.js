@@ -109,7 +109,8 @@ const list = {
       const pair = element("span", {className: "pair"});
       pair.style.aspectRatio = item.ratio;
       pair.style.setProperty("--ratio", item.ratio);
-      for (const half of ["before", "after"]) {
+      pair.classList.toggle("alone", Boolean(item.alone));
+      for (const half of item.alone ? ["after"] : ["before", "after"]) {
         const shown = element("span", {className: `half ${half}`});
         shown.style.backgroundImage = `url("${thumb}")`;
         pair.append(shown);
@@ -141,6 +142,7 @@ const list = {
     return [
       item.state === "failed" ? badge("failed", "bad") : null,
       item.state !== "failed" && item.state !== "done" ? badge("not done yet") : null,
+      item.missing ? badge("original missing", "warn") : null,
       mark.refused ? badge("do not use", "bad") : null,
       mark.rating ? badge(`${"★".repeat(mark.rating)}`, "stars") : null,
       item.warnings ? badge(plural(item.warnings, "warning"), "warn") : null,

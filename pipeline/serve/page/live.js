@@ -117,6 +117,8 @@ const live = {
       const at = document.querySelector(`[data-count="${name}"]`);
       if (!at) continue;
       at.querySelector("b").textContent = count.toLocaleString("en");
+      const noun = at.querySelector("span"); // of those that are counted as things: 1 face, 2 faces
+      if (noun) noun.textContent = count === 1 ? name.replace(/s$/, "") : name;
       at.hidden = !count && ["left", "films", "low"].includes(name);
       if (name === "failed") at.classList.toggle("bad", count > 0);
       if (name === "warned" || name === "low") at.classList.toggle("warn", count > 0);

@@ -15,10 +15,11 @@ from restore_batch.errors import JobFileError
 from restore_batch.jobs.source import job_from_mapping, json_schema, load_job
 from restore_batch.jobs.spec import System
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
-from restore_batch.pipeline.compare.contact_sheet import CELL_PX, Rows, draw, face_cells
+from restore_batch.pipeline.compare.contact_sheet import Rows, draw
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.media import Frame
+from restore_batch.stages.previews.cells import CELL_PX, face_cells
 
 from support import small_systems
 from support.clips import clip

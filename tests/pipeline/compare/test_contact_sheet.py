@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from restore_batch.pipeline.compare.contact_sheet import CELL_PX, Rows, draw
+from restore_batch.pipeline.compare.contact_sheet import Rows, draw
+from restore_batch.stages.previews.cells import CELL_PX
 from restore_batch.text import legible
 
 CELL = np.zeros((CELL_PX, CELL_PX, 3), np.uint8)

@@ -12,9 +12,10 @@ import pytest
 
 import restore_batch as rb
 from restore_batch.errors import MediaError
-from restore_batch.pipeline.compare.contact_sheet import CELL_PX, Rows
+from restore_batch.pipeline.compare.contact_sheet import Rows
 from restore_batch.pipeline.compare.film_moments import MOMENTS, FilmMoments, clock
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.stages.previews.cells import CELL_PX
 
 from support.clips import clip
 from support.films_e2e import moving_face

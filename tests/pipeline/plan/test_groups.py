@@ -172,7 +172,9 @@ def test_photos_alone_need_no_stage_of_films_and_films_none_of_photos_files() ->
     photos = {s.name for g in make_groups(stages, PHOTOS, {}, split=False) for s in g.stages}
     films = {s.name for g in make_groups(stages, FILMS, {}, split=False) for s in g.stages}
     frames = {"detect", "align", "restore", "upscale", "paste"}
-    assert photos == frames | {"checksum", "decode", "assess", "repair", "reassess", "encode"}
+    assert photos == frames | {
+        "checksum", "decode", "assess", "repair", "reassess", "thumbnail", "encode", "shelve",
+    }  # fmt: skip
     assert films == frames | {"checksum", "index", "preview", "segment", "join"}
 
 

@@ -62,7 +62,8 @@ def options(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 # -- what is given --------------------------------------------------------------------------------
 def test_every_option_is_taken_by_a_stage_or_known_to_change_no_result() -> None:
-    taken = {option for stage in stage_classes() for option in stage.takes.values()}
+    of_results = [stage for stage in stage_classes() if stage.of_results]
+    taken = {option for stage in of_results for option in stage.takes.values()}
     for option in options(Job):
         section = option.partition(".")[0]
         known = {option, section} & WITHOUT_EFFECT or option in CHOICES | NAMES
@@ -104,7 +105,8 @@ OTHER: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    "option", sorted({o for stage in stage_classes() for o in stage.takes.values()})
+    "option",
+    sorted({o for stage in stage_classes() if stage.of_results for o in stage.takes.values()}),
 )
 def test_each_option_changes_the_keys_of_what_it_matters_to(option: str) -> None:
     section, _, name = option.partition(".")
@@ -127,7 +129,9 @@ def test_a_job_that_asks_for_no_repair_has_the_keys_that_it_had_before_there_was
 def test_what_only_looks_is_in_no_key() -> None:
     made = make_stages(job(), REFS)
     looks = [each for each in made if not each.stage.of_results]
-    assert {each.stage.name for each in looks} == {"assess", "checksum", "reassess"}
+    assert {each.stage.name for each in looks} == {
+        "assess", "checksum", "reassess", "shelve", "thumbnail",
+    }  # fmt: skip
     assert keys_of(made, "float32") == keys_of([m for m in made if m not in looks], "float32")
 
 
@@ -213,7 +217,8 @@ def test_options_of_a_stage_that_takes_none_are_a_mistake() -> None:
 def test_the_stages_come_in_the_order_in_which_a_picture_needs_them() -> None:
     names = [stage.name for stage in stage_classes()]
     photo = [
-        "decode", "assess", "detect", "align", "restore", "upscale", "paste", "reassess", "encode",
+        "decode", "assess", "detect", "align", "restore", "upscale", "paste", "reassess",
+        "thumbnail", "encode", "shelve",
     ]  # fmt: skip
     assert [name for name in names if name in photo] == photo
     for of_film in ("preview", "segment"):

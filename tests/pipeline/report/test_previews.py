@@ -12,14 +12,9 @@ from PIL import Image
 
 from restore_batch.errors import MediaError
 from restore_batch.files import sha256_of
-from restore_batch.pipeline.report.previews import (
-    PREVIEW_PX,
-    PreviewRequest,
-    key_of,
-    make_previews,
-    shown_faces,
-    thumbnail,
-)
+from restore_batch.pipeline.report.previews import PreviewRequest, make_previews
+from restore_batch.stages.previews.cells import shown_faces
+from restore_batch.stages.previews.pictures import PREVIEW_PX, key_of, thumbnail
 
 from support.archive import scene
 from support.clips import clip, decoded

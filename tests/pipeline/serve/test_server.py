@@ -117,6 +117,8 @@ def test_page_lines_details_previews_and_files_are_served_and_nothing_is_written
     lines = data_of(ask(address, f"/{about['data']}/lines-0.js"))
     assert [line["output"] for line in lines] == ["album/a.png", "b.jpg", "broken.png"]
     (details,) = data_of(ask(address, f"/{about['data']}/details-0.js"))
+    while "files" not in details["previews"]:  # not made yet
+        (details,) = data_of(ask(address, f"/{about['data']}/details-0.js"))
     assert details["faces"][0]["note"] == "odd"
     for ending, size in details["previews"]["files"].items():
         assert len(ask(address, f"/{lines[0]['preview']}-{ending}").body) == size
