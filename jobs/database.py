@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,9 @@ class _Cursor(sqlite3.Cursor):
             raise damaged(self.connection.manifest, "a name in it is no text") from None
 
 
+_TIDY_S, _TIDY_EVERY_S = 3.0, 0.05
+
+
 def connect(path: Path) -> Database:
     """Open for writing; made with all its tables where there is none.
 
@@ -130,6 +134,19 @@ def connect(path: Path) -> Database:
             with transaction(database):
                 bring_up_to_date(database)
     return database
+
+
+def close_tidily(database: Database) -> None:
+    """Close a manifest that was open for writing. Its log goes with it; somebody who looks on at
+    this moment would have it stay, and is waited for a while."""
+    path = database.manifest
+    log = path.with_name(f"{path.name}-wal")
+    database.close()
+    end = time.monotonic() + _TIDY_S
+    while log.exists() and time.monotonic() < end:
+        time.sleep(_TIDY_EVERY_S)
+        with contextlib.suppress(RestoreBatchError, OSError):
+            connect_as(path, "mode=rw").close()
 
 
 def connect_reading(path: Path) -> Database | None:

@@ -20,6 +20,7 @@ from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.database import (
     Database,
     Row,
+    close_tidily,
     connect,
     connect_reading,
     encoded,
@@ -107,7 +108,10 @@ class KeptLedger(Ledger):
         """Release the database and the folder."""
         if self._hold is not None and self._fault is None:
             self.results.keep(self._db.manifest, last=True)
-        self._db.close()
+        if self._hold is not None and self._fault is None:
+            close_tidily(self._db)
+        else:
+            self._db.close()
         if self._journal is not None:
             self._journal.close()
         if self._hold is not None:

@@ -30,6 +30,11 @@ def a_job(folder: Path) -> Path:
     )  # fmt: skip
 
 
+def tree(output: Path) -> dict[Path, int]:
+    """All that is there, and when it was changed last."""
+    return {path: path.stat().st_mtime_ns for path in output.rglob("*")}
+
+
 def committed(output: Path) -> list[int]:
     def ask(history: History) -> list[int]:
         counts = history.counts()
@@ -59,10 +64,14 @@ def test_a_browser_follows_a_run_to_its_end_and_leaves_nothing_there(tmp_path: P
             while run.poll() is None:
                 least = committed(output)[0]
                 wait_until(page, f"({SHOWN})[0] >= {least}")
+                shown = page.evaluate(SHOWN)
+                assert sum(shown) == PHOTOS + 1
+                assert shown[0] <= committed(output)[0], "nothing is shown that is not there"
             assert run.returncode == 1  # one of the originals is no picture
             wait_until(page, f"String({SHOWN}) === '{PHOTOS},1,0'")
             assert committed(output) == [PHOTOS, 1, 0]
             page.get_by_text("The last run has ended: finished.").wait_for()
+            at_rest = tree(output)
             page.fill("#search", "03.png")
             page.locator(".card").first.click()
             wait_until(page, "document.getElementById('after').naturalWidth > 0")
@@ -74,4 +83,6 @@ def test_a_browser_follows_a_run_to_its_end_and_leaves_nothing_there(tmp_path: P
         for process in filter(None, (run, server)):
             process.kill()
             process.communicate()
+    assert tree(output) == at_rest
+    assert not list(output.rglob("*-wal"))
     assert set(checksums(output)) == {f"{number:02}.png" for number in range(PHOTOS)}

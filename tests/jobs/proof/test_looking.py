@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from restore_batch.jobs.database import Database
 from restore_batch.jobs.history import History
 from restore_batch.jobs.manifest import FOLDER, Manifest
+from restore_batch.jobs.proof import looking
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.proof.looking import stamp_of
 
@@ -99,3 +102,25 @@ def test_a_folder_without_a_manifest_is_an_error_and_stays_empty(tmp_path: Path)
     with pytest.raises(ManifestError, match="not there"):
         outputs(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_ends_just_when_somebody_looks_leaves_nothing_of_its_log_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = writer(tmp_path)
+    committed(process, "a.png")
+    connect_as = looking.connect_as
+
+    def after_the_run(path: Path, query: str) -> Database:
+        if not process.stdin.closed:  # type: ignore[union-attr]
+            process.stdin.close()  # type: ignore[union-attr]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)  # it may have to wait for this look
+        return connect_as(path, query)
+
+    monkeypatch.setattr(looking, "connect_as", after_the_run)
+    assert outputs(tmp_path) == ["a.png"]
+    process.wait()
+    assert not list(tmp_path.glob(f"{FOLDER}/*-wal"))
+    assert not list(tmp_path.glob(f"{FOLDER}/*-shm"))
+    assert outputs(tmp_path) == ["a.png"]
