@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from restore_batch.errors import RestoreBatchError
@@ -73,6 +74,11 @@ class _Cursor(sqlite3.Cursor):
     connection: Database
     readers: tuple[tuple[type, Callable[[Any], Any]], ...] | None = None
     """How the columns of the present statement are read: see ``_READERS``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self.plain: dict[tuple[type, ...], bool] = {}
+        """Of the types of values that rows had: whether all of them are what was put in."""
 
     def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
         self.readers = None
@@ -301,6 +307,15 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
     assert isinstance(cursor, _Cursor)
     if cursor.readers is None:
         cursor.readers = tuple(_READERS.get(column[0], _AS_IT_IS) for column in cursor.description)
+        cursor.plain.clear()
+    kinds = tuple(map(type, values))
+    if (is_plain := cursor.plain.get(kinds)) is None:
+        is_plain = cursor.plain[kinds] = all(
+            kind is plain_type or kind is NoneType
+            for kind, (plain_type, _) in zip(kinds, cursor.readers, strict=True)
+        )
+    if is_plain:
+        return Row(cursor, values)
     try:
         plain = [
             value if value is None or type(value) is plain_type else decode(value)

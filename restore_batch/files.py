@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -156,9 +157,15 @@ def side_by_side(look: Callable[[Asked], Found], asked: Sequence[Asked]) -> Iter
     parts = [
         asked[first : first + _LOOKS_A_THREAD] for first in range(0, len(asked), _LOOKS_A_THREAD)
     ]
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        for found in pool.map(lambda part: list(map(look, part)), parts):
-            yield from found
+    for found in _lookers(os.getpid()).map(lambda part: list(map(look, part)), parts):
+        yield from found
+
+
+@lru_cache(maxsize=1)
+def _lookers(process: int) -> ThreadPoolExecutor:
+    """Threads that stay: of a million files some hundred are looked at again and again. A process
+    that was forked has none of its parent's."""
+    return ThreadPoolExecutor(_LOOKS_AT_ONCE, "look")
 
 
 def settle(path: Path) -> tuple[int, str]:

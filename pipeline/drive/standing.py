@@ -220,11 +220,11 @@ class Standings:
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
     ) -> Standing:
-        unit = survey.on_record(self._plan.unit(item, source_sha256))
-        found = Standing(
-            item, unit, source_sha256, survey.state_of(unit, verify=self._verify),
-            noted_sha256=noted_sha256,
-        )  # fmt: skip
+        unit = self._plan.unit(item, source_sha256)
+        state = survey.state_of(unit, verify=self._verify)
+        if state != "done":  # else nobody asks for its id any more
+            unit = survey.on_record(unit)
+        found = Standing(item, unit, source_sha256, state, noted_sha256=noted_sha256)
         if found.state == "failed":
             return replace(found, reason=survey.reason_of(unit))
         if found.state == "pending":

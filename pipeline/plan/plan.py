@@ -11,7 +11,7 @@ from restore_batch.errors import JobFileError
 from restore_batch.jobs.outputs import FOLDER, PREVIEWS, folder_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import Join, Photo, digest, unit_id
+from restore_batch.jobs.units import Join, Photo, digest_of_texts, unit_id
 from restore_batch.models.metrics import niqe
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, model_refs
@@ -130,7 +130,7 @@ class Plan:
             output=item.output,
             staging_dir=self._staging_dir,
             previews_dir=self._previews_dir,
-            base_key=digest({"options": base_key, "source": source_sha256}),
+            base_key=digest_of_texts(options=base_key, source=source_sha256),
             face_key=keys.face,
             size_bytes=item.source.size_bytes,
             megapixels=item.megapixels,

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.jobs.units import Photo, digest, unit_id
+from restore_batch.jobs.units import Photo, digest, digest_of_texts, unit_id
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -41,6 +41,12 @@ def test_different_values_have_different_digests(
 ) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
     assert (digest(one) == digest(two)) == same
+
+
+@settings(deadline=None)
+@given(texts, texts)
+def test_a_digest_of_texts_is_that_of_the_mapping(one: str, other: str) -> None:
+    assert digest_of_texts(options=one, source=other) == digest({"options": one, "source": other})
 
 
 def test_a_digest_is_the_same_in_another_process() -> None:
