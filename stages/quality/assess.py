@@ -25,6 +25,7 @@ class Assess(Stage):
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = _COST
+    version: ClassVar[int] = 2
     of_results: ClassVar[bool] = False
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
@@ -51,6 +52,7 @@ class Reassess(Stage):
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
     cost: ClassVar[Cost] = _COST
+    version: ClassVar[int] = 2
     of_results: ClassVar[bool] = False
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:

@@ -20,6 +20,8 @@ from restore_batch.stages.media import Figures, Frame
 _ACROSS = 3
 _SIDE_PX = 2 * niqe.PATCH_PX
 """On 36 patches NIQE says about what it says of the whole picture, on 9 something else."""
+_LEAST_PATCHES = 25
+"""On fewer, NIQE often tells a change the wrong way round: see docs/evaluation.md."""
 _DIGITS = 3
 """More would differ from one machine to another."""
 
@@ -65,8 +67,9 @@ def _seen(rgb_hwc: np.ndarray, window: Window, size: tuple[int, int]) -> np.ndar
 
 
 def _niqe(parts: list[np.ndarray], size: tuple[int, int]) -> float:
-    if min(size) < niqe.SMALLEST_PX:
-        raise NotComputedError(f"needs at least {niqe.SMALLEST_PX} px a side")
+    patches = sum(niqe.patches_of(part.shape[0], part.shape[1]) for part in parts)
+    if min(size) < niqe.SMALLEST_PX or patches < _LEAST_PATCHES:
+        raise NotComputedError(f"needs {_LEAST_PATCHES} patches of {niqe.PATCH_PX} px")
     if why := niqe.lacks():
         raise NotComputedError(why)
     return niqe.of_features(niqe.features(*parts))

@@ -59,6 +59,17 @@ def test_a_figure_that_a_picture_is_too_small_or_flat_for_is_left_out() -> None:
     assert figures_of(Frame(np.zeros((1, 1, 3), np.uint8)), (1, 1)) == Figures(noise=0.0)
 
 
+@pytest.mark.parametrize(
+    ("size", "enough"), [((480, 480), True), ((576, 479), False), ((900, 400), False)]
+)
+def test_niqe_is_left_out_where_too_few_patches_would_say_it(
+    size: tuple[int, int], enough: bool
+) -> None:
+    found = figures_of(Frame(np.ascontiguousarray(GOOD[: size[1], : size[0]])), size)
+    assert (found.niqe is not None) == enough
+    assert found.sharpness is not None and found.noise is not None
+
+
 def test_without_its_model_niqe_alone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(niqe, "lacks", lambda: "needs a package")
     found = figures_of(Frame(GOOD), SIZE)
