@@ -22,15 +22,10 @@ _NOTES_COUNT = 0.2
 _WARNING_COUNTS, _MOST_WARNINGS = 0.3, 3
 _CHANGE_COUNTS = 4.0
 _FAILED = 100.0
-_WORSE_COUNTS, _MOST_WORSE = 1.0, 0.5
 _AS_GOOD = {"noise": 2.0, "niqe": 5.0}
 """Figures that are worse the larger they are. Below these a picture is good, and a change of them
 is no harm."""
 _WORSE_COUNTS, _MOST_WORSE = 0.5, 1.0
-_FIGURES = {"sharpness": -1, "noise": 1, "niqe": 1}
-"""Which figures there are, and in which direction they are worse."""
-_LEAST = {"sharpness": 0.05, "noise": 1.0, "niqe": 3.0}
-"""Smaller figures are as good as these: a hundredth more of almost nothing is no harm."""
 
 
 @dataclass(frozen=True)

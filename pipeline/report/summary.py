@@ -123,6 +123,9 @@ def about(
         "output": legible(str(job.get("output") or "")),
         "counts": counts_of(counts, total),
         "measured": any(each.identity is not None for each in shown),
+        "without_figures": sum(
+            each.entry.state == "done" and each.entry.quality is None for each in shown
+        ),
         "low_identity": low,
         "many_faces": MANY_FACES,
         "warnings": [{"kind": kind, "count": count} for kind, count in warnings.listed],

