@@ -113,3 +113,38 @@ def test_a_run_without_a_node_is_given_up_with_the_reason_and_goes_on_when_there
         done = cli("run", job, "--quiet", "--set", "limits.no_worker_s=300")
         assert (done.returncode, done.stderr) == (0, "")
     assert len(checksums(tmp_path / "out")) == 3
+
+
+@pytest.mark.slow
+def test_a_head_without_a_gpu_uses_those_of_the_other_nodes(tmp_path: Path) -> None:
+    """They are only claimed; so nothing is asked of a network."""
+    archive = make_archive(tmp_path / "in", faces=0, scenes=4)
+    clip(archive / "film.mp4", frames=20, size=(64, 48), rate=Fraction(5), gop=5)
+    sections = {
+        "inputs": [str(archive)], "restore": {"model": "none"}, "video": SEGMENTS,
+        "background": {"model": "none", "scale": 1.5}, "detect": {"model": "none"},
+    }  # fmt: skip
+    local = write_job(
+        tmp_path / "local.json",
+        output=str(tmp_path / "local"),
+        engine={"kind": "local"},
+        **sections,
+    )
+    done = cli("run", local, "--quiet")
+    assert done.returncode == 0, done.stderr
+    with ray_nodes.nodes_apart() as cluster:
+        cluster.add(cpus=1)
+        for _ in range(2):
+            cluster.add(cpus=2, gpus=1)
+        engine = {"address": cluster.address, "threads": 1, "precision": "float32"}
+        job = write_job(
+            tmp_path / "job.json", output=str(tmp_path / "out"), engine=engine, **sections
+        )
+        planned = json.loads(cli("plan", job, "--json").stdout)
+        assert planned["device"] == "cuda"
+        assert sorted((node["gpus"], node["workers"]) for node in planned["cluster"]) == [
+            (0, 0), (0, 0), (1, 1), (1, 1),
+        ]  # fmt: skip
+        done = cli("run", job, "--quiet")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert checksums(tmp_path / "out") == checksums(tmp_path / "local")
