@@ -24,7 +24,7 @@ from restore_batch.pipeline.compare.comparison import (
 from restore_batch.pipeline.drive import changes
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
-from restore_batch.pipeline.engine.opening import site_of
+from restore_batch.pipeline.engine.opening import site_of, with_sight
 from restore_batch.pipeline.plan.headers import ProbeCache, ProbeKeys, is_unreadable
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
@@ -77,7 +77,8 @@ class Runnable(Protocol):
 def plan_job(loaded: LoadedJob) -> Plan | ComparisonPlan:
     """Plan without touching the output folder, and no network but that of a job's cluster."""
     with site_of(loaded.job) as site:
-        return _plan(loaded, store_for(loaded.job), site, fetch=False)
+        plan = _plan(loaded, store_for(loaded.job), site, fetch=False)
+        return plan if isinstance(plan, ComparisonPlan) else with_sight(plan)
 
 
 def told_of_results(plan: Plan) -> tuple[str, ...]:

@@ -117,6 +117,9 @@ class Stage(ABC):
     runs where the job names it under ``stages``, with what is said there."""
     of_results: ClassVar[bool] = True
     """Whether results depend on it at all; it stays out of their keys otherwise."""
+    reads_source: Literal["", "whole", "parts"] = ""
+    """How much of the source of a unit it opens itself, as it is configured: nothing, all of it, or
+    only parts of a large one."""
     version: ClassVar[int] = 1
     """Raised whenever the same input and options give another result; part of the unit id."""
     raised: ClassVar[Mapping[int, Raised]] = {}

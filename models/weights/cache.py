@@ -175,6 +175,14 @@ def check(entry: Path, *, fully: bool = False) -> Record:
     return record
 
 
+def origin_sha256(path: Path) -> str:
+    """Checksum of the published form of ``path``: the record's for a file of the cache, once the
+    file agrees with it. Raises WeightsError."""
+    if path.suffix == ".safetensors" and record_path(path).is_file():
+        return check(path).origin_sha256
+    return fingerprint(path)
+
+
 def make_folder(folder: Path) -> None:
     """Make sure that ``folder`` is there to write to. Raises WeightsError where it cannot be, and
     for a link that another user has put there: it may lead anywhere."""

@@ -17,10 +17,10 @@ from restore_batch.errors import LicenceError, WeightsError
 from restore_batch.files import sha256_of
 from restore_batch.models import registry
 from restore_batch.models.base import Card, ModelRef, Task, WeightFile
+from restore_batch.models.weights import brought, recognise
 from restore_batch.models.weights import cache as weight_cache
-from restore_batch.models.weights import recognise
 from restore_batch.models.weights.download import Patience, Progress, fetch
-from restore_batch.models.weights.fingerprint import combined, fingerprint
+from restore_batch.models.weights.fingerprint import combined
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.safe_load import SUFFIXES, load_state
 
@@ -227,7 +227,7 @@ class Store:
         """The card's weights, ensured, and checked options, ready to send to a worker."""
         registry.options(card, options)
         here = self.ensure(card)
-        checksums = [_origin_sha256(path) for path in here.paths]
+        checksums = [weight_cache.origin_sha256(path) for path in here.paths]
         for file, path, found in zip(here.files, here.paths, checksums, strict=True):
             if here.where != "cache" and weight_cache.is_published(file, found) is False:
                 raise WeightsError(
@@ -250,7 +250,7 @@ class Store:
             card = recognise.card_by_path(load_state(files), given, task)
         self._check_licence(card)
         registry.options(card, options)
-        checksums = [_origin_sha256(file) for file in files]
+        checksums = [weight_cache.origin_sha256(file) for file in files]
         return ModelRef(card, tuple(map(str, files)), combined(checksums), dict(options))
 
     def _published_as(self, files: Sequence[Path], task: Task) -> Card | None:
@@ -260,10 +260,13 @@ class Store:
         return hit[0]
 
     def paths_of(self, ref: ModelRef) -> tuple[Path, ...]:
-        """``ref``'s files on this node: where they were planned, else in this store.
+        """``ref``'s files on this node: those that were brought to it, else where they were
+        planned, else in this store.
 
         Raises WeightsError when they are absent here or are not what was planned with.
         """
+        if (came := brought.paths_of(ref)) is not None:
+            return came
         paths = tuple(Path(path) for path in ref.paths)
         if not all(path.exists() for path in paths):
             here = self.locate(ref.card)
@@ -274,7 +277,7 @@ class Store:
                     "folder that all nodes share"
                 )
             paths = here.paths
-        if combined([_origin_sha256(path) for path in paths]) != ref.sha256:
+        if combined([weight_cache.origin_sha256(path) for path in paths]) != ref.sha256:
             raise WeightsError(f"{paths[0]} is not the file that was planned with; plan again")
         return paths
 
@@ -338,13 +341,6 @@ class Store:
             "the published checksum" if good else "whole, but without a published checksum"
         )
         return Verified(card, "good" if good else "unproven", detail)
-
-
-def _origin_sha256(path: Path) -> str:
-    """Checksum of the published form of ``path``: the record's for a file of the cache."""
-    if path.suffix == ".safetensors" and weight_cache.record_path(path).is_file():
-        return weight_cache.check(path).origin_sha256
-    return fingerprint(path)
 
 
 def _downloadable(card: Card) -> list[tuple[WeightFile, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 _ITEMS_SHOWN = 20
 _NAMES_SHOWN = 3
+_TRAVELS = {
+    "inputs": "originals are sent",
+    "weights": "weights are sent, once a node",
+    "staging": "results come back through this machine",
+}
 
 
 @click.command()
@@ -110,7 +116,8 @@ def _cluster(plan: Plan) -> list[dict[str, Any]] | None:
     computing = Counter(layout.computing(nodes))
     return [
         {"node": node.host, "cores": node.cores, "gpus": node.gpus,
-         "memory_bytes": node.memory_bytes, "workers": computing[node.id]}
+         "memory_bytes": node.memory_bytes, "workers": computing[node.id],
+         "sees": asdict(sees) if (sees := plan.site.sees.get(node.id)) else None}
         for node in nodes
     ]  # fmt: skip
 
@@ -129,6 +136,23 @@ def _cluster_lines(plan: Plan) -> Iterator[str]:
         )
     if not any(node["workers"] for node in found):
         yield "no node has room for a worker now: a run waits for one that joins"
+    yield from _sight_lines(found)
+
+
+def _sight_lines(nodes: list[dict[str, Any]]) -> Iterator[str]:
+    """What travels to nodes and back, those alike in one line."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for node in nodes:
+        if node["sees"] is not None:
+            hidden = tuple(what for what in _TRAVELS if not node["sees"][what])
+            alike.setdefault(hidden, []).append(node["node"])
+    for hidden, hosts in alike.items():
+        whose = f"{plural(len(hosts), 'node')} ({_first(hosts)})"
+        if not hidden:
+            yield f"only names travel: {whose} with originals, weights and output in sight"
+        else:
+            what = ", ".join(_TRAVELS[each] for each in hidden)
+            yield f"{what}: {whose} with other files at these paths, or none"
 
 
 def _size(item: Item) -> str:
@@ -175,6 +199,10 @@ def _listed(names: list[str]) -> str:
     if len(names) <= _NAMES_SHOWN:
         return ", ".join(names)
     return f"{plural(len(names), 'file')} ({', '.join(names[:_NAMES_SHOWN])} …)"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:_NAMES_SHOWN]) + " …" * (len(names) > _NAMES_SHOWN)
 
 
 def _known_by(figures: Estimate) -> str:

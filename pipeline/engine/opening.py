@@ -6,10 +6,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from restore_batch.jobs.spec import Job
 from restore_batch.pipeline.engine.backend import Backend
+from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.resources import Cluster, Engine, Site, this_machine
 from restore_batch.stages.base import WorkerContext
 
@@ -44,6 +46,18 @@ def site_of(job: Job) -> Iterator[Site]:
         held.enter_context(without_ray())
         held.callback(connect(address))
         yield Cluster(nodes())
+
+
+def with_sight(plan: Plan) -> Plan:
+    """The same plan, of a cluster that is connected, with what its nodes see of the job's files."""
+    if not isinstance(plan.site, Cluster) or plan.share.layout is None:
+        return plan
+    from restore_batch.pipeline.engine.ray_home import seen_by
+
+    nodes = plan.site.nodes
+    computing = plan.share.layout.computing(nodes)
+    working = {*computing, *plan.share.layout.reading(nodes, computing)}
+    return replace(plan, site=replace(plan.site, sees=seen_by(working, plan.landmarks)))
 
 
 def _prepare(address: str | None) -> None:

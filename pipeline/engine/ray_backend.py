@@ -36,10 +36,12 @@ from restore_batch.pipeline.engine.ray_deaths import (
     describe_death,
     is_lost_machine,
 )
+from restore_batch.pipeline.engine.ray_home import Departures
 from restore_batch.pipeline.engine.ray_meter import RayMeter
 from restore_batch.pipeline.engine.ray_noise import without_ray
 from restore_batch.pipeline.engine.ray_private import PrivateRay
 from restore_batch.pipeline.engine.ray_worker import PAYLOAD_LOSSES, WORKER_DEATHS, PoolWorker
+from restore_batch.pipeline.engine.travel.home import HomeLostError
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.pipeline.plan.layout import Layout
 from restore_batch.pipeline.plan.resources import Engine
@@ -71,6 +73,7 @@ class RayBackend:
         self._calls: dict[Any, _Call] = {}
         self._private: PrivateRay | None = None
         self._cluster: Places | None = None
+        self._departures: Departures | None = None
         self._fixed: dict[int, Sequence[str]] = {}
         self._memory = MemoryKills()
         self._leave: Callable[[], None] = lambda: None
@@ -79,7 +82,12 @@ class RayBackend:
         try:
             if engine.address is not None:
                 self._leave = connect(engine.address)
-                self._cluster = Places(engine.layout or Layout(on_gpu=False, threads=1))
+                landmarks = None
+                if engine.landmarks is not None:
+                    self._departures = Departures(engine.landmarks)
+                    landmarks = self._departures.travel.landmarks
+                layout = engine.layout or Layout(on_gpu=False, threads=1)
+                self._cluster = Places(layout, landmarks)
             elif not ray.is_initialized():
                 self._private = _private(engine)
                 self._leave = self._private.close
@@ -98,6 +106,8 @@ class RayBackend:
 
     def places(self, group: Group) -> Sequence[str]:
         if self._cluster is not None:
+            if group.at_home:
+                return self._cluster.at_home
             return self._cluster.reading if group.pool == "io" else self._cluster.computing
         return self._fixed.setdefault(group.workers, (NOWHERE,) * group.workers)
 
@@ -123,7 +133,8 @@ class RayBackend:
         # A node that was cut off goes on; what it writes must be no other's file.
         writer = secrets.token_hex(4) if self._cluster is not None else ""
         arrived = actor.arrive.remote()
-        opened = actor.open.remote(group, self._context, writer)
+        travel = self._departures.travel if self._departures is not None else None
+        opened = actor.open.remote(group, self._context, writer, travel)
         return _Handle(actor, group, arrived, opened)
 
     def opening_since(self, worker: _Handle) -> float | None:
@@ -183,6 +194,9 @@ class RayBackend:
             pid = ray.get(ref)
         except exceptions.RayTaskError as error:
             cause = error.cause
+            if isinstance(cause, HomeLostError):
+                worker.awaited.clear()
+                return WorkerGone(str(cause), machine_lost=True)
             if not isinstance(cause, RestoreBatchError):
                 told = " ".join(str(cause).split())
                 cause = ExecutorError(f"{worker.group.name} cannot start: {told}")
@@ -206,7 +220,10 @@ class RayBackend:
         except WORKER_DEATHS as error:
             return self._gone(error)
         except exceptions.RayError as error:
-            return unexpected(parcels, worker.group, getattr(error, "cause", None) or error)
+            cause = getattr(error, "cause", None) or error
+            if isinstance(cause, HomeLostError):
+                return PayloadGone()
+            return unexpected(parcels, worker.group, cause)
         if is_last:
             return Returned(tuple(replies))
         return Returned(
@@ -230,6 +247,8 @@ class RayBackend:
             self.meter.close()
         if self._cluster is not None:
             self._cluster.close()
+        if self._departures is not None:
+            self._departures.close()
         self._leave()
         self._silence.close()
 

@@ -13,8 +13,10 @@ from ray._private import services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from restore_batch.errors import ExecutorError
+from restore_batch.pipeline.engine.ray_home import Sight
 from restore_batch.pipeline.engine.ray_private import handlers_kept, quiet, shut_down
 from restore_batch.pipeline.engine.ray_tokens import agree_with
+from restore_batch.pipeline.plan.landmarks import Landmarks
 from restore_batch.pipeline.plan.layout import Layout, Node
 
 _LOOKS_S = 1.0
@@ -94,15 +96,20 @@ class Places:
 
     A thread asks Ray for its nodes, so that nobody waits for the answer. Where a job wants more
     workers than there is room for, a cluster that can grow is asked for them.
+
+    ``landmarks``: each node is asked what it sees of them; None: all see everything. ``at_home``:
+    the nodes of those workers that need to see all files; the driver's own where no other does.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, landmarks: Landmarks | None = None) -> None:
         self._layout = layout
+        self._sight = None if landmarks is None else Sight(landmarks)
         self._nodes: dict[str, Node] = {}
         self._hosts: dict[str, str] = {}
         self._asked_for = 0
         self.computing: Sequence[str] = ()
         self.reading: Sequence[str] = ()
+        self.at_home: Sequence[str] = ()
         self._ends = threading.Event()
         self._follow(nodes())
         self._thread = threading.Thread(target=self._watch, name="nodes", daemon=True)
@@ -150,6 +157,9 @@ class Places:
             self.computing = computing
         if reading != self.reading:
             self.reading = reading
+        at_home = self.reading if self._sight is None else self._sight.of_files(self.reading)
+        if at_home != self.at_home:
+            self.at_home = at_home
         wanted = self._layout.most or 1
         if len(computing) < wanted and not self._asked_for:
             self._asked_for = wanted

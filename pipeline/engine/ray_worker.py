@@ -13,6 +13,8 @@ from typing import Any
 import ray
 from ray import exceptions
 
+from restore_batch.pipeline.engine.ray_home import RayHome, Travel
+from restore_batch.pipeline.engine.travel.away import Away, bring_weights
 from restore_batch.pipeline.engine.worker import GroupWorker
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.base import WorkerContext
@@ -37,9 +39,19 @@ class PoolWorker:
         room."""
         return os.getpid()
 
-    def open(self, group: Group, context: WorkerContext, writer: str) -> None:
-        """Load weights. ``writer``: see :class:`restore_batch.jobs.units.Unit`."""
-        self._stages, self._writer = GroupWorker(group, context), writer
+    def open(
+        self, group: Group, context: WorkerContext, writer: str, travel: Travel | None
+    ) -> None:
+        """Load weights. ``writer``: see :class:`restore_batch.jobs.units.Unit`. ``travel``: None
+        where every worker sees all files."""
+        self._writer = writer
+        self._away: Away | None = None
+        if travel is not None:
+            sees, home = travel.landmarks.seen_here(), RayHome(travel.actor)
+            bring_weights(group, travel.landmarks, home)
+            if not sees.files:
+                self._away = Away(group, sees, home)
+        self._stages = GroupWorker(group, context)
 
     def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.
@@ -48,7 +60,8 @@ class PoolWorker:
         the list travels to the driver. Chunks of a unit's last group are small: they are the list.
         """
         ours = [replace(c, unit=replace(c.unit, writer=self._writer)) for c in batch]
-        replies = self._stages.process(ours)
+        stages = self._stages.process
+        replies = stages(ours) if self._away is None else self._away.process(ours, stages)
         if is_last:
             return list(replies)
         failures = [r if isinstance(r, Failure) else None for r in replies]

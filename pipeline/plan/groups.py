@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo, Unit
 from restore_batch.stages.base import Pool, Resources, Stage, needed_by
 from restore_batch.stages.media import RESULT_FIELDS
 
@@ -19,13 +19,15 @@ Kinds = frozenset[type[Unit]]
 @dataclass(frozen=True)
 class Group:
     """Neighbouring stages fused in one worker. ``kinds``: the units that come here. ``keep``: the
-    fields that later groups still need."""
+    fields that later groups still need. ``at_home``: it works on nodes alone that see all files of
+    the job, since its units take whole films."""
 
     stages: tuple[Stage, ...]
     kinds: Kinds
     keep: frozenset[str] = RESULT_FIELDS
     workers: int = 1
     pool: Pool = "pictures"
+    at_home: bool = False
 
     @property
     def name(self) -> str:
@@ -57,32 +59,45 @@ def check_order(stages: Sequence[Stage]) -> None:
 
 
 def make_groups(
-    stages: Sequence[Stage], kinds: Kinds, workers: Mapping[Pool, int], *, split: bool
+    stages: Sequence[Stage],
+    kinds: Kinds,
+    workers: Mapping[Pool, int],
+    *,
+    split: bool,
+    films_at_home: bool = False,
 ) -> tuple[Group, ...]:
     """The groups that units of ``kinds`` go through, in order.
 
     Files are always read ahead in workers of their own. All else is one group, or with ``split``
     one a pool; then the films have one with all stages of a picture, so that their frames need
-    not travel.
+    not travel. With ``films_at_home`` whole films are read and joined apart from photos, by
+    workers that are ``at_home``.
     """
     check_order(stages)
     placed = list(zip(stages, _pools(stages), strict=True))
-    parts: list[tuple[Pool, list[Stage], Iterable[Stage]]] = []
-    parts.append(("io", io := [stage for stage, pool in placed if pool == "io"], io))
+    parts: list[tuple[Pool, list[Stage], Kinds]] = []
+    io = [stage for stage, pool in placed if pool == "io"]
+    if films_at_home:
+        parts.append(("io", io, _kinds_of(io) & {Photo}))
+    parts.append(("io", io, _kinds_of(io) - {Photo} if films_at_home else _kinds_of(io)))
+    whole = len(parts) - 1
     if split:
         frame_stages = [stage for stage, _ in placed if stage.of_frames]
         films = [stage for stage, pool in placed if pool == "films"]
         for name in ("faces", "pictures"):
             of_pool = [stage for stage, pool in placed if pool == name]
-            parts.append((name, of_pool, of_pool))  # type: ignore[arg-type] # both are pools
-        parts.append(("films", [*frame_stages, *films], films))
+            parts.append((name, of_pool, _kinds_of(of_pool)))  # type: ignore[arg-type] # both are pools
+        parts.append(("films", [*frame_stages, *films], _kinds_of(films)))
     else:
         rest = [stage for stage, pool in placed if pool != "io"]
-        parts.append(("pictures", rest, rest))
+        parts.append(("pictures", rest, _kinds_of(rest)))
     groups = [
-        Group(tuple(of_group), _kinds_of(serving) & kinds, workers=workers.get(pool, 1), pool=pool)
-        for pool, of_group, serving in parts
-    ]
+        Group(
+            tuple(of_group), served & kinds, workers=workers.get(pool, 1), pool=pool,
+            at_home=films_at_home and number == whole,
+        )
+        for number, (pool, of_group, served) in enumerate(parts)
+    ]  # fmt: skip
     used = [_only_used(group) for group in groups if group.kinds]
     return tuple(
         replace(group, keep=RESULT_FIELDS | _needed(group, used[i + 1 :]))

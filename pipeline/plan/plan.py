@@ -20,6 +20,7 @@ from restore_batch.pipeline.plan.films import film_notes
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.headers import ProbeCache
 from restore_batch.pipeline.plan.items import Inputs, Item, find_items
+from restore_batch.pipeline.plan.landmarks import Landmarks
 from restore_batch.pipeline.plan.layout import gpu_share
 from restore_batch.pipeline.plan.mistakes import checked_choices
 from restore_batch.pipeline.plan.photos import photo_notes
@@ -76,7 +77,15 @@ class Plan:
         return Engine(
             engine.kind, engine.address, _cpus(self), share.store_bytes,
             layout.gpu_share if layout is not None else on_gpu, layout, engine.metrics_port,
+            self.landmarks if layout is not None else None,
         )  # fmt: skip
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """By what others can tell whether they see the files of the job."""
+        networks = {role: ref for role, ref in model_refs(self.choices).items() if ref is not None}
+        sources = (item.source for item in self.items)
+        return Landmarks.of(Path(self._staging_dir), sources, networks, self.context.weights_dir)
 
     @property
     def budget_workers(self) -> int | None:
@@ -177,7 +186,13 @@ def make_plan(
         items=found,
         passed_over=inputs.passed_over,
         choices=choices,
-        groups=make_groups(stages, kinds, _workers(share), split=_is_split(job, share)),
+        groups=make_groups(
+            stages,
+            kinds,
+            _workers(share),
+            split=_is_split(job, share),
+            films_at_home=share.layout is not None,
+        ),
         site=site,
         share=share,
         keys=keys_of(made, share.runtime.precision),

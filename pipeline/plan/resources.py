@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ import psutil
 
 from restore_batch.jobs.spec import Job
 from restore_batch.models.base import Precision, Runtime
+from restore_batch.pipeline.plan.landmarks import Landmarks, Sees
 from restore_batch.pipeline.plan.layout import WORKER_BYTES, Layout, Node
 
 _CORES_PER_WORKER = 4
@@ -33,9 +34,11 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes that a cluster has now."""
+    """The nodes that a cluster has now. ``sees``: what those that were asked see of a job's files,
+    by their ids."""
 
     nodes: tuple[Node, ...]
+    sees: Mapping[str, Sees] = field(default_factory=dict)
 
 
 Site = Machine | Cluster
@@ -62,7 +65,8 @@ class Share:
 class Engine:
     """Where the work runs. ``store_bytes``: size of a private Ray's object store. ``gpu_share``: of
     one GPU, what a worker takes that runs networks there. ``layout``: see :class:`Share`.
-    ``metrics_port``: where a private Ray shows its metrics, or None."""
+    ``metrics_port``: where a private Ray shows its metrics, or None. ``landmarks``: by which the
+    nodes of a cluster tell what they see of the job's files; None: they all see everything."""
 
     kind: Literal["ray", "local"]
     address: str | None
@@ -71,6 +75,7 @@ class Engine:
     gpu_share: float = 1.0
     layout: Layout | None = None
     metrics_port: int | None = None
+    landmarks: Landmarks | None = None
 
 
 def this_machine() -> Machine:

@@ -47,6 +47,7 @@ class IndexFilm(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"index"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({FilmIndex})
     of_frames: ClassVar[bool] = False
+    reads_source = "whole"
     pool: ClassVar[Pool] = "io"
     takes: ClassVar[Mapping[str, str]] = {
         "max_megapixels": "limits.max_megapixels",

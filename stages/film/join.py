@@ -42,6 +42,7 @@ class JoinFilm(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Join})
     of_frames: ClassVar[bool] = False
+    reads_source = "whole"
     pool: ClassVar[Pool] = "io"
     takes: ClassVar[Mapping[str, str]] = {
         "audio": "video.audio",

@@ -40,6 +40,7 @@ class Preview(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"index"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({FilmIndex})
     of_frames: ClassVar[bool] = False
+    reads_source = "parts"
     pool: ClassVar[Pool] = "films"
     takes: ClassVar[Mapping[str, str]] = {
         "preview_s": "video.preview_s",

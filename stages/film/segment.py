@@ -69,6 +69,7 @@ class RestoreSegment(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"artifact", "records"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Segment})
     of_frames: ClassVar[bool] = False
+    reads_source = "parts"
     pool: ClassVar[Pool] = "films"
     takes: ClassVar[Mapping[str, str]] = {
         "scale": "background.scale",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,11 +14,13 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.numbered import follows, is_numbered
 from restore_batch.stages.film.work import Reading
 from restore_batch.stages.media import Frame
+from restore_batch.stages.photo.source import AWAY
 from restore_batch.stages.video.frame_folder import (
     FrameSequence,
     SequenceReader,
     find_sequence,
     index_frames,
+    sequence_of,
 )
 from restore_batch.stages.video.index import VideoIndex, index_video
 from restore_batch.stages.video.limits import largest_picture, refuse_large
@@ -88,7 +91,14 @@ def _reading(source: str) -> Iterator[None]:
 
 def _sequence(source: str) -> FrameSequence:
     try:
-        found = find_sequence(Path(source).parent)
+        if source.startswith(AWAY):
+            from fsspec.core import url_to_fs
+
+            folder = source.rpartition("/")[0]
+            files, place = url_to_fs(folder)
+            found = sequence_of(folder, map(posixpath.basename, files.ls(place, detail=False)))
+        else:
+            found = find_sequence(Path(source).parent)
     except OSError as error:
         raise MediaError(f"{source}: {error.strerror or error}") from None
     if found is None or not follows(found.names[0], PurePath(source).name):

@@ -31,6 +31,7 @@ class Checksum(Stage):
     writes: ClassVar[frozenset[str]] = frozenset({"source_sha256", "source_state"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Photo, FilmIndex})
     of_frames: ClassVar[bool] = False
+    reads_source = "whole"
     of_results: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
 

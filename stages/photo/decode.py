@@ -33,6 +33,7 @@ class Decode(Stage):
         {"frames", "originals", "meta", "sidecars", "warnings"}
     )
     of_frames: ClassVar[bool] = False
+    reads_source = "whole"
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = Cost(picture_s=0.03, megapixel_s=0.1)
     takes: ClassVar[Mapping[str, str]] = {

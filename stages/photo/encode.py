@@ -81,6 +81,8 @@ class Encode(Stage):
         self.bit_depth = bit_depth
         self.metadata = metadata
         self.sign_with = sign_with
+        # Content credentials name the original by its content.
+        self.reads_source = "" if sign_with is None else "whole"
         self._signer: Signer | None = None
         self.provenance = provenance or provenance_of(faces_by, background_by)
 

@@ -13,6 +13,10 @@ from typing import BinaryIO
 from restore_batch.errors import MediaError
 from restore_batch.files import open_regular
 
+AWAY = "away://"
+"""How the name of a file begins that is read in parts from another machine. It can be read as often
+as a local one, and from any place in it."""
+
 
 @contextmanager
 def open_source(source: str) -> Iterator[BinaryIO]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from restore_batch.jobs.numbered import NUMBERED_SUFFIXES
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import read as photo_read
 from restore_batch.stages.photo import write as photo_write
+from restore_batch.stages.photo.source import AWAY
 from restore_batch.stages.video.index import VideoIndex
 from restore_batch.stages.video.types import (
     FRAME_FOLDER,
@@ -31,7 +32,14 @@ from restore_batch.stages.video.types import (
 )
 from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first
 
-__all__ = ["FrameFolderWriter", "FrameSequence", "SequenceReader", "find_sequence", "index_frames"]
+__all__ = [
+    "FrameFolderWriter",
+    "FrameSequence",
+    "SequenceReader",
+    "find_sequence",
+    "index_frames",
+    "sequence_of",
+]
 
 _NUMBERED = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
 _SRGB = ColourTags(primaries=1, transfer=13, matrix=0, full_range=True)
@@ -54,6 +62,12 @@ class FrameSequence:
     def missing(self) -> int:
         return self.count - len(self.numbers)
 
+    def path(self, name: str) -> str:
+        """Of the picture of that name, as it is opened."""
+        if self.folder.startswith(AWAY):
+            return f"{self.folder}/{name}"
+        return str(Path(self.folder, name))
+
 
 def find_sequence(folder: Path) -> FrameSequence | None:
     """The film that a folder's pictures are; None where they are not one.
@@ -62,21 +76,30 @@ def find_sequence(folder: Path) -> FrameSequence | None:
     number twice, and no more numbers missing than there are pictures. Other files and hidden
     ones are overlooked. Raises OSError for what is not a readable folder.
     """
+    files = (path.name for path in folder.iterdir() if _may_be_of_one(path) and path.is_file())
+    return sequence_of(str(folder), files)
+
+
+def sequence_of(folder: str, names: Iterable[str]) -> FrameSequence | None:
+    """The same, of a folder whose files are known; also one that is ``AWAY``."""
     found: dict[int, str] = {}
     kinds = set()
-    for path in sorted(folder.iterdir()):
-        suffix = path.suffix.lower()
-        if suffix not in NUMBERED_SUFFIXES or path.name.startswith(".") or not path.is_file():
+    for path in sorted(map(PurePath, names)):
+        if not _may_be_of_one(path):
             continue
         match = _NUMBERED.fullmatch(path.stem)
         if match is None or int(match["number"]) in found:
             return None
-        kinds.add((match["prefix"], suffix))
+        kinds.add((match["prefix"], path.suffix.lower()))
         found[int(match["number"])] = path.name
     if len(found) < 2 or len(kinds) != 1 or max(found) - min(found) >= 2 * len(found):
         return None
     numbers = tuple(sorted(found))
-    return FrameSequence(str(folder), numbers, tuple(found[number] for number in numbers))
+    return FrameSequence(folder, numbers, tuple(found[number] for number in numbers))
+
+
+def _may_be_of_one(path: PurePath) -> bool:
+    return path.suffix.lower() in NUMBERED_SUFFIXES and not path.name.startswith(".")
 
 
 def index_frames(sequence: FrameSequence, rate: Fraction) -> VideoIndex:
@@ -125,7 +148,7 @@ def _first_readable(sequence: FrameSequence) -> photo_read.Probe:
     first_error: MediaError | None = None
     for name in sequence.names:
         try:
-            return photo_read.probe(str(Path(sequence.folder, name)))
+            return photo_read.probe(sequence.path(name))
         except MediaError as error:
             first_error = first_error or error
     raise MediaError(f"{sequence.folder}: none of its pictures can be read: {first_error}")
@@ -167,7 +190,7 @@ class SequenceReader:
         name = self._names.get(number)
         if name is None:
             return None, f"number {number} is missing; its neighbour stands in"
-        path = str(Path(self._sequence.folder, name))
+        path = self._sequence.path(name)
         try:
             frame, _, warnings = photo_read.read(path, self._max_megapixels)
         except MediaError:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path, PurePath
-from typing import cast
+from typing import Any, cast
 
 import av
 import av.error
@@ -17,8 +17,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from restore_batch.errors import MediaError
-from restore_batch.files import open_regular
 from restore_batch.stages.photo.formats.catalogue import of_head
+from restore_batch.stages.photo.source import AWAY, open_source
 from restore_batch.stages.video.first_picture import first_picture
 from restore_batch.stages.video.length import film_length
 from restore_batch.stages.video.limits import (
@@ -71,14 +71,15 @@ def is_video(source: str) -> bool:
 
 @contextmanager
 def open_video(source: str) -> Iterator[InputContainer]:
-    """The demuxer of a local file; raises MediaError, one line, for what is not a video."""
-    if "://" in source:
+    """The demuxer of a local file, or of one that is ``AWAY``; raises MediaError, one line, for
+    what is not a video."""
+    if "://" in source and not source.startswith(AWAY):
         raise MediaError(
             f"{source}: a video has to be a local file, because it is read more than once; "
             "copy it to a local disk first"
         )
     try:
-        with open_regular(source) as file:
+        with open_source(source) as file:
             head = file.read(4096)
     except OSError as error:
         raise MediaError(f"{source}: cannot be opened: {error.strerror or error}") from error
@@ -95,20 +96,24 @@ def open_video(source: str) -> Iterator[InputContainer]:
         "max_pixels": str(USUAL_PIXELS),
     }
     limit_memory()
-    try:
+    with ExitStack() as held:
         # Absolute, because FFmpeg takes "a:b.mp4" for a protocol named a.
-        container = av.open(
-            str(Path(source).absolute()),
-            # A short one looks like a single picture.
-            format="mjpeg" if is_motion_jpeg and head.startswith(_JPEG) else None,
-            options=options,
-            metadata_errors="replace",
-        )
-    except av.error.FFmpegError as error:
-        _refuse_picture(source)
-        raise MediaError(_unreadable(source, head, error)) from error
-    with container:
-        yield container
+        opened: Any = str(Path(source).absolute())
+        if source.startswith(AWAY):
+            opened = held.enter_context(open_source(source))
+        try:
+            container = av.open(
+                opened,
+                # A short one looks like a single picture.
+                format="mjpeg" if is_motion_jpeg and head.startswith(_JPEG) else None,
+                options=options,
+                metadata_errors="replace",
+            )
+        except av.error.FFmpegError as error:
+            _refuse_picture(source)
+            raise MediaError(_unreadable(source, head, error)) from error
+        with container:
+            yield container
 
 
 def _is_motion_jpeg(source: str) -> bool:
@@ -124,7 +129,7 @@ def _looks_like_pictures(source: str, head: bytes) -> bool:
 
 def _refuse_picture(source: str) -> None:
     """Raise MediaError, a line that says what it is, for a photo under the name of a film."""
-    with open_regular(source) as file:
+    with open_source(source) as file:
         try:
             photo = of_head(file, source)
         except MediaError:
@@ -168,7 +173,7 @@ def _has_movie_box(source: str) -> bool:
 
     Raises MediaError where more boxes lie before it than any film has: FFmpeg would read them all.
     """
-    with open_regular(source) as file:
+    with open_source(source) as file:
         place, size_of_file = 0, file.seek(0, 2)
         for _ in range(_MOST_BOXES):
             if place + 8 > size_of_file:
@@ -316,7 +321,7 @@ def _container_name(container: InputContainer, source: str) -> str:
         brand = container.metadata.get("major_brand", "qt")
         return "mov" if brand.startswith("qt") else "mp4"
     if name.startswith("matroska"):
-        with open_regular(source) as file:
+        with open_source(source) as file:
             # The document type is in the EBML header, the first element of the file.
             return "webm" if b"webm" in file.read(64) else "mkv"
     return name.partition(",")[0]

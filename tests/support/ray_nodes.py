@@ -1,23 +1,118 @@
 """A Ray cluster of several raylets on this machine, on the loopback interface.
 
-As a program it prints its address and obeys lines on its standard input: ``add CPUS GPUS`` prints
-the id of a new node, ``kill ID`` ends one; it ends with its input.
+A node may have folders of its own, empty ones, where others see files: it is started in a mount
+namespace, in which an empty file system lies on each. Or it is at the end of a link that can be
+cut, in a network namespace.
+
+As a program it prints its address and obeys lines of JSON on its standard input: ``["add", {…}]``
+prints the id of a new node, ``["kill", {…}]`` ends one; it ends with its input.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from restore_batch.pipeline.engine.ray_alone import without_idle_processes
 
+LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 80 << 20
+_HIDE = 'for each in $1; do mount -t tmpfs own "$each" || exit 1; done; shift; exec "$@"'
+
+
+def why_not_apart() -> str:
+    """Why nodes cannot have folders of their own on this machine; "" where they can."""
+    if shutil.which("unshare") is None:
+        return "no program unshare"
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "own", "/mnt"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return " ".join(tried.stderr.split()) if tried.returncode else ""
+
+
+@contextmanager
+def link() -> Iterator[Link]:
+    """A link between this machine and a network namespace; skips where that is not allowed."""
+    end, far, space = f"rb{os.getpid()}a", f"rb{os.getpid()}b", f"rb{os.getpid()}"
+    if shutil.which("ip") is None:
+        pytest.skip("no program ip")
+    try:
+        _ip("netns", "add", space)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(error.stderr.strip())
+    found = Link(end, space)
+    try:
+        _ip("link", "add", end, "type", "veth", "peer", "name", far, "netns", space)
+        _ip("addr", "add", f"{found.here}/30", "dev", end)
+        _ip("link", "set", end, "up")
+        _ip("-n", space, "addr", "add", f"{found.there}/30", "dev", far)
+        for each in (far, "lo"):
+            _ip("-n", space, "link", "set", each, "up")
+        yield found
+    finally:
+        _ip("netns", "del", space)
+
+
+class Link:
+    """``here``, ``there``: the addresses of its ends. ``space``: the name of its namespace."""
+
+    def __init__(self, end: str, space: str) -> None:
+        self._end, self.space = end, space
+        self.here, self.there = "10.213.7.1", "10.213.7.2"
+
+    def cut(self) -> None:
+        """Nothing comes through any more."""
+        _ip("link", "set", self._end, "down")
+
+    def heal(self) -> None:
+        """It does again."""
+        _ip("link", "set", self._end, "up")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+@contextmanager
+def _wrapped(words: Sequence[str]) -> Iterator[None]:
+    """The raylet that is started within, and all its workers, are started by way of ``words``."""
+    from ray._private import services
+
+    theirs = services.ConsolePopen
+
+    class Own(theirs):  # type: ignore[misc, valid-type]
+        def __init__(self, command: Sequence[str], **settings: Any) -> None:
+            by_way_of = words if Path(command[0]).name == "raylet" else ()
+            super().__init__([*by_way_of, *command], **settings)
+
+    services.ConsolePopen = Own
+    try:
+        yield
+    finally:
+        services.ConsolePopen = theirs
+
+
+def _apart(own: Sequence[str]) -> list[str]:
+    """What hides folders from a program; its folder for temporary files and its cache of weights
+    are in the first of them."""
+    if not own:
+        return []
+    return [
+        "unshare", "--mount", "sh", "-c", _HIDE, "sh", " ".join(own),
+        "env", f"TMPDIR={own[0]}", f"RESTORE_BATCH_WEIGHTS_DIR={own[0]}/weights",
+    ]  # fmt: skip
 
 
 class Nodes:
@@ -28,14 +123,18 @@ class Nodes:
         self._added: list[Any] = []
         self.address: str = cluster.address
 
-    def add(self, *, cpus: int = 1, gpus: int = 0) -> str:
-        """Another node; returns its id. GPUs are only claimed."""
+    def add(
+        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[str] = (), space: str = "",
+        ip: str = LOOPBACK,
+    ) -> str:  # fmt: skip
+        """Another node; returns its id. GPUs are only claimed. ``own``: its own folders. ``space``:
+        its network namespace, in which it has the address ``ip``."""
         from restore_batch.pipeline.engine.ray_private import patience
 
-        with patience(), without_idle_processes():
+        words = [*(["ip", "netns", "exec", space] if space else []), *_apart(own)]
+        with patience(), without_idle_processes(), _wrapped(words):
             node = self._cluster.add_node(
-                num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES,
-                node_ip_address="127.0.0.1",
+                num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES, node_ip_address=ip,
             )  # fmt: skip
         self._added.append(node)
         return str(node.node_id)
@@ -52,8 +151,8 @@ class Nodes:
 
 
 @contextmanager
-def nodes() -> Iterator[Nodes]:
-    """A head without CPUs, and none else yet."""
+def nodes(ip: str = LOOPBACK) -> Iterator[Nodes]:
+    """A head without CPUs at the address ``ip``, and none else yet."""
     # ray reads these when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -66,7 +165,7 @@ def nodes() -> Iterator[Nodes]:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False,
-                "node_ip_address": "127.0.0.1",
+                "node_ip_address": ip,
             },
         )  # fmt: skip
     try:
@@ -82,19 +181,22 @@ class NodesApart:
         self._process = process
         self.address = self._answer(r"[\d.]+:\d+")
 
-    def add(self, *, cpus: int = 1, gpus: int = 0) -> str:
-        """Another node; returns its id."""
-        self._say(f"add {cpus} {gpus}")
+    def add(
+        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[Path] = (), space: str = "",
+        ip: str = LOOPBACK,
+    ) -> str:  # fmt: skip
+        """Another node; returns its id. See :class:`Nodes`."""
+        self._say("add", cpus=cpus, gpus=gpus, own=list(map(str, own)), space=space, ip=ip)
         return self._answer(r"[0-9a-f]{20,}")
 
     def kill(self, node_id: str) -> None:
         """End a node as a power cut would."""
-        self._say(f"kill {node_id}")
+        self._say("kill", node_id=node_id)
         self._answer("killed")
 
-    def _say(self, line: str) -> None:
+    def _say(self, command: str, **words: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
+        self._process.stdin.write(json.dumps([command, words]) + "\n")
         self._process.stdin.flush()
 
     def _answer(self, form: str) -> str:
@@ -106,11 +208,11 @@ class NodesApart:
 
 
 @contextmanager
-def nodes_apart(**environment: str) -> Iterator[NodesApart]:
+def nodes_apart(ip: str = LOOPBACK, **environment: str) -> Iterator[NodesApart]:
     """Without tokens, but for what ``environment`` says."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.ray_nodes"], stdin=subprocess.PIPE,
+        [sys.executable, "-m", "support.ray_nodes", ip], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**env, "RAY_AUTH_MODE": "disabled", **environment},
     )  # fmt: skip
@@ -122,14 +224,14 @@ def nodes_apart(**environment: str) -> Iterator[NodesApart]:
 
 def main() -> None:
     """See above."""
-    with nodes() as found:
+    with nodes(sys.argv[1]) as found:
         print(found.address, flush=True)
         for line in sys.stdin:
-            command, *words = line.split()
+            command, words = json.loads(line)
             if command == "add":
-                print(found.add(cpus=int(words[0]), gpus=int(words[1])), flush=True)
+                print(found.add(**words), flush=True)
             else:
-                found.kill(words[0])
+                found.kill(**words)
                 print("killed", flush=True)
 
 

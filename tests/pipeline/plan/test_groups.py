@@ -190,6 +190,20 @@ def test_a_film_among_photos_leaves_the_photos_in_pools_of_their_own() -> None:
     assert not groups[0].keep & films.keep - RESULT_FIELDS, "nothing travels to films but names"
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_whole_films_have_readers_of_their_own_where_nodes_may_not_see_them(split: bool) -> None:
+    groups = make_groups(real_stages(), PHOTOS | FILMS, {}, split=split, films_at_home=True)
+    photos, films = groups[:2]
+    assert [stage.name for stage in photos.stages] == ["checksum", "decode", "assess"]
+    assert [stage.name for stage in films.stages] == ["checksum", "index", "join"]
+    assert {kind.kind for kind in films.kinds} == {"index", "join"}
+    assert [group.at_home for group in groups] == [False, True, *[False] * (len(groups) - 2)]
+    (alone, *_) = make_groups(real_stages(), PHOTOS, {}, split=split, films_at_home=True)
+    assert not alone.at_home
+    (alone, *_) = make_groups(real_stages(), FILMS, {}, split=split, films_at_home=True)
+    assert alone.at_home
+
+
 # -- what is dropped ------------------------------------------------------------------------------
 def full_chunk() -> Chunk:
     frame, array = Frame(np.zeros((2, 2, 3), np.uint8)), np.zeros((0, 4, 4, 3), np.uint8)
