@@ -17,6 +17,7 @@ from restore_batch.models.weights.store import Store
 from restore_batch.stages.base import Role
 
 _MOST_ROOTS = 100
+_COARSEST_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def _state(path: Path | str) -> str:
         return ""
     if stat.S_ISDIR(status.st_mode):
         return f"folder {version_of(status)}"
-    # Network mounts number files as they like.
-    return f"{status.st_size} bytes mtime_ns:{status.st_mtime_ns}"
+    # Network mounts number files as they like, and some keep every other second only.
+    return f"{status.st_size} bytes, {status.st_mtime_ns // _COARSEST_NS}"
 
 
 @dataclass(frozen=True)

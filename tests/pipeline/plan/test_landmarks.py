@@ -16,14 +16,16 @@ def source(path: Path, relative: str) -> SourceFile:
 def test_a_mark_is_seen_as_long_as_it_is_the_same(tmp_path: Path) -> None:
     file = tmp_path / "a.tif"
     file.write_bytes(b"a scan")
-    os.utime(file, ns=(5, 1_000_000_007))
+    os.utime(file, ns=(5, 1_000_000_001_234_567_890))
     mark, folder = Mark.of(file), Mark.of(tmp_path)
     assert mark.is_seen
     assert folder.is_seen
-    os.utime(file, ns=(5, 1_000_000_008))
+    os.utime(file, ns=(5, 1_000_000_000_000_000_000))
+    assert mark.is_seen, "where times are kept coarsely"
+    os.utime(file, ns=(5, 1_000_000_002_000_000_000))
     assert not mark.is_seen
     file.write_bytes(b"another")
-    os.utime(file, ns=(5, 1_000_000_007))
+    os.utime(file, ns=(5, 1_000_000_001_234_567_890))
     assert not mark.is_seen
     file.unlink()
     assert not mark.is_seen
