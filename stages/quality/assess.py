@@ -25,7 +25,6 @@ class Assess(Stage):
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "io"
     cost: ClassVar[Cost] = _COST
-    version: ClassVar[int] = 2
     of_results: ClassVar[bool] = False
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
@@ -52,7 +51,6 @@ class Reassess(Stage):
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
     cost: ClassVar[Cost] = _COST
-    version: ClassVar[int] = 2
     of_results: ClassVar[bool] = False
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
