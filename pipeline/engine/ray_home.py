@@ -3,6 +3,7 @@ of it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ class _FilesActor:
     def __init__(self, staging_dir: str, weights_dir: Path | None) -> None:
         self._files = FilesHere(staging_dir, weights_dir)
         self._weights: dict[Path, list[Any]] = {}
+        self._putting = threading.Lock()
 
     def state_of(self, source: str) -> State:
         return self._files.state_of(source)
@@ -63,8 +65,9 @@ class _FilesActor:
         self._files.settle(name, sha256)
 
     def weights(self, ref: ModelRef) -> list[tuple[int, str, list[Any]]]:
-        found = self._files.weight_files(ref)
-        return [(number, path.name, self._put(path)) for number, path in found]
+        with self._putting:
+            found = self._files.weight_files(ref)
+            return [(number, path.name, self._put(path)) for number, path in found]
 
     def _put(self, path: Path) -> list[Any]:
         if path not in self._weights:

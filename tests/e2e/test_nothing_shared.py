@@ -60,6 +60,9 @@ def test_nodes_that_see_no_file_give_every_byte_of_a_local_run(
         sees = [node["sees"] for node in json.loads(planned.stdout)["cluster"] if node["workers"]]
         assert [each for each in sees if each == NOTHING] == [NOTHING] * apart
         assert [all(each.values()) for each in sees if each != NOTHING] == [True] * together
+        shown = cli("plan", job, env=env).stdout
+        assert f"results come back through this machine: {apart} node" in shown
+        assert (f"only names travel: {together} node" in shown) == (together > 0)
         there = cli("run", job, "--json", env=env, timeout_s=1200)
     assert (there.returncode, there.stderr) == (1, "")
     expected, summary = json.loads(here.stdout), json.loads(there.stdout)

@@ -117,7 +117,8 @@ class Films:
     def __init__(self, home: Home, folder: Path) -> None:
         self._home, self._folder = home, folder
         self._kept: dict[str, Paged] = {}
-        self._count = 0
+        self._former: list[Paged] = []
+        self._count = self._shown = 0
         folder.mkdir()
         fsspec.register_implementation(_FileSystem.protocol, _FileSystem, clobber=True)
 
@@ -139,24 +140,35 @@ class Films:
             film = self._film(source)
             files = lambda name: io.BufferedReader(_Reader(film, name), _BUFFER_BYTES)  # noqa: E731
         _FileSystem.shown[place] = names, files
+        self._shown += 1
         try:
             yield f"{AWAY}{place}/{name}"
         finally:
             del _FileSystem.shown[place]
+            self._shown -= 1
+            if not self._shown:
+                self._drop(but=source)
 
     def close(self) -> None:
         """Keep nothing of them."""
-        for film in self._kept.values():
-            film.close()
-        self._kept.clear()
+        self._drop(but="")
 
     def _film(self, source: str) -> Paged:
         kept = self._kept.get(source)
-        if kept is None or kept.is_large or self._home.state_of(source) != kept.state:
-            self.close()
-            kept = Paged(self._home, source, self._folder / f"{self._count}")
-            self._kept[source] = kept
-        return kept
+        if kept is not None and self._home.state_of(source) == kept.state:
+            return kept
+        if kept is not None:
+            self._former.append(kept)  # somebody may be at it
+        self._kept[source] = Paged(self._home, source, self._folder / f"{self._count}")
+        return self._kept[source]
+
+    def _drop(self, but: str) -> None:
+        for source, film in list(self._kept.items()):
+            if source != but or film.is_large:
+                self._former.append(self._kept.pop(source))
+        for film in self._former:
+            film.close()
+        self._former.clear()
 
     def _picture(self, path: PurePath) -> BinaryIO:
         size_bytes = self._home.state_of(str(path)).size_bytes

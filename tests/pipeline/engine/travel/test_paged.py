@@ -138,6 +138,20 @@ def test_another_film_under_the_name_is_brought_anew(there: There, films: Films)
     assert seen() == b"b" * 20_000
 
 
+def test_films_that_are_shown_at_once_are_read_side_by_side(there: There, films: Films) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        (there.root / name).write_bytes(name.encode() * 3000)
+    with films.shown("/a.mkv") as first, open_source(first) as one:
+        one.read(10)
+        with films.shown("/b.mkv") as second, open_source(second) as other:
+            other.read(10)
+            (there.root / "a.mkv").write_bytes(b"another" * 3000)
+            with films.shown("/a.mkv") as third, open_source(third) as anew:
+                assert anew.read(7) == b"another"
+            assert other.read() == (b"b.mkv" * 3000)[10:]
+        assert one.read(90) == (b"a.mkv" * 3000)[10:100], "the block that was here"
+
+
 def test_what_cannot_be_read_any_more_is_told_of(there: There, films: Films) -> None:
     path = clip(there.root / "a.mp4", frames=48, gop=6)
     index = index_film(str(path), 24.0)
