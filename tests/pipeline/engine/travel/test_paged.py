@@ -11,6 +11,7 @@ from PIL import Image
 
 from restore_batch.errors import MediaError
 from restore_batch.pipeline.engine.travel import paged
+from restore_batch.pipeline.engine.travel.home import HomeLostError
 from restore_batch.pipeline.engine.travel.paged import Films
 from restore_batch.stages.film.source import index_film, read_film
 from restore_batch.stages.film.work import Reading
@@ -162,3 +163,36 @@ def test_what_cannot_be_read_any_more_is_told_of(there: There, films: Films) -> 
             frames(source, index, segment)
     with pytest.raises(MediaError, match="cannot be opened"), films.shown("/a.mp4"):
         pass
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+def test_a_home_that_falls_silent_never_looks_like_the_end_of_a_film(
+    name: str, there: There, films: Films
+) -> None:
+    codec = "mpeg4" if name == "a.avi" else "libx264"
+    picture = numbered_picture((160, 120))
+    path = clip(there.root / name, codec=codec, frames=24, gop=6, size=(160, 120), picture=picture)
+    index = index_film(str(path), 24.0)
+    (segment,) = cut_segments(index, 60.0, 1 << 30, 0)
+    expected = frames(str(path), index, segment)
+    left = 0
+
+    def answers() -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise HomeLostError("no answer")
+
+    there.when_read = answers
+    lost = 0
+    for calls in range(-(-path.stat().st_size // (1 << 12)) + 1):
+        left = calls
+        films.close()
+        try:
+            with films.shown(f"/{name}") as source:
+                found = frames(source, index, segment)
+        except HomeLostError:
+            lost += 1
+        else:
+            assert_same(found, expected)
+    assert lost > 1
