@@ -219,6 +219,15 @@ def copy_anew(source: Path, target: Path) -> None:
             raise
 
 
+def empty(folder: Path) -> None:
+    """Remove all that lies in a folder."""
+    for leftover in folder.iterdir():
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole(final: Path, staged: Path | None = None) -> Iterator[Path]:
     """A path to write to. When the block ends, the file there is forced to the disk and takes

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from restore_batch.errors import RestoreBatchError
-from restore_batch.files import holds, settle
+from restore_batch.files import empty, holds, settle
 from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
 from restore_batch.jobs.proof.altered import Altered
@@ -168,15 +168,17 @@ class Commits(KeptLedger):
         ).fetchall()
         for row in replaced:
             self._drop_stand_in(row["output"])
+        self.clear_staging()
+        return finished
+
+    def clear_staging(self) -> None:
+        """Remove what workers that are gone have left, unless something there is on its way."""
+        if self._db.execute("SELECT 1 FROM units WHERE state = 'staged'").fetchone():
+            return
         try:
-            for leftover in self.staging_dir.iterdir():
-                if leftover.is_dir() and not leftover.is_symlink():
-                    shutil.rmtree(leftover, ignore_errors=True)
-                else:
-                    leftover.unlink(missing_ok=True)
+            empty(self.staging_dir)
         except OSError as error:
             raise fault_of_file(error, self.staging_dir) from None
-        return finished
 
     # -- the steps ----------------------------------------------------------------------------
     def _commit_group(self, group: Sequence[_Way], notes: Sequence[SourceNote]) -> None:

@@ -98,6 +98,8 @@ class Run:
             outcome = "interrupted" if summary.interrupted else "aborted"
             if not (summary.interrupted or summary.aborted):
                 outcome = "finished"
+                # Of a machine that was lost, files half written.
+                self._manifest.clear_staging()
         except (KeyboardInterrupt, ExecutorError) as error:
             if isinstance(error, ExecutorError) and not self._drained:
                 raise
