@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import multiprocessing
 import os
 import resource
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -80,17 +80,30 @@ def make_inputs(folder: Path, items: int) -> None:
 
 @contextmanager
 def _run(
-    folder: Path, workers: int, unit_s: float, fail_every: int = 0, *, retry: bool = False
+    folder: Path,
+    workers: int,
+    unit_s: float,
+    fail_every: int = 0,
+    *,
+    retry: bool = False,
+    seconds: float = math.inf,
+    own_clock: bool = False,
 ) -> Iterator[tuple[driving.Run, _First, list[Sleepers]]]:
-    """A run as ``session.open_run`` opens it, with workers that sleep."""
+    """A run as ``session.open_run`` opens it, with workers that sleep; it is drained after so many
+    ``seconds``. On a clock of its own all headers are read before it."""
     loaded = read_job(folder / "job.yaml")
     sha256 = hashlib.sha256((folder / "photo0.png").read_bytes()).hexdigest()
-    plan = make_plan(loaded, store_for(loaded.job), fetch=True, later=True)
+    plan = make_plan(loaded, store_for(loaded.job), fetch=True, later=not own_clock)
     plan = with_sleepers(plan, workers, Written(sha256, fail_every))
     opened: list[Sleepers] = []
 
     def open_backend(engine: object, context: object) -> Sleepers:
-        opened.append(Sleepers(plan.context, unit_s))
+        opened.append(
+            Sleepers(
+                plan.context, unit_s, own_clock=own_clock, for_s=seconds,
+                end=lambda: going.drain(0.0),
+            )
+        )  # fmt: skip
         return opened[-1]
 
     driving.open_backend = open_backend  # type: ignore[assignment] # the only thing not real
@@ -99,40 +112,31 @@ def _run(
         if retry:
             manifest.forget_failures()
         watcher = _First()
-        yield driving.Run(plan, manifest, watcher, retry=retry), watcher, opened
+        going = driving.Run(plan, manifest, watcher, retry=retry)
+        yield going, watcher, opened
 
 
 # --- the workers ---------------------------------------------------------------------------------
 
 
-def keep_busy(folder: Path, workers: int, unit_s: float, seconds: float) -> str:
+def keep_busy(
+    folder: Path, workers: int, unit_s: float, seconds: float, *, own_clock: bool = False
+) -> str:
     """A line about a run that is drained after some seconds."""
     shutil.rmtree(folder / "out", ignore_errors=True)
-    with _run(folder, workers, unit_s) as (run, _, opened):
-        ended: list[float] = []
-
-        def end() -> None:
-            ended.append(time.monotonic())
-            run.drain(0.0)
-
-        def begin() -> None:
-            while not (opened and any(worker.slept for worker in opened[0].workers)):
-                time.sleep(0.05)
-            time.sleep(seconds)
-            end()
-
+    going = _run(folder, workers, unit_s, seconds=seconds, own_clock=own_clock)
+    with going as (run, _, opened):
         cpu = time.process_time()
-        threading.Thread(target=begin, daemon=True).start()
         summary = run.execute()
-        until = ended[0] if ended else time.monotonic()
-        backend = opened[0]
+        (backend,) = opened
         cpu = time.process_time() - cpu - backend.own_s
-    begun = min(worker.slept[0][0] for worker in backend.workers if worker.slept)
-    pace = summary.done / (until - begun)
+    # Where all items were done before.
+    backend.ended = min(backend.ended, backend.now())
+    spent = backend.ended - backend.begun
     return (
-        f"{workers:7,} {unit_s:6g} {until - begun:8.1f} {summary.done:8,} {pace:9.1f}"
-        f" {backend.busy_share(until):7.1%} {1000 * cpu / max(1, summary.done):14.2f}"
-        f" {cpu / (until - begun):6.0%}"
+        f"{workers:7,} {unit_s:6g} {spent:8.1f} {summary.done:8,} {summary.done / spent:9.1f}"
+        f" {backend.busy_share():7.1%} {1000 * cpu / max(1, summary.done):14.2f}"
+        f" {cpu / spent:6.0%}"
     )
 
 
@@ -201,6 +205,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of each number of workers")
     parser.add_argument("--folder", type=Path, required=True, help="made, and removed at the end")
     parser.add_argument("--only", choices=("workers", "items"))
+    parser.add_argument(
+        "--own-clock", action="store_true",
+        help="workers' time stands still while others have the processor: what the driver does on"
+        " a core of its own",
+    )  # fmt: skip
     given = parser.parse_args(list(arguments))
     folder, items = given.folder, given.items
     if folder.exists():
@@ -212,7 +221,8 @@ def main(arguments: Sequence[str] = ()) -> None:
             print("workers  unit s  seconds    units  a second    busy  CPU ms a unit  core")
             for unit_s in _UNIT_S:
                 for workers in _WORKERS:
-                    line = _apart(keep_busy, folder, workers, unit_s, given.seconds)
+                    step = partial(keep_busy, own_clock=given.own_clock)
+                    line = _apart(step, folder, workers, unit_s, given.seconds)
                     print(f"{line}  load {os.getloadavg()[0]:.1f}", flush=True)
             shutil.rmtree(folder / "out", ignore_errors=True)
         if given.only != "workers":

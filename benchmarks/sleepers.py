@@ -3,16 +3,20 @@
 All else is the pipeline's own. What a worker leaves behind, a small file in the staging folder and
 what is said of it, is made in the moment that its sleep is over, by the process that drives; the
 time that takes is counted apart.
+
+The timers go by a clock on the wall, or by one of the driver's own: that stands still while others
+have the processor, or a disk keeps it waiting, and is put forward where it has nothing to do.
 """
 
 from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -67,10 +71,26 @@ class Sleeper:
 
 
 class Sleepers:
-    """The backend: a call ends ``unit_s`` after its worker is free for it."""
+    """The backend: a call ends ``unit_s`` after its worker is free for it.
 
-    def __init__(self, context: WorkerContext, unit_s: float) -> None:
+    ``own_clock``: see above. ``for_s``: how long after the first call, by that clock, ``end`` is
+    called.
+    """
+
+    def __init__(
+        self,
+        context: WorkerContext,
+        unit_s: float,
+        *,
+        own_clock: bool = False,
+        for_s: float = math.inf,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._context, self._unit_s = context, unit_s
+        self._own_clock, self._for_s, self._end = own_clock, for_s, end
+        self._put_forward_s = 0.0
+        self.begun = self.ended = math.inf
+        """When the first call was, and when ``end`` was called."""
         self.meter: Meter | None = None
         self._places: dict[int, Sequence[str]] = {}
         self._stages: GroupWorker | None = None
@@ -79,6 +99,12 @@ class Sleepers:
         self.workers: list[Sleeper] = []
         self.own_s = 0.0
         """Seconds of the processor that workers would have taken elsewhere."""
+
+    def now(self) -> float:
+        """In seconds, from whenever."""
+        if not self._own_clock:
+            return time.monotonic()
+        return time.process_time() - self.own_s + self._put_forward_s
 
     def places(self, group: Group) -> Sequence[str]:
         return self._places.setdefault(group.workers, ("",) * group.workers)
@@ -99,7 +125,8 @@ class Sleepers:
         return "there is room for all"
 
     def submit(self, worker: Sleeper, parcels: Sequence[Parcel], is_last: bool) -> int:
-        begun = max(time.monotonic(), worker.free_at)
+        begun = max(self.now(), worker.free_at)
+        self.begun = min(self.begun, begun)
         worker.free_at = begun + self._unit_s * len(parcels)
         worker.slept.append((begun, worker.free_at))
         number = next(self._numbers)
@@ -111,11 +138,18 @@ class Sleepers:
     ) -> list[tuple[Any, Any]]:
         if starting:
             return [(worker, WorkerUp()) for worker in starting]
-        until = time.monotonic() + timeout_s
+        until = self.now() + timeout_s
         if self._due:
             until = min(until, self._due[0][0])
-        time.sleep(max(0.0, until - time.monotonic()))
-        now, began = time.monotonic(), time.thread_time()
+        left_s = max(0.0, until - self.now())
+        if self._own_clock:
+            self._put_forward_s += left_s
+        else:
+            time.sleep(left_s)
+        now, began = self.now(), time.thread_time()
+        if now - self.begun >= self._for_s and self.ended == math.inf:
+            self.ended = now
+            self._end()
         ended: list[tuple[Any, Any]] = []
         while self._due and self._due[0][0] <= now:
             _, number, worker, parcels = heapq.heappop(self._due)
@@ -132,15 +166,14 @@ class Sleepers:
     def close(self) -> None:
         """Nothing is open."""
 
-    def busy_share(self, until: float) -> float:
-        """Share of all workers' time that they slept on a unit, from the first call on."""
-        begun = min(slept[0][0] for worker in self.workers if (slept := worker.slept))
+    def busy_share(self) -> float:
+        """Share of all workers' time that they slept on a unit, from the first call to the end."""
         busy = sum(
-            max(0.0, min(end, until) - start)
+            max(0.0, min(end, self.ended) - start)
             for worker in self.workers
             for start, end in worker.slept
         )
-        return busy / (len(self.workers) * (until - begun))
+        return busy / (len(self.workers) * (self.ended - self.begun))
 
 
 def with_sleepers(plan: Plan, workers: int, stage: Written) -> Plan:
