@@ -119,7 +119,7 @@ def about(
     total = max(int(last.get("total") or 0), len(shown))
     spent = sum(seconds.values())
     return {
-        "title": legible(Path(str(last.get("job_file") or "")).name) or "restored pictures",
+        "title": legible(_title(last, job)),
         "output": legible(str(job.get("output") or "")),
         "counts": counts_of(counts, total),
         "measured": any(each.identity is not None for each in shown),
@@ -144,6 +144,13 @@ def about(
         "machine": _machine(),
         "written": _clock(time.time()),
     }
+
+
+def _title(run: Mapping[str, Any], job: Mapping[str, Any]) -> str:
+    """The job's file; of a job without one the folder of its results."""
+    name = Path(str(run.get("job_file") or "")).name
+    place = str(job.get("output") or "").rstrip("/").rpartition("/")[2]
+    return name if Path(name).suffix else place or "restored pictures"
 
 
 def _model(model: Mapping[str, Any]) -> dict[str, str]:

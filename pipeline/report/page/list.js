@@ -64,7 +64,7 @@ const list = {
     this.columns = Math.max(1, Math.floor((this.at.clientWidth + gap) / (least + gap)));
     this.width = (this.at.clientWidth - gap * (this.columns - 1)) / this.columns;
     this.picture = Math.round(this.width * 0.72);
-    this.rowHeight = this.picture + 82 + gap;
+    this.rowHeight = this.picture + (report.items.some(item => item.output.includes("/")) ? 82 : 62) + gap;
     this.gap = gap;
     this.at.style.height = `${Math.ceil(this.shown.length / this.columns) * this.rowHeight}px`;
     for (const [place, card] of this.cards) this.put(card, place);
@@ -122,7 +122,7 @@ const list = {
       });
       picture.addEventListener("pointerleave", () => pair.style.removeProperty("--split"));
     } else {
-      picture.append(element("span", {className: "none", textContent: item.state !== "done" ? item.state : item.lost ? "no preview" : "no preview yet"}));
+      picture.append(element("span", {className: "none", textContent: this.why(item)}));
     }
     const slash = item.output.lastIndexOf("/") + 1;
     const button = element("button", {type: "button", className: "card"},
@@ -134,6 +134,14 @@ const list = {
     const card = element("li", {"aria-setsize": this.shown.length, "aria-posinset": place + 1}, button);
     card.dataset.place = place;
     return card;
+  },
+
+  // What stands in the place of a picture.
+  why(item) {
+    if (item.state === "done") return item.lost ? "no preview" : "no preview yet";
+    if (item.state !== "failed") return "no result yet";
+    const reason = document.querySelector(`button[data-reason="${item.reason?.[0]}"] span`);
+    return reason?.textContent || "no result";
   },
 
   badges(item) {

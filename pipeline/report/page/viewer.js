@@ -56,7 +56,7 @@ const viewer = {
     this.find("picture-controls").hidden = isFilm || !item.preview;
     this.find("film").hidden = this.find("film-controls").hidden = !isFilm;
     this.find("nothing").hidden = Boolean(item.preview);
-    this.find("nothing").textContent = details.error || details.no_previews || (item.state === "done"
+    this.find("nothing").textContent = details.error ? "It could not be restored." : details.no_previews || (item.state === "done"
       ? "There is no preview yet: `restore-batch report` makes those that lack." : "There is no result yet.");
     const has = ending => facts.files && ending in facts.files;
     const put = (id, ending, alt) => {

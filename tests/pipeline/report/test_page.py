@@ -133,6 +133,31 @@ def test_folders_and_words_narrow_the_list(page: Page) -> None:
     assert names(page) == []
 
 
+def test_a_card_without_a_picture_says_why(page: Page) -> None:
+    page.fill("#search", "broken.png")
+    assert page.locator(".card .none").text_content() == "cut off"
+    assert page.locator(".card .badge").all_text_contents() == ["failed"]
+
+
+def test_a_result_whose_original_is_gone_stands_alone_and_says_so(
+    chromium: Browser, tmp_path: Path
+) -> None:
+    output = restored(tmp_path, [Item("a.png"), Item("b.png")])
+    (tmp_path / "in" / "a.png").unlink()
+    with opened(chromium, write_report(output).page) as watched:
+        page = watched.page
+        assert page.locator("h1").text_content() == "toy.yaml"
+        page.fill("#search", "a.png")
+        assert page.locator(".card .badge").all_text_contents() == ["original missing"]
+        assert page.locator(".card .half").count() == 1
+        page.locator(".card").first.click()
+        page.get_by_role("heading", name="No original").wait_for()
+        page.keyboard.press("Escape")
+        page.fill("#search", "b.png")
+        assert page.locator(".card .badge").count() == 0
+        assert page.locator(".card .half").count() == 2
+
+
 def test_kinds_of_warnings_lead_to_their_items(page: Page) -> None:
     page.get_by_text("Warnings, by kind").click()
     page.get_by_role("button", name="… odd thing").click()

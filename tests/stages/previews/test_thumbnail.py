@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,13 @@ def test_before_is_the_original_and_not_what_was_repaired_of_it(tmp_path: Path) 
     _, pictures = kept(worked_on(replace(given, pasted=given.frames)))
     before, after = (int(np.ptp(pictures[f"{half}.jpg"])) for half in ("before", "after"))
     assert before < 0.75 * after
+
+
+def test_an_original_that_nothing_was_done_to_yet_travels_once(tmp_path: Path) -> None:
+    scene(200, 120).save(tmp_path / "in.png")
+    (decoded,) = Decode(math.inf)([Chunk(chunk(tmp_path).unit)])
+    arrived = pickle.loads(pickle.dumps(decoded))
+    assert arrived.originals[0] is arrived.frames[0]
 
 
 def test_what_was_repaired_is_shown(tmp_path: Path) -> None:
