@@ -4,8 +4,8 @@
 
 Pictures that are sound are looked at as they are, and with scratches, hairs and dust on them. A row
 for each choice of certainties says what of the sound ones is masked, on average and at most, and
-which share of the damage's energy (the squared error inside of it) is gone: so those of
-``stages/repair/find.py`` are chosen for new weights.
+which share of the damage's energy (the squared error inside of it) is gone: first as it is, then
+less what was made worse beside it. So those of ``stages/repair/find.py`` are chosen.
 """
 
 from __future__ import annotations
@@ -28,10 +28,8 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.repair.find import Certainty
 from restore_batch.stages.repair.repair import Repair
 
-_SURE = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-_LIKELY = 0.7
-"""Of what is sure."""
-_TIMES = (3.0, 4.0, 5.0, 6.0, 8.0)
+_SURE = (0.0, 0.3, 0.7, 1.0)
+_FALSE = (0.0, 0.2, 0.35, 0.5)
 _KINDS = (
     Scratches(per_megapixel=(30, 120), depth=(0.5, 1.0)),
     Hairs(per_megapixel=(10, 60), depth=(0.5, 1.0)),
@@ -84,20 +82,20 @@ def main() -> None:
         cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in files[:: arguments.every]
     ]
     bad = [damaged(picture, number) for number, picture in enumerate(pictures)]
-    print("sure  likely  times  sound masked: mean     most  energy gone", flush=True)
-    for sure, times in itertools.product(_SURE, _TIMES):
-        certainty = Certainty(sure, _LIKELY * sure, times)
-        stage = Repair(finder=finder, certainty=certainty)
+    print("sure  false  sound masked: mean    most  energy gone  with harm elsewhere", flush=True)
+    for sure, false in itertools.product(_SURE, _FALSE):
+        stage = Repair(finder=finder, certainty=Certainty(sure=sure, false_share=false))
         masked = [stage.repaired(Frame(picture)).record.share for picture in pictures]
-        before = after = 0.0
+        before = after = harm = 0.0
         for good, worse in zip(pictures, bad, strict=True):
             where = (good != worse).any(axis=2)
             done = stage.repaired(Frame(worse)).frame.rgb_hwc
             before += energy(worse, good, where)
             after += energy(done, good, where)
-        chosen = f"{sure:.2f}  {certainty.likely:.2f}    {times:.1f}"
-        sound = f"{np.mean(masked):7.3%}  {max(masked):7.3%}"
-        print(f"{chosen}             {sound}       {1 - after / before:6.1%}", flush=True)
+            harm += energy(done, good, ~where)
+        sound = f"{np.mean(masked):7.3%} {max(masked):7.3%}"
+        gone = f"{1 - after / before:11.1%} {1 - (after + harm) / before:20.1%}"
+        print(f"{sure:4.1f}  {false:5.2f}              {sound}  {gone}", flush=True)
 
 
 if __name__ == "__main__":

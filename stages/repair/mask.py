@@ -19,10 +19,10 @@ def reaching(sure: np.ndarray, likely: np.ndarray) -> np.ndarray:
     return np.asarray(kept[labels])
 
 
-def grown(mask: np.ndarray) -> np.ndarray:
+def grown(mask: np.ndarray, edge_px: int = EDGE_PX) -> np.ndarray:
     """A mask with the soft edges of its damage."""
     if not mask.any():
         return mask
-    side = 2 * EDGE_PX + 1
+    side = 2 * edge_px + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.asarray(cv2.dilate(mask.view(np.uint8), disc)).view(bool)

@@ -32,6 +32,9 @@ from restore_batch.stages.repair.width import narrow, widest_px
 Scratches = Literal["auto", "off"]
 Fading = Literal["off", "auto"]
 
+_FRINGE_PX = 1
+"""By which found damage is grown: the network's pixels reach into its soft edges, and each more
+that is filled in vain is a loss. What is drawn from keeps farther off."""
 _WORTH_SAYING = 1e-4
 _TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
 
@@ -63,10 +66,11 @@ class Repair(Stage):
     """
 
     name = "repair"
+    version = 2
     after = "decode"
     needs = Resources(gpus=0.2)
     # Tiles overlap, and copies of half the size and so on are looked at too.
-    cost = Cost(megapixel_s=0.15, megapixels={"model": 1.8})
+    cost = Cost(megapixel_s=0.3, megapixels={"model": 1.8})
     reads = frozenset({"frames", "sidecars"})
     writes = frozenset({"frames", "repairs", "sidecars"})
     takes: ClassVar[Mapping[str, str]] = {
@@ -152,7 +156,7 @@ class Repair(Stage):
     def repaired(self, frame: Frame) -> RepairedPicture:
         """One picture, repaired; the stage must be open."""
         mask, left = self._damage(frame)
-        done = self._filled(frame, mask, mask | left)
+        done = self._filled(frame, mask, grown(mask) | left)
         toned = unfaded(done, self.strength) if self.unfades else None
         record = RepairRecord(float(mask.mean()), toned is not None, self._by)
         return RepairedPicture(toned or done, record, mask, float(left.mean()))
@@ -168,13 +172,13 @@ class Repair(Stage):
             return nothing, nothing
         if self._finder is None:
             raise RuntimeError("Repair is not open")
-        found = grown(find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped))
+        found = grown(
+            find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
+        )
         kept = narrow(found, widest_px(frame.width, frame.height))
         return kept, found & ~kept
 
-    def _mapped(
-        self, step: Callable[[Any], np.ndarray], tiles: Iterable[Any]
-    ) -> Iterable[np.ndarray]:
+    def _mapped(self, step: Callable[[Any], Any], tiles: Iterable[Any]) -> Iterable[Any]:
         if self._pool is None:
             return map(step, tiles)
         return ordered_map(self._pool, step, tiles, self._threads + 1)

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from restore_batch.stages.repair.find import TILE_PX, Certainty, find_damage, with_likely
+from restore_batch.stages.repair import find
+from restore_batch.stages.repair.find import TILE_PX, Certainty, enough, find_damage, levels_of
 
 from support.damage_finders import Brightness
 
-CERTAIN = Certainty(sure=0.9, likely=0.5)
+ANY_MARK = Certainty(pixel=0.5, sure=-3.0, false_share=0.0)
 
 
 def starry(height: int, width: int) -> np.ndarray:
@@ -25,32 +26,31 @@ def starry(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(300, 500), (TILE_PX + 1, 2 * TILE_PX + 30), (40, 1500)])
-def test_tiles_find_what_one_look_finds(size: tuple[int, int]) -> None:
+def test_tiles_find_what_one_look_finds(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     picture = starry(*size)
-    finder = Brightness(reach_px=16)
-    whole = with_likely(finder(picture), CERTAIN)
-    found = find_damage(picture, finder, CERTAIN)
-    assert whole.any()
-    # Looks at smaller copies may add to it, and must not take away.
-    assert not (whole & ~found).any()
-    if max(size) < 1000:
-        np.testing.assert_array_equal(found, whole)
+    finder = Brightness(reach_px=64)
+    found = find_damage(picture, finder, ANY_MARK)
+    assert found.any()
+    monkeypatch.setattr(find, "TILE_PX", 4000)
+    np.testing.assert_array_equal(found, find_damage(picture, finder, ANY_MARK))
 
 
 def test_several_tiles_at_once_find_the_same() -> None:
     picture = starry(900, 1500)
     finder = Brightness(reach_px=16)
     with ThreadPoolExecutor(3) as pool:
-        found = find_damage(picture, finder, CERTAIN, pool.map)
-    np.testing.assert_array_equal(found, find_damage(picture, finder, CERTAIN))
+        found = find_damage(picture, finder, ANY_MARK, pool.map)
+    np.testing.assert_array_equal(found, find_damage(picture, finder, ANY_MARK))
 
 
 def test_sixteen_bits_are_looked_at_as_eight() -> None:
     picture = starry(200, 300)
     finder = Brightness(reach_px=16)
     np.testing.assert_array_equal(
-        find_damage(picture.astype(np.uint16) * 257, finder, CERTAIN),
-        find_damage(picture, finder, CERTAIN),
+        find_damage(picture.astype(np.uint16) * 257, finder, ANY_MARK),
+        find_damage(picture, finder, ANY_MARK),
     )
 
 
@@ -63,22 +63,44 @@ def test_what_is_broader_than_the_finder_knows_is_found_on_a_smaller_copy() -> N
 
     picture = np.full((1700, 1700, 3), 50, np.uint8)
     picture[:, 800:812] = 255
-    found = find_damage(picture, Thin(reach_px=16), CERTAIN)
+    found = find_damage(picture, Thin(reach_px=16), ANY_MARK)
     assert found[:, 802:810].mean() > 0.95
     assert not found[:, :780].any()
 
 
-def test_the_likely_counts_only_where_it_touches_the_sure() -> None:
-    expected = np.zeros((20, 40), np.float32)
-    expected[5, 2:20] = 0.6
-    expected[5, 10] = 0.95
-    expected[15, 2:20] = 0.6
-    found = with_likely(expected, CERTAIN)
-    assert found[5, 2:20].all()
-    assert not found[15].any()
-    assert found.sum() == 18
+def test_a_small_picture_is_looked_at_enlarged_and_its_mask_has_its_own_size() -> None:
+    class Noting(Brightness):
+        def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+            self.seen_hw = rgb_hwc.shape[:2]
+            return super().__call__(rgb_hwc)
+
+    finder = Noting()
+    picture = starry(200, 300)
+    found = find_damage(picture, finder, ANY_MARK)
+    assert finder.seen_hw == (300, 450)
+    assert found.shape == (200, 300)
+    assert (found == (picture[..., 0] > 228)).mean() > 0.99
+
+
+def test_good_odds_are_enough_in_any_picture_and_lesser_ones_are_not() -> None:
+    few = levels_of(np.array([0.4, -1.0, -2.0, 1.5]))
+    level = enough(few, 1_000_000, Certainty(sure=0.7, false_share=0.3))
+    assert (few >= level).tolist() == [False, False, False, True]
+
+
+def test_where_many_marks_have_good_odds_lesser_ones_are_taken_too() -> None:
+    odds = np.concatenate([np.full(80, 0.5), np.full(300, -1.0), np.full(300, -2.9)])
+    level = enough(levels_of(odds), 1_000_000, Certainty(sure=0.7, false_share=0.3))
+    taken = levels_of(odds) >= level
+    assert taken[:380].all() and not taken[380:].any()
+    # The same marks on a picture thirty times as large are what chance gives.
+    assert not (levels_of(odds) >= enough(levels_of(odds), 30_000_000, Certainty())).any()
+
+
+def test_nothing_but_sure_marks_is_taken_where_no_share_may_be_false() -> None:
+    levels = levels_of(np.full(5000, 0.5))
+    assert not (levels >= enough(levels, 1_000_000, Certainty(sure=0.7, false_share=0))).any()
 
 
 def test_a_sound_picture_has_no_damage() -> None:
-    assert not with_likely(np.full((9, 9), 0.8, np.float32), CERTAIN).any()
-    assert not find_damage(np.full((50, 60, 3), 90, np.uint8), Brightness(16), CERTAIN).any()
+    assert not find_damage(np.full((50, 60, 3), 90, np.uint8), Brightness(16), ANY_MARK).any()

@@ -22,7 +22,7 @@ PHOTO = Photo(id="one", source="one.png", output="one.png")
 
 
 def stage(**options: Any) -> Repair:
-    return Repair(finder=Brightness(), certainty=Certainty(0.9, 0.5), **options)
+    return Repair(finder=Brightness(), certainty=Certainty(0.5, -3.0, 0.0), **options)
 
 
 def scratched(dtype: type = np.uint8, grey: bool = False) -> tuple[Frame, np.ndarray]:
