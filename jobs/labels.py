@@ -7,12 +7,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 from restore_batch.jobs.outputs import folded
 
 _KINDS_NAMED = 8
-_NUMBERS = re.compile(r"(\d+)")
+_NUMBERS = re.compile(r"\d+")
 
 
 def labels_of(roots: Sequence[str]) -> dict[str, str]:
@@ -26,17 +25,25 @@ def labels_of(roots: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def natural_order(parts: Sequence[str]) -> tuple[Any, ...]:
-    """Sort key: numbers by value, letters without case, then the exact name."""
+def natural_order(parts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Sort key: numbers by value, letters without case, then the exact name.
+
+    One text for all that is compared before the exact name: of a million names, each has its key
+    while they are sorted.
+    """
     *folders, name = parts
-    return ((*map(_by_value_again, folders), _by_value(name)), tuple(parts))
+    return "".join((*map(_by_value_again, folders), _by_value(name))), tuple(parts)
 
 
-def _by_value(name: str) -> tuple[int | str, ...]:
+def _by_value(name: str) -> str:
     plain = name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
-    words: list[int | str] = _NUMBERS.split(plain)  # type: ignore[assignment]
-    words[1::2] = map(int, words[1::2])
-    return tuple(words)
+    # What ends sorts before what goes on; of two numbers, the one with fewer digits is smaller.
+    return _NUMBERS.sub(_number, plain) + "\0\0"
+
+
+def _number(found: re.Match[str]) -> str:
+    digits = str(int(found[0]))
+    return f"\0{chr(1 + len(digits))}{digits}"
 
 
 _by_value_again = lru_cache(maxsize=4096)(_by_value)

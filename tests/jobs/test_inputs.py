@@ -3,14 +3,18 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import re
 import socket
 import sys
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import fsspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from restore_batch.files import side_by_side
 from restore_batch.jobs.inputs import (
@@ -20,6 +24,7 @@ from restore_batch.jobs.inputs import (
     looked_at,
     passed_over_line,
 )
+from restore_batch.jobs.labels import natural_order
 
 from support.data import photos
 
@@ -71,6 +76,22 @@ def test_a_folder_is_walked_in_natural_order(tmp_path: Path) -> None:
         "scan10.jpg",
         "é.webp",
     ]
+
+
+def by_words(parts: tuple[str, ...]) -> object:
+    """What natural order means, number by number and word by word."""
+    names = [unicodedata.normalize("NFC", part).casefold() for part in parts]
+    split = [re.split(r"(\d+)", name) for name in names]
+    values = [tuple(int(w) if n % 2 else w for n, w in enumerate(words)) for words in split]
+    return tuple(values), parts
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.text("aB0129é. ", min_size=1), min_size=1, max_size=3).map(tuple)))
+def test_natural_order_goes_by_words_and_by_the_values_of_numbers(
+    paths: list[tuple[str, ...]],
+) -> None:
+    assert sorted(paths, key=natural_order) == sorted(paths, key=by_words)  # type: ignore[type-var]
 
 
 def test_a_source_tells_size_and_version(tmp_path: Path) -> None:
