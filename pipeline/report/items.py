@@ -22,6 +22,7 @@ _NOTES_COUNT = 0.2
 _WARNING_COUNTS, _MOST_WARNINGS = 0.3, 3
 _CHANGE_COUNTS = 4.0
 _FAILED = 100.0
+_LONGEST_REASON = 150
 _AS_GOOD = {"noise": 2.0, "niqe": 5.0}
 """Figures that are worse the larger they are. Below these a picture is good, and a change of them
 is no harm."""
@@ -104,6 +105,7 @@ class Shown:
             "notes": self.notes,
             "pattern": roots.exclusion_of(entry.source),
             "lost": bool(self.why_no_previews),
+            "why": _reason(entry),
             "worse": self.worse,
         }
         line |= {name: value for name, value in optional.items() if value not in (None, 0, "")}
@@ -159,6 +161,12 @@ def _plain(face: FaceRow) -> dict[str, Any]:
         "blend": round(face.blend, 4),
         "note": legible(face.note),
     }
+
+
+def _reason(entry: Entry) -> str:
+    """Why it failed, short enough for a card, without the name that the card shows."""
+    reason = legible(entry.error).removeprefix(f"{legible(entry.source)}: ")
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"
 
 
 def _other_name(entry: Entry) -> str:

@@ -24,13 +24,16 @@ MANY_FACES = 5
 WORSE = 0.1
 """By which share a picture must have become noisier or less natural to be filtered as such."""
 _MOST_KINDS = 60
-_NUMBERS = re.compile(r"\d+(?:[.,:×x/]\d+)*")
+_NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,:×x/]\d+)*")
+"""Not those of words, such as MP4."""
 
 
 def kind_of(text: str, entry: Entry) -> str:
     """A warning or reason without what is of one item alone: its names and numbers."""
     file = entry.source.rpartition("/")[2]
-    for name in (entry.source, file, file.rpartition(".")[0]):
+    stem = file.rpartition(".")[0]
+    # A word, as in `empty.png`, may be the text's own.
+    for name in (entry.source, file, "" if stem.isalpha() else stem):
         if len(name) > 3:  # shorter ones may be part of a word
             text = text.replace(name, "…").replace(legible(name), "…")
     return _NUMBERS.sub("…", legible(text)).removeprefix("…: ")

@@ -139,9 +139,7 @@ const list = {
   // What stands in the place of a picture.
   why(item) {
     if (item.state === "done") return item.lost ? "no preview" : "no preview yet";
-    if (item.state !== "failed") return "no result yet";
-    const reason = document.querySelector(`button[data-reason="${item.reason?.[0]}"] span`);
-    return reason?.textContent || "no result";
+    return item.state === "failed" ? item.why || "no result" : "no result yet";
   },
 
   badges(item) {

@@ -129,6 +129,7 @@ const live = {
     bar.max = Math.max(1, state.total);
     bar.value = state.counts.done + state.counts.failed;
     bar.textContent = `${bar.value} of ${state.total}`;
+    document.getElementById("live-hint").hidden = !state.going;
     document.getElementById("live-work").hidden = !state.at_work_count;
     document.getElementById("live-count").textContent = state.at_work_count.toLocaleString("en");
     const work = state.at_work.map(each => element("li", {}, each.output, each.said ? element("span", {className: "faint", textContent: ` ${each.said}`}) : null));
