@@ -128,7 +128,7 @@ class Commits(KeptLedger):
                 "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?,"
                 " base_key = ?, source_sha256 = COALESCE(NULLIF(?, ''), source_sha256)"
                 " WHERE id = ?",
-                (stage, kind, legible(message), unit.base_key, source_sha256, unit.id),
+                (stage, kind, legible(why), unit.base_key, source_sha256, unit.id),
             )
             if stand_in:
                 self._db.execute(
@@ -297,7 +297,7 @@ class Commits(KeptLedger):
         with contextlib.suppress(OSError, RestoreBatchError):
             if holds(staged, row["sha256"]):
                 replaces, sidecars = self._replaces(output), tuple(sidecars_in(row))
-                known = self._sidecars.on_record([output]).get(output, ())
+                known = self._sidecars.on_record([output]).get(output, [])
                 self._sidecars.check(output, sidecars, known)
                 if replaces:
                     self.altered.keep(output, [each for each, _ in known], sidecars)
@@ -347,11 +347,9 @@ class Commits(KeptLedger):
             )
             touched["items"].append(output)
 
-    def _note_attempts(
-        self, attempts: Iterable[tuple[str, int]], outcome: str, message: str
-    ) -> None:
+    def _note_attempts(self, attempts: Iterable[tuple[str, int]], outcome: str, why: str) -> None:
         """``attempts``: id of the unit and number of each."""
-        ended, text = time.time(), legible(message)
+        ended, text = time.time(), legible(why)
         self._db.executemany(
             "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)",
             [(unit, number, self._run, ended, outcome, text) for unit, number in attempts],

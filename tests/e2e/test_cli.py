@@ -113,10 +113,18 @@ def test_a_deleted_or_altered_result_is_redone_and_no_other(job: Path) -> None:
     before = checksums(out)
     names = sorted(before)
     (out / names[0]).unlink()
-    (out / names[1]).write_bytes(b"not a picture any more")
+    altered = out / names[1]
+    altered.write_bytes(b"not a picture any more")
     done = cli("run", job, "--json")
     summary = json.loads(done.stdout)
     assert (summary["done"], summary["unchanged"]) == (2, 2)
+    kept = altered.with_name(f"{altered.stem}.altered{altered.suffix}")
+    assert kept.read_bytes() == b"not a picture any more"
+    assert [each["warning"] for each in summary["warned"]] == [
+        f"{names[1]} was altered after it was written: that is kept as"
+        f" {kept.relative_to(out)}, and what was made anew has its place"
+    ]
+    kept.unlink()
     assert checksums(out) == before
 
 
