@@ -128,7 +128,7 @@ class Commits(KeptLedger):
                 "UPDATE units SET state = 'failed', stage = ?, error_kind = ?, error = ?,"
                 " base_key = ?, source_sha256 = COALESCE(NULLIF(?, ''), source_sha256)"
                 " WHERE id = ?",
-                (stage, kind, legible(why), unit.base_key, source_sha256, unit.id),
+                (stage, kind, legible(message), unit.base_key, source_sha256, unit.id),
             )
             if stand_in:
                 self._db.execute(
