@@ -146,7 +146,7 @@ def test_the_command_line_compares_all_and_goes_on_where_it_ended(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "15 restored (10 faces)" in done.stdout
     assert "2 contact sheets drawn" in done.stdout
-    assert "none for 1 pictures without faces" in done.stdout
+    assert "none for 1 picture without faces" in done.stdout
     assert "imagined by small-pulse" in done.stdout
     expected = {f"{name}/{path}" for name in small_systems.NAMES for path in [*FACES, "none.jpg"]}
     made = checksums(tmp_path / "out")
