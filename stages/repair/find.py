@@ -152,7 +152,7 @@ def enough(levels: np.ndarray, pixels: int, certainty: Certainty) -> int:
 def _of_sound(log_odds: np.ndarray) -> np.ndarray:
     """How many marks of at least these odds nine in ten sound photographs stay below, per
     megapixel. ``benchmarks/marks.py`` counts them."""
-    return np.asarray(10 * np.exp(-1.25 * log_odds))
+    return np.asarray(7 * np.exp(-1.4 * log_odds))
 
 
 def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:

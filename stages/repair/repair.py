@@ -66,7 +66,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 2
+    version = 3
     after = "decode"
     needs = Resources(gpus=0.2)
     # Tiles overlap, and copies of half the size and so on are looked at too.
