@@ -1,8 +1,7 @@
 """A Ray cluster of several raylets on this machine, on the loopback interface.
 
 A node may have folders of its own, empty ones, where others see files: it is started in a mount
-namespace, in which an empty file system lies on each. Or it is at the end of a link that can be
-cut, in a network namespace.
+namespace, in which an empty file system lies on each.
 
 As a program it prints its address and obeys lines of JSON on its standard input: ``["add", {…}]``
 prints the id of a new node, ``["kill", {…}]`` ends one; it ends with its input.
@@ -22,11 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from restore_batch.pipeline.engine.ray_alone import without_idle_processes
 
-LOOPBACK = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 80 << 20
 _HIDE = 'for each in $1; do mount -t tmpfs own "$each" || exit 1; done; shift; exec "$@"'
 
@@ -40,49 +37,6 @@ def why_not_apart() -> str:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     return " ".join(tried.stderr.split()) if tried.returncode else ""
-
-
-@contextmanager
-def link() -> Iterator[Link]:
-    """A link between this machine and a network namespace; skips where that is not allowed."""
-    end, far, space = f"rb{os.getpid()}a", f"rb{os.getpid()}b", f"rb{os.getpid()}"
-    if shutil.which("ip") is None:
-        pytest.skip("no program ip")
-    try:
-        _ip("netns", "add", space)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(error.stderr.strip())
-    found = Link(end, space)
-    try:
-        _ip("link", "add", end, "type", "veth", "peer", "name", far, "netns", space)
-        _ip("addr", "add", f"{found.here}/30", "dev", end)
-        _ip("link", "set", end, "up")
-        _ip("-n", space, "addr", "add", f"{found.there}/30", "dev", far)
-        for each in (far, "lo"):
-            _ip("-n", space, "link", "set", each, "up")
-        yield found
-    finally:
-        _ip("netns", "del", space)
-
-
-class Link:
-    """``here``, ``there``: the addresses of its ends. ``space``: the name of its namespace."""
-
-    def __init__(self, end: str, space: str) -> None:
-        self._end, self.space = end, space
-        self.here, self.there = "10.213.7.1", "10.213.7.2"
-
-    def cut(self) -> None:
-        """Nothing comes through any more."""
-        _ip("link", "set", self._end, "down")
-
-    def heal(self) -> None:
-        """It does again."""
-        _ip("link", "set", self._end, "up")
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
 
 @contextmanager
@@ -123,18 +77,14 @@ class Nodes:
         self._added: list[Any] = []
         self.address: str = cluster.address
 
-    def add(
-        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[str] = (), space: str = "",
-        ip: str = LOOPBACK,
-    ) -> str:  # fmt: skip
-        """Another node; returns its id. GPUs are only claimed. ``own``: its own folders. ``space``:
-        its network namespace, in which it has the address ``ip``."""
+    def add(self, *, cpus: int = 1, gpus: int = 0, own: Sequence[str] = ()) -> str:
+        """Another node; returns its id. GPUs are only claimed. ``own``: its own folders."""
         from restore_batch.pipeline.engine.ray_private import patience
 
-        words = [*(["ip", "netns", "exec", space] if space else []), *_apart(own)]
-        with patience(), without_idle_processes(), _wrapped(words):
+        with patience(), without_idle_processes(), _wrapped(_apart(own)):
             node = self._cluster.add_node(
-                num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES, node_ip_address=ip,
+                num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES,
+                node_ip_address=_LOOPBACK,
             )  # fmt: skip
         self._added.append(node)
         return str(node.node_id)
@@ -151,8 +101,8 @@ class Nodes:
 
 
 @contextmanager
-def nodes(ip: str = LOOPBACK) -> Iterator[Nodes]:
-    """A head without CPUs at the address ``ip``, and none else yet."""
+def nodes() -> Iterator[Nodes]:
+    """A head without CPUs, and none else yet."""
     # ray reads these when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -165,7 +115,7 @@ def nodes(ip: str = LOOPBACK) -> Iterator[Nodes]:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False,
-                "node_ip_address": ip,
+                "node_ip_address": _LOOPBACK,
             },
         )  # fmt: skip
     try:
@@ -181,12 +131,9 @@ class NodesApart:
         self._process = process
         self.address = self._answer(r"[\d.]+:\d+")
 
-    def add(
-        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[Path] = (), space: str = "",
-        ip: str = LOOPBACK,
-    ) -> str:  # fmt: skip
+    def add(self, *, cpus: int = 1, gpus: int = 0, own: Sequence[Path] = ()) -> str:
         """Another node; returns its id. See :class:`Nodes`."""
-        self._say("add", cpus=cpus, gpus=gpus, own=list(map(str, own)), space=space, ip=ip)
+        self._say("add", cpus=cpus, gpus=gpus, own=list(map(str, own)))
         return self._answer(r"[0-9a-f]{20,}")
 
     def kill(self, node_id: str) -> None:
@@ -208,11 +155,11 @@ class NodesApart:
 
 
 @contextmanager
-def nodes_apart(ip: str = LOOPBACK, **environment: str) -> Iterator[NodesApart]:
+def nodes_apart(**environment: str) -> Iterator[NodesApart]:
     """Without tokens, but for what ``environment`` says."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.ray_nodes", ip], stdin=subprocess.PIPE,
+        [sys.executable, "-m", "support.ray_nodes"], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**env, "RAY_AUTH_MODE": "disabled", **environment},
     )  # fmt: skip
@@ -224,7 +171,7 @@ def nodes_apart(ip: str = LOOPBACK, **environment: str) -> Iterator[NodesApart]:
 
 def main() -> None:
     """See above."""
-    with nodes(sys.argv[1]) as found:
+    with nodes() as found:
         print(found.address, flush=True)
         for line in sys.stdin:
             command, words = json.loads(line)
