@@ -93,7 +93,7 @@ def first_run(plan: Plan, manifest: Manifest, together: int) -> None:
         source, data = item.source, item.output.encode()
         sha256 = hashlib.sha256(data).hexdigest()
         stamp = f"{source.size_bytes} {source.version}"
-        manifest.note_source(source.source, stamp, sha256, item.facts, probe)
+        manifest.note_source(source.source, stamp, sha256, dict(item.facts), probe)
         unit = manifest.start(plan.unit(item, sha256), sha256)
         unit.staged_path.write_bytes(data)
         seconds = {"decode": 0.01, "encode": 0.02}

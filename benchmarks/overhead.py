@@ -201,16 +201,18 @@ def main(arguments: Sequence[str]) -> None:
             jobs = {kind: make_job(folder, kind, report=given.report) for kind in ("local", "ray")}
             prepare_loop(folder)
             bare = cost_of_loop(folder)
-            costs = {"bare loop": bare}
+            _show("bare loop", bare, bare)
             for kind in given.engines:
-                costs[kind] = cost_of_job(jobs[kind])
-            for what, cost in costs.items():
-                over = cost.cpu_s - bare.cpu_s
-                print(
-                    f"{what:12}{cost.wall_s:9.1f}{cost.cpu_s:9.1f}{over:9.1f}"
-                    f" {over / bare.cpu_s:6.1%}{cost.first_s:12.1f}  load {os.getloadavg()[0]:.1f}",
-                    flush=True,
-                )
+                _show(kind, cost_of_job(jobs[kind]), bare)
+
+
+def _show(what: str, cost: Cost, bare: Cost) -> None:
+    over = cost.cpu_s - bare.cpu_s
+    print(
+        f"{what:12}{cost.wall_s:9.1f}{cost.cpu_s:9.1f}{over:9.1f} {over / bare.cpu_s:6.1%}"
+        f"{cost.first_s:12.1f}   load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,12 +196,13 @@ def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
     files: list[_Found] = []
     for batch in batches:
         in_order = sorted(batch, key=lambda f: natural_order(f.parts))
-        kept: set[int] = set()
-        for number, file in sorted(enumerate(in_order), key=lambda each: each[1].is_link):
-            if file.identity not in taken:
-                taken.add(file.identity)
-                kept.add(number)
-        files += [file for number, file in enumerate(in_order) if number in kept]
+        kept = bytearray(len(in_order))
+        for links in (False, True):
+            for number, file in enumerate(in_order):
+                if file.is_link is links and file.identity not in taken:
+                    taken.add(file.identity)
+                    kept[number] = True
+        files += compress(in_order, kept)
     return files
 
 

@@ -65,7 +65,7 @@ class Sources:
         """What is to be on record of a source that holds this."""
         source = item.source
         probe = self._probes.of(source.source)
-        return SourceNote(source.source, source.stamp, sha256, item.facts, probe)
+        return SourceNote(source.source, source.stamp, sha256, dict(item.facts), probe)
 
     def is_noted(self, item: Item, sha256: str) -> bool:
         """Whether that is on record of a source that was looked up."""

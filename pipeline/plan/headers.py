@@ -16,6 +16,7 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import digest
+from restore_batch.pipeline.plan.facts import Facts
 from restore_batch.pipeline.plan.films import is_film, plain_facts
 from restore_batch.pipeline.plan.header_reader import ERROR, ReadHeader
 from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
@@ -98,7 +99,7 @@ class HeaderReaders:
             elif is_film(source.source):
                 yield HeaderRead(plain_facts(answer))
             else:
-                yield HeaderRead(answer)
+                yield HeaderRead(Facts(answer))
 
 
 def header_read(header: Mapping[str, Any]) -> HeaderRead:

@@ -7,7 +7,9 @@ come to: a million names are listed long before a million headers are read.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from restore_batch.jobs.inputs import InputsError, SourceFile, discover, looked_
 from restore_batch.jobs.outputs import assign_outputs, free_to_name, name_of, suffix_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
+from restore_batch.pipeline.plan.facts import Facts
 from restore_batch.pipeline.plan.films import film_suffix, is_film
 from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
 from restore_batch.pipeline.plan.mistakes import check_photos
@@ -74,7 +77,8 @@ def find_items(
     Raises JobFileError, and ExecutorError where headers cannot be read at all.
     """
     job = loaded.job
-    with HeaderReaders(job, probed, soon=probed is None and not later) as readers:
+    readers = HeaderReaders(job, probed, soon=probed is None and not later)
+    with readers, _without_collection():
         check_photos(loaded)
         try:
             sources, passed_over = discover(
@@ -88,13 +92,26 @@ def find_items(
         listed = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
         now = list(side_by_side(looked_at, listed))
         read = readers.read(now)
-    others = [source.relative for source, is_free in zip(sources, free, strict=True) if is_free]
-    known = _items(now, read, job, others)
-    items = (
-        Item(source, "", _NO_FACTS, unread=True) if is_free else next(known)
-        for source, is_free in zip(sources, free, strict=True)
-    )
-    return Inputs(tuple(items), passed_over)
+        others = [source.relative for source, is_free in zip(sources, free, strict=True) if is_free]
+        known = _items(now, read, job, others)
+        items = (
+            Item(source, "", _NO_FACTS, unread=True) if is_free else next(known)
+            for source, is_free in zip(sources, free, strict=True)
+        )
+        return Inputs(tuple(items), passed_over)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Nothing that is made of a million names goes in circles: to look for what does, again and
+    again while they become more, takes a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def looked_at_item(item: Item) -> Item:
@@ -107,7 +124,16 @@ def read_item(item: Item, header: HeaderRead, job: Job) -> Item:
     source = item.source
     output = name_of(source.relative, _suffix(source, header.facts, job))
     error = header.error or _refused(source, header.facts, job, output)
-    return Item(source, output, header.facts, error, header.lost)
+    return _item(source, output, header, error)
+
+
+def _item(source: SourceFile, output: str, header: HeaderRead, error: str) -> Item:
+    # Of a film they are of many kinds, and there are fewer films.
+    is_kept = isinstance(header.facts, Facts) or is_film(source.source)
+    facts = header.facts if is_kept else Facts(header.facts)
+    # One text for two names that are the same.
+    output = source.relative if output == source.relative else output
+    return Item(source, output, facts, error, header.lost)
 
 
 def _free(sources: Sequence[SourceFile]) -> list[bool]:
@@ -125,7 +151,7 @@ def _items(
     outputs = assign_outputs(names, others)
     for source, output, header in zip(sources, outputs, read, strict=True):
         error = header.error or _refused(source, header.facts, job, output)
-        yield Item(source, output, header.facts, error, header.lost)
+        yield _item(source, output, header, error)
 
 
 def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
