@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from restore_batch import __version__
 from restore_batch.errors import RestoreBatchError, UsageError
@@ -25,6 +26,9 @@ from restore_batch.pipeline.report.items import Shown
 from restore_batch.pipeline.report.summary import WORSE, Kinds, about, kinds_of, line_of
 from restore_batch.stages.previews.pictures import replace_with
 from restore_batch.text import legible
+
+if TYPE_CHECKING:
+    import jinja2
 
 LINES_A_FILE = 2000
 DETAILS_A_FILE = 100
@@ -243,13 +247,6 @@ def page(
     ``data``: what its scripts are told; ``scripts``: with all lines; ``policy``: what its browser
     lets it do. ``live``: the folder of ``live.html``, where the page is of a run that goes on.
     """
-    import jinja2
-
-    folders = [PAGE] if live is None else [PAGE, live]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders), autoescape=True,
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     told = {
         "details": DETAILS_A_FILE,
         **data,
@@ -258,7 +255,20 @@ def page(
         "worse": WORSE,
         "exclude": summary["exclude"],
     }
-    return environment.get_template("index.html").render(
+    return _template(live).render(
         about=summary, told=told, scripts=scripts, assets=assets, policy=policy,
         live=live is not None,
     )  # fmt: skip
+
+
+@functools.cache
+def _template(live: Path | None) -> jinja2.Template:
+    """Kept: a server writes its page for each who opens it."""
+    import jinja2
+
+    folders = [PAGE] if live is None else [PAGE, live]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("index.html")
