@@ -77,7 +77,13 @@ def vignette(picture: np.ndarray, amount: float) -> np.ndarray:
 
 
 def wear(
-    picture: np.ndarray, rng: np.random.Generator, scratches: int, specks: int, tint: float = 0.92
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    scratches: int,
+    specks: int,
+    tint: float = 0.92,
+    scratch_opacity: float = 0.45,
+    speck_opacity: float = 0.6,
 ) -> np.ndarray:
     """Fine near-vertical scratches and specks of dust, as bright as bare paper."""
     height, width = picture.shape[:2]
@@ -87,11 +93,11 @@ def wear(
         start, lean = rng.uniform(0, width), rng.uniform(-0.08, 0.08)
         top, length = rng.uniform(-0.3, 0.7) * height, rng.uniform(0.25, 0.6) * height
         line = np.clip(0.8 - np.abs(x - start - lean * y), 0.0, 1.0)
-        mask = np.maximum(mask, 0.45 * line * ((y > top) & (y < top + length)))
+        mask = np.maximum(mask, scratch_opacity * line * ((y > top) & (y < top + length)))
     for _ in range(specks):
         at_x, at_y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.4, 1.1)
         spot = np.clip(1.0 + radius - np.hypot(x - at_x, y - at_y), 0.0, 1.0)
-        mask = np.maximum(mask, 0.6 * spot)
+        mask = np.maximum(mask, speck_opacity * spot)
     if picture.ndim == 3:
         mask = mask[..., None]
     return picture + mask * (tint - picture)

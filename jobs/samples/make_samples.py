@@ -60,6 +60,7 @@ def samples() -> Iterator[Sample]:
     yield Sample("album_page.jpg", album_page(portrait, photographer), {"quality": 85})
     yield Sample("launch_pad.tif", launch_pad(launch), {"compression": "tiff_adobe_deflate"})
     yield scanned_sideways(portrait)
+    yield Sample("scratched_negative.jpg", scratched_negative(photographer), {"quality": 88})
 
 
 def portrait_print(portrait: np.ndarray) -> np.ndarray:
@@ -128,6 +129,17 @@ def scanned_sideways(portrait: np.ndarray) -> Sample:
         np.ascontiguousarray(np.rot90(store(face))),
         {"quality": 80, "dpi": (300, 300), "exif": exif, "icc_profile": srgb_profile()},
     )
+
+
+def scratched_negative(photographer: np.ndarray) -> np.ndarray:
+    """A negative that was pulled through a dusty gate: opaque scratches and dust."""
+    rng = np.random.default_rng(1947)
+    scene = blur(resize(photographer[:, 40:512], (270, 292)), 0.6)
+    scene = grain(fade(scene, 0.05, 0.9), rng, 0.02)
+    worn = wear(
+        scene, rng, scratches=14, specks=70, tint=0.99, scratch_opacity=1.1, speck_opacity=0.95
+    )
+    return store(worn)
 
 
 def srgb_profile() -> bytes:

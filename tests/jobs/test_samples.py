@@ -22,6 +22,7 @@ NAMES = [
     "portrait_grey.jpg",
     "portrait_print.jpg",
     "scanned_sideways.jpg",
+    "scratched_negative.jpg",
 ]
 
 
