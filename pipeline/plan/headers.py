@@ -40,7 +40,7 @@ ProbeCache = Callable[[Sequence[SourceFile]], Iterator[Mapping[str, Any] | None]
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeaderRead:
     """What a header says, as plain data, or the ``error``: why it cannot be read. ``lost``: trying
     cost a process, so that it is not tried again unasked."""
