@@ -115,24 +115,23 @@ class RayBackend:
         return self._cluster.host_of(node) if self._cluster is not None else platform.node()
 
     def start_worker(self, group: Group, node: str) -> _Handle:
-        # torch and OpenCV read it when they are imported, before any call of ours.
-        started_with: dict[str, Any] = {"env_vars": {"OMP_NUM_THREADS": str(self._context.threads)}}
         computes = group.pool != "io"
         if self._cluster is not None:
             options = self._cluster.options_of(node, computes=computes)
         else:
             options = {"num_cpus": self._context.threads if computes else 0}
+        # Each that is started with anything of its own is started by another process before it,
+        # which takes as long again: a node that joins is to be of use soon.
         if self._private is not None:
-            started_with["py_executable"] = self._private.worker_python
+            options["runtime_env"] = {"py_executable": self._private.worker_python}
         on_gpu = self._context.runtime.device.startswith("cuda") and group.needs.gpus > 0
         actor = PoolWorker.options(  # type: ignore[attr-defined] # added by the decorator
             **options,
             num_gpus=self._engine.gpu_share if on_gpu else 0,
-            runtime_env=started_with,
         ).remote()
         # A node that was cut off goes on; what it writes must be no other's file.
         writer = secrets.token_hex(4) if self._cluster is not None else ""
-        arrived = actor.arrive.remote()
+        arrived = actor.arrive.remote(self._context.threads)
         travel = self._departures.travel if self._departures is not None else None
         opened = actor.open.remote(group, self._context, writer, travel)
         return _Handle(actor, group, arrived, opened)

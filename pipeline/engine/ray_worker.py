@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import exceptions
 
-from restore_batch.pipeline.engine.ray_home import RayHome, Travel
-from restore_batch.pipeline.engine.travel.away import Away, bring_weights
-from restore_batch.pipeline.engine.worker import GroupWorker
-from restore_batch.pipeline.plan.groups import Group
-from restore_batch.stages.base import WorkerContext
-from restore_batch.stages.media import Chunk, Failure
+if TYPE_CHECKING:
+    from restore_batch.pipeline.engine.ray_home import Travel
+    from restore_batch.pipeline.engine.travel.away import Away
+    from restore_batch.pipeline.plan.groups import Group
+    from restore_batch.stages.base import WorkerContext
+    from restore_batch.stages.media import Chunk
 
 WORKER_DEATHS = (
     exceptions.RayActorError,
@@ -34,9 +34,11 @@ PAYLOAD_LOSSES = (exceptions.ObjectLostError, exceptions.ReferenceCountingAssert
 class PoolWorker:
     """Runs the stages of one group on batches of chunks."""
 
-    def arrive(self) -> int:
+    def arrive(self, threads: int) -> int:
         """The id of its process; the first call on a new actor, which ends once that has found its
-        room."""
+        room. Its libraries are to use so many ``threads``."""
+        # torch and OpenCV read it when they are imported, which is what the next call does.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
         return os.getpid()
 
     def open(
@@ -44,9 +46,14 @@ class PoolWorker:
     ) -> None:
         """Load weights. ``writer``: see :class:`restore_batch.jobs.units.Unit`. ``travel``: None
         where every worker sees all files."""
+        from restore_batch.pipeline.engine.worker import GroupWorker
+
         self._writer = writer
         self._away: Away | None = None
         if travel is not None:
+            from restore_batch.pipeline.engine.ray_home import RayHome
+            from restore_batch.pipeline.engine.travel.away import Away, bring_weights
+
             sees, home = travel.landmarks.seen_here(), RayHome(travel.actor)
             bring_weights(group, travel.landmarks, home)
             if not sees.files:
@@ -59,6 +66,8 @@ class PoolWorker:
         The chunks are returned beside the list, so that they stay in the object store and only
         the list travels to the driver. Chunks of a unit's last group are small: they are the list.
         """
+        from restore_batch.stages.media import Failure
+
         ours = [replace(c, unit=replace(c.unit, writer=self._writer)) for c in batch]
         stages = self._stages.process
         replies = stages(ours) if self._away is None else self._away.process(ours, stages)
