@@ -22,7 +22,7 @@ CROWDED = {"models/families"}
 
 # A room may import itself, the rooms below it in its line, and what EVERYONE may. `a` stands for
 # the modules of the folder a and of all folders in it, `a/` for those of the folder alone.
-EVERYONE = ("errors", "files", "plugins", "text", "__init__")
+EVERYONE = ("errors", "files", "isolation", "plugins", "text", "__init__")
 LINES: dict[str, tuple[str, ...]] = {
     "jobs": (),
     "models/": ("models/weights", "models/families"),

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.begin.sample import Seen
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.stages.photo.read import read
 
 _AROUND_A_FACE = 2.2

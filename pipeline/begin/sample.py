@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.models.base import Face
 from restore_batch.models.metrics.blind import noise
 from restore_batch.pipeline.plan.choose import model_refs
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import WorkerContext

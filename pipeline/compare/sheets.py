@@ -17,13 +17,13 @@ from typing import Any, Literal
 import numpy as np
 
 from restore_batch.errors import MediaError, RestoreBatchError
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Photo, digest, unit_id
 from restore_batch.pipeline.compare.contact_sheet import Rows, draw
 from restore_batch.pipeline.compare.film_moments import FilmMoments
 from restore_batch.pipeline.plan.choose import model_refs
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.media import Chunk, FaceRecord, Failure, Frame, PhotoMeta

@@ -15,10 +15,10 @@ import numpy as np
 from restore_batch import __version__
 from restore_batch.errors import MediaError, RestoreBatchError, UsageError
 from restore_batch.files import sha256_of, whole
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.inputs import SourceFile, discover
 from restore_batch.jobs.mistakes import did_you_mean
 from restore_batch.jobs.outputs import assign_outputs
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.stages.photo.read import read

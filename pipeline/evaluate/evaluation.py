@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from restore_batch.errors import UsageError
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.mistakes import did_you_mean
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.pipeline.evaluate import faces, films
@@ -15,7 +16,6 @@ from restore_batch.pipeline.evaluate.cases import Case, LeftOut, Paired, group_o
 from restore_batch.pipeline.evaluate.measuring import ERROR, MeasureCase
 from restore_batch.pipeline.evaluate.statistics import Estimate, estimate
 from restore_batch.pipeline.plan.choose import choose_models
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.session import store_for
 from restore_batch.stages.faces.detect import Detect
 

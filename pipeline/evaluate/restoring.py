@@ -14,11 +14,11 @@ import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.files import whole
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.models import registry
 from restore_batch.models.base import ModelRef, Restorer, Runtime
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.evaluate.cases import Case, LeftOut, Paired
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.photo.read import read
 

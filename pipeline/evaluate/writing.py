@@ -17,10 +17,10 @@ import numpy as np
 from restore_batch import __version__
 from restore_batch.errors import MediaError, RestoreBatchError, UsageError
 from restore_batch.files import whole
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.outputs import REPORT_MARK
 from restore_batch.pipeline.evaluate.cases import Case
 from restore_batch.pipeline.evaluate.evaluation import Column, Evaluation, Judged
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.report import previews
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.photo.read import read

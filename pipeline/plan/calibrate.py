@@ -16,10 +16,10 @@ from itertools import count
 from typing import Any
 
 from restore_batch.errors import MediaError, RestoreBatchError
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.units import Segment
 from restore_batch.models.speed import Speed, timed
 from restore_batch.pipeline.plan.films import index_stage
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import Stage, WorkerContext

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from itertools import repeat
 from typing import Any
 
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.numbered import is_numbered
@@ -19,7 +20,6 @@ from restore_batch.jobs.units import digest
 from restore_batch.pipeline.plan.facts import Facts
 from restore_batch.pipeline.plan.films import is_film, plain_facts
 from restore_batch.pipeline.plan.header_reader import ERROR, ReadHeader
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.video.types import ColourTags, StreamFacts, VideoFacts
 

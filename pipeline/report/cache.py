@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.history import Entry
 from restore_batch.jobs.outputs import FOLDER, PREVIEWS, sidecar_of
 from restore_batch.jobs.results.place import result_place
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.report.previews import MakePreviews, PreviewRequest
 from restore_batch.stages.media import MASK_SUFFIX
 from restore_batch.stages.previews.pictures import FACTS, folder_of_key, key_of

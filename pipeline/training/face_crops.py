@@ -13,12 +13,12 @@ import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.files import whole
+from restore_batch.isolation import Bounds, Isolated, Lost
 from restore_batch.jobs.inputs import SourceFile, discover
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.jobs.units import Photo
 from restore_batch.pipeline.plan.choose import choose_models
 from restore_batch.pipeline.plan.films import is_film
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
 from restore_batch.pipeline.plan.photos import media_suffixes
 from restore_batch.pipeline.session import store_for
 from restore_batch.stages.base import WorkerContext

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from restore_batch.errors import ExecutorError
-from restore_batch.pipeline.plan.isolation import Bounds, Isolated, Lost
+from restore_batch.isolation import Bounds, Isolated, Lost
 
 from support.misdeeds import Misdeeds, Unopenable
 
@@ -95,12 +95,12 @@ def test_who_stops_asking_leaves_no_process(tmp_path: Path) -> None:
 def test_a_process_whose_caller_is_killed_ends_even_within_a_codec(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from restore_batch.pipeline.plan.isolation import Bounds, Isolated\n"
+        "from restore_batch.isolation import Bounds, Isolated\n"
         "from support.misdeeds import Misdeeds\n"
         "with Isolated(Misdeeds(sys.argv[1]), Bounds(600)) as calls:\n"
         "    list(calls.answers(['hang']))"
     )
-    tests = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parent)
     caller = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], env=os.environ | {"PYTHONPATH": tests}
     )
