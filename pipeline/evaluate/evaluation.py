@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from restore_batch.errors import UsageError
 from restore_batch.isolation import Bounds, Isolated, Lost
@@ -14,13 +16,14 @@ from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.pipeline.evaluate import faces, films
 from restore_batch.pipeline.evaluate.cases import Case, LeftOut, Paired, group_of
 from restore_batch.pipeline.evaluate.measuring import ERROR, MeasureCase
-from restore_batch.pipeline.evaluate.statistics import Estimate, estimate
+from restore_batch.pipeline.evaluate.statistics import Estimate, estimate, of_sets
 from restore_batch.pipeline.plan.choose import choose_models
 from restore_batch.pipeline.session import store_for
 from restore_batch.stages.faces.detect import Detect
 
 if TYPE_CHECKING:
     from restore_batch.models.metrics.base import Metric
+    from restore_batch.models.metrics.sets import SetMetric
 
 _BOUNDS = Bounds(time_s=3600.0)
 """Of one case: a long film, or a photo with hundreds of faces."""
@@ -41,12 +44,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Judged:
-    """A case with its scores, by the metrics' names. ``left_out``: why others have none."""
+    """A case with its scores, by the metrics' names. ``left_out``: why others have none.
+    ``features``: of result and truth, (F,) float32 each, where sets of pictures are compared."""
 
     case: Case
     scores: Mapping[str, float]
     left_out: Mapping[str, str]
     group: str | None = None
+    features: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Row:
 @dataclass(frozen=True)
 class Evaluation:
     """``systems``: what was judged, by name. ``left_out``: files without scores, by system.
-    ``columns``: metrics with a score anywhere; ``lacking``: why others have none at all."""
+    ``columns``: metrics with a score anywhere; ``lacking``: why others have none at all. ``sets``:
+    how far all pictures of a system and of a group of it are from their truth."""
 
     systems: Mapping[str, tuple[Judged, ...]]
     left_out: Mapping[str, tuple[LeftOut, ...]]
@@ -70,6 +76,7 @@ class Evaluation:
     lacking: Mapping[str, str]
     seed: int
     grouped: bool = False
+    sets: Mapping[tuple[str, str], Mapping[str, Estimate]] = field(default_factory=dict)
 
     def rows(self) -> tuple[Row, ...]:
         """All pictures of each system, then, with groups, those of each group."""
@@ -108,7 +115,8 @@ class Evaluation:
             )
             for column in self.columns
         }
-        return Row(system, group, len(judged), estimates)
+        far = self.sets.get((system, group), {})
+        return Row(system, group, len(judged), {**estimates, **far})
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,9 @@ def evaluate(
     Raises UsageError for a metric or a detector that is not known.
     """
     metrics, lacking = _chosen(choices)
+    pairs = max(sum(bool(case.truth) for case in paired.cases) for paired in systems.values())
+    set_metrics, without = _chosen_sets(choices, pairs)
+    lacking |= without
     of_faces = any(_is_wanted(name, choices) for name in (*_FACES, *_TRACKS)) or any(
         metric.of == "face" for metric in metrics
     )
@@ -149,6 +160,7 @@ def evaluate(
         choices.weights_dir,
         choices.border_px,
         frames=choices.frames,
+        of_sets=bool(set_metrics),
     )
     wanted = [(name, case) for name, paired in systems.items() for case in paired.cases]
     # What all systems made of one picture follows each other: its truth is looked at once.
@@ -166,9 +178,13 @@ def evaluate(
             else:
                 group = group_of(case, groups) if groups else None
                 scores = {k: v for k, v in answer["scores"].items() if _is_wanted(k, choices)}
-                judged[name].append(Judged(case, scores, answer["left_out"], group))
+                judged[name].append(
+                    Judged(case, scores, answer["left_out"], group, answer.get("features"))
+                )
             progress(number, len(wanted))
+    far = _far_apart(judged, set_metrics)
     scored = {name for each in judged.values() for one in each for name in one.scores}
+    scored |= {name for each in far.values() for name in each}
     return Evaluation(
         {name: tuple(each) for name, each in judged.items()},
         {name: tuple(each) for name, each in left_out.items()},
@@ -176,24 +192,41 @@ def evaluate(
         {name: why for name, why in lacking.items() if name not in scored},
         choices.seed,
         groups is not None,
+        far,
     )
+
+
+def _far_apart(
+    systems: Mapping[str, Sequence[Judged]], metrics: Sequence[SetMetric]
+) -> dict[tuple[str, str], dict[str, Estimate]]:
+    """Distances of sets, of each system and of each group in it."""
+    found: dict[tuple[str, str], dict[str, Estimate]] = {}
+    for system, judged in systems.items():
+        groups: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for each in judged:
+            if each.features is not None:
+                for group in {ALL, each.group or ALL}:
+                    groups.setdefault(group, []).append(each.features)
+        for group, features in groups.items():
+            found[system, group] = of_sets(features, metrics)
+    return found
 
 
 _FACES = {each.name: each for each in (faces.LANDMARKS, faces.FOUND)}
 _TRACKS = {each.name: each for each in (films.JITTER, films.SLIDE)}
 _FILMS = {films.WARPING.name: films.WARPING, **_TRACKS}
-_NO_INCEPTION = "needs thousands of pictures and the weights of Inception, which no package ships"
-_SETS = dict.fromkeys(("fid", "kid"), _NO_INCEPTION)
 
 
 def all_columns() -> tuple[Column, ...]:
     """Every metric that there is, in the order in which they are shown."""
     from restore_batch.models.metrics.catalogue import METRICS
+    from restore_batch.models.metrics.sets import SETS
 
     places = [*_FACES.values(), *_FILMS.values()]
     return (
         *(Column(m.name, m.title, m.better, m.convention, m.source) for m in METRICS),
         *(Column(m.name, m.title, m.better, m.convention) for m in places),
+        *(Column(m.name, m.title, "lower", m.convention, m.source) for m in SETS),
     )
 
 
@@ -204,16 +237,18 @@ def _is_wanted(name: str, choices: Choices) -> bool:
 def _chosen(choices: Choices) -> tuple[list[Metric], dict[str, str]]:
     """Metrics of pictures and aligned faces that can be computed, and why others cannot."""
     from restore_batch.models.metrics.catalogue import METRICS
+    from restore_batch.models.metrics.sets import SETS
     from restore_batch.models.weights.store import Store
 
-    names = [*(metric.name for metric in METRICS), *_FACES, *_FILMS, *_SETS]
+    of_sets = [metric.name for metric in SETS]
+    names = [*(metric.name for metric in METRICS), *_FACES, *_FILMS, *of_sets]
     for name in choices.metrics:
         if name not in names:
             hint = did_you_mean(name, names) or f"; known: {', '.join(names)}"
             raise UsageError(f"no metric is called {name!r}{hint}")
     store = Store(choices.weights_dir, download=False)
     metrics: list[Metric] = []
-    lacking = {name: why for name, why in _SETS.items() if _is_wanted(name, choices)}
+    lacking: dict[str, str] = {}
     for metric in METRICS:
         if not _is_wanted(metric.name, choices):
             continue
@@ -222,6 +257,24 @@ def _chosen(choices: Choices) -> tuple[list[Metric], dict[str, str]]:
         else:
             metrics.append(metric)
     return metrics, lacking
+
+
+def _chosen_sets(choices: Choices, pairs: int) -> tuple[list[SetMetric], dict[str, str]]:
+    """Metrics of sets that can be computed of so many pictures, and why others cannot."""
+    from restore_batch.models.metrics.sets import SETS, lacks
+    from restore_batch.models.weights.store import Store
+
+    missing = lacks(Store(choices.weights_dir, download=False))
+    chosen: list[SetMetric] = []
+    lacking: dict[str, str] = {}
+    for metric in SETS:
+        if not _is_wanted(metric.name, choices):
+            continue
+        if why := missing or metric.too_few(pairs):
+            lacking[metric.name] = why
+        else:
+            chosen.append(metric)
+    return chosen, lacking
 
 
 def detector_for(choices: Choices) -> tuple[Detect | None, str]:

@@ -10,8 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from restore_batch.models.metrics.sets import SetMetric
 
 RESAMPLES = 2000
 _LEVEL = 0.95
@@ -53,3 +57,16 @@ def estimate(values: Sequence[float], seed: int) -> Estimate | None:
         means[start : start + rows] = samples[chosen].mean(1)
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     return Estimate(mean, float(low), float(high), len(samples))
+
+
+def of_sets(
+    features: Sequence[tuple[np.ndarray, np.ndarray]], metrics: Sequence[SetMetric]
+) -> dict[str, Estimate]:
+    """Distances of these results and their truth as sets, by the metrics' names, of those that say
+    something of so many. Without intervals: of a set drawn from a set a distance is larger."""
+    count = len(features)
+    wanted = [metric for metric in metrics if not metric.too_few(count)]
+    if not wanted:
+        return {}
+    results, true = (np.stack(each) for each in zip(*features, strict=True))
+    return {m.name: Estimate(m.distance(results, true), None, None, count) for m in wanted}

@@ -47,8 +47,9 @@ _AS_IT_IS = "as it is"
               help="With --degrade: as for `run`.")  # fmt: skip
 @click.option("--work", type=click.Path(path_type=Path), metavar="FOLDER",
               help="With --degrade: keep bad pictures and results there.")  # fmt: skip
-@click.option("--against", type=click.Path(path_type=Path), metavar="OTHER",
-              help="Other results of the same pictures, to compare with.")  # fmt: skip
+@click.option("--against", type=click.Path(path_type=Path), multiple=True, metavar="OTHER",
+              help="Other results of the same pictures, to compare with; can be given several "
+              "times.")  # fmt: skip
 @click.option("--groups", metavar="FILE.csv:COLUMN", help="Tables of groups of pictures, too.")
 @click.option("--metric", "-m", "metrics", multiple=True, metavar="NAME",
               help="Only these; can be given several times.")  # fmt: skip
@@ -69,7 +70,7 @@ _AS_IT_IS = "as it is"
 def evaluate(
     results: Path | None, truth: Path | None, originals: Path | None, recipe: str | None,
     job: Path | None, restorers: tuple[str, ...], overrides: tuple[str, ...], work: Path | None,
-    against: Path | None, groups: str | None, metrics: tuple[str, ...], border: int,
+    against: tuple[Path, ...], groups: str | None, metrics: tuple[str, ...], border: int,
     frames: int, seed: int, workers: int, to_csv: Path | None, to_json: str | None,
     to_html: Path | None, listed: bool, quiet: bool,
 ) -> None:  # fmt: skip
@@ -130,37 +131,40 @@ def _check(degrades: bool, restores: bool, beside: Path | None) -> None:
 
 
 def _all_systems(
-    results: Path, against: Path | None, truth: Path | None, originals: Path | None
+    results: Path, against: Sequence[Path], truth: Path | None, originals: Path | None
 ) -> tuple[dict[str, Paired], list[tuple[str, str]]]:
-    """What is scored, by name, and the names of those that are compared with each other."""
-    mine = _systems(results, truth, originals)
-    if against is None:
-        return mine, []
-    theirs = _systems(against, truth, originals)
-    alike = results.resolve().name == against.resolve().name
-    labels = [
-        {name: _label(name, folder, spelt_out=alike) for name in some}
-        for some, folder in ((mine, results), (theirs, against))
-    ]
-    systems = {
-        label[name]: each
-        for some, label in zip((mine, theirs), labels, strict=True)
-        for name, each in some.items()
-    }
-    one, other = ([name for name in label if name != _AS_IT_IS] for label in labels)
-    both = (
-        [(one[0], other[0])]
-        if len(one) == len(other) == 1
-        else [(name, name) for name in one if name in other]
-    )
-    return systems, [(labels[0][a], labels[1][b]) for a, b in both]
+    """What is scored, by name, and the names of those that are compared with each other: the
+    results with each of the others."""
+    folders = [results, *against]
+    names = [folder.resolve().name for folder in folders]
+    systems: dict[str, Paired] = {}
+    shown: list[dict[str, str]] = []
+    for folder, own in zip(folders, names, strict=True):
+        found = _systems(folder, truth, originals)
+        labels = {
+            name: _label(name, folder, spelt_out=names.count(own) > 1)
+            for name in found
+            if name != _AS_IT_IS
+        }
+        shown.append(labels)
+        if _AS_IT_IS in found:
+            systems.setdefault(_AS_IT_IS, found[_AS_IT_IS])
+        systems |= {label: found[name] for name, label in labels.items()}
+    mine, *others = shown
+    compared = []
+    for theirs in others:
+        both = (
+            list(zip(mine, theirs, strict=True))
+            if len(mine) == len(theirs) == 1
+            else [(name, name) for name in mine if name in theirs]
+        )
+        compared += [(mine[one], theirs[other]) for one, other in both]
+    return systems, compared
 
 
 def _label(name: str, folder: Path, *, spelt_out: bool) -> str:
     own = folder.resolve().name
     shown = str(folder) if spelt_out else own
-    if name == _AS_IT_IS:
-        return name
     return shown if name == own else f"{shown}/{name}"
 
 
@@ -298,12 +302,16 @@ def table(columns: Sequence[Column], rows: Sequence[Row], *, grouped: bool) -> l
 
 
 def _list_metrics() -> None:
+    from restore_batch.models.metrics import sets
     from restore_batch.models.metrics.catalogue import METRICS
     from restore_batch.models.weights.store import Store
     from restore_batch.pipeline.evaluate.evaluation import all_columns
 
     store = Store(download=False)
-    lacking: Mapping[str, str] = {metric.name: metric.lacks(store) for metric in METRICS}
+    lacking: Mapping[str, str] = {
+        **{metric.name: metric.lacks(store) for metric in METRICS},
+        **{metric.name: sets.lacks(store) for metric in sets.SETS},
+    }
     for column in all_columns():
         source = f" ({column.source})" if column.source else ""
         say(f"{column.name:17} {column.title}{source}; {column.better} is better")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from restore_batch.models.metrics import perceptual
 from restore_batch.models.weights.packages import package_file
 from restore_batch.models.weights.store import Store
 
+from support.data import evaluation_pictures
 from support.stlpips import packages_own
 
 
@@ -38,6 +40,18 @@ def test_st_lpips_is_that_of_its_package(monkeypatch: pytest.MonkeyPatch) -> Non
     ours = perceptual.open_st_lpips(Store(download=False))
     assert ours(bad, good) == pytest.approx(expected, abs=1e-4)
     assert ours(good, good) == 0
+
+
+@pytest.mark.parametrize("part", ["faces", "scenes"])
+def test_so_is_that_of_real_pictures(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = packages_own(monkeypatch)
+    ours = perceptual.open_st_lpips(Store(download=False))
+    for path in evaluation_pictures(part)[:2]:
+        good = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
+        bad = np.ascontiguousarray(cv2.GaussianBlur(good, (0, 0), 1.5))
+        with torch.inference_mode():
+            expected = float(theirs(signed(bad), signed(good)))
+        assert ours(bad, good) == pytest.approx(expected, abs=1e-4)
 
 
 def test_lpips_is_that_of_its_package_on_the_same_features() -> None:
