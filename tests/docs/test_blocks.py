@@ -152,8 +152,8 @@ def _before(document: Path) -> list[str]:
     if document.name != "evaluation.md":
         return []
     return [
-        f"restore-batch run originals -o restored/{name} --set report=false --scale 1"
-        for name in ("archive", "new", "old")
+        "restore-batch run originals -o restored/archive --set report=false --scale 1",
+        *(f"cp -r restored/archive restored/{name}" for name in ("new", "old")),
     ]
 
 

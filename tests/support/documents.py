@@ -34,6 +34,8 @@ _QUICK = {
     "": "engine.kind=local",
 }
 """What a command is given where its line does not name it: what networks do is tried elsewhere."""
+_QUICKLY_SCORED = "-m psnr_db -m consistency -m noise"
+"""Of an evaluation without a restorer, likewise."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def scenery(folder: Path) -> Path:
     scene(40, 32, 1).save(folder / "scans" / "b.png")
     scene(48, 32).save(folder / "FOLDER" / "a.jpg")
     scene(48, 32, 2).save(folder / "more" / "1950" / "c.tif")
-    for name in ("masters", "faces/eval"):
+    for name in ("masters", "faces/eval", "scenes/eval"):
         (folder / name).mkdir(parents=True)
+    scene(64, 48).save(folder / "scenes" / "eval" / "0.png")
     for number in range(2):
         for name in ("faces", "faces/eval"):
             face(512).save(folder / name / f"{number}.png")
@@ -127,9 +130,9 @@ def scenery(folder: Path) -> Path:
     real = shlex.quote(command()[0])
     program.write_text(
         "#!/bin/bash\n"
-        'case "$1" in run|plan|preview|retry) ;; *) exec '
-        + real
-        + ' "$@";; esac\n'
+        'case "$1" in run|plan|preview|retry) ;; evaluate)\n'
+        f'[[ " $* " == *" --restorer "* ]] || exec {real} "$@" {_QUICKLY_SCORED};'
+        f' exec {real} "$@";; *) exec {real} "$@";; esac\n'
         + "".join(
             f'[[ -n "{flag}" && " $* " == *" {flag} "* ]] || quick+=(--set {setting})\n'
             for flag, setting in _QUICK.items()
