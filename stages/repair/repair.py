@@ -13,7 +13,7 @@ from PIL import Image
 
 from restore_batch.jobs.units import Photo, Segment, Unit
 from restore_batch.models.base import DamageFinder, ModelRef
-from restore_batch.stages.base import Cost, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.media import (
     MASK_SUFFIX,
     Chunk,
@@ -66,7 +66,10 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 3
+    version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised("marks are judged as a whole, and four times as much is found", only_with="model")
+    }
     after = "decode"
     needs = Resources(gpus=0.2)
     # Tiles overlap, and copies of half the size and so on are looked at too.
