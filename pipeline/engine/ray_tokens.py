@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -18,6 +19,10 @@ from restore_batch.errors import ExecutorError
 _native: Any = ray._raylet  # without types
 
 _MODE, _TOKEN, _PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+_WHERE = (
+    f"set {_TOKEN} to what `ray get-auth-token` prints on its head, or {_PATH} to a file with it"
+    " (~/.ray/auth_token is found by itself)"
+)
 _NO_CLUSTER = "ab" * 28
 """The id of none: a head that lets us in answers that it is another."""
 _ANSWERS_WITHIN_S, _ASKED_AGAIN_S = 30.0, 5.0
@@ -36,28 +41,35 @@ def agree_with(gcs_address: str) -> None:
     """Take the mode of the cluster whose head is at ``host:port``, unless the environment sets one.
 
     The token is that of ``RAY_AUTH_TOKEN``, of the file ``RAY_AUTH_TOKEN_PATH`` or of
-    ``~/.ray/auth_token``. Raises ExecutorError where the cluster wants one and has not got it.
+    ``~/.ray/auth_token``. Raises ExecutorError where the cluster or the environment wants one and
+    there is none.
     """
+    asked = os.environ.get(_MODE)
+    if asked == "token" and not _has_token():
+        # Ray ends a process that has none, without a word.
+        raise ExecutorError(f"{_MODE}=token is set here, and there is no token: {_WHERE}")
     if not _is_refused(gcs_address):
         return
-    asked = os.environ.get(_MODE)
     if asked == "disabled":
         raise ExecutorError(
             f"the Ray cluster at {gcs_address} wants a token, and {_MODE}=disabled is set here:"
             " unset it"
         )
-    if not _native.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
-        raise ExecutorError(
-            f"the Ray cluster at {gcs_address} wants a token: set {_TOKEN} to what `ray"
-            f" get-auth-token` prints on its head, or {_PATH} to a file with it"
-            " (~/.ray/auth_token is found by itself)"
-        )
+    if not _has_token():
+        raise ExecutorError(f"the Ray cluster at {gcs_address} wants a token: {_WHERE}")
     use_tokens()
     if _is_refused(gcs_address):
         raise ExecutorError(
             f"the Ray cluster at {gcs_address} does not take the token of {_origin()}: expected"
             " what `ray get-auth-token` prints on its head"
         )
+
+
+def _has_token() -> bool:
+    path = os.environ.get(_PATH)
+    if _TOKEN not in os.environ and path is not None and not Path(path).is_file():
+        raise ExecutorError(f"{_PATH} is {path!r}: expected a file with the cluster's token")
+    return bool(_native.AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True))
 
 
 def _origin() -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
-import time
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,29 +14,10 @@ from support import ray_nodes
 from support.archive import checksums, cli, command, make_archive, write_job
 from support.clips import clip
 from support.films_e2e import moving_face, sections
+from support.progress import WITHIN_S, await_done, results
 
 SEGMENTS = {"codec": "ffv1", "container": "mkv", "segment_s": 2.0, "deflicker": True}
 PICTURES = 18
-WITHIN_S = 600.0
-
-
-def results(output: Path) -> list[tuple[str, int]]:
-    """State and number of the items of a manifest that may not be there yet."""
-    ledger = output / ".restore-batch" / "manifest.sqlite"
-    try:
-        with sqlite3.connect(f"file:{ledger}?mode=ro", uri=True) as opened:
-            query = "SELECT state, COUNT(*) FROM units GROUP BY state ORDER BY state"
-            return list(opened.execute(query))
-    except sqlite3.Error:
-        return []
-
-
-def await_done(output: Path, count: int, process: subprocess.Popen[Any]) -> None:
-    end = time.monotonic() + WITHIN_S
-    while dict(results(output)).get("done", 0) < count:
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < end, results(output)
-        time.sleep(0.2)
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
 """A Ray cluster of several raylets on this machine, on the loopback interface.
 
 A node may have folders of its own, empty ones, where others see files: it is started in a mount
-namespace, in which an empty file system lies on each.
+namespace, in which an empty file system lies on each. Or it may be at the other end of a link
+(:mod:`support.link`); then its cluster is at the near one.
 
 As a program it prints its address and obeys lines of JSON on its standard input: ``["add", {…}]``
 prints the id of a new node, ``["kill", {…}]`` ends one; it ends with its input.
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from restore_batch.pipeline.engine.ray_alone import without_idle_processes
+
+from support.link import Machine
 
 _LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 80 << 20
@@ -77,14 +80,19 @@ class Nodes:
         self._added: list[Any] = []
         self.address: str = cluster.address
 
-    def add(self, *, cpus: int = 1, gpus: int = 0, own: Sequence[str] = ()) -> str:
-        """Another node; returns its id. GPUs are only claimed. ``own``: its own folders."""
+    def add(
+        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[str] = (),
+        inside: Sequence[str] = (), ip: str = "",
+    ) -> str:  # fmt: skip
+        """Another node; returns its id. GPUs are only claimed. ``own``: its own folders.
+        ``inside``: what begins a command that is to run on another machine, whose address is
+        ``ip``."""
         from restore_batch.pipeline.engine.ray_private import patience
 
-        with patience(), without_idle_processes(), _wrapped(_apart(own)):
+        with patience(), without_idle_processes(), _wrapped([*inside, *_apart(own)]):
             node = self._cluster.add_node(
                 num_cpus=cpus, num_gpus=gpus, object_store_memory=_STORE_BYTES,
-                node_ip_address=_LOOPBACK,
+                node_ip_address=ip or self.address.partition(":")[0],
             )  # fmt: skip
         self._added.append(node)
         return str(node.node_id)
@@ -101,8 +109,8 @@ class Nodes:
 
 
 @contextmanager
-def nodes() -> Iterator[Nodes]:
-    """A head without CPUs, and none else yet."""
+def nodes(ip: str = _LOOPBACK) -> Iterator[Nodes]:
+    """A head without CPUs at that address, and none else yet."""
     # ray reads these when it is imported.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -115,7 +123,7 @@ def nodes() -> Iterator[Nodes]:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False,
-                "node_ip_address": _LOOPBACK,
+                "node_ip_address": ip,
             },
         )  # fmt: skip
     try:
@@ -131,9 +139,12 @@ class NodesApart:
         self._process = process
         self.address = self._answer(r"[\d.]+:\d+")
 
-    def add(self, *, cpus: int = 1, gpus: int = 0, own: Sequence[Path] = ()) -> str:
+    def add(
+        self, *, cpus: int = 1, gpus: int = 0, own: Sequence[Path] = (), on: Machine | None = None
+    ) -> str:
         """Another node; returns its id. See :class:`Nodes`."""
-        self._say("add", cpus=cpus, gpus=gpus, own=list(map(str, own)))
+        there = {} if on is None else {"inside": on.inside, "ip": on.ip}
+        self._say("add", cpus=cpus, gpus=gpus, own=list(map(str, own)), **there)
         return self._answer(r"[0-9a-f]{20,}")
 
     def kill(self, node_id: str) -> None:
@@ -155,11 +166,12 @@ class NodesApart:
 
 
 @contextmanager
-def nodes_apart(**environment: str) -> Iterator[NodesApart]:
+def nodes_apart(on: Machine | None = None, **environment: str) -> Iterator[NodesApart]:
     """Without tokens, but for what ``environment`` says."""
+    inside, ip = ([], _LOOPBACK) if on is None else (on.inside, on.ip)
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.ray_nodes"], stdin=subprocess.PIPE,
+        [*inside, sys.executable, "-m", "support.ray_nodes", ip], stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**env, "RAY_AUTH_MODE": "disabled", **environment},
     )  # fmt: skip
@@ -171,7 +183,7 @@ def nodes_apart(**environment: str) -> Iterator[NodesApart]:
 
 def main() -> None:
     """See above."""
-    with nodes() as found:
+    with nodes(sys.argv[1]) as found:
         print(found.address, flush=True)
         for line in sys.stdin:
             command, words = json.loads(line)

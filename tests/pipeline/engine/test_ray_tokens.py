@@ -44,6 +44,13 @@ def guarded() -> Iterator[ray_nodes.NodesApart]:
         yield found
 
 
+@pytest.fixture(autouse=True)
+def _without_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a private Ray of this process was given are no business of its children."""
+    for name in [each for each in os.environ if each.startswith("RAY_AUTH")]:
+        monkeypatch.delenv(name)
+
+
 def bare(home: Path, **environment: str) -> dict[str, str]:
     """An environment in which Ray finds no token but what is given."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
@@ -76,6 +83,22 @@ def test_who_has_no_token_is_told_what_to_set_in_one_line(
     (line,) = done.stderr.splitlines()
     assert f"the Ray cluster at {guarded.address} wants a token: set RAY_AUTH_TOKEN" in line
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"RAY_AUTH_MODE": "token"}, "RAY_AUTH_MODE=token is set here, and there is no token: set"),
+        ({"RAY_AUTH_TOKEN_PATH": "/no/such"}, "RAY_AUTH_TOKEN_PATH is '/no/such': expected a file"),
+    ],
+)
+def test_a_token_that_is_named_and_not_there_is_told_in_one_line(
+    named: dict[str, str], said: str, job: Path, tmp_path: Path
+) -> None:
+    done = cli("run", job, env=bare(tmp_path, **named))
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 @pytest.mark.slow
