@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -54,7 +54,7 @@ def test_not_once_somebody_asks_for_an_end(answers: list[object]) -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
         with handlers_kept(), patience():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
             with pytest.raises(ExecutorError, match="asked to end while Ray starts"):
                 services.get_node("127.0.0.1:1", "node")
             assert heard == []
