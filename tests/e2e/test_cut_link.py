@@ -14,7 +14,7 @@ from support import ray_nodes
 from support.archive import checksums, cli, command, make_archive, write_job
 from support.films_e2e import sections
 from support.link import link
-from support.progress import WITHIN_S, await_done
+from support.progress import WITHIN_S, await_done, results
 
 PICTURES = 12
 
@@ -57,6 +57,7 @@ def test_a_link_that_is_cut_and_healed_changes_no_byte(
         await_done(tmp_path / "out", 3, run)
         between.cut()
         time.sleep(cut_s)
+        assert dict(results(tmp_path / "out"))["done"] < PICTURES, "it was not cut"
         cluster.add(cpus=1)
         between.heal()
         said, told = run.communicate(timeout=WITHIN_S)
