@@ -153,16 +153,24 @@ def shut_down() -> None:
 @contextlib.contextmanager
 def handlers_kept() -> Iterator[None]:
     """Ray takes SIGTERM when it starts, also below Python, and leaves it without a handler when it
-    ends. Meanwhile the signals wait; afterwards the handlers are what they were."""
+    ends. Meanwhile the signals wait; afterwards the handlers are what they were. One that comes to
+    a thread that was there before does not wait: it finds our handler, never Ray's."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Ray does not take them there
         return
     before = {number: signal.getsignal(number) for number in _ASKING}
     # Threads that Ray starts inherit this, and never get what is meant for the main thread.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
+    theirs = signal.signal
+
+    def kept(number: Any, handler: Any) -> Any:
+        return before[number] if number in before else theirs(number, handler)
+
+    signal.signal = kept  # type: ignore[assignment]
     try:
         yield
     finally:
+        signal.signal = theirs
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
