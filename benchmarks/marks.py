@@ -10,24 +10,20 @@ formula.
 
 from __future__ import annotations
 
-import argparse
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from restore_batch.models import registry
-from restore_batch.models.base import DamageFinder, Runtime
-from restore_batch.models.families.damage import UNetDamageFinder, network
+from benchmarks.repair import asked_for
+from restore_batch.models.base import DamageFinder
 from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs
 from restore_batch.models.train.data.old_scan.layer import sometimes
 from restore_batch.models.train.data.old_scan.scanner import Lens
 from restore_batch.models.train.data.old_scan.scratches import Scratches
-from restore_batch.models.weights.store import Store, load_state
 from restore_batch.stages.repair.find import Certainty
 from restore_batch.stages.repair.marks import Marks, marks
 from restore_batch.stages.repair.odds import even, with_products
@@ -52,20 +48,11 @@ _RIDGE = 5.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--every", type=int, default=1, help="Look at every so many-th picture.")
-    arguments = parser.parse_args()
-    if arguments.weights is None:
-        finder = registry.build(Store().ref(registry.card("damage-1"), {}), Runtime())
-    else:
-        finder = UNetDamageFinder(network(load_state([str(arguments.weights)])), Runtime())
-    files = sorted(p for p in arguments.folder.iterdir() if p.suffix in (".png", ".jpg"))
+    finder, pictures = asked_for(__doc__)
     sound, features, shares = [], [], []
-    for number, path in enumerate(files[:: arguments.every]):
+    for number, (name, picture) in enumerate(pictures):
         rng = np.random.default_rng([17, number])
-        good = _crop(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), rng)
+        good = _crop(picture, rng)
         scale = float(rng.choice(_ENLARGED))
         plain = _looked_at(good, scale, finder)
         sound.append((plain, plain.number_hw.size / 1e6))
@@ -76,13 +63,13 @@ def main() -> None:
             found = _looked_at(bad, scale, finder)
             features.append(found.features)
             shares.append(_shares(found, np.abs(bad.astype(int) - good).max(axis=2) > _SEEN))
-        print(f"{number + 1} {path.name}", flush=True)
+        print(f"{number + 1} {name}", flush=True)
     seen = np.concatenate(features)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0)
     area = np.exp(seen[:, 2])
     weights = _fitted(with_products(even(seen, mean, deviation)), np.concatenate(shares), area**0.5)
-    for name, numbers in (("_MEAN", mean), ("_DEVIATION", deviation), ("_WEIGHTS", weights)):
-        print(f"{name} = np.array(\n    [\n{_lines(numbers)}\n    ]\n)")
+    for constant, numbers in (("_MEAN", mean), ("_DEVIATION", deviation), ("_WEIGHTS", weights)):
+        print(f"{constant} = np.array(\n    [\n{_lines(numbers)}\n    ]\n)")
     for odds in np.arange(-3.0, 2.0, 0.5):
         counts = [
             (with_products(even(each.features, mean, deviation)) @ weights >= odds).sum()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -66,21 +67,30 @@ def energy(rgb_hwc: np.ndarray, true: np.ndarray, where: np.ndarray) -> float:
     return float(((rgb_hwc.astype(np.float64) - true) ** 2).sum(axis=2)[where].sum())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+def asked_for(description: str) -> tuple[DamageFinder, Iterator[tuple[str, np.ndarray]]]:
+    """The finder and the pictures, each with its name, rgb_hwc uint8, that the arguments name.
+    ``description``: of the program, whose first line is shown."""
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--every", type=int, default=1, help="Look at every so many-th picture.")
     arguments = parser.parse_args()
     if arguments.weights is None:
-        found = registry.build(Store().ref(registry.card("damage-1"), {}), Runtime())
+        finder = registry.build(Store().ref(registry.card("damage-1"), {}), Runtime())
     else:
-        found = UNetDamageFinder(network(load_state([str(arguments.weights)])), Runtime())
-    finder = Remembering(found)
+        finder = UNetDamageFinder(network(load_state([str(arguments.weights)])), Runtime())
     files = sorted(p for p in arguments.folder.iterdir() if p.suffix in (".png", ".jpg"))
-    pictures = [
-        cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in files[:: arguments.every]
-    ]
+    pictures = (
+        (path.name, cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+        for path in files[:: arguments.every]
+    )
+    return finder, pictures
+
+
+def main() -> None:
+    found, named = asked_for(__doc__)
+    finder = Remembering(found)
+    pictures = [picture for _, picture in named]
     bad = [damaged(picture, number) for number, picture in enumerate(pictures)]
     print("sure  false  sound masked: mean    most  energy gone  with harm elsewhere", flush=True)
     for sure, false in itertools.product(_SURE, _FALSE):
