@@ -13,6 +13,7 @@ from restore_batch.pipeline.drive.standing import Standing
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.earlier import Changed
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.text import plural
 
 _ITEMS_AT_ONCE = 500
 
@@ -41,7 +42,7 @@ class Tally:
 
 
 def _results(count: int) -> str:
-    return "1 result was" if count == 1 else f"{count:,} results were"
+    return f"{plural(count, 'result')} {'was' if count == 1 else 'were'}"
 
 
 def told_of_results(plan: Plan, manifest: Manifest) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from restore_batch.errors import MediaError
 from restore_batch.files import side_by_side
@@ -20,7 +21,7 @@ from restore_batch.jobs.records import MadeWith, SourceNote
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
-from restore_batch.pipeline.plan.earlier import Changed, Recipe
+from restore_batch.pipeline.plan.earlier import Changed, Earlier, Recipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
 from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item
 from restore_batch.pipeline.plan.plan import Plan
@@ -73,7 +74,6 @@ class Standings:
     ) -> None:
         self._plan, self._manifest = plan, manifest
         self._verify, self._retry = verify, retry
-        self._earlier = plan.earlier(manifest.networks_of_runs())
         self._sources = Sources(manifest, plan.job, verify=verify)
         self._content: Beside[_Changed, str] = Beside(_content, _READ_AT_ONCE)
         self._readers = HeaderReaders(plan.job)
@@ -198,24 +198,31 @@ class Standings:
         reason = survey.reason_of(unit) if state == "failed" else ""
         return Standing(item, unit, "", state, reason, noted)
 
+    @cached_property
+    def _earlier(self) -> Earlier:
+        # Not before a result asks: the first run of a job has none to tell apart.
+        return self._plan.earlier(self._manifest.networks_of_runs())
+
     def _is_settled(self, item: Item, source_sha256: str, survey: Survey) -> bool:
         """Whether an item whose source holds this is done or has failed."""
         unit = self._plan.unit(item, source_sha256)
         if survey.state_of(unit) != "pending":
             return True
+        return self._made_earlier(item, unit, source_sha256, survey) is not None
+
+    def _made_earlier(
+        self, item: Item, unit: Unit, source_sha256: str, survey: Survey, *, verify: bool = False
+    ) -> tuple[MadeWith, Recipe] | None:
+        """What a result was made with that is there, of this content and for the same job; None
+        where there is none, or nobody knows."""
         made = survey.made_with(item.output)
         if made is None or made.source_sha256 != source_sha256:
-            return False
-        return self._recipe(item, unit, made, survey) is not None
-
-    def _recipe(
-        self, item: Item, unit: Unit, made: MadeWith, survey: Survey, *, verify: bool = False
-    ) -> Recipe | None:
-        """What a result was made with that is there, for the same job; None where nobody knows."""
+            return None
         then = replace(unit, base_key=made.base_key, face_key=made.face_key)
         if survey.state_of(then, verify=verify) != "done":
             return None
-        return self._earlier.recipe_of(made, is_film=item.is_film)
+        recipe = self._earlier.recipe_of(made, is_film=item.is_film)
+        return None if recipe is None else (made, recipe)
 
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
@@ -233,12 +240,12 @@ class Standings:
 
     def _of_earlier(self, found: Standing, survey: Survey) -> Standing:
         """The same, where the result was made with something else than it would take today."""
-        made = survey.made_with(found.unit.output)
-        if made is None or made.source_sha256 != found.source_sha256:
+        known = self._made_earlier(
+            found.item, found.unit, found.source_sha256, survey, verify=self._verify
+        )
+        if known is None:
             return found
-        recipe = self._recipe(found.item, found.unit, made, survey, verify=self._verify)
-        if recipe is None:
-            return found
+        made, recipe = known
         changed = recipe.changed(made, is_film=found.item.is_film)
         if not changed:
             self._adopted.append(found.unit)
