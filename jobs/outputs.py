@@ -18,12 +18,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from restore_batch.jobs.results.base import FOLDER as OWN_FOLDER
 from restore_batch.jobs.results.base import Results
 from restore_batch.jobs.results.local import LocalResults
 from restore_batch.jobs.spec import Job
 
-FOLDER = ".restore-batch"
-"""What a job keeps for itself in its output folder."""
+FOLDER = OWN_FOLDER
 PARTS = f"{FOLDER}/parts"
 """Below it a folder of each unfinished film, named by the id of its join: the film's parts."""
 PREVIEWS = "previews"

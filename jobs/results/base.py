@@ -12,6 +12,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from restore_batch.errors import RestoreBatchError
 
+FOLDER = ".restore-batch"
+"""What a job keeps for itself in its output folder."""
+
 Uncommitted: TypeAlias = OSError | RestoreBatchError
 """Why a file did not get to its place."""
 

@@ -25,6 +25,7 @@ from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.files import publish, sha256_of, sync_file
 from restore_batch.jobs.database import create
 from restore_batch.jobs.proof.faults import fault_of_file
+from restore_batch.jobs.results.base import FOLDER
 from restore_batch.jobs.results.place import note_store, noted_store
 from restore_batch.jobs.results.s3_calls import (
     AGAIN_AFTER_S,
@@ -35,7 +36,7 @@ from restore_batch.jobs.results.s3_calls import (
 )
 from restore_batch.jobs.results.uploads import Uploads
 
-NAME = ".restore-batch/manifest.sqlite"
+NAME = f"{FOLDER}/manifest.sqlite"
 EVERY_S = 300.0
 _SHARE = 0.1
 """Of the time that may go into copies."""

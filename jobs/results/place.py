@@ -10,9 +10,9 @@ from typing import Any
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import whole
 from restore_batch.jobs.proof.faults import fault_of_file
+from restore_batch.jobs.results.base import FOLDER
 
 NAME = "store.json"
-_OWN = ".restore-batch"
 
 
 def result_place(folder: Path, name: str) -> str:
@@ -24,7 +24,7 @@ def result_place(folder: Path, name: str) -> str:
 def noted_store(folder: Path) -> dict[str, Any] | None:
     """What is on record of the bucket that the results of ``folder`` are in (``url`` and more);
     None where they are in the folder itself. Raises RestoreBatchError where it cannot be read."""
-    path = folder / _OWN / NAME
+    path = folder / FOLDER / NAME
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
         return {**noted, "url": str(noted["url"])}
@@ -39,7 +39,7 @@ def noted_store(folder: Path) -> dict[str, Any] | None:
 
 def note_store(folder: Path, noted: Mapping[str, Any]) -> None:
     """Put ``noted`` on record."""
-    path = folder / _OWN / NAME
+    path = folder / FOLDER / NAME
     try:
         with whole(path) as staged:
             staged.write_text(json.dumps(noted), encoding="utf-8")

@@ -21,7 +21,7 @@ from typing import Any
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.results.base import Look, Move, Uncommitted, in_the_way
+from restore_batch.jobs.results.base import FOLDER, Look, Move, Uncommitted, in_the_way
 from restore_batch.jobs.results.ledger_copy import LedgerCopy
 from restore_batch.jobs.results.local import LocalResults
 from restore_batch.jobs.results.s3_calls import AGAIN_AFTER_S, Bucket, ChangedError, GoneError
@@ -51,7 +51,7 @@ class S3Results:
     staged, and the parts of films."""
 
     def __init__(self, url: str, folder: Path, part_bytes: int = PART_BYTES) -> None:
-        own = folder / _OWN
+        own = folder / FOLDER
         self._bucket = Bucket(url)
         self._local = LocalResults(folder)
         self._uploads = Uploads(self._bucket, own / "uploads", part_bytes)
@@ -218,11 +218,8 @@ class S3Results:
             asked["ContinuationToken"] = answer["NextContinuationToken"]
 
 
-_OWN = ".restore-batch"
-
-
 def _is_own(name: str) -> bool:
-    return name.startswith(f"{_OWN}/")
+    return name.startswith(f"{FOLDER}/")
 
 
 def _stamp(tag: str) -> int:
