@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from restore_batch.errors import UsageError
@@ -14,6 +13,7 @@ from restore_batch.files import whole
 from restore_batch.pipeline.begin.pieces import Piece
 from restore_batch.pipeline.begin.trial import Tried
 from restore_batch.pipeline.compare.contact_sheet import FAINT, INK, PAPER, fitting
+from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.photo.read import read
 from restore_batch.text import plural
 
@@ -82,12 +82,9 @@ def _cell(path: Path) -> Image.Image:
     """A picture as large as fits into a cell: enlarged plainly, so that a piece and its result show
     the same place at the same size."""
     frame, _, _ = read(str(path), math.inf)
-    rgb_hwc = frame.rgb_hwc
-    if rgb_hwc.dtype != np.uint8:
-        rgb_hwc = np.round(rgb_hwc / 257.0).astype(np.uint8)
     scale = _CELL_PX / max(frame.width, frame.height)
     size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-    return Image.fromarray(rgb_hwc).resize(size, Image.Resampling.LANCZOS)
+    return Image.fromarray(to_uint8(frame.rgb_hwc)).resize(size, Image.Resampling.LANCZOS)
 
 
 def _captions(piece: Piece) -> Sequence[tuple[str, tuple[int, int, int]]]:

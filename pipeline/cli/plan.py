@@ -198,7 +198,7 @@ def _listed(names: list[str]) -> str:
     """The files of one note: all of a few, the first and the number of many."""
     if len(names) <= _NAMES_SHOWN:
         return ", ".join(names)
-    return f"{plural(len(names), 'file')} ({', '.join(names[:_NAMES_SHOWN])} …)"
+    return f"{plural(len(names), 'file')} ({_first(names)})"
 
 
 def _first(names: list[str]) -> str:

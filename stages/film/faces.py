@@ -19,7 +19,7 @@ from restore_batch.stages.faces.grain import level_around
 from restore_batch.stages.faces.steady.follow import CONTEXT_FRAMES, SteadyFaces
 from restore_batch.stages.faces.steady.grain_levels import steady_grain
 from restore_batch.stages.film.looks import LOOK_REACH, Search
-from restore_batch.stages.geometry import DegenerateFaceError
+from restore_batch.stages.geometry import DegenerateFaceError, to_uint8
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.types import VideoFrame
 
@@ -82,9 +82,7 @@ def find_faces(
 
 def square(frame: Frame, pixel_aspect: float) -> Frame:
     """The frame in 8 bits and square pixels: what detectors were trained on."""
-    rgb = frame.rgb_hwc
-    if rgb.dtype == np.uint16:
-        rgb = np.asarray(cv2.convertScaleAbs(rgb, alpha=1 / 257.0))
+    rgb = to_uint8(frame.rgb_hwc)
     if pixel_aspect == 1:
         return replace(frame, rgb_hwc=rgb, alpha_hw=None)
     width = max(1, round(frame.width * pixel_aspect))

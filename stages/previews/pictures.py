@@ -19,6 +19,7 @@ from PIL import Image
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import digest
+from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.previews.cells import CELL_PX, Box, face_cells, shown_faces
 from restore_batch.text import legible
@@ -150,12 +151,10 @@ def resized(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def in_8_bits(frame: Frame) -> np.ndarray:
     """(H, W, 3) uint8, over an even grey where the frame is transparent."""
-    rgb = frame.rgb_hwc
-    most = 65535.0 if rgb.dtype == np.uint16 else 255.0
-    if rgb.dtype == np.uint16:
-        rgb = np.asarray(cv2.convertScaleAbs(rgb, alpha=1 / 257.0))
+    rgb = to_uint8(frame.rgb_hwc)
     if frame.alpha_hw is None:
         return rgb
+    most = 65535.0 if frame.rgb_hwc.dtype == np.uint16 else 255.0
     alpha = (frame.alpha_hw.astype(np.float32) / most)[..., None]
     return np.asarray(np.rint(rgb * alpha + _BEHIND_ALPHA * (1 - alpha)), np.uint8)
 
