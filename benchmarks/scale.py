@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from click import Command
 from click.testing import CliRunner
 from PIL import Image
 
@@ -37,14 +38,15 @@ from restore_batch.errors import UsageError
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import results_of
+from restore_batch.pipeline.cli.plan import plan as plan_command
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.cli.status import status
-from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive import run as driving
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.engine.backend import Outcome
+from restore_batch.pipeline.plan.items import Headers
 from restore_batch.pipeline.plan.plan import make_plan
-from restore_batch.pipeline.session import plan_job, read_job, store_for
+from restore_batch.pipeline.session import read_job, store_for
 
 _LINKS = 50_000
 """To one file; more than 65,000 are too many for ext4."""
@@ -93,7 +95,8 @@ def _run(
     ``seconds``. On a clock of its own all headers are read before it."""
     loaded = read_job(folder / "job.yaml")
     sha256 = hashlib.sha256((folder / "photo0.png").read_bytes()).hexdigest()
-    plan = make_plan(loaded, store_for(loaded.job), fetch=True, later=not own_clock)
+    headers: Headers = "all" if own_clock else "later"
+    plan = make_plan(loaded, store_for(loaded.job), fetch=True, headers=headers)
     plan = with_sleepers(plan, workers, Written(sha256, fail_every))
     opened: list[Sleepers] = []
 
@@ -150,10 +153,8 @@ def list_(folder: Path) -> str:
 
 
 def plan(folder: Path) -> str:
-    """What ``restore-batch plan`` does: all headers are read."""
-    made = plan_job(read_job(folder / "job.yaml"))
-    assert not isinstance(made, ComparisonPlan)
-    return f"{len(made.items):,} items"
+    """``restore-batch plan``."""
+    return _said(plan_command, folder / "job.yaml")
 
 
 def run(folder: Path, workers: int, fail_every: int, *, retry: bool = False) -> str:
@@ -171,7 +172,12 @@ def run(folder: Path, workers: int, fail_every: int, *, retry: bool = False) -> 
 
 def show(folder: Path) -> str:
     """``restore-batch status``."""
-    answer = CliRunner().invoke(status, [str(folder / "out")])
+    return _said(status, folder / "out")
+
+
+def _said(command: Command, path: Path) -> str:
+    """The last line that a command prints."""
+    answer = CliRunner().invoke(command, [str(path)])
     assert answer.exception is None, answer.output
     return answer.output.splitlines()[-1]
 

@@ -26,6 +26,7 @@ from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.opening import site_of, with_sight
 from restore_batch.pipeline.plan.headers import ProbeCache, ProbeKeys, is_unreadable
+from restore_batch.pipeline.plan.items import Headers
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.resources import Site
@@ -74,10 +75,11 @@ class Runnable(Protocol):
         ...
 
 
-def plan_job(loaded: LoadedJob) -> Plan | ComparisonPlan:
-    """Plan without touching the output folder, and no network but that of a job's cluster."""
+def plan_job(loaded: LoadedJob, headers: Headers = "all") -> Plan | ComparisonPlan:
+    """Plan without touching the output folder, and no network but that of a job's cluster.
+    ``headers``: which are read; in a comparison all are."""
     with site_of(loaded.job) as site:
-        plan = _plan(loaded, store_for(loaded.job), site, fetch=False)
+        plan = _plan(loaded, store_for(loaded.job), site, fetch=False, headers=headers)
         return plan if isinstance(plan, ComparisonPlan) else with_sight(plan)
 
 
@@ -101,7 +103,7 @@ def open_run(
         site = held.enter_context(site_of(loaded.job))
         plan = _plan(
             loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify,
-            later=True,
+            headers="later",
         )  # fmt: skip
         if isinstance(plan, ComparisonPlan):
             yield held.enter_context(
@@ -129,11 +131,11 @@ def _plan(
     fetch: bool,
     retry: bool = False,
     read_again: bool = False,
-    later: bool = False,
+    headers: Headers = "all",
 ) -> Plan | ComparisonPlan:
     compares = bool(loaded.job.restore.compare)
     make: Callable[..., Plan | ComparisonPlan]
-    make = plan_comparison if compares else partial(make_plan, later=later)
+    make = plan_comparison if compares else partial(make_plan, headers=headers)
     make = partial(make, site=site)
     if read_again:
         return make(loaded, store, fetch=fetch)

@@ -42,8 +42,8 @@ class Seen:
 
 
 def photos_of(plan: Plan) -> list[Item]:
-    """The photos of a plan that can be restored."""
-    return [item for item in plan.items if not (item.error or item.is_film)]
+    """The photos of a plan that can be restored, of those whose headers are read."""
+    return [item for item in plan.items if not (item.error or item.is_film or item.unread)]
 
 
 def spread(photos: Sequence[Item], most: int) -> list[Item]:

@@ -51,7 +51,7 @@ def trial(
     ``tell`` is given a line before each step that takes long. Raises UsageError where there is
     nothing to try, JobFileError, and what ends a run.
     """
-    plan = plan_job(loaded)
+    plan = plan_job(loaded, "some")
     if isinstance(plan, ComparisonPlan):
         raise UsageError("a preview is of one restorer, and this job compares several; run it")
     photos = photos_of(plan)
@@ -60,8 +60,9 @@ def trial(
             "a preview is of photos, and there is none that can be restored; of films"
             " `restore-batch run … --preview 3s` restores some seconds"
         )
+    in_all = round(len(photos) * plan.stands_for)
     candidates = spread(photos, _LOOKED_AT_EACH * number)
-    tell(f"looking at {len(candidates)} of {plural(len(photos), 'photo')}")
+    tell(f"looking at {len(candidates)} of {plural(in_all, 'photo')}")
     seen = look(plan, candidates)
     chosen = most_different(seen, number)
     with tempfile.TemporaryDirectory(prefix="restore-batch-preview-") as folder:
@@ -83,7 +84,7 @@ def trial(
             [path if path.is_file() else None for path in after],
             {by_path.get(source, source): reason for source, _, reason in summary.failed},
             _seconds(plan, seen, pieces, summary) if summary.done else None,
-            len(photos),
+            in_all,
             sum(item.is_film and not item.error for item in plan.items),
         )
 
@@ -102,8 +103,8 @@ def _seconds(
     stages = {stage.name: stage for group in plan.groups for stage in group.stages}
     photos = photos_of(plan)
     restored_mp = sum(piece.megapixels for piece in pieces)
-    by_size = sum(item.megapixels for item in photos) / restored_mp
-    faces = len(photos) * sum(len(each.faces) for each in seen) / len(seen)
+    by_size = plan.stands_for * sum(item.megapixels for item in photos) / restored_mp
+    faces = plan.stands_for * len(photos) * sum(len(each.faces) for each in seen) / len(seen)
     by_faces = faces / summary.faces if summary.faces else 0.0
     spent = 0.0
     for name, busy_s in summary.busy.items():

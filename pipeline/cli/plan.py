@@ -34,13 +34,17 @@ _TRAVELS = {
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--measure", is_flag=True, help="Restore a few frames of a film to tell the time.")
 def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
-    """Show what `run` would do with the same words: files, models, workers, disk, rough time."""
+    """Show what `run` would do with the same words: files, models, workers, disk, rough time.
+
+    Of more than 10,000 photos a sample of headers is read, unless all are listed.
+    """
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
     from restore_batch.pipeline.plan.estimate import estimate
     from restore_batch.pipeline.plan.resources import Cluster
     from restore_batch.pipeline.session import plan_job, told_of_results
 
-    made = plan_job(asked.read().loaded)
+    # What lists all files must know all of them.
+    made = plan_job(asked.read().loaded, "all" if show_all or as_json else "some")
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     if measure and any(isinstance(plan.site, Cluster) for plan in plans.values()):
         raise UsageError("--measure restores frames here, which says nothing of a cluster's nodes")
@@ -173,18 +177,23 @@ def _print_files(plan: Plan, show_all: bool) -> None:
 
     out = Screen()
     files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
+    read = [item for item in plan.items if not item.unread]
     limit = len(plan.items) if show_all else _ITEMS_SHOWN
-    for item in plan.items[:limit]:
+    for item in read[:limit]:
         size = _size(item)
         files.add_row(legible(item.source.relative), size, legible(item.output))
     out.print(files)
     if len(plan.items) > limit:
         out.say(f"… and {len(plan.items) - limit} more (--all lists them)")
+    photos, looked_at = plan.photos_by_header
+    if looked_at < photos:
+        out.say(f"of {photos} photos the headers of {looked_at} were read, evenly taken; what is"
+                " said here of the others is reckoned from these (--all reads all)")  # fmt: skip
     passed_over = passed_over_line(plan.passed_over)
     if passed_over:
         out.say(passed_over)
     alike: dict[str, list[str]] = {}
-    for item in plan.items:
+    for item in read:
         if item.error:
             out.say(f"will fail: {item.error}")
             continue

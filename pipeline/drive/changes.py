@@ -47,11 +47,13 @@ def _results(count: int) -> str:
 
 def told_of_results(plan: Plan, manifest: Manifest) -> tuple[str, ...]:
     """What a run of ``plan`` would say of results that are on record, and do with them; the sources
-    whose stamps are as they were noted are taken to be unchanged, and nothing is read."""
+    whose stamps are as they were noted are taken to be unchanged, and nothing is read. Items whose
+    headers are not read are left out: their results have no names yet."""
     tally, sources = Tally(), Sources(manifest, plan.job)
     earlier = plan.earlier(manifest.networks_of_runs())
-    for first in range(0, len(plan.items), _ITEMS_AT_ONCE):
-        some = plan.items[first : first + _ITEMS_AT_ONCE]
+    named = [item for item in plan.items if not item.unread]
+    for first in range(0, len(named), _ITEMS_AT_ONCE):
+        some = named[first : first + _ITEMS_AT_ONCE]
         made_with = manifest.made_with([item.output for item in some])
         sources.look_up(some)
         for item in some:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from restore_batch.jobs.units import Segment
@@ -46,12 +47,13 @@ class Estimate:
 
 
 def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
-    """Rough figures for all items of a plan; faces are unknown before the run.
+    """Rough figures for all items of a plan; faces are unknown before the run. Photos whose headers
+    are not read are taken to be like the others.
 
     ``measure``: restore some frames of a film instead of guessing at all films' time. That
     needs the models; raises MediaError, WeightsError or LicenceError.
     """
-    restored = [item for item in plan.items if not item.error]
+    restored = [item for item in plan.items if not (item.error or item.unread)]
     films = [item for item in restored if item.is_film and item.facts]
     guessed = [item for item in restored if not (measure and item in films)]
     timing: dict[str, Source] = {}
@@ -60,7 +62,8 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         from restore_batch.pipeline.plan.calibrate import film_speed
 
         timing["films"] = "measured"
-        measured = film_speed(plan, films).seconds * _megapixels(films) / _film_workers(plan)
+        megapixels = _amount(plan, films).megapixels
+        measured = film_speed(plan, films).seconds * megapixels / _film_workers(plan)
         seconds = None if seconds is None else seconds + measured
     if seconds is not None and restored:
         seconds += _START_S[plan.job.engine.kind]
@@ -71,8 +74,8 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         with_slower = replace(plan, choices={**plan.choices, "background": slower})
         slower_s = _seconds(with_slower, restored, {})
     return Estimate(
-        _megapixels(restored),
-        sum(_output_bytes(item, plan) for item in restored),
+        _amount(plan, restored).megapixels,
+        round(_whole(plan, restored, lambda item: _output_bytes(item, plan))),
         _free_bytes(plan.output_dir),
         seconds,
         timing,
@@ -102,8 +105,10 @@ def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _megapixels(items: Sequence[Item]) -> float:
-    return sum(item.megapixels * item.frames for item in items)
+def _whole(plan: Plan, items: Sequence[Item], figure: Callable[[Item], float]) -> float:
+    """The sum of a figure of ``items``, each photo counted for those that are like it."""
+    of_films = sum(figure(item) for item in items if item.is_film)
+    return of_films + plan.stands_for * sum(figure(i) for i in items if not i.is_film)
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,12 @@ class Amount:
     faces: float
 
 
-def _amount(items: Sequence[Item]) -> Amount:
+def _amount(plan: Plan, items: Sequence[Item]) -> Amount:
+    whole = partial(_whole, plan, items)
     return Amount(
-        sum(item.frames for item in items),
-        _megapixels(items),
-        sum(item.frames if item.is_film else _FACES_A_PHOTO for item in items),
+        round(whole(lambda item: item.frames)),
+        whole(lambda item: item.megapixels * item.frames),
+        whole(lambda item: item.frames if item.is_film else _FACES_A_PHOTO),
     )
 
 
@@ -129,7 +135,8 @@ def _seconds(plan: Plan, items: Sequence[Item], timing: dict[str, Source]) -> fl
     speeds = speed.read(Path(plan.job.weights.dir or default_folder()))
 
     def amount(stage: Stage) -> Amount:
-        return _amount([i for i in items if stage.works_on(FILMS if i.is_film else PHOTOS)])
+        of_stage = [i for i in items if stage.works_on(FILMS if i.is_film else PHOTOS)]
+        return _amount(plan, of_stage)
 
     def pace_s(card: Card) -> float | None:
         pace = speed.pace(card, share.runtime, share.threads, speeds)

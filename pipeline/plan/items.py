@@ -2,16 +2,18 @@
 
 A name follows from those of all inputs and from what each turns out to be. Where no other result
 could ever want it, whatever the file holds, a photo's header may be read later, when the item is
-come to: a million names are listed long before a million headers are read.
+come to: a million names are listed long before a million headers are read. And who only wants to
+know roughly what there is need not wait for more than a sample of them.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from restore_batch.errors import JobFileError, Problem
 from restore_batch.files import side_by_side
@@ -58,6 +60,14 @@ class Item:
         return float(self.facts.get("width", 0) * self.facts.get("height", 0) / 1e6)
 
 
+Headers = Literal["all", "some", "later"]
+"""Which headers are read: ``some``: of very many photos an even sample; ``later``: of photos none
+that need not be, since a run reads them when it comes to them."""
+
+SAMPLED = 10_000
+"""Of so many photos at most headers are read as a sample."""
+
+
 class Inputs(NamedTuple):
     """The items of a job, and how many other files lie in its folders, by their suffix."""
 
@@ -69,26 +79,26 @@ _NO_FACTS: Mapping[str, Any] = {}
 
 
 def find_items(
-    loaded: LoadedJob, probed: ProbeCache | None = None, *, later: bool = False
+    loaded: LoadedJob, probed: ProbeCache | None = None, headers: Headers = "all"
 ) -> Inputs:
-    """The inputs of a job and the names of their results. ``later``: headers of photos stay unread
-    where their names are free.
+    """The inputs of a job and the names of their results; headers of photos stay unread only where
+    their names are free.
 
     Raises JobFileError, and ExecutorError where headers cannot be read at all.
     """
     job = loaded.job
-    readers = HeaderReaders(job, probed, soon=probed is None and not later)
+    readers = HeaderReaders(job, probed, soon=probed is None and headers != "later")
     with readers, _without_collection():
         check_photos(loaded)
         try:
             sources, passed_over = discover(
-                job.inputs, media_suffixes(), job.exclude, job.output, look=not later
+                job.inputs, media_suffixes(), job.exclude, job.output, look=headers == "all"
             )
         except InputsError as error:
             raise JobFileError(
                 [_input_problem(loaded, i, text) for i, text in error.problems]
             ) from None
-        free = _free(sources) if later else [False] * len(sources)
+        free = _unasked(sources, headers)
         listed = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
         now = list(side_by_side(looked_at, listed))
         read = readers.read(now)
@@ -136,9 +146,17 @@ def _item(source: SourceFile, output: str, header: HeaderRead, error: str) -> It
     return Item(source, output, facts, error, header.lost)
 
 
-def _free(sources: Sequence[SourceFile]) -> list[bool]:
+def _unasked(sources: Sequence[SourceFile], headers: Headers) -> list[bool]:
+    """Whose headers need not be read now."""
+    if headers == "all":
+        return [False] * len(sources)
     films = [is_film(source.source) for source in sources]
-    return free_to_name([source.relative for source in sources], films)
+    free = free_to_name([source.relative for source in sources], films)
+    if headers == "some":
+        places = [place for place, is_free in enumerate(free) if is_free]
+        for place in places[:: math.ceil(len(places) / SAMPLED) or 1]:
+            free[place] = False
+    return free
 
 
 def _items(

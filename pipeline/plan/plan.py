@@ -19,7 +19,7 @@ from restore_batch.pipeline.plan.earlier import Earlier
 from restore_batch.pipeline.plan.films import film_notes
 from restore_batch.pipeline.plan.groups import Group, make_groups
 from restore_batch.pipeline.plan.headers import ProbeCache
-from restore_batch.pipeline.plan.items import Inputs, Item, find_items
+from restore_batch.pipeline.plan.items import Headers, Inputs, Item, find_items
 from restore_batch.pipeline.plan.landmarks import Landmarks
 from restore_batch.pipeline.plan.layout import gpu_share
 from restore_batch.pipeline.plan.mistakes import checked_choices
@@ -101,6 +101,18 @@ class Plan:
             self.share.runtime, self.share.threads, Path(weights) if weights else None
         )
 
+    @cached_property
+    def photos_by_header(self) -> tuple[int, int]:
+        """How many photos there are, and of how many of them the header is read."""
+        photos = [item for item in self.items if not item.is_film]
+        return len(photos), sum(not item.unread for item in photos)
+
+    @property
+    def stands_for(self) -> float:
+        """For how many photos each one stands whose header is read."""
+        photos, read = self.photos_by_header
+        return photos / read if read else 1.0
+
     def notes_on(self, item: Item) -> tuple[str, ...]:
         """What a run will change or leave out of ``item`` beside restoring it, a line each."""
         unsigned = provenance_notes(self.job, item.output)
@@ -156,10 +168,9 @@ def make_plan(
     probed: ProbeCache | None = None,
     inputs: Inputs | None = None,
     site: Site | None = None,
-    later: bool = False,
+    headers: Headers = "all",
 ) -> Plan:
-    """Resolve a job. With ``fetch`` missing weights are brought here, else only named. ``later``:
-    headers of photos may be read when the run comes to them.
+    """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
 
     ``probed`` may know the headers of sources already; ``inputs`` are known where several plans
     are made for one job. ``site``: where it is to run, None: on this machine. Raises JobFileError.
@@ -168,7 +179,7 @@ def make_plan(
     site = this_machine() if site is None else site
     choices = checked_choices(loaded, store, fetch=fetch, site=site)
     share = share_out(job, site)
-    inputs = find_items(loaded, probed, later=later) if inputs is None else inputs
+    inputs = find_items(loaded, probed, headers) if inputs is None else inputs
     found = inputs.items
     if job.video.preview_s is not None:
         films = tuple(item for item in found if item.is_film)

@@ -11,10 +11,13 @@ import pytest
 from PIL import Image
 
 import restore_batch as rb
+from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.models import registry, speed
 from restore_batch.models.speed import Speed
+from restore_batch.pipeline.plan import items
 from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.session import plan_job
 
 from support import toy_model
 from support.clips import clip
@@ -160,3 +163,32 @@ def test_disk_grows_with_the_square_of_the_scale(film: Path) -> None:
         estimate(planned(film, background={"model": "none", "scale": scale})) for scale in (1, 2)
     )
     assert 2 * small.disk_bytes < large.disk_bytes <= 4 * small.disk_bytes
+
+
+def test_photos_whose_headers_are_not_read_count_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(60):
+        Image.new("RGB", (200, 100)).save(tmp_path / "in" / f"{number:02}.png")
+    clip(tmp_path / "in" / "a.mp4", frames=5)
+    job = job_from_mapping(
+        {
+            "inputs": [str(tmp_path / "in")], "output": str(tmp_path / "out"),
+            "weights": {"download": False, "dir": str(tmp_path / "weights")},
+        }
+    )  # fmt: skip
+    of_all = plan_job(LoadedJob(job))
+    monkeypatch.setattr(items, "SAMPLED", 10)
+    of_some = plan_job(LoadedJob(job), "some")
+    assert isinstance(of_all, Plan) and isinstance(of_some, Plan)
+    assert (of_all.photos_by_header, of_some.photos_by_header) == ((60, 60), (60, 10))
+    all_figures, figures = estimate(of_all), estimate(of_some)
+    assert figures.megapixels == pytest.approx(all_figures.megapixels)
+    assert figures.seconds == pytest.approx(all_figures.seconds)
+    assert figures.disk_bytes == all_figures.disk_bytes
+    path = tmp_path / "job.json"
+    path.write_text(job.model_dump_json(include={"inputs", "output", "weights"}))
+    said = call("plan", path).stdout
+    assert "of 60 photos the headers of 10 were read" in " ".join(said.split())
+    assert len(json.loads(call("plan", path, "--json").stdout)["items"]) == 61

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
+from restore_batch.pipeline.plan import items
 from restore_batch.pipeline.plan.headers import HeaderReaders
 from restore_batch.pipeline.plan.items import Item, find_items, looked_at_item, read_item
 
@@ -43,7 +44,7 @@ def test_an_item_is_the_same_whether_its_header_is_read_at_once_or_later(
 ) -> None:
     job = loaded(archive, format)
     at_once = find_items(job).items
-    listed = find_items(job, later=True).items
+    listed = find_items(job, headers="later").items
     later = [looked_at_item(item) if item.unread else item for item in listed]
     assert [item.source for item in later] == [item.source for item in at_once]
     unread = {Path(item.source.source).name for item in later if item.unread}
@@ -57,3 +58,21 @@ def test_an_item_is_the_same_whether_its_header_is_read_at_once_or_later(
     ]
     assert tuple(read) == at_once
     assert len({item.output for item in read}) == len(read)
+
+
+def test_of_many_photos_a_sample_of_headers_is_read_and_names_stay(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = loaded(archive, "keep")
+    for number in range(100):
+        scene(16, 12).save(archive / f"more{number:03}x.png")
+    at_once = {item.source.source: item for item in find_items(job).items}
+    assert find_items(job, headers="some").items == tuple(at_once.values()), "of few all are read"
+    monkeypatch.setattr(items, "SAMPLED", 10)
+    some = find_items(job, headers="some").items
+    assert [item.source.source for item in some] == list(at_once)
+    read = [item for item in some if not item.unread]
+    assert all(item == at_once[item.source.source] for item in read)
+    later = find_items(job, headers="later").items
+    assert 5 <= len(read) - sum(not item.unread for item in later) <= 10
+    assert sum("more" in item.source.relative for item in read) >= 5, "evenly taken"
