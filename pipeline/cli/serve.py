@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from threading import Event
 
 import click
@@ -10,6 +12,9 @@ from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say
 from restore_batch.pipeline.cli.status import nothing_run, places
+
+_NICE = 5
+"""Behind the run that is looked at, and not so far that its news come late."""
 
 
 @click.command()
@@ -37,6 +42,8 @@ def serve(output: str, host: str, port: int | None, with_token: bool) -> None:
         raise UsageError(
             f"{folder}: several restorers have results there; name one's folder, such as {begun[0]}"
         )
+    with contextlib.suppress(OSError):
+        os.nice(_NICE)
     ended = Event()
     with interruptible(ended.set), served(begun[0], host, port, with_token=with_token) as address:
         say(f"{begun[0]}: {address}")
