@@ -57,7 +57,7 @@ class Database(sqlite3.Connection):
         for first in range(0, len(values), _MOST_VALUES):
             few = values[first : first + _MOST_VALUES]
             marks = ", ".join("?" * len(few))
-            yield from self.execute(sql.replace("IN (?)", f"IN ({marks})"), few)
+            yield from self.execute(sql.replace("IN (?)", f"IN ({marks})"), few).fetchall()
 
     def put(self, table: str, values: Mapping[str, Any], *, unless_known: bool = False) -> None:
         """Insert a row as it came out of :meth:`execute`; columns left out are NULL."""
@@ -77,8 +77,9 @@ class _Cursor(sqlite3.Cursor):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
-        self.plain: dict[tuple[type, ...], bool] = {}
-        """Of the types of values that rows had: whether all of them are what was put in."""
+        self.odd: dict[tuple[type, ...], tuple[tuple[int, Callable[[Any], Any]], ...]] = {}
+        """By the types of values that rows had: places of those that are not what was put in, and
+        how they are read."""
 
     def execute(self, sql: str, parameters: Any = ()) -> _Cursor:
         self.readers = None
@@ -245,6 +246,10 @@ def _name(value: Any) -> Any:
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else _text(value)
 
 
+def _json(value: Any) -> Any:
+    return [] if value == "[]" else json.loads(value)  # as nearly all of a million are
+
+
 def _text(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("text was expected")
@@ -271,13 +276,13 @@ _NUMBERS = (
 )  # fmt: skip
 _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_NAMES, _name),
-    **dict.fromkeys(_JSON, json.loads),
+    **dict.fromkeys(_JSON, _json),
     **dict.fromkeys(_TEXTS, _text),
     **dict.fromkeys(_NUMBERS, _number),
 }
 _READERS: Mapping[str, tuple[type, Callable[[Any], Any]]] = {
     **{name: (str, decode) for name, decode in _DECODERS.items()},
-    **dict.fromkeys(_JSON, (Row, json.loads)),
+    **dict.fromkeys(_JSON, (Row, _json)),
     **dict.fromkeys(_NUMBERS, (int, _number)),
 }
 """With each column the type of a value that is what was put in; any other must be decoded."""
@@ -307,20 +312,22 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
     assert isinstance(cursor, _Cursor)
     if cursor.readers is None:
         cursor.readers = tuple(_READERS.get(column[0], _AS_IT_IS) for column in cursor.description)
-        cursor.plain.clear()
+        cursor.odd.clear()
     kinds = tuple(map(type, values))
-    if (is_plain := cursor.plain.get(kinds)) is None:
-        is_plain = cursor.plain[kinds] = all(
-            kind is plain_type or kind is NoneType
-            for kind, (plain_type, _) in zip(kinds, cursor.readers, strict=True)
+    if (odd := cursor.odd.get(kinds)) is None:
+        odd = cursor.odd[kinds] = tuple(
+            (place, decode)
+            for place, (kind, (plain_type, decode)) in enumerate(
+                zip(kinds, cursor.readers, strict=True)
+            )
+            if plain_type not in (object, kind) and kind is not NoneType
         )
-    if is_plain:
+    if not odd:
         return Row(cursor, values)
+    plain = list(values)
     try:
-        plain = [
-            value if value is None or type(value) is plain_type else decode(value)
-            for value, (plain_type, decode) in zip(values, cursor.readers, strict=True)
-        ]
+        for place, decode in odd:
+            plain[place] = decode(values[place])
     except (TypeError, ValueError):
         raise damaged(cursor.connection.manifest, _first_unreadable(cursor, values)) from None
     return Row(cursor, tuple(plain))

@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +27,6 @@ from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
 from restore_batch.jobs.path_options import is_url, real_place
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
-
-__all__ = ["Discovered", "InputsError", "SourceFile", "discover", "passed_over_line"]
 
 # Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
 _NOT_THE_USERS = frozenset(
@@ -120,8 +119,11 @@ class _Wanted:
 
     def is_output(self, real: str) -> bool:
         """Whether ``real``, a path without links or a URL, lies where the results do."""
-        folder = self.output_real
-        return folder is not None and f"{real}{os.sep}".startswith(folder.rstrip(os.sep) + os.sep)
+        return f"{real}{os.sep}".startswith(self._output_places)
+
+    @cached_property
+    def _output_places(self) -> tuple[str, ...]:
+        return () if self.output_real is None else (self.output_real.rstrip(os.sep) + os.sep,)
 
 
 class _NothingFoundError(Exception):

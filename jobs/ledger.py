@@ -37,6 +37,15 @@ class Ledger:
             for source, stamp, sha256, probe in noted
         }
 
+    def noted_without_headers(self, sources: Sequence[str]) -> dict[str, NotedSource]:
+        """:meth:`noted_sources` in less time, with nothing of the headers but what read them."""
+        rows = self._db.among(
+            "SELECT source, stamp, sha256, CASE WHEN json_valid(probe) THEN probe ->> 'probe' END"
+            " FROM sources WHERE source IN (?)",
+            [packed(source) for source in sources],
+        )
+        return {source: NotedSource(*noted) for source, *noted in rows}
+
     def made_with(self, outputs: Sequence[str]) -> dict[str, MadeWith]:
         """How the results at these paths were made, of those that are done."""
         rows = self._db.among(

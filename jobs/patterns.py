@@ -87,6 +87,9 @@ class Patterns:
 
     def match(self, parts: Sequence[str]) -> bool:
         """Whether the path of these components, or a folder it lies in, is excluded."""
+        return bool(self) and self._matches(parts)
+
+    def _matches(self, parts: Sequence[str]) -> bool:
         return any(_same(n, part) for n in self._names for part in parts) or any(
             _covers(pattern, parts) for pattern in self._paths
         )

@@ -15,7 +15,7 @@ from restore_batch.jobs.database import Database, Row, packed
 from restore_batch.jobs.proof.sidecars import Sidecars
 from restore_batch.jobs.records import MadeWith
 from restore_batch.jobs.results.base import Results
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Photo, Unit
 
 State = Literal["pending", "staged", "done", "failed"]
 AnyUnit = TypeVar("AnyUnit", bound=Unit)
@@ -70,6 +70,17 @@ class Survey:
         if row["state"] != "done" or not (same_faces or row["face_count"] == 0):
             return "pending"
         return "done" if self._is_intact(row, verify=verify) else "pending"
+
+    def is_done(self, output: str, made: MadeWith) -> bool:
+        """Whether the photo at ``output`` was made like this, and lies there untouched; its face
+        count does not matter."""
+        row = self._rows.get(output)
+        if row is None or row["state"] != "done" or row["kind"] != Photo.kind:
+            return False
+        if row["base_key"] != made.base_key or row["source_sha256"] != made.source_sha256:
+            return False
+        same_faces = row["face_key"] == made.face_key or row["face_count"] == 0
+        return same_faces and self._is_intact(row, verify=False)
 
     def made_with(self, output: str) -> MadeWith | None:
         """How the result at ``output`` was made; None where none is done."""

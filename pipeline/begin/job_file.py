@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from restore_batch.jobs.inputs import passed_over_line
+from restore_batch.jobs.labels import passed_over_line
 from restore_batch.pipeline.begin.sample import LOOK_PX
 from restore_batch.pipeline.begin.survey import Survey, Way
 from restore_batch.pipeline.plan.choose import Role

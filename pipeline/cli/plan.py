@@ -171,7 +171,7 @@ def _size(item: Item) -> str:
 def _print_files(plan: Plan, show_all: bool) -> None:
     from rich.table import Table
 
-    from restore_batch.jobs.inputs import passed_over_line
+    from restore_batch.jobs.labels import passed_over_line
     from restore_batch.pipeline.cli.screen import Screen
     from restore_batch.text import legible
 

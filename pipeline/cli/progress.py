@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from restore_batch.jobs.inputs import passed_over_line
+from restore_batch.jobs.labels import passed_over_line
 from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.cli.screen import Screen
 from restore_batch.pipeline.drive.summary import Summary

@@ -22,7 +22,7 @@ from restore_batch.pipeline.drive.changes import Changes
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.quality import quality_in
-from restore_batch.pipeline.drive.standing import Standing, Standings
+from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
@@ -169,7 +169,10 @@ class Run:
         for found in standings:
             if self._drained:
                 return
-            yield from [None] if found is None else self._to_be_done(found)
+            if isinstance(found, Settled):
+                self.summary.unchanged += found.count
+            else:
+                yield from [None] if found is None else self._to_be_done(found)
 
     def _to_be_done(self, found: Standing) -> Iterator[Unit]:
         item, unit, sha256 = found.item, found.unit, found.source_sha256

@@ -2,7 +2,8 @@
 
 Items are looked at some hundred at a time. Headers that are not on record are read in processes,
 ahead of the items that are worked on. Then there is one question for what is noted of the sources,
-one for the records, one look at the results. A source whose stamp is as it was is not read. One of
+one for the records, one look at the results. A source whose stamp is as it was is not read; where
+its result lies under the usual name, made as it would be today, nothing more is asked. A source of
 which nothing is on record is read by the worker that decodes it. Where a result is there and the
 stamp of its source has changed, the content decides: it is read in threads, while the items behind
 it go on.
@@ -23,7 +24,7 @@ from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.plan.earlier import Changed, Earlier, Recipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
-from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item
+from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item, usual_output
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.photo.checksum import content_of_source
 
@@ -54,6 +55,13 @@ class Standing:
     def has_changed(self, source_sha256: str) -> bool:
         """Whether a source that holds this holds something else than what was noted."""
         return self.noted_sha256 not in (None, source_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """So many photos that are done, and of which there is nothing to say."""
+
+    count: int
 
 
 @dataclass(frozen=True)
@@ -94,11 +102,11 @@ class Standings:
         """What is to be on record of the source of an item, once a worker has read it."""
         return self._sources.note(item, sha256)
 
-    def __iter__(self) -> Iterator[Standing]:
+    def __iter__(self) -> Iterator[Standing | Settled]:
         """All of them, waiting for what must be read."""
         return (found for found in self.as_they_come() if found is not None)
 
-    def as_they_come(self) -> Iterator[Standing | None]:
+    def as_they_come(self) -> Iterator[Standing | Settled | None]:
         """None instead of the next one, where that is not known yet."""
         for some in _parts(self._plan.items):
             yield from self._look_at(some)
@@ -113,16 +121,36 @@ class Standings:
         """Whether so much waits to be read that no more items are looked at before."""
         return self._headers.waiting > _PARTS_AHEAD or self._content.waiting > _MOST_UNREAD
 
-    def _look_at(self, some: Sequence[Item]) -> Iterator[Standing]:
+    def _look_at(self, some: Sequence[Item]) -> Iterator[Standing | Settled]:
         listed = [item for item in some if item.unread]
         looked = iter(list(side_by_side(looked_at_item, listed)))
         some = [next(looked) if item.unread else item for item in some]
+        if not self._verify:
+            left = self._not_settled(some)
+            if len(left) < len(some):
+                yield Settled(len(some) - len(left))
+            some = left
         self._sources.look_up(some)
         known = [self._with_known_header(item) if item.unread else item for item in some]
         if any(item.unread for item in known):
             self._headers.ask(known)
         else:
             yield from self._stand(known)
+
+    def _not_settled(self, some: Sequence[Item]) -> Sequence[Item]:
+        """``some`` without the photos whose results lie under their usual names, made of what the
+        sources still hold, as they would be today: what else their headers say does not matter."""
+        unread = [item for item in some if item.unread]
+        known = [(item, usual_output(item), sha256) for item, sha256 in self._sources.same(unread)]
+        if not known:
+            return some
+        survey = self._manifest.survey([output for _, output, _ in known])
+        settled = {
+            item.source.source
+            for item, output, sha256 in known
+            if survey.is_done(output, self._plan.photo_made_with(sha256))
+        }
+        return [item for item in some if item.source.source not in settled]
 
     def _with_known_header(self, item: Item) -> Item:
         header = self._sources.header(item, again=self._retry)

@@ -129,6 +129,13 @@ def looked_at_item(item: Item) -> Item:
     return Item(looked_at(item.source), item.output, item.facts, unread=True)
 
 
+def usual_output(item: Item) -> str:
+    """What the result of an item whose header was not read is called, if its file is what its
+    suffix says and is kept in that format."""
+    relative = item.source.relative
+    return name_of(relative, suffix_of(relative.rpartition("/")[2]))
+
+
 def read_item(item: Item, header: HeaderRead, job: Job) -> Item:
     """An item whose header was not read, with what it says."""
     source = item.source

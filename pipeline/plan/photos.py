@@ -42,7 +42,9 @@ def photo_refusal(plain: Mapping[str, Any], job: Job, output: str) -> str:
     """Why a photo with these facts, whose result is called ``output``, is not restored, or ""."""
     target = _target(suffix_of(output.rpartition("/")[2]), catalogue.formats())
     limit = job.limits.max_megapixels
-    return verdict.refusal(_probe_of(plain), limit, target, job.background.scale)
+    said: str = plain["refusal"]
+    size = plain["width"], plain["height"]
+    return said or verdict.refusal(*size, limit, target, job.background.scale)
 
 
 def photo_notes(plain: Mapping[str, Any], job: Job, output: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.outputs import FOLDER, PREVIEWS, folder_of
+from restore_batch.jobs.records import MadeWith
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest_of_texts, unit_id
@@ -129,6 +130,11 @@ class Plan:
         """The same as long as nobody has read the source: by the state of its file."""
         return self._unit(item, item.source.tag or f"unread {item.source.stamp}")
 
+    def photo_made_with(self, source_sha256: str) -> MadeWith:
+        """What a photo of this content would be made with today."""
+        keys = self.keys
+        return MadeWith(_base_key(keys.photo, source_sha256), keys.face, 0, source_sha256)
+
     def earlier(self, recorded: Sequence[Mapping[str, tuple[str, str]]]) -> Earlier:
         """What results on record may have been made with; ``recorded``: see :class:`Earlier`."""
         return Earlier(self.job, self.choices, self.share.runtime.precision, recorded)
@@ -151,7 +157,7 @@ class Plan:
             output=item.output,
             staging_dir=self._staging_dir,
             previews_dir=self._previews_dir,
-            base_key=digest_of_texts(options=base_key, source=source_sha256),
+            base_key=_base_key(base_key, source_sha256),
             face_key=keys.face,
             size_bytes=item.source.size_bytes,
             megapixels=item.megapixels,
@@ -219,6 +225,10 @@ def frame_stages(loaded: LoadedJob, store: Store) -> tuple[Stage, ...]:
         for each in make_stages(loaded.job, refs)
         if each.stage.of_frames and not each.stage.is_idle
     )
+
+
+def _base_key(options: str, source_sha256: str) -> str:
+    return digest_of_texts(options=options, source=source_sha256)
 
 
 def _is_split(job: Job, share: Share) -> bool:

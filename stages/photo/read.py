@@ -91,7 +91,9 @@ def read(
     """
     with open_source(source) as file:
         format, header = _header(file, source)
-        why_not = refusal(_probe(format, header, 0), max_megapixels, target, scale)
+        said = _probe(format, header, 0)
+        size = said.width, said.height
+        why_not = said.refusal or refusal(*size, max_megapixels, target, scale)
         if why_not:
             raise MediaError(f"{source}: {why_not}")
         with decoding(source, format.title):

@@ -10,26 +10,29 @@ from typing import Literal
 from restore_batch.stages.geometry import output_size
 from restore_batch.stages.photo.formats.base import WrittenFormat
 from restore_batch.stages.photo.metadata.extras import FILM
-from restore_batch.stages.photo.probe import Probe
 
 BitDepth = Literal["keep", 8, 16]
 
 
 def refusal(
-    probe: Probe, max_megapixels: float, target: WrittenFormat | None = None, scale: float = 1.0
+    width: int,
+    height: int,
+    max_megapixels: float,
+    target: WrittenFormat | None = None,
+    scale: float = 1.0,
 ) -> str:
-    """Why a photo is not restored, in one line without its name; "" where nothing speaks against
-    it. ``target``: the format that the picture, ``scale`` times as large, is written in."""
-    if probe.refusal:
-        return probe.refusal
-    if probe.megapixels > max_megapixels:
+    """Why a photo of this size in pixels is not restored, in one line without its name; "" where
+    nothing speaks against it. ``target``: the format that the picture, ``scale`` times as large, is
+    written in."""
+    megapixels = width * height / 1e6
+    if megapixels > max_megapixels:
         return (
-            f"{probe.width}x{probe.height} is {probe.megapixels:.1f} megapixels, more than "
+            f"{width}x{height} is {megapixels:.1f} megapixels, more than "
             f"limits.max_megapixels ({max_megapixels:g})"
         )
     if target is None:
         return ""
-    return too_large(target, *output_size(probe.width, probe.height, scale))
+    return too_large(target, *output_size(width, height, scale))
 
 
 def too_large(target: WrittenFormat, width: int, height: int) -> str:

@@ -7,6 +7,7 @@ bytes: nothing written depends on the time or the machine's name.
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from restore_batch.files import naming
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.photo import colour
 from restore_batch.stages.photo.formats import catalogue
-from restore_batch.stages.photo.formats.base import WrittenFormat
+from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import extras
 from restore_batch.stages.photo.metadata import packets as metadata
@@ -35,9 +36,15 @@ def suffix_for(container: str, format: str, original_suffix: str) -> str:
     it is one of the output's format ("photo.JPG" keeps it); a JPEG called .png becomes .jpg.
     Raises UsageError for a format that is not known or not written.
     """
-    target = catalogue.named(container).kept_as if format == "keep" else format
-    known = catalogue.written_named(target).written_suffixes
+    known = _suffixes(container, format, catalogue.formats())
     return original_suffix if original_suffix.lower() in known else known[0]
+
+
+@lru_cache(maxsize=256)
+def _suffixes(container: str, format: str, formats: tuple[Format, ...]) -> tuple[str, ...]:
+    """Those that the result may have, the usual one first; asked for each of a million."""
+    target = catalogue.named(container).kept_as if format == "keep" else format
+    return catalogue.written_named(target).written_suffixes
 
 
 def _format_of(path: Path) -> WrittenFormat:

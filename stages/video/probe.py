@@ -66,7 +66,10 @@ _NOT_FILMS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 def is_video(source: str) -> bool:
     """Whether the name of ``source`` (path or URL) ends like that of a video."""
-    return os.path.splitext(source.rstrip("/"))[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122
+    path = source.rstrip("/")
+    if path[path.rfind(".") :].lower() not in VIDEO_SUFFIXES:
+        return False  # as of nearly all in a million
+    return os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES  # noqa: PTH122
 
 
 @contextmanager

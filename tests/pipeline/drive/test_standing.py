@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +16,13 @@ from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive import standing
 from restore_batch.pipeline.drive.changes import told_of_results
 from restore_batch.pipeline.drive.run import Run
-from restore_batch.pipeline.drive.standing import Standings
+from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.choose import chosen_refs, model_refs
 from restore_batch.pipeline.plan.former_keys import former_keys
-from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.pipeline.plan.stages import make_stages
-from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
+from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for
 from restore_batch.stages.base import Raised
 from restore_batch.stages.catalogue import stage_classes
 
@@ -182,3 +183,28 @@ def test_a_run_that_reads_headers_on_its_way_makes_what_was_planned(tmp_path: Pa
     tried = run_job(read_job(path), Quiet(), RunOptions(retry=True))
     assert (tried.done, tried.unchanged, len(tried.failed)) == (0, 9, 1)
     assert run_job(read_job(path), Quiet(), RunOptions(verify=True)).unchanged == 9
+
+
+def test_what_is_plainly_done_is_only_counted_and_all_else_is_looked_at(job: Path) -> None:
+    folder, output = job.parent / "in", job.parent / "out"
+
+    def settled(**changes: object) -> tuple[int, dict[str, str]]:
+        loaded = read_job(job, changes)
+        manifest = Manifest.open(output)
+        with manifest:
+            plan = make_plan(loaded, store_for(loaded.job), fetch=False, headers="later")
+            found = list(Standings(plan, manifest))
+        counts = [each.count for each in found if isinstance(each, Settled)]
+        stands = [each for each in found if isinstance(each, Standing)]
+        return sum(counts), {Path(s.item.source.source).name: s.state for s in stands}
+
+    assert settled() == (PICTURES - 1, {"scene03.jpg": "failed"})
+    (output / "scene00.jpg").write_bytes(b"altered")
+    (output / "scene01.jpg").unlink()
+    scene(48, 48, 77).save(folder / "scene02.jpg")
+    others = {"scene03.jpg": "failed"}
+    changed = {f"scene0{number}.jpg": "pending" for number in range(3)}
+    assert settled() == (PICTURES - 4, others | changed)
+    assert settled(**{"photos.quality": 50})[0] == 0
+    os.utime(folder / "scene04.jpg")
+    assert settled() == (PICTURES - 5, others | changed | {"scene04.jpg": "done"})
