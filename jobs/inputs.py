@@ -37,8 +37,7 @@ _OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
 _SYSTEM = re.compile(r"/|/(proc|sys)(/.*)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFile:
+class SourceFile(NamedTuple):
     """One input file.
 
     ``source``: absolute local path or fsspec URL; a local name that is not UTF-8 holds surrogate
@@ -320,9 +319,10 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
             here = Path(entry.path) if is_link else entry  # Path takes circular links for broken
             inside = entry.path if real == path else f"{real}{os.sep}{entry.name}"
             target = os.path.realpath(entry.path) if is_link else inside
-            if wanted.is_output(target):
+            is_folder = here.is_dir()
+            if (is_folder or is_link) and wanted.is_output(target):
                 continue
-            if here.is_dir():
+            if is_folder:
                 if is_link and _SYSTEM.fullmatch(target):
                     wanted.pass_over(entry.name, target)
                 elif scope.enters(below):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from restore_batch.jobs.inputs import SourceFile
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.outputs import output_folders, results_of
+from restore_batch.jobs.outputs import FOLDER, output_folders, results_of
 from restore_batch.jobs.source import LoadedJob, Overrides, load_job
 from restore_batch.jobs.spec import Job
 from restore_batch.models.weights.store import Store
@@ -25,7 +25,12 @@ from restore_batch.pipeline.drive import changes
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.opening import site_of, with_sight
-from restore_batch.pipeline.plan.headers import ProbeCache, ProbeKeys, is_unreadable
+from restore_batch.pipeline.plan.headers import (
+    HeaderReaders,
+    ProbeCache,
+    ProbeKeys,
+    is_unreadable,
+)
 from restore_batch.pipeline.plan.items import Headers
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, make_plan
@@ -100,10 +105,14 @@ def open_run(
     # Planned before any folder is made: a job with mistakes leaves nothing behind.
     store = store_for(loaded.job, progress)
     with ExitStack() as held:
+        # They take a moment to start; where nothing was run yet there will be headers to read.
+        is_first = not any((each / FOLDER).exists() for each in output_folders(loaded.job).values())
+        compares = bool(loaded.job.restore.compare)
+        readers = held.enter_context(HeaderReaders(loaded.job, soon=is_first and not compares))
         site = held.enter_context(site_of(loaded.job))
         plan = _plan(
             loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify,
-            headers="later",
+            headers="later", readers=readers,
         )  # fmt: skip
         if isinstance(plan, ComparisonPlan):
             yield held.enter_context(
@@ -114,7 +123,9 @@ def open_run(
         manifest.recover()
         if options.retry:
             manifest.forget_failures()
-        yield Run(plan, manifest, watcher, verify=options.verify, retry=options.retry)
+        yield Run(
+            plan, manifest, watcher, verify=options.verify, retry=options.retry, readers=readers
+        )
 
 
 def run_job(loaded: LoadedJob, watcher: Watcher, options: RunOptions) -> Summary:
@@ -132,10 +143,11 @@ def _plan(
     retry: bool = False,
     read_again: bool = False,
     headers: Headers = "all",
+    readers: HeaderReaders | None = None,
 ) -> Plan | ComparisonPlan:
     compares = bool(loaded.job.restore.compare)
     make: Callable[..., Plan | ComparisonPlan]
-    make = plan_comparison if compares else partial(make_plan, headers=headers)
+    make = plan_comparison if compares else partial(make_plan, headers=headers, readers=readers)
     make = partial(make, site=site)
     if read_again:
         return make(loaded, store, fetch=fetch)

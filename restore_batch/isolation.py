@@ -88,10 +88,12 @@ class Isolated:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for process in self._processes:
-            # Who has nothing to do ends by itself, at once.
-            process.end(_END_S if process.is_open and process.number is None else 0.0)
-        self._processes.clear()
+        # One by one off the list: two threads may end them at once.
+        with contextlib.suppress(IndexError):
+            while True:
+                process = self._processes.pop()
+                # Who has nothing to do ends by itself, at once.
+                process.end(_END_S if process.is_open and process.number is None else 0.0)
 
     def start(self) -> None:
         """Start a process before there is anything to do: it takes a while."""

@@ -28,7 +28,7 @@ from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
-from restore_batch.pipeline.plan.headers import note_lost
+from restore_batch.pipeline.plan.headers import HeaderReaders, note_lost
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
 from restore_batch.stages.film.work import SegmentWork
@@ -43,7 +43,7 @@ class Run:
 
     def __init__(
         self, plan: Plan, manifest: Manifest, watcher: Watcher, *, verify: bool = False,
-        retry: bool = False,
+        retry: bool = False, readers: HeaderReaders | None = None,
     ) -> None:  # fmt: skip
         self._plan, self._manifest, self._watcher = plan, manifest, watcher
         self._scheduler: Scheduler | None = None
@@ -51,7 +51,7 @@ class Run:
         self._within_s: float | None = None
         self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
-        self._standings = Standings(plan, manifest, verify=verify, retry=retry)
+        self._standings = Standings(plan, manifest, verify=verify, retry=retry, readers=readers)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
             Photo: lambda outcome: (outcome, _result(outcome.chunk)),
             Segment: _part,

@@ -78,13 +78,15 @@ class Standings:
     be read first."""
 
     def __init__(
-        self, plan: Plan, manifest: Manifest, *, verify: bool = False, retry: bool = False
-    ) -> None:
+        self, plan: Plan, manifest: Manifest, *, verify: bool = False, retry: bool = False,
+        readers: HeaderReaders | None = None,
+    ) -> None:  # fmt: skip
+        """``readers``: of headers, which are closed with it."""
         self._plan, self._manifest = plan, manifest
         self._verify, self._retry = verify, retry
         self._sources = Sources(manifest, plan.job, verify=verify)
         self._content: Beside[_Changed, str] = Beside(_content, _READ_AT_ONCE)
-        self._readers = HeaderReaders(plan.job)
+        self._readers = readers or HeaderReaders(plan.job)
         self._unread = sum(item.unread for item in plan.items)
         # One thread: processes do the reading.
         self._headers = Beside(self._read_headers, 1, at_end=self._readers.close)

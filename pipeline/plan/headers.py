@@ -51,14 +51,13 @@ class HeaderRead:
 
 
 class HeaderReaders:
-    """Reads the headers of a job's files, unless they are ``probed``; leaving the context ends its
-    processes. ``soon``: there will be some to read."""
+    """Reads the headers of a job's files; leaving the context ends its processes. ``soon``: there
+    will be some to read."""
 
-    def __init__(self, job: Job, probed: ProbeCache | None = None, *, soon: bool = False) -> None:
+    def __init__(self, job: Job, *, soon: bool = False) -> None:
         self._isolated = Isolated(
             ReadHeader(job.video.frame_rate, job.limits.max_megapixels), BOUNDS, _LEAN
         )
-        self._probed = probed or (lambda sources: repeat(None, len(sources)))
         if soon:
             self._isolated.start()  # and imports codecs while files are still looked for
 
@@ -72,13 +71,15 @@ class HeaderReaders:
         """End its processes."""
         self._isolated.__exit__()
 
-    def read(self, sources: Sequence[SourceFile], of: int = 0) -> list[HeaderRead]:
-        """The headers of ``sources``, in their order; those that are known cost no process.
+    def read(
+        self, sources: Sequence[SourceFile], probed: ProbeCache | None = None, *, of: int = 0
+    ) -> list[HeaderRead]:
+        """The headers of ``sources``, in their order; those that are ``probed`` cost no process.
 
         ``of``: how many there are in all, where others follow. Raises ExecutorError where no
         process can be started.
         """
-        known = list(self._probed(sources))
+        known = list(probed(sources) if probed else repeat(None, len(sources)))
         unknown = [source for source, header in zip(sources, known, strict=True) if header is None]
         read = self._read(unknown, max(of, len(unknown)))
         return [next(read) if header is None else header_read(header) for header in known]

@@ -11,8 +11,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
 from restore_batch.errors import JobFileError, Problem
@@ -29,8 +28,7 @@ from restore_batch.pipeline.plan.photos import media_suffixes, photo_refusal
 from restore_batch.stages.photo.write import suffix_for
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One input and where its result goes. ``error``: why it will not be restored, by its header or
     because that could not be read. ``lost``: reading it cost a process, and is not tried again
     before a ``retry``. ``unread``: its source is only listed, its header not read yet, and
@@ -79,16 +77,22 @@ _NO_FACTS: Mapping[str, Any] = {}
 
 
 def find_items(
-    loaded: LoadedJob, probed: ProbeCache | None = None, headers: Headers = "all"
+    loaded: LoadedJob,
+    probed: ProbeCache | None = None,
+    headers: Headers = "all",
+    readers: HeaderReaders | None = None,
 ) -> Inputs:
     """The inputs of a job and the names of their results; headers of photos stay unread only where
-    their names are free.
+    their names are free. ``readers`` stay open; without them some are opened for this.
 
     Raises JobFileError, and ExecutorError where headers cannot be read at all.
     """
     job = loaded.job
-    readers = HeaderReaders(job, probed, soon=probed is None and headers != "later")
-    with readers, _without_collection():
+    with ExitStack() as held:
+        if readers is None:
+            soon = probed is None and headers != "later"
+            readers = held.enter_context(HeaderReaders(job, soon=soon))
+        held.enter_context(_without_collection())
         check_photos(loaded)
         try:
             sources, passed_over = discover(
@@ -101,7 +105,7 @@ def find_items(
         free = _unasked(sources, headers)
         listed = [source for source, is_free in zip(sources, free, strict=True) if not is_free]
         now = list(side_by_side(looked_at, listed))
-        read = readers.read(now)
+        read = readers.read(now, probed)
         others = [source.relative for source, is_free in zip(sources, free, strict=True) if is_free]
         known = _items(now, read, job, others)
         items = (

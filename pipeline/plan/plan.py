@@ -19,7 +19,7 @@ from restore_batch.pipeline.plan.choose import Choice, Role, model_refs
 from restore_batch.pipeline.plan.earlier import Earlier
 from restore_batch.pipeline.plan.films import film_notes
 from restore_batch.pipeline.plan.groups import Group, make_groups
-from restore_batch.pipeline.plan.headers import ProbeCache
+from restore_batch.pipeline.plan.headers import HeaderReaders, ProbeCache
 from restore_batch.pipeline.plan.items import Headers, Inputs, Item, find_items
 from restore_batch.pipeline.plan.landmarks import Landmarks
 from restore_batch.pipeline.plan.layout import gpu_share
@@ -175,8 +175,10 @@ def make_plan(
     inputs: Inputs | None = None,
     site: Site | None = None,
     headers: Headers = "all",
+    readers: HeaderReaders | None = None,
 ) -> Plan:
-    """Resolve a job. With ``fetch`` missing weights are brought here, else only named.
+    """Resolve a job. With ``fetch`` missing weights are brought here, else only named. ``headers``
+    are read by ``readers``: see :func:`find_items`.
 
     ``probed`` may know the headers of sources already; ``inputs`` are known where several plans
     are made for one job. ``site``: where it is to run, None: on this machine. Raises JobFileError.
@@ -185,7 +187,7 @@ def make_plan(
     site = this_machine() if site is None else site
     choices = checked_choices(loaded, store, fetch=fetch, site=site)
     share = share_out(job, site)
-    inputs = find_items(loaded, probed, headers) if inputs is None else inputs
+    inputs = find_items(loaded, probed, headers, readers) if inputs is None else inputs
     found = inputs.items
     if job.video.preview_s is not None:
         films = tuple(item for item in found if item.is_film)
