@@ -85,7 +85,7 @@ class FrameFaces:
 
     @property
     def largest(self) -> FaceRow:
-        return max(self.faces, key=lambda face: face.box_xyxy[3] - face.box_xyxy[1])
+        return max(self.faces, key=lambda face: face.side_px)
 
 
 class Mark(NamedTuple):

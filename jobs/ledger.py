@@ -15,6 +15,7 @@ from restore_batch.jobs.records import (
     ItemStatus,
     MadeWith,
     NotedSource,
+    longer_side_px,
 )
 from restore_batch.jobs.units import Unit
 
@@ -118,6 +119,13 @@ class Ledger:
             "SELECT * FROM faces WHERE unit = ? ORDER BY frame, face", (result.unit,)
         )
         return tuple(map(face_in, rows))
+
+    def frame_of_largest_face(self, units: Sequence[str]) -> int | None:
+        """The first of those frames that the largest face of a film's parts is in; None without
+        faces. ``units``: the ids of the parts."""
+        rows = self._db.among("SELECT frame, box FROM faces WHERE unit IN (?)", list(units))
+        found = [(-longer_side_px(row["box"]), row["frame"]) for row in rows]
+        return min(found)[1] if found else None
 
     def counts(self) -> dict[str, int]:
         """Items by state: pending, staged, done, failed; those that occur."""

@@ -6,13 +6,19 @@ it. What people ask for is the item, not the file: :class:`ItemStatus` and :clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Quality = Mapping[str, Any]
 """Figures ``before`` and ``after`` (``sharpness``, ``noise``, ``niqe``, those that there are), the
 mean of as many ``pictures``: one of a photo, of a film the frames that were looked at."""
+
+
+def longer_side_px(box_xyxy: Sequence[float]) -> float:
+    """Of a box (left, top, right, bottom) in pixels, at least 1."""
+    left, top, right, bottom = box_xyxy
+    return max(right - left, bottom - top, 1.0)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class FaceRow:
     identity: float | None
     blend: float
     note: str
+
+    @property
+    def side_px(self) -> float:
+        """How large it is: the longer side of its box."""
+        return longer_side_px(self.box_xyxy)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class _Film:
     parts: list[Segment[SegmentWork]] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
+    source_state: str = ""
 
 
 class Films:
@@ -76,11 +77,18 @@ class Films:
         if join.id != begun:
             self._manifest.expect(join, source_sha256, instead_of=begun)
 
-    def indexed(self, unit: FilmIndex, index: IndexedFilm, warnings: tuple[str, ...]) -> list[Unit]:
-        """The segments that are still to be done, or the join when none is."""
+    def indexed(
+        self,
+        unit: FilmIndex,
+        index: IndexedFilm,
+        warnings: tuple[str, ...],
+        source_state: str = "",
+    ) -> list[Unit]:
+        """The segments that are still to be done, or the join when none is. ``source_state``: of
+        the source as it was indexed."""
         film = self._begun[self._of.pop(unit.id)]
         film.index = index
-        film.warnings = warnings
+        film.warnings, film.source_state = warnings, source_state
         film.parts = [_part(film.join, index, frames) for frames in index.segments]
         pending = [
             part for part in film.parts
@@ -160,7 +168,11 @@ class Films:
         ]
         folder = str((self._manifest.output_dir / film.join.output).parent)
         restored = any(map(self._has_restored_faces, film.parts))
-        work = JoinWork(index.facts, index.format, tuple(parts), folder, restored)
+        moment = self._manifest.frame_of_largest_face([part.id for part in film.parts])
+        work = JoinWork(
+            index.facts, index.format, tuple(parts), folder, restored, film.source_sha256,
+            film.source_state, moment,
+        )  # fmt: skip
         return self._manifest.start(replace(film.join, work=work), film.source_sha256)
 
     def _has_restored_faces(self, part: Unit) -> bool:

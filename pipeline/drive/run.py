@@ -282,7 +282,8 @@ class Run:
 
     def _film_indexed(self, outcome: Done) -> Sequence[Unit]:
         chunk = outcome.chunk
-        units = self._films.indexed(outcome.unit, chunk.index, chunk.warnings)  # type: ignore[arg-type]
+        index: FilmIndex = outcome.unit  # type: ignore[assignment]
+        units = self._films.indexed(index, chunk.index, chunk.warnings, chunk.source_state)
         self.summary.segments += sum(isinstance(unit, Segment) for unit in units)
         return units
 

@@ -67,7 +67,7 @@ def summed_up(frames: Iterable[FrameFaces]) -> FilmFaces:
             if face.note:
                 film.notes[face.note] = film.notes.get(face.note, 0) + 1
         face = each.largest
-        side = _side_px(face)
+        side = face.side_px
         if side > largest_px:
             largest_px, film.moment = side, each.frame
         last = [*last[-2:], (each.frame, _place(face), side)]
@@ -90,8 +90,3 @@ def _place(face: FaceRow) -> np.ndarray:
         return np.mean(np.asarray(face.landmarks_xy, float), axis=0)
     left, top, right, bottom = face.box_xyxy
     return np.array([(left + right) / 2, (top + bottom) / 2])
-
-
-def _side_px(face: FaceRow) -> float:
-    left, top, right, bottom = face.box_xyxy
-    return max(right - left, bottom - top, 1.0)

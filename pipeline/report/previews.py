@@ -1,7 +1,7 @@
 """Small pictures of one item, before and after: what people look at in a report.
 
-Made in a process of its own, where a codec may crash, of what workers have left none of: films, and
-photos that were restored before or by a job without a report.
+Made in a process of its own, where a codec may crash, of what workers have left none of: what was
+restored before, or by a job without a report.
 """
 
 from __future__ import annotations
@@ -75,12 +75,8 @@ def make_previews(request: PreviewRequest) -> dict[str, Any]:
     when the result cannot be read, OSError when nothing can be written.
     """
     drawn = Drawn()
-    if request.is_film:
-        from restore_batch.pipeline.report.clips import film_previews
-
-        facts = film_previews(request, drawn)
-    else:
-        facts = _photo_previews(request, drawn)
+    draw = _film_previews if request.is_film else _photo_previews
+    facts = draw(request, drawn)
     return drawn.kept(Path(request.folder), request.key, facts)
 
 
@@ -117,6 +113,27 @@ def _photo_previews(request: PreviewRequest, drawn: Drawn) -> dict[str, Any]:
     if missing:
         facts["missing"] = missing
     return facts
+
+
+def _film_previews(request: PreviewRequest, drawn: Drawn) -> dict[str, Any]:
+    from restore_batch.stages.film.clips import ShownFilm, draw_film
+    from restore_batch.stages.film.source import index_film
+    from restore_batch.stages.film.work import Reading
+
+    result = ShownFilm.result(Path(request.result), request.frame_rate)
+    original: ShownFilm | None = None
+    told: dict[str, Any] = {}
+    try:
+        expect_original(request)
+        index = index_film(request.source, request.frame_rate, request.max_megapixels)
+        if index.count == result.index.count:
+            reading = Reading(**(request.reading or {}))
+            original = ShownFilm.original(request.source, index, reading)
+        else:
+            told["part"] = True  # of a preview only some seconds were restored
+    except MediaError as error:
+        told["missing"] = str(error)
+    return draw_film(drawn, original, result, request.moment) | told
 
 
 def _mask(path: str) -> np.ndarray | None:

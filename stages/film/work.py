@@ -36,13 +36,17 @@ class SegmentWork:
 class JoinWork:
     """What a join needs. ``parts``: their paths, and the frames that they hold. ``folder``: that of
     the result, where the pictures of a film without a file go. ``has_restored_faces``: whether
-    their faces were restored in any of them."""
+    their faces were restored in any of them. ``source_sha256``, ``source_state``: as chunks have
+    them, of what was restored. ``moment``: the frame with the largest face, None without faces."""
 
     facts: VideoFacts
     format: VideoFormat
     parts: tuple[tuple[str, FrameRange], ...]
     folder: str = ""
     has_restored_faces: bool = False
+    source_sha256: str = ""
+    source_state: str = ""
+    moment: int | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import numpy as np
 
 from restore_batch.stages.video.index import VideoIndex
@@ -81,3 +84,21 @@ def _frame_range(index: VideoIndex, number: int, first: int, stop: int, context:
         packets=tuple(index.packets[begin:end].tolist()),
         start_packet=int(index.packets[keyframe]) if keyframe else 0,
     )
+
+
+def index_of(facts: VideoFacts, segments: Sequence[FrameRange]) -> VideoIndex:
+    """The frames of a film, by the segments that all of it was cut into; its keyframes are those
+    that the segments are decoded from."""
+
+    def owned(name: str) -> np.ndarray:
+        own = (getattr(each, name)[each.before :][: each.own_count] for each in segments)
+        return np.array(list(chain.from_iterable(own)), np.int64)
+
+    pts, durations = owned("pts"), owned("durations")
+    starts = [each.start_packet for each in segments if isinstance(each, UntimedRange)]
+    if starts:
+        packets = owned("packets")
+        keyframes = np.flatnonzero(np.isin(packets, [each for each in starts if each]))
+        return VideoIndex(facts, pts, durations, keyframes, packets)
+    seeks = [each.seek_pts for each in segments if each.seek_pts is not None]
+    return VideoIndex(facts, pts, durations, np.flatnonzero(np.isin(pts, seeks)))

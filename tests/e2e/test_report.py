@@ -12,6 +12,7 @@ import restore_batch as rb
 from restore_batch.pipeline.report.writing import write_report
 
 from support.archive import cli, scene, write_job
+from support.clips import clip
 from support.data import folder
 from support.reports import browser, opened, wait_until
 
@@ -72,6 +73,27 @@ def test_a_report_needs_neither_original_nor_result_of_what_workers_have_drawn(
     assert [(r.made, r.left, r.failed) for r in (elsewhere, own)] == [(0, 0, 0)] * 2
     assert drawn(output / "report" / "previews") == expected
     assert drawn(waiting) == set()
+
+
+def test_a_report_needs_neither_original_nor_result_of_a_film_that_workers_have_drawn(
+    tmp_path: Path,
+) -> None:
+    job, output = a_job(tmp_path), tmp_path / "out"
+    (tmp_path / "in" / "photo.png").unlink()
+    clip(tmp_path / "in" / "film.mp4", frames=12, audio=["aac"])
+    assert rb.run(job).done == 1
+    expected = {"before.mp4", "after.mp4", "posters.jpg", "thumb.jpg", "facts.json"}
+    assert drawn(output / ".restore-batch" / "previews") == expected
+    there = {path.name: path.read_bytes() for path in output.rglob("previews/*/*")}
+    elsewhere = write_report(output, tmp_path / "elsewhere")
+    own = write_report(output)
+    assert [(r.made, r.left, r.failed) for r in (elsewhere, own)] == [(0, 0, 0)] * 2
+    # Of an output whose previews are gone, the report makes the same of the files.
+    shutil.rmtree(output / "report")
+    again = write_report(output)
+    assert again.made == 1
+    made = {path.name: path.read_bytes() for path in output.rglob("report/previews/*/*")}
+    assert made == there
 
 
 def test_where_no_report_is_wanted_nothing_is_drawn(tmp_path: Path) -> None:

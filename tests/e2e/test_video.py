@@ -157,12 +157,20 @@ def test_frames_are_the_same_whatever_the_segments_workers_and_executor(
     video = {**FIVE_SEGMENTS, "segment_s": segment_s}
     job = write_job(
         tmp_path / "job.yaml",
-        **sections(weights_dir, inputs=[str(film)], engine=engine, video=video),
+        **sections(weights_dir, inputs=[str(film)], engine=engine, video=video, report=True),
     )
     done = cli("run", job, "--json", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["segments"] == segments
     assert pictures(tmp_path / "out" / "film.mkv") == pictures(expected)
+    drawn = [
+        {path.name.partition("-")[2]: path.read_bytes() for path in folder.rglob("previews/*/*")}
+        for folder in (tmp_path / "out", expected.parent)
+    ]
+    assert drawn[0] == drawn[1]
+    assert set(drawn[0]) == {
+        "thumb.jpg", "posters.jpg", "before.mp4", "after.mp4", "facts.json",
+    }  # fmt: skip
 
 
 def test_an_interrupted_film_goes_on_with_its_finished_parts_and_ends_the_same(

@@ -99,7 +99,8 @@ class Away:
             staging = room / "staged"
             staging.mkdir()
             paths.append((str(staging), unit.staging_dir))
-            unit = replace(unit, staging_dir=str(staging))
+            # Nor would anybody find here what is only kept to be looked at.
+            unit = replace(unit, staging_dir=str(staging), previews_dir="")
         return _Trip(chunk, replace(chunk, unit=unit), room, tuple(paths))
 
     def _bring(self, source: str, folder: Path) -> Path:

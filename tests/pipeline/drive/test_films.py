@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
+from restore_batch.jobs.history import FrameFaces
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.jobs.records import StagedResult
+from restore_batch.jobs.records import FaceRow, StagedResult
 from restore_batch.jobs.units import Join, Segment, Unit
 from restore_batch.pipeline.drive.films import Films, shortened
+from restore_batch.pipeline.report.films import summed_up
 from restore_batch.stages.film.work import IndexedFilm, JoinWork
 from restore_batch.stages.video.format import VideoWish, resolve_format
 from restore_batch.stages.video.types import ColourTags, FrameRange, StreamFacts, VideoFacts
@@ -45,7 +48,9 @@ def the_join(manifest: Manifest) -> Join[JoinWork]:
     )  # fmt: skip
 
 
-def done(manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str) -> None:
+def done(
+    manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str, seen: tuple[FaceRow, ...] = ()
+) -> None:
     """Commit ``unit`` with the bytes of its name."""
     data = unit.output.encode()
     unit.staged_path.write_bytes(data)
@@ -54,7 +59,7 @@ def done(manifest: Manifest, unit: Unit, faces: int = 0, *warnings: str) -> None
     sha256 = hashlib.sha256(data).hexdigest()
     manifest.commit(
         unit,
-        StagedResult(str(unit.staged_path), len(data), sha256, 64, 48, (), warnings, {}, faces),
+        StagedResult(str(unit.staged_path), len(data), sha256, 64, 48, seen, warnings, {}, faces),
     )
 
 
@@ -75,6 +80,35 @@ def test_the_join_comes_when_the_last_part_is_there_and_not_before(manifest: Man
         part.output.encode() for part in parts
     ]
     assert work.joined(join) == (13, ("frame 21 at 0.84 s: cannot be decoded",))
+
+
+def face(frame: int, width: float, height: float) -> FaceRow:
+    return FaceRow(frame, (5.0, 5.0, 5.0 + width, 5.0 + height), (), 0.9, True, None, 1.0, "")
+
+
+def test_the_join_knows_what_was_read_and_where_the_largest_face_is(manifest: Manifest) -> None:
+    work = Films(manifest)
+    index = work.begin(the_join(manifest), "sha")
+    parts = work.indexed(index, INDEX, (), "size and times")
+    seen = [(), (face(11, 30, 10), face(14, 10, 40), face(15, 40, 10)), (face(21, 20, 20),)]
+    for part, faces in zip(parts, seen, strict=True):
+        done(manifest, part, seen=faces)
+        following = work.part_done(part)
+    (join,) = following
+    assert join.work.moment == 14
+    assert (join.work.source_sha256, join.work.source_state) == ("sha", "size and times")
+    frames = [
+        FrameFaces(f, tuple(each)) for f, each in groupby(seen[1] + seen[2], lambda x: x.frame)
+    ]
+    assert summed_up(frames).moment == 14, "the report would cut clips around the same frame"
+
+
+def test_the_join_of_a_film_without_faces_knows_no_moment(manifest: Manifest) -> None:
+    work = Films(manifest)
+    for part in work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ()):
+        done(manifest, part)
+        following = work.part_done(part)
+    assert following[0].work.moment is None
 
 
 def test_a_later_run_does_only_the_parts_that_are_missing(manifest: Manifest) -> None:

@@ -175,7 +175,7 @@ def test_photos_alone_need_no_stage_of_films_and_films_none_of_photos_files() ->
     assert photos == frames | {
         "checksum", "decode", "assess", "repair", "reassess", "thumbnail", "encode", "shelve",
     }  # fmt: skip
-    assert films == frames | {"checksum", "index", "preview", "segment", "join"}
+    assert films == frames | {"checksum", "index", "preview", "segment", "join", "clips"}
 
 
 def test_a_film_among_photos_leaves_the_photos_in_pools_of_their_own() -> None:
@@ -195,7 +195,7 @@ def test_whole_films_have_readers_of_their_own_where_nodes_may_not_see_them(spli
     groups = make_groups(real_stages(), PHOTOS | FILMS, {}, split=split, films_at_home=True)
     photos, films = groups[:2]
     assert [stage.name for stage in photos.stages] == ["checksum", "decode", "assess"]
-    assert [stage.name for stage in films.stages] == ["checksum", "index", "join"]
+    assert [stage.name for stage in films.stages] == ["checksum", "index", "join", "clips"]
     assert {kind.kind for kind in films.kinds} == {"index", "join"}
     assert [group.at_home for group in groups] == [False, True, *[False] * (len(groups) - 2)]
     (alone, *_) = make_groups(real_stages(), PHOTOS, {}, split=split, films_at_home=True)

@@ -130,7 +130,7 @@ def test_what_only_looks_is_in_no_key() -> None:
     made = make_stages(job(), REFS)
     looks = [each for each in made if not each.stage.of_results]
     assert {each.stage.name for each in looks} == {
-        "assess", "checksum", "reassess", "shelve", "thumbnail",
+        "assess", "checksum", "clips", "reassess", "shelve", "thumbnail",
     }  # fmt: skip
     assert keys_of(made, "float32") == keys_of([m for m in made if m not in looks], "float32")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.stages.video.index import VideoIndex
-from restore_batch.stages.video.segments import cut_segments, frame_bytes
+from restore_batch.stages.video.segments import cut_segments, frame_bytes, index_of
 from restore_batch.stages.video.types import ColourTags, VideoFacts
 
 FRAME_BYTES = 64 * 48 * 3
@@ -136,3 +137,22 @@ def test_deep_frames_count_twice() -> None:
 def test_lengths_that_make_no_sense_are_refused(segment_s: float, context: int) -> None:
     with pytest.raises(ValueError, match="expected segment_s > 0"):
         cut_segments(_index([4], [0]), segment_s, ROOMY, context)
+
+
+@given(_films(), st.booleans(), st.floats(0.02, 20), st.integers(0, 5))
+@settings(deadline=None)
+def test_a_film_is_known_again_by_its_segments_and_decoded_from_where_they_are(
+    index: VideoIndex, untimed: bool, segment_s: float, context: int
+) -> None:
+    if untimed:
+        index = replace(index, packets=np.arange(index.count)[::-1] + 1)
+    segments = cut_segments(index, segment_s, ROOMY, context)
+    again = index_of(index.facts, segments)
+    assert np.array_equal(again.pts, index.pts)
+    assert np.array_equal(again.durations, index.durations)
+    assert set(again.keyframes) <= set(index.keyframes)
+    assert (again.packets is None) is not untimed
+    for segment in segments:
+        own = range(segment.first, segment.first + segment.own_count)
+        (same,) = cut_segments(again, 1e9, ROOMY, context, span=own)
+        assert replace(same, number=segment.number) == segment

@@ -30,11 +30,13 @@ from restore_batch.stages.media import Artifact, Chunk, Failure
 from restore_batch.stages.photo.checksum import Checksum
 from restore_batch.stages.photo.decode import Decode
 from restore_batch.stages.photo.encode import Encode
+from restore_batch.stages.previews.thumbnail import Shelve, Thumbnail
 
 from support import toy_model
 from support.there import STAGING, There
 
 NOTHING = Sees(staging=False, inputs=False, weights=False)
+STAGING_SEEN = Sees(staging=True, inputs=False, weights=False)
 
 
 class Keep(Stage):
@@ -50,7 +52,6 @@ class Keep(Stage):
 
 
 STAGES = (Checksum(), Decode(100.0), Keep(), Encode())
-GROUP = Group(STAGES, frozenset({Photo}))
 
 
 def photo(source: str, staging_dir: str = STAGING) -> Chunk:
@@ -77,10 +78,15 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "node"
 
 
-def worked(there: There, chunks: Sequence[Chunk], sees: Sees = NOTHING) -> list[Reply]:
-    away = Away(GROUP, sees, there)
+def worked(
+    there: There,
+    chunks: Sequence[Chunk],
+    sees: Sees = NOTHING,
+    stages: Sequence[Stage] = STAGES,
+) -> list[Reply]:
+    away = Away(Group(tuple(stages), frozenset({Photo})), sees, there)
     try:
-        return away.process(chunks, OpenedStages(STAGES, WorkerContext()).process)
+        return away.process(chunks, OpenedStages(stages, WorkerContext()).process)
     finally:
         away.close()
 
@@ -110,6 +116,21 @@ def test_what_is_made_away_from_the_files_is_what_is_made_beside_them(
         assert isinstance(other, Chunk)
         assert (reply.unit.source, reply.source_sha256) == (source, other.source_sha256)
     assert list(node.iterdir()) == []
+
+
+def test_previews_are_left_to_the_report_where_their_folder_is_not_seen(
+    there: There, node: Path, tmp_path: Path
+) -> None:
+    picture(there.root / "scans/a.png")
+    stages = (Checksum(), Decode(100.0), Keep(), Thumbnail(), Encode(), Shelve())
+    folders = {sees: tmp_path / f"previews-{sees.staging}" for sees in (NOTHING, STAGING_SEEN)}
+    for sees, folder in folders.items():
+        asked = photo("/scans/a.png", str(tmp_path / "staging"))
+        asked = replace(asked, unit=replace(asked.unit, previews_dir=str(folder)))
+        (reply,) = worked(there, [asked], sees, stages)
+        assert artifact_of(reply).size_bytes > 0
+        assert reply.unit == asked.unit
+    assert [folder.exists() for folder in folders.values()] == [False, True]
 
 
 def test_a_file_that_cannot_be_read_fails_alone_and_under_its_own_name(
