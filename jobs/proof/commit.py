@@ -89,7 +89,7 @@ class Commits(KeptLedger):
         noted = (notes[i : i + MOST_AT_ONCE] for i in range(0, len(notes), MOST_AT_ONCE))
         for group, some in zip_longest(_groups(ways), noted, fillvalue=()):
             self._commit_group(group, some)
-        self.results.keep(self._db.manifest)
+        self.results.check()
         return tuple(way.error for way in ways)
 
     def is_ours(self, output: str) -> bool:

@@ -24,16 +24,21 @@ class ManifestError(RestoreBatchError):
 
 
 class DamagedManifestError(ManifestError):
-    """The manifest is not what was written; it must be rebuilt before a run goes on."""
+    """The manifest is not what was written; it must be rebuilt before a run goes on. ``reason``:
+    what is wrong with it, alone."""
+
+    reason = ""
 
 
 def damaged(manifest: Path, reason: str) -> DamagedManifestError:
     """What is said of a manifest that is not as it was written."""
     output, reason = manifest.parent.parent, " ".join(reason.split())
-    return DamagedManifestError(
+    error = DamagedManifestError(
         f"{manifest}: damaged ({reason}); `restore-batch repair-manifest {output}` rebuilds it"
         " without losing a result"
     )
+    error.reason = reason
+    return error
 
 
 def fault_of(error: sqlite3.Error, manifest: Path) -> ManifestError:

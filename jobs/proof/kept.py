@@ -82,6 +82,7 @@ class KeptLedger(Ledger):
             opened.callback(hold.release)
             _refuse_lost(folder)
             if results is not None:
+                opened.callback(results.end, None)
                 results.begin(folder / NAME)
             database = connect(folder / NAME)
             opened.callback(database.close)
@@ -106,8 +107,8 @@ class KeptLedger(Ledger):
 
     def close(self) -> None:
         """Release the database and the folder."""
-        if self._hold is not None and self._fault is None:
-            self.results.keep(self._db.manifest, last=True)
+        if self._hold is not None:
+            self.results.end(self._db.manifest if self._fault is None else None)
         if self._hold is not None and self._fault is None:
             close_tidily(self._db)
         else:

@@ -79,13 +79,22 @@ class Results(Protocol):
         """Take a file away; nothing where it is gone or cannot be."""
         ...
 
-    def begin(self, manifest: Path) -> None:
-        """A run holds the job's folder and will open ``manifest``, which may not be there yet.
-        Raises RestoreBatchError where nothing can be put here."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever runs the job is to be told of the place, a line each."""
         ...
 
-    def keep(self, manifest: Path, *, last: bool = False) -> None:
-        """``manifest`` has changed; with ``last`` it is about to be closed."""
+    def begin(self, manifest: Path) -> None:
+        """A run holds the job's folder and will open ``manifest``, which may not be there yet; it
+        calls :meth:`end` whatever comes. Raises RestoreBatchError where nothing can be put here."""
+        ...
+
+    def check(self) -> None:
+        """Raises ManifestError where the results have become another run's."""
+        ...
+
+    def end(self, manifest: Path | None) -> None:
+        """The run is over; ``manifest``: its ledger as it stays, None where that is not known."""
         ...
 
 

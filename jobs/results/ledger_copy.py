@@ -2,7 +2,8 @@
 
 A job claims a bucket's prefix by putting its copy there, and nobody else's results go there then.
 On another machine, or where the local ledger was lost, a run goes on from the copy; from then on
-the state that it was made of is refused.
+the state that it was made of is refused. While a run goes on a thread sends the newest, so that it
+can be watched from elsewhere; what that meets never ends the run, unless it was taken over.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ import uuid
 import warnings
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
-from urllib.parse import quote, unquote
 
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.files import publish, sha256_of, sync_file
 from restore_batch.jobs.database import create
 from restore_batch.jobs.proof.faults import fault_of_file
-from restore_batch.jobs.results.base import FOLDER
+from restore_batch.jobs.proof.looking import Stamp, stamp_of
+from restore_batch.jobs.results import noted_copy as noting
+from restore_batch.jobs.results.noted_copy import NAME, NotedCopy, fetch_copy, noted_copy, notes_for
 from restore_batch.jobs.results.place import note_store, noted_store
 from restore_batch.jobs.results.s3_calls import (
     AGAIN_AFTER_S,
@@ -35,12 +36,13 @@ from restore_batch.jobs.results.s3_calls import (
     StoreError,
 )
 from restore_batch.jobs.results.uploads import Uploads
+from restore_batch.text import duration
 
-NAME = f"{FOLDER}/manifest.sqlite"
-EVERY_S = 300.0
+EVERY_S = 30.0
 _SHARE = 0.1
 """Of the time that may go into copies."""
-_ALIVE_S = 3 * EVERY_S
+_BYTES_A_SECOND = 1 << 20
+"""That copies may come to: a bucket that keeps versions keeps them all."""
 _TRIES = 3
 _FIRST_TRIES = 2
 """A wrong address is told soon."""
@@ -55,19 +57,6 @@ class _Identity:
     holder: str
 
 
-@dataclass(frozen=True)
-class _Copy:
-    """What a store says of the copy. ``age_s``: since it was written."""
-
-    tag: str
-    job: str
-    holder: str
-    host: str
-    is_open: bool
-    age_s: float
-    size_bytes: int
-
-
 class LedgerCopy:
     """The copy in ``bucket`` of the ledger in ``own``, the job's own folder."""
 
@@ -75,9 +64,15 @@ class LedgerCopy:
         self._bucket, self._uploads, self._own = bucket, uploads, own
         self._identity: _Identity | None = None
         self._tag = ""
-        self._next = 0.0
-        self._copying: Thread | None = None
+        self._sent: tuple[Stamp | None, float] = None, 0.0
+        """What the last copy was made of, and when."""
+        self._next_s, self._pause_s = noting.AT_LATEST_S, EVERY_S
+        self._sender: Thread | None = None
+        self._ended = Event()
         self._fault: RestoreBatchError | None = None
+        self._is_warned = False
+        self.gone_on_from = ""
+        """What is to be said of where the job is gone on from."""
 
     @property
     def job(self) -> str:
@@ -86,12 +81,14 @@ class LedgerCopy:
 
     def claim(self, manifest: Path) -> None:
         """Make sure that the results there are of this ledger, which may not be there yet: where
-        there is none, it is fetched. Raises RestoreBatchError where they are of another, or cannot
-        be written; OutputLockedError while a run elsewhere goes on."""
+        there is none, it is fetched. From then on copies are sent, until :meth:`leave`.
+
+        Raises RestoreBatchError where the results are of another ledger, or cannot be written;
+        OutputLockedError while a run elsewhere goes on."""
         # Tells a missing bucket from a missing object.
         prefix = self._bucket.key("")
         self._bucket.call("list_objects_v2", Prefix=prefix, MaxKeys=1, tries=_FIRST_TRIES)
-        known, there = self._known(), self._look()
+        known, there = self._known(), noted_copy(self._bucket, _FIRST_TRIES)
         if there is None:
             identity = known or _Identity(self._bucket.url, uuid.uuid4().hex, uuid.uuid4().hex)
         elif known is not None and there.holder == known.holder:
@@ -102,11 +99,11 @@ class LedgerCopy:
                 f" {there.host}; run it there, or choose another output (this ledger is"
                 f" {self._own.parent})"
             )
-        elif there.is_open and there.age_s < _ALIVE_S:
+        elif there.goes_on:
             raise OutputLockedError(
                 f"{self._bucket.url}: a run on {there.host} was writing there"
                 f" {there.age_s / 60:.0f} minutes ago; wait for it, or"
-                f" {(_ALIVE_S - there.age_s) / 60:.0f} minutes if it is gone"
+                f" {(there.alive_s - there.age_s) / 60:.0f} minutes if it is gone"
             )
         else:
             identity = _Identity(self._bucket.url, there.job, uuid.uuid4().hex)
@@ -114,38 +111,59 @@ class LedgerCopy:
         # Whatever moment a kill comes at: who has claimed results knows it, or nobody has.
         if there is None:
             note_store(self._own.parent, asdict(identity))
-        if there is None or manifest.exists():
-            if not manifest.exists():
-                create(manifest)
-            self._send(manifest, is_open=True)
-        else:
-            self._go_on_from_copy(manifest, identity)
+        try:
+            if there is None or manifest.exists():
+                if not manifest.exists():
+                    create(manifest)
+                self._send(manifest, is_open=True)
+            else:
+                self._go_on_from_copy(manifest, identity)
+                self.gone_on_from = _gone_on_from(self._bucket.url, there)
+        except _TakenOverError as error:
+            raise OutputLockedError(
+                f"{self._bucket.url}: {error.who} wrote there at the same moment; wait for it"
+            ) from None
+        self._sender = Thread(target=self._send_again, args=(manifest,), daemon=True)
+        self._sender.start()
 
-    def keep(self, manifest: Path, *, last: bool = False) -> None:
-        """Send a copy, if it is time for one; the ``last`` always. Raises StoreError where the
-        results have been taken over by another run."""
-        if self._copying is not None and (last or not self._copying.is_alive()):
-            self._copying.join()
-            self._copying = None
-        if isinstance(self._fault, _TakenOverError):
-            if not last:
-                raise self._fault
-        elif last:
+    def check(self) -> None:
+        """Raise StoreError where the results have been taken over by another run. That a copy
+        could not be sent is told once."""
+        fault = self._fault
+        if isinstance(fault, _TakenOverError):
+            raise fault
+        if fault is not None and not self._is_warned:
+            self._is_warned = True
+            _warn("cannot be sent, so that others see an older one; it is tried again", fault)
+
+    def send_last(self, manifest: Path) -> None:
+        """Send the copy of a run that has ended."""
+        self.leave()
+        if not isinstance(self._fault, _TakenOverError):
             self._try_to_send(manifest, is_open=False)
             if self._fault is not None:
-                warnings.warn(
-                    f"the copy of the ledger beside the results is not up to date: {self._fault}",
-                    stacklevel=2,
-                )
-        elif self._copying is None and time.monotonic() > self._next:
-            self._copying = Thread(target=self._try_to_send, args=(manifest,), daemon=True)
-            self._copying.start()
+                _warn("is not up to date", self._fault)
+
+    def leave(self) -> None:
+        """Send no more copies; one that is under way is waited for."""
+        self._ended.set()
+        if self._sender is not None:
+            self._sender.join()
 
     # -- inner --------------------------------------------------------------------------------
-    def _try_to_send(self, manifest: Path, *, is_open: bool = True) -> None:
+    def _send_again(self, manifest: Path) -> None:
+        while not self._ended.wait(self._pause_s):
+            self._try_to_send(manifest, is_open=True)
+            if isinstance(self._fault, _TakenOverError):
+                return
+
+    def _try_to_send(self, manifest: Path, *, is_open: bool) -> None:
         try:
+            stamp, at = self._sent
+            is_late = time.monotonic() - at > noting.AT_LATEST_S
+            if not is_open or is_late or stamp != stamp_of(manifest):
+                self._send(manifest, is_open=is_open)
             self._fault = None
-            self._send(manifest, is_open=is_open)
         except (RestoreBatchError, OSError, sqlite3.Error) as error:
             if not isinstance(error, RestoreBatchError):
                 error = RestoreBatchError(str(error))
@@ -155,25 +173,30 @@ class LedgerCopy:
         began = time.monotonic()
         copy = self._own / "manifest.copy"
         try:
+            stamp = stamp_of(manifest)
             _copy(manifest, copy)
-            self._put(copy, is_open=is_open)
+            least_s = copy.stat().st_size / _BYTES_A_SECOND
+            promised_s = max(self._next_s, least_s)
+            self._put(copy, is_open=is_open, next_s=promised_s)
         finally:
             copy.unlink(missing_ok=True)
-        took_s = time.monotonic() - began
-        self._next = time.monotonic() + max(EVERY_S, took_s / _SHARE)
+        self._sent = stamp, began
+        least_s = max(least_s, (time.monotonic() - began) / _SHARE)
+        self._next_s = max(noting.AT_LATEST_S, least_s)
+        self._pause_s = min(max(EVERY_S, least_s), promised_s)
 
-    def _put(self, copy: Path, *, is_open: bool) -> None:
+    def _put(self, copy: Path, *, is_open: bool, next_s: float) -> None:
         identity = self._identity
         assert identity is not None
-        noted = {
-            "job": identity.job, "holder": identity.holder, "host": quote(socket.gethostname()),
-            "open": "yes" if is_open else "no",
-        }  # fmt: skip
-        there = None
+        sha256, there = sha256_of(copy), None
+        noted = notes_for(
+            identity.job, identity.holder, socket.gethostname(), sha256, is_open=is_open,
+            next_s=next_s,
+        )  # fmt: skip
         for _ in range(_TRIES):
             try:
                 self._tag = self._uploads.put(
-                    copy, sha256_of(copy), self._bucket.key(NAME), self._condition, Metadata=noted
+                    copy, sha256, self._bucket.key(NAME), self._condition, Metadata=noted
                 )
                 return
             except (ChangedError, GoneError):
@@ -182,53 +205,36 @@ class LedgerCopy:
                 if there is None or there.holder not in ("", identity.holder):
                     break
                 self._tag = there.tag
-                if there.holder and there.size_bytes == copy.stat().st_size:
+                if (there.holder, there.sha256, there.is_open) == (
+                    identity.holder, sha256, is_open,
+                ):  # fmt: skip
                     return
         raise self._taken_over(there)
 
     def _condition(self) -> dict[str, Any]:
         return {"IfMatch": self._tag} if self._tag else {"IfNoneMatch": "*"}
 
-    def _look_again(self) -> _Copy | None:
+    def _look_again(self) -> NotedCopy | None:
         time.sleep(random.uniform(*AGAIN_AFTER_S))
-        return self._look()
+        return noted_copy(self._bucket)
 
-    def _taken_over(self, there: _Copy | None) -> _TakenOverError:
+    def _taken_over(self, there: NotedCopy | None) -> _TakenOverError:
         who = "somebody" if there is None else f"a run on {there.host}"
         return _TakenOverError(
+            who,
             f"{self._bucket.url}: {who} has taken the results over, or removed the copy of their"
-            " ledger, while this run was writing there; see to that and run again"
+            " ledger, while this run was writing there; see to that and run again",
         )
-
-    def _look(self) -> _Copy | None:
-        try:
-            answer = self._bucket.call(
-                "head_object", Key=self._bucket.key(NAME), tries=_FIRST_TRIES
-            )
-        except GoneError:
-            return None
-        noted = answer.get("Metadata", {})
-        return _Copy(
-            answer["ETag"], noted.get("job", ""), noted.get("holder", ""),
-            unquote(noted.get("host", "another machine")), noted.get("open") == "yes",
-            _age_s(answer), answer["ContentLength"],
-        )  # fmt: skip
 
     def _go_on_from_copy(self, manifest: Path, identity: _Identity) -> None:
         fetched = manifest.with_name("manifest.fetched")
         try:
-            self._bucket.fetch(NAME, fetched)
+            if fetch_copy(self._bucket, fetched) is None:
+                raise self._taken_over(None)
             self._send(fetched, is_open=True)
             note_store(self._own.parent, asdict(identity))
             sync_file(fetched)
             publish(fetched, manifest)
-        except GoneError:
-            raise self._taken_over(None) from None
-        except sqlite3.Error as error:
-            raise RestoreBatchError(
-                f"{self._bucket.url}/{NAME}: this copy of the ledger cannot be read ({error});"
-                " choose another output"
-            ) from None
         except OSError as error:
             raise fault_of_file(error, manifest) from None
 
@@ -245,14 +251,23 @@ class LedgerCopy:
 
 
 class _TakenOverError(StoreError):
-    pass
+    """``who``: by whom."""
+
+    def __init__(self, who: str, text: str) -> None:
+        super().__init__(text)
+        self.who = who
 
 
-def _age_s(answer: dict[str, Any]) -> float:
-    """By the clock of the store."""
-    headers = answer["ResponseMetadata"].get("HTTPHeaders", {})
-    now = parsedate_to_datetime(headers["date"]).timestamp() if "date" in headers else time.time()
-    return max(0.0, now - answer["LastModified"].timestamp())
+def _gone_on_from(url: str, there: NotedCopy) -> str:
+    how = "was cut off" if there.is_open else "had ended"
+    return (
+        f"{url}: gone on with from the copy of the ledger there, {duration(there.age_s)} old, of a"
+        f" run on {there.host} that {how}; what is newer, and parts of films, are made again"
+    )
+
+
+def _warn(what: str, fault: RestoreBatchError) -> None:
+    warnings.warn(f"the copy of the ledger beside the results {what}: {fault}", stacklevel=3)
 
 
 def _copy(manifest: Path, copy: Path) -> None:

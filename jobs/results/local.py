@@ -81,10 +81,17 @@ class LocalResults:
         """Quicker than a Path, of which a million take their time."""
         return f"{self._folder_text}/{name}"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
     def begin(self, manifest: Path) -> None:
         """Nothing to do: the ledger lies in the folder itself."""
 
-    def keep(self, manifest: Path, *, last: bool = False) -> None:
+    def check(self) -> None:
+        """Nothing to do: who holds the folder is alone there."""
+
+    def end(self, manifest: Path | None) -> None:
         """Nothing to do: the ledger lies in the folder itself."""
 
 

@@ -118,13 +118,23 @@ class S3Results:
             self._bucket.call("delete_object", Key=self._bucket.key(name))
         self._note(name, None)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (self._copy.gone_on_from,) if self._copy.gone_on_from else ()
+
     def begin(self, manifest: Path) -> None:
         self._uploads.abort_left()
         self._copy.claim(manifest)
 
-    def keep(self, manifest: Path, *, last: bool = False) -> None:
+    def check(self) -> None:
         if self._fault is None:
-            self._copy.keep(manifest, last=last)
+            self._copy.check()
+
+    def end(self, manifest: Path | None) -> None:
+        if manifest is None or self._fault is not None:
+            self._copy.leave()
+        else:
+            self._copy.send_last(manifest)
 
     # -- inner --------------------------------------------------------------------------------
     def _put(self, move: Move) -> Look | Uncommitted:

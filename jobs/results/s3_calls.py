@@ -32,10 +32,11 @@ _AGAIN = frozenset(
 )  # fmt: skip
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 _CHANGED = frozenset({"412", "PreconditionFailed"})
-_NEEDED = (
-    "s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and"
-    " s3:ListBucketMultipartUploads"
+TO_WRITE = (
+    "results need s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject,"
+    " s3:AbortMultipartUpload and s3:ListBucketMultipartUploads"
 )
+TO_READ = "to look at them needs s3:ListBucket and s3:GetObject"
 
 
 class StoreError(ManifestError):
@@ -53,9 +54,10 @@ class GoneError(Exception):
 class Bucket:
     """The bucket and prefix that ``url`` names (``s3://bucket/prefix``)."""
 
-    def __init__(self, url: str) -> None:
-        """Raises StoreError where there is no support for the URL."""
-        self.url = url
+    def __init__(self, url: str, rights: str = TO_WRITE) -> None:
+        """``rights``: what is said to be needed where access is denied. Raises StoreError where
+        there is no support for the URL."""
+        self.url, self._rights = url, rights
         try:
             from fsspec.core import url_to_fs
 
@@ -149,9 +151,7 @@ class Bucket:
         if code in _AGAIN or status >= 500 or status == 429:
             return unanswered
         if status in (401, 403):
-            raise StoreError(
-                f"{self.url}: access denied ({reason}); results need {_NEEDED}"
-            ) from None
+            raise StoreError(f"{self.url}: access denied ({reason}); {self._rights}") from None
         if status or not _is_of_the_way(error):
             raise StoreError(f"{self.url}: {method} was refused ({reason})") from None
         return unanswered

@@ -69,7 +69,7 @@ class Plain(Quiet):
         self.out = Screen()
 
     def begin(self, plan: Plan, summary: Summary) -> None:
-        for note in plan.notes:
+        for note in summary.notes:
             self.say(f"note: {note}")
         self.say(f"{plural(summary.total, 'item')} to {plan.job.output}")
 

@@ -65,8 +65,8 @@ class Run:
             Join: self._film_joined,
         }
         self.summary = Summary(
-            plan.output_dir, total=len(plan.items), notes=plan.notes, passed_over=plan.passed_over,
-            output=str(plan.job.output),
+            plan.output_dir, total=len(plan.items), notes=(*manifest.results.notes, *plan.notes),
+            passed_over=plan.passed_over, output=str(plan.job.output),
         )  # fmt: skip
         self._changes = Changes(manifest, self.summary, verify=verify)
         self._sources = Begun(plan, manifest, self._standings, self._films, self._changes.tell)

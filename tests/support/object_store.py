@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BUCKET = "archive"
 _NEVER = 1 << 60
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
@@ -83,6 +85,20 @@ def environment(url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }  # fmt: skip
+
+
+def talk_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process take ``url`` for S3."""
+    for name, value in environment(url).items():
+        monkeypatch.setenv(name, value)
+    forget()
+
+
+def forget() -> None:
+    """s3fs keeps its connections, and with them the address."""
+    from s3fs import S3FileSystem
+
+    S3FileSystem.clear_instance_cache()
 
 
 @contextlib.contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -17,18 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from restore_batch.errors import OutputLockedError, RestoreBatchError, UsageError
+from restore_batch.errors import RestoreBatchError, UsageError
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.proof.faults import ManifestError
 from restore_batch.jobs.proof.repair import repair
 from restore_batch.jobs.records import SidecarFile
-from restore_batch.jobs.results import ledger_copy, s3_calls
+from restore_batch.jobs.results import s3_calls
 from restore_batch.jobs.results.s3 import S3Results
 from restore_batch.jobs.units import Photo
 
 from support.ledger import content, do, photo, staged
-from support.object_store import BUCKET, Faulty, Store, environment, serving
+from support.object_store import BUCKET, Faulty, Store, environment, forget, serving, talk_to
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -50,22 +48,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture
 def store(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     server.reset()
+    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
     talk_to(server.url, monkeypatch)
     yield server
-    forget()
-
-
-def forget() -> None:
-    """s3fs keeps its connections, and with them the address."""
-    from s3fs import S3FileSystem
-
-    S3FileSystem.clear_instance_cache()
-
-
-def talk_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in environment(url).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
     forget()
 
 
@@ -330,67 +315,6 @@ def test_an_upload_whose_end_was_never_heard_of_is_the_result(store: Store, tmp_
     assert store.uploads() == []
 
 
-# --- the copy of the ledger ------------------------------------------------------------------
-
-
-def test_a_lost_ledger_is_gone_on_with_from_its_copy(store: Store, tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    units = [photo(first, f"{n}.png") for n in range(3)]
-    with opened(first) as manifest:
-        for unit in units:
-            do(manifest, unit)
-    with opened(second) as manifest:
-        assert {manifest.state_of(unit) for unit in units} == {"done"}
-        assert manifest.last_run() is not None
-        do(manifest, photo(second, "3.png"))
-    with pytest.raises(RestoreBatchError, match="results of another ledger are there"):
-        opened(first)
-
-
-def test_a_result_that_the_copy_does_not_know_is_still_this_jobs(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    unit = photo(first, "a.png")
-    with monkeypatch.context() as patched, opened(first) as manifest:
-        # As if killed before another copy: the first was made when the run began.
-        patched.setattr(ledger_copy.LedgerCopy, "keep", lambda *_, **__: None)
-        do(manifest, unit)
-        manifest.close()
-    with pytest.raises(OutputLockedError, match="minutes ago; wait for it"):
-        opened(second)
-    monkeypatch.setattr(ledger_copy, "_ALIVE_S", 0)
-    with opened(second) as manifest:
-        assert manifest.state_of(unit) == "pending"
-        do(manifest, photo(second, "a.png"))
-    assert store.objects("out/") == {"a.png": content(unit)}
-
-
-def test_a_run_whose_results_were_taken_over_ends(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger_copy, "_ALIVE_S", 0)
-    monkeypatch.setattr(ledger_copy, "EVERY_S", 0)
-    with opened(tmp_path / "first") as first:
-        opened(tmp_path / "second").close()
-        with pytest.raises(ManifestError, match="has taken the results over"):
-            for number in range(1000):
-                do(first, photo(tmp_path / "first", f"{number}.png"))
-
-
-def test_the_copy_beside_the_results_is_a_ledger_as_of_one_moment(
-    store: Store, tmp_path: Path
-) -> None:
-    with opened(tmp_path) as manifest:
-        do(manifest, photo(tmp_path, "a.png"))
-        manifest.end_run("finished")
-    copy = tmp_path / "copy.sqlite"
-    copy.write_bytes(store.objects(own=True)[f"out/{ledger_copy.NAME}"])
-    with contextlib.closing(sqlite3.connect(copy)) as database:
-        assert database.execute("SELECT item, state FROM units").fetchall() == [("a.png", "done")]
-        assert database.execute("SELECT outcome FROM runs").fetchall() == [("finished",)]
-
-
 # --- what is wrong, in one line -----------------------------------------------------------------
 
 
@@ -433,31 +357,3 @@ def test_what_credentials_must_allow_is_named(store: Store, tmp_path: Path) -> N
             opened(tmp_path)
     finally:
         store.set_calls_without_rights(float("inf"))
-
-
-@pytest.mark.parametrize(
-    "at", ["_send", pytest.param("note_store", marks=SLOW), pytest.param("publish", marks=SLOW)]
-)
-@pytest.mark.parametrize("is_first", [True, False], ids=["first run", "taken over"])
-def test_a_claim_that_was_cut_short_is_made_by_the_next_run(
-    at: str, is_first: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Killed(BaseException):
-        pass
-
-    def cut(*_: object, **__: object) -> None:
-        raise Killed
-
-    monkeypatch.setattr(ledger_copy, "_ALIVE_S", 0)
-    state, unit = tmp_path / "state", photo(tmp_path / "other", "a.png")
-    if not is_first:
-        with opened(tmp_path / "other") as manifest:
-            do(manifest, unit)
-    with monkeypatch.context() as patched:
-        patched.setattr(ledger_copy.LedgerCopy if at == "_send" else ledger_copy, at, cut)
-        with contextlib.suppress(Killed):
-            opened(state).close()
-    with opened(state) as manifest:
-        assert manifest.state_of(unit) == ("pending" if is_first else "done")
-        do(manifest, photo(state, "b.png"))
-    assert "b.png" in store.objects("out/")
