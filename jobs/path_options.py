@@ -103,9 +103,18 @@ def _local(value: Any, info: ValidationInfo, what: str) -> Any:
 def _output(value: Any, info: ValidationInfo) -> Any:
     if not (isinstance(value, str) and is_url(value)):
         return _folder(value, info)
-    scheme, _, path = value.partition("://")
-    if scheme.lower() not in _STORES or "::" in value or not path.strip("/"):
-        raise ValueError(f"expected a local folder or s3://bucket/prefix, got the URL {value!r}")
+    return store_url(value)
+
+
+def store_url(url: str) -> str:
+    """The one way that an output at ``url`` is written. Raises ValueError where results cannot go
+    there."""
+    scheme, _, path = url.partition("://")
+    if scheme.lower() not in _STORES or "::" in url or not path.strip("/"):
+        raise ValueError(
+            "expected a local folder or s3://bucket/prefix (of any store that speaks S3), got the"
+            f" URL {url!r}"
+        )
     return f"s3://{path.strip('/')}"
 
 

@@ -80,9 +80,12 @@ def restore_image(rgb_hwc: np.ndarray, **job_options: Any) -> RestoredImage:
 
 
 def open(output: str | os.PathLike[str]) -> Results:
-    """What is in an output folder: items, faces, warnings; as DataFrames where pandas is there.
+    """What is in an output folder, or at the URL of results in a bucket: items, faces, warnings; as
+    DataFrames where pandas is there.
 
-    Nothing is written, and a run may be going on. Raises UsageError where nothing was run there.
+    Nothing is written, and a run may be going on, also on another machine: its copy beside the
+    results is read then, and ``copy`` says of when that is. Raises UsageError where nothing was run
+    there, StoreError where a store has to be asked and cannot be used.
     """
     return open_results(output)
 

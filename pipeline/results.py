@@ -15,6 +15,7 @@ from restore_batch.jobs.history import Entry, History
 from restore_batch.jobs.outputs import FOLDER, folder_of
 from restore_batch.jobs.results.place import result_place
 from restore_batch.jobs.spec import is_url
+from restore_batch.pipeline.copied import CopySeen, copy_at, has_ledger, output_url, seen
 from restore_batch.text import legible, plural
 
 _ROWS_SHOWN = 100
@@ -77,10 +78,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Results:
-    """All items of an output folder, in order of their paths, as they were when it was opened."""
+    """All items of an output folder, in order of their paths, as they were when it was opened.
+    ``copy``: where the state of the job is on another machine, the copy beside the results that
+    was read instead."""
 
     folder: Path
     items: tuple[Result, ...]
+    copy: CopySeen | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -141,8 +145,9 @@ class Results:
         more = len(self.items) - _ROWS_SHOWN
         rest = f"<p>… and {more:,} more</p>" if more > 0 else ""
         count = f"{plural(len(self.items), 'item')}, {len(self.failed):,} failed"
+        place = self.folder if self.copy is None else self.copy
         return (
-            f"<p>{_text(str(self.folder))}: {count}</p>"
+            f"<p>{_text(str(place))}: {count}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
         )
 
@@ -159,17 +164,27 @@ _FACE_COLUMNS = (
 
 
 def open_results(output: str | os.PathLike[str]) -> Results:
-    """What is in an output folder, also while a run goes on. Nothing is written.
+    """What is in an output folder, or at the URL of results in a bucket, also while a run goes on.
+    Nothing is written.
 
-    Raises UsageError where nothing was run there, or several restorers were compared.
+    Raises UsageError where nothing was run there, or several restorers were compared; StoreError
+    where a store is to be asked and cannot be used.
     """
     named = os.fspath(output)
-    folder = (folder_of(named) if is_url(named) else Path(named)).absolute()
+    url = output_url(named) if is_url(named) else ""
+    folder = (folder_of(url) if url else Path(named)).absolute()
+    if not url or has_ledger(folder):
+        return Results(folder, _items(folder))
+    with copy_at(url, folder) as copied:
+        return Results(folder, _items(copied.folder), seen(url, copied))
+
+
+def _items(folder: Path) -> tuple[Result, ...]:
     history = History.read(folder)
     if history is None:
         raise UsageError(f"{folder}: {_why_not(folder)}")
     with history, history.at_one_moment():
-        return Results(folder, tuple(_result(folder, entry) for entry in history.entries()))
+        return tuple(_result(folder, entry) for entry in history.entries())
 
 
 def _why_not(folder: Path) -> str:

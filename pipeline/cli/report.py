@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
-from restore_batch.pipeline.cli.status import nothing_run, places
+from restore_batch.pipeline.places import named, nothing_run, place_of
 from restore_batch.text import plural
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ _TOLD_EVERY_S = 5.0
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
-    """Write a page that shows what was restored in OUTPUT (an output folder or a job file).
+    """Write a page that shows what was restored in OUTPUT: an output folder, a job file, or the URL
+    of results in a bucket.
 
     Before and after of every picture and film, each face, warnings, failures, options, models. Open
     the page with any browser; nothing is asked of a network. A run may be going on. Ctrl-C ends
@@ -37,25 +40,40 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
     from restore_batch.jobs.outputs import SHEETS
     from restore_batch.pipeline.report.writing import write_report
 
-    folder, found = places(output)
-    found = {name: place for name, place in found.items() if name != SHEETS}
-    begun = [place for place in found.values() if _was_run(place)]
-    if not begun:
-        raise nothing_run(output, folder)
-    if to is not None and len(found) > 1:
-        raise UsageError(f"{folder}: several restorers have results there; name one's folder")
+    asked = named(output)
     stopped = Event()
     written = []
-    with interruptible(stopped.set, within_s=None):
-        for place in begun:
+    with ExitStack() as opened:
+        place = opened.enter_context(place_of(asked))
+        found = {name: folder for name, folder in place.folders.items() if name != SHEETS}
+        begun = [folder for folder in found.values() if _was_run(folder)]
+        if not begun:
+            raise nothing_run(output, asked.folder)
+        if to is not None and len(found) > 1:
+            raise UsageError(
+                f"{asked.folder}: several restorers have results there; name one's folder"
+            )
+        seen = place.seen()
+        if seen is not None and not (quiet or as_json):
+            say(str(seen))
+        opened.enter_context(interruptible(stopped.set, within_s=None))
+        for folder in begun:
             told = _told(quiet or as_json)
             target = None if to is None else Path(to)
-            written.append(write_report(place, target, is_stopped=stopped.is_set, progress=told))
+            # Of a copy the report goes where that of the state would.
+            own = folder if seen is None else asked.folder
+            written.append(
+                write_report(
+                    own, target, is_stopped=stopped.is_set, progress=told, ledger_dir=folder
+                )
+            )
     if as_json:
-        say_json({"reports": [plain(each) for each in written]})
+        copy = {} if seen is None else {"copy": asdict(seen)}
+        say_json({"reports": [plain(each) for each in written], **copy})
         return
     for each in written:
-        for line in lines(each, brief=quiet):
+        again = f"{output} --to {to}" if to is not None else output if seen is not None else ""
+        for line in lines(each, brief=quiet, again=again):
             say(line)
 
 
@@ -77,13 +95,14 @@ def plain(written: Report) -> dict[str, object]:
     }  # fmt: skip
 
 
-def lines(written: Report, *, brief: bool = False) -> list[str]:
-    """What is said of a report; the last line is its address."""
+def lines(written: Report, *, brief: bool = False, again: str = "") -> list[str]:
+    """What is said of a report; the last line is its address. ``again``: with what `report` makes
+    it again, by default the folder that it lies in."""
     said = []
     if written.left and not brief:
         said.append(
             f"the report lacks previews of {plural(written.left, 'item')};"
-            f" `restore-batch report {written.page.parent.parent}` makes them"
+            f" `restore-batch report {again or written.page.parent.parent}` makes them"
         )
     if written.failed and not brief:
         said.append(

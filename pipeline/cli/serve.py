@@ -11,7 +11,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say
-from restore_batch.pipeline.cli.status import nothing_run, places
+from restore_batch.pipeline.places import nothing_run, places
 
 _NICE = 5
 """Behind the run that is looked at, and not so far that its news come late."""

@@ -1,15 +1,14 @@
-"""``restore-batch status``: what the manifest of a job says, also while it runs."""
+"""``restore-batch status``: what the manifest of a job says, also while it runs, and from machines
+that have no more of it than the copy beside its results."""
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import INTERRUPTED
 from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.pipeline.places import named, nothing_run, place_of
 from restore_batch.text import duration, legible, plural
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from restore_batch.jobs.manifest import Manifest
     from restore_batch.jobs.records import ItemAtWork, ItemStatus
+    from restore_batch.pipeline.places import Place
 
 _FAILED_LISTED = 20
 _AT_WORK_SHOWN = 8
-_LOOKS_S, _LINE_S = 1.0, 10.0
-"""How often a watch looks, and without a terminal how often it says a line."""
+_LINE_S = 10.0
+"""How often a watch says a line without a terminal."""
 _LOOKING_SHARE = 0.1
 """Of its time that a watch may read the ledger, however long that is."""
 
@@ -42,20 +43,27 @@ _LOOKING_SHARE = 0.1
     "--watch", is_flag=True, help="Go on showing it until the run ends; changes nothing of the run."
 )
 def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool) -> None:
-    """Show what is done, at work, failed and left of JOB (a job file or an output folder)."""
-    folder, found = places(job)
-    if watch:
-        if everything or failed or as_json:
-            raise UsageError("--watch shows the whole run: leave out --all, --failed and --json")
-        _watch(found)
+    """Show what is done, at work, failed and left of JOB: a job file, an output folder, or the URL
+    of results in a bucket.
+
+    Where the job's state is on another machine, the copy beside the results says how far it was.
+    """
+    asked = named(job)
+    if watch and (everything or failed or as_json):
+        raise UsageError("--watch shows the whole run: leave out --all, --failed and --json")
     with ExitStack() as opened:
-        standing = _Standing(found, opened)
+        place = opened.enter_context(place_of(asked))
+        if watch:
+            _watch(place)
+        standing = _Standing(place, opened)
         if not standing.manifests:
-            raise nothing_run(job, folder)
+            raise nothing_run(job, asked.folder)
         listed = "failed" if failed else None
+        seen = place.seen()
         if as_json:
             plain = {
-                "output_dir": str(folder),
+                "output_dir": str(asked.folder),
+                "copy": None if seen is None else asdict(seen),
                 "counts": standing.counts,
                 "left": standing.left,
                 "at_work": [asdict(item) for item in standing.at_work],
@@ -64,6 +72,8 @@ def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool)
             }
             say_json(plain)
             return
+        if seen is not None:
+            say(str(seen))
         if everything or failed:
             for item in standing.items(listed):
                 _print(item.state, item)
@@ -75,12 +85,13 @@ def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool)
 class _Standing:
     """How far a job is: one manifest, or those of all restorers that it compares."""
 
-    def __init__(self, places: Mapping[str, Path], opened: ExitStack) -> None:
+    def __init__(self, place: Place, opened: ExitStack) -> None:
         from restore_batch.jobs.manifest import Manifest
 
+        self.as_of = place.now()
         self.manifests: dict[str, Manifest] = {}
-        for name, place in places.items():
-            if (manifest := Manifest.read(place)) is not None:
+        for name, folder in place.folders.items():
+            if (manifest := Manifest.read(folder)) is not None:
                 self.manifests[f"{name}/" if name else ""] = opened.enter_context(manifest)
         self.counts: Counter[str] = Counter()
         self.at_work: list[ItemAtWork] = []
@@ -101,42 +112,6 @@ class _Standing:
         for prefix, manifest in self.manifests.items():
             for item in manifest.items(state, most):
                 yield replace(item, output=prefix + item.output)
-
-
-def places(job: str) -> tuple[Path, Mapping[str, Path]]:
-    """The output folder of a job, and the folders in it that may have a manifest, by name."""
-    from restore_batch.jobs.outputs import FOLDER, folder_of, output_folders
-    from restore_batch.jobs.source import load_job
-    from restore_batch.jobs.spec import is_url
-
-    if is_url(job):
-        folder = folder_of(job)
-        return folder, {"": folder}
-    folder = Path(job)
-    if not os.path.lexists(folder):
-        raise UsageError(f"{job}: no such file or folder; expected a job file or an output folder")
-    if not os.path.isdir(folder):  # noqa: PTH112 - a path without permission is none, too
-        described = load_job(job).job
-        return folder_of(described.output, described.state), output_folders(described)
-    if os.path.lexists(folder / FOLDER):
-        return folder, {"": folder}
-    # The folder of a comparison has none of its own, but every folder in it does.
-    inner = sorted(path.parent for path in folder.glob(f"*/{FOLDER}") if path.is_dir())
-    return folder, {path.name: path for path in inner}
-
-
-def nothing_run(job: str, folder: Path) -> UsageError:
-    """What is said where no manifest is found in ``folder``, the one that ``job`` leads to."""
-    from restore_batch.jobs.spec import is_url
-
-    if is_url(job):
-        # A URL does not tell where the job that writes there keeps its state.
-        return UsageError(
-            f"{job}: no run of this user is known there ({folder}); of a job that sets state:,"
-            " name the job file or that folder instead"
-        )
-    starts = f"`restore-batch run {job}`" if not Path(job).is_dir() else "`restore-batch run`"
-    return UsageError(f"{folder}: nothing was run there yet; {starts} starts it")
 
 
 def _print_summary(standing: _Standing) -> None:
@@ -178,23 +153,22 @@ def _counted(standing: _Standing) -> str:
 
 
 # -- a run that goes on ---
-def _watch(found: Mapping[str, Path]) -> None:
+def _watch(place: Place) -> None:
     """Show how a run goes until it ends, whatever ends it; where none goes on, say so."""
-    from restore_batch.jobs.outputs import FOLDER
-    from restore_batch.jobs.proof.hold import is_held
-
     view: _Lines | _Picture | None = None
     try:
-        while any(is_held(place / FOLDER) for place in found.values()):
+        while place.goes_on():
             began = time.monotonic()
             if view is None:
+                if (seen := place.seen()) is not None:
+                    say(str(seen))
                 view = _Picture() if sys.stdout.isatty() else _Lines()
             with ExitStack() as opened:
-                standing = _Standing(found, opened)
+                standing = _Standing(place, opened)
                 if standing.manifests:
                     view.show(standing)
             spent = time.monotonic() - began
-            time.sleep(max(_LOOKS_S, spent / _LOOKING_SHARE))
+            time.sleep(max(place.looks_s, spent / _LOOKING_SHARE))
     except KeyboardInterrupt:
         if view is not None:
             view.close()
@@ -214,13 +188,12 @@ class _Pace:
 
     def told(self, standing: _Standing) -> str:
         ended = standing.counts["done"] + standing.counts["failed"]
-        now = time.monotonic()
         if self._first is None:
-            self._first = now, ended
+            self._first = standing.as_of, ended
         since, before = self._first
         if ended <= before:
             return ""
-        each_s = (now - since) / (ended - before)
+        each_s = (standing.as_of - since) / (ended - before)
         left = duration((standing.left + len(standing.at_work)) * each_s)
         return f"{60 / each_s:.1f}/min, {left} left"
 

@@ -71,18 +71,21 @@ def write_report(
     is_stopped: Callable[[], bool] = lambda: False,
     progress: Progress = lambda done, total: None,
     longest_s: float = LONGEST_S,
+    ledger_dir: Path | None = None,
 ) -> Report:
     """Write the report of ``output_dir`` to ``folder``, by default ``report`` in it.
 
     Previews that are there already stay; others are made until ``is_stopped``, and the page is
-    written in any case; ``longest_s``: what those of one item may take. A run may be going on
+    written in any case; ``longest_s``: what those of one item may take. ``ledger_dir``: the folder
+    whose ledger is read, by default ``output_dir``. A run may be going on
     meanwhile. Raises UsageError where nothing was run
     or where something else lies in the report's place, RestoreBatchError where the folder cannot be
     written to.
     """
     begun, output_dir = time.time(), output_dir.absolute()
     report = output_dir / REPORT if folder is None else folder
-    history = History.read(output_dir)
+    ledger_dir = ledger_dir or output_dir
+    history = History.read(ledger_dir)
     if history is None:
         raise UsageError(f"{output_dir}: nothing was run there yet; expected an output folder")
     with history, history.at_one_moment():
@@ -94,7 +97,7 @@ def write_report(
         identity = _claim(report, output_dir)
         job = (runs[-1]["job"] if runs else None) or {}
         moments = {u: film.moment for u, film in films.items() if film.moment is not None}
-        cache = PreviewCache(report, output_dir, job, moments, longest_s)
+        cache = PreviewCache(report, ledger_dir, job, moments, longest_s)
         is_own = report == output_dir / REPORT
         previews, made = _previews(cache, entries, is_own, is_stopped, progress)
         shown = [
@@ -104,7 +107,7 @@ def write_report(
             )
             for entry in entries
         ]  # fmt: skip
-        _write(report, output_dir, identity, shown, runs)
+        _write(report, output_dir, ledger_dir, identity, shown, runs)
         is_over = not runs or runs[-1]["ended"] is not None
         cache.sweep({cache.key(entry) for entry in entries}, begun, waiting=is_own and is_over)
     except OSError as error:
@@ -173,6 +176,7 @@ def _previews(
 def _write(
     report: Path,
     output_dir: Path,
+    ledger_dir: Path,
     identity: str,
     shown: Sequence[Shown],
     runs: Sequence[Mapping[str, Any]],
@@ -185,7 +189,7 @@ def _write(
     job = (runs[-1].get("job") if runs else None) or {}
     roots = Roots(str(entry) for entry in job.get("inputs") or ())
     lines = [line_of(each, roots, warnings, failures) for each in shown]
-    details = (each.details(report, output_dir) for each in shown)
+    details = (each.details(report, ledger_dir) for each in shown)
     files = {
         **dict(_numbered("lines", lines, LINES_A_FILE)),
         **dict(_numbered("details", details, DETAILS_A_FILE)),

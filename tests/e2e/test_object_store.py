@@ -94,6 +94,31 @@ def test_a_bucket_gets_what_a_folder_would_and_a_second_run_has_nothing_to_do(
     assert {item.output for item in items} == {f"{URL}/{name}" for name in expected}
 
 
+def test_another_machine_shows_a_job_and_goes_on_with_it(
+    job: Path, store: Store, expected: dict[str, bytes], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    first = cli("run", job, "--set", f"inputs=[s3://{BUCKET}/scans/0]")
+    assert first.returncode == 0, first.stderr
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
+    shown = cli("report", URL)
+    assert shown.returncode == 0, shown.stderr
+    copy, page = shown.stdout.splitlines()
+    assert copy.startswith(f"{URL}: as of ")
+    report = folder_of(URL) / "report"
+    assert page == f"report: {(report / 'index.html').as_uri()}"
+    assert len({path.name[:16] for path in report.glob("previews/*/*.jpg")}) == 3
+    before = store.client.head_object(Bucket=BUCKET, Key="restored/0.png")["LastModified"]
+    done = cli("run", job, "--set", f"inputs=[s3://{BUCKET}/scans/0, s3://{BUCKET}/scans/1]")
+    assert done.returncode == 0, done.stderr
+    assert f"note: {URL}: gone on with from the copy of the ledger there, " in done.stdout
+    assert "2 restored" in done.stdout
+    assert store.client.head_object(Bucket=BUCKET, Key="restored/0.png")["LastModified"] == before
+    # The report is now that of the state, whose place it has.
+    again = cli("report", URL)
+    assert again.stdout.splitlines() == [page]
+
+
 @pytest.mark.slow
 def test_faults_of_the_connection_change_no_result(
     job: Path, store: Store, expected: dict[str, bytes]

@@ -8,7 +8,7 @@ import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.output import say
-from restore_batch.pipeline.cli.status import nothing_run, places
+from restore_batch.pipeline.places import nothing_run, places
 from restore_batch.text import plural
 
 

@@ -170,8 +170,8 @@ def _label(name: str, folder: Path, *, spelt_out: bool) -> str:
 
 def _systems(results: Path, truth: Path | None, originals: Path | None) -> dict[str, Paired]:
     from restore_batch.jobs.outputs import FOLDER, SHEETS
-    from restore_batch.pipeline.cli.status import places
     from restore_batch.pipeline.evaluate import cases
+    from restore_batch.pipeline.places import places
 
     if not results.is_dir():
         raise UsageError(f"{results}: no such folder; expected results or a job's output folder")

@@ -78,10 +78,10 @@ def test_other_commands_leave_their_log_among_temporary_files(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def places(job: str) -> None:
+    def named(job: str) -> None:
         raise RuntimeError("unforeseen")
 
-    monkeypatch.setattr("restore_batch.pipeline.cli.status.places", places)
+    monkeypatch.setattr("restore_batch.pipeline.cli.status.named", named)
     called = call("status", "out")
     assert called.exit_code == 3
     assert len(called.stderr.splitlines()) == 2

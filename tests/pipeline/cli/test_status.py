@@ -114,18 +114,13 @@ def test_a_film_at_work_is_shown_with_its_segments(tmp_path: Path) -> None:
     assert lines(tmp_path)[0] == "at work  a.mp4  segments done: 0 of the 2 begun"
 
 
-def test_of_a_url_nobody_is_sent_to_a_folder_that_the_job_may_not_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+def test_the_state_of_a_bucket_is_found_by_the_job_file_that_names_it(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with Manifest.open(state) as manifest:
         do(manifest, photo(state, "a.png"))
     job = tmp_path / "job.yaml"
     job.write_text("inputs: [in]\noutput: s3://bucket/place\nstate: state\n", encoding="utf-8")
     assert lines(job)[-1].startswith("1 done")
-    with pytest.raises(UsageError, match="of a job that sets state:, name the job file"):
-        lines("s3://bucket/place")
 
 
 def test_the_original_that_stands_in_for_a_failure_is_named(tmp_path: Path) -> None:
