@@ -93,6 +93,11 @@ class LedgerCopy:
             identity = known or _Identity(self._bucket.url, uuid.uuid4().hex, uuid.uuid4().hex)
         elif known is not None and there.holder == known.holder:
             identity = known
+        elif manifest.exists() and known is not None and known.job == there.job:
+            raise RestoreBatchError(
+                f"{self._bucket.url}: a run on {there.host} has gone on with the job; run it there,"
+                f" or remove {self._own} to go on here from the copy of that ledger"
+            )
         elif manifest.exists():
             raise RestoreBatchError(
                 f"{self._bucket.url}: results of another ledger are there, last written by a run on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import time
 import warnings
@@ -97,8 +98,19 @@ def test_a_lost_ledger_is_gone_on_with_from_its_copy(store: Store, tmp_path: Pat
         assert note.startswith(f"{URL}: gone on with from the copy of the ledger there, ")
         assert note.endswith("that had ended; what is newer, and parts of films, are made again")
         do(manifest, photo(second, "3.png"))
-    with pytest.raises(RestoreBatchError, match="results of another ledger are there"):
+    with pytest.raises(RestoreBatchError, match=f"or remove {first / FOLDER} to go on here"):
         opened(first)
+    shutil.rmtree(first / FOLDER)
+    with opened(first) as manifest:
+        assert manifest.state_of(photo(first, "3.png")) == "done"
+
+
+def test_results_of_another_job_are_left_alone(store: Store, tmp_path: Path) -> None:
+    opened(tmp_path / "first").close()
+    with Manifest.open(tmp_path / "second"):
+        pass
+    with pytest.raises(RestoreBatchError, match="results of another ledger are there"):
+        opened(tmp_path / "second")
 
 
 def test_a_result_that_the_copy_does_not_know_is_still_this_jobs(
