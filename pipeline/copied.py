@@ -71,8 +71,8 @@ def copy_at(url: str, state: Path) -> Iterator[CopiedLedger]:
             copied = CopiedLedger(url, Path(folder))
         except RestoreBatchError as error:
             raise type(error)(
-                f"{error} (no state of this job is on this machine in {state}; of a job that sets"
-                " state:, name the job file or that folder)"
+                f"{error} (no state of this job is in {state}; of a job that sets `state`, name the"
+                " job file or that folder)"
             ) from None
         yield copied
 

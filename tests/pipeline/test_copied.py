@@ -185,7 +185,7 @@ def refused(place: str, error: type[RestoreBatchError], says: str) -> None:
 
 def test_a_place_without_a_copy_is_told(store: Store) -> None:
     store.put("restored/a.png", b"theirs")
-    says = rf"^{URL}: no copy of a ledger lies there \({NAME}\).*no state of this job is on this"
+    says = rf"^{URL}: no copy of a ledger lies there \({NAME}\).*no state of this job is in /"
     refused(URL, UsageError, says)
     refused("s3://nowhere/x", RestoreBatchError, "^s3://nowhere/x: there is no bucket 'nowhere'")
 
