@@ -37,7 +37,7 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
     the page with any browser; nothing is asked of a network. A run may be going on. Ctrl-C ends
     the making of previews and writes the page with those that are there.
     """
-    from restore_batch.jobs.outputs import SHEETS
+    from restore_batch.jobs.outputs import SHEETS, folder_of
     from restore_batch.pipeline.report.writing import write_report
 
     asked = named(output)
@@ -60,13 +60,13 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
         for folder in begun:
             told = _told(quiet or as_json)
             target = None if to is None else Path(to)
-            # Of a copy the report goes where that of the state would.
-            own = folder if seen is None else asked.folder
-            written.append(
-                write_report(
-                    own, target, is_stopped=stopped.is_set, progress=told, ledger_dir=folder
-                )
-            )
+            # A state that is elsewhere may be in a folder that is not mounted here.
+            own = folder if seen is None else folder_of(asked.url)
+            page = write_report(
+                own, target, is_stopped=stopped.is_set, progress=told, ledger_dir=folder,
+                place="" if seen is None else str(seen),
+            )  # fmt: skip
+            written.append(page)
     if as_json:
         copy = {} if seen is None else {"copy": asdict(seen)}
         say_json({"reports": [plain(each) for each in written], **copy})

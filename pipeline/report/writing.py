@@ -72,15 +72,17 @@ def write_report(
     progress: Progress = lambda done, total: None,
     longest_s: float = LONGEST_S,
     ledger_dir: Path | None = None,
+    place: str = "",
 ) -> Report:
     """Write the report of ``output_dir`` to ``folder``, by default ``report`` in it.
 
     Previews that are there already stay; others are made until ``is_stopped``, and the page is
     written in any case; ``longest_s``: what those of one item may take. ``ledger_dir``: the folder
-    whose ledger is read, by default ``output_dir``. A run may be going on
-    meanwhile. Raises UsageError where nothing was run
-    or where something else lies in the report's place, RestoreBatchError where the folder cannot be
-    written to.
+    whose ledger is read, by default ``output_dir``; ``place``: what the page says of where the
+    results are, by default that folder. A run may be going on meanwhile.
+
+    Raises UsageError where nothing was run or where something else lies in the report's place,
+    RestoreBatchError where the folder cannot be written to.
     """
     begun, output_dir = time.time(), output_dir.absolute()
     report = output_dir / REPORT if folder is None else folder
@@ -107,7 +109,7 @@ def write_report(
             )
             for entry in entries
         ]  # fmt: skip
-        _write(report, output_dir, ledger_dir, identity, shown, runs)
+        _write(report, place or str(output_dir), ledger_dir, identity, shown, runs)
         is_over = not runs or runs[-1]["ended"] is not None
         cache.sweep({cache.key(entry) for entry in entries}, begun, waiting=is_own and is_over)
     except OSError as error:
@@ -175,7 +177,7 @@ def _previews(
 
 def _write(
     report: Path,
-    output_dir: Path,
+    place: str,
     ledger_dir: Path,
     identity: str,
     shown: Sequence[Shown],
@@ -208,11 +210,11 @@ def _write(
     for name in ASSETS:
         replace_with(assets / name, (PAGE / name).read_bytes())
     summary = about(shown, runs, warnings, failures)
-    summary = summary | {"output": legible(str(output_dir)), "version": __version__}
-    place = {"id": identity, "data": f"data/{generation}", "items": len(shown)}
-    scripts = [f"{place['data']}/{name}" for name in files if name.startswith("lines-")]
+    summary = summary | {"output": legible(place), "version": __version__}
+    data = {"id": identity, "data": f"data/{generation}", "items": len(shown)}
+    scripts = [f"{data['data']}/{name}" for name in files if name.startswith("lines-")]
     with whole(report / "index.html") as staged:
-        staged.write_text(page(summary, place, scripts), encoding="utf-8")
+        staged.write_text(page(summary, data, scripts), encoding="utf-8")
     for other in (report / "data").iterdir():
         if other.name != generation:
             shutil.rmtree(other, ignore_errors=True)

@@ -17,6 +17,7 @@ from restore_batch.jobs.outputs import folder_of
 from restore_batch.jobs.results import noted_copy, s3_calls
 from restore_batch.jobs.results.noted_copy import NAME
 from restore_batch.jobs.results.s3 import S3Results
+from restore_batch.pipeline.cli.report import report
 from restore_batch.pipeline.cli.status import status
 
 from support.archive import command
@@ -170,6 +171,22 @@ def test_results_are_opened_by_their_url(store: Store, there: Path) -> None:
     assert found.copy is not None
     assert found.copy.run == "has ended"
     assert "by the copy of the ledger there" in found._repr_html_()
+
+
+def test_the_report_of_a_copy_makes_no_folder_where_the_state_is_elsewhere(
+    store: Store, there: Path, tmp_path: Path
+) -> None:
+    with opened(there) as manifest:
+        do_fail(manifest, photo(there, "a.png"))
+    job = tmp_path / "job.yaml"
+    job.write_text(f"inputs: [in]\noutput: {URL}\nstate: mounted/state\n", encoding="utf-8")
+    result = CliRunner().invoke(report, [str(job)], catch_exceptions=False)
+    copy, *_, page = result.output.splitlines()
+    assert copy.endswith(" has ended")
+    assert page == f"report: {(folder_of(URL) / 'report' / 'index.html').as_uri()}"
+    shown = folder_of(URL) / "report" / "index.html"
+    assert f"{URL}: as of 20" in shown.read_text(encoding="utf-8")
+    assert not (tmp_path / "mounted").exists()
 
 
 # --- what is wrong, in one line -----------------------------------------------------------------
