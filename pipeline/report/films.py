@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from restore_batch.jobs.history import FrameFaces
 from restore_batch.jobs.records import FaceRow
 
 BINS = 240
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _ANOTHER_FACE = 0.5
 """A face that moves by more than this share of its side from one frame to the next is another."""
 
@@ -42,7 +44,7 @@ class FilmFaces:
         values = [share for _, share in self.shake]
         return {
             "frames": self.frames,
-            "notes": self.notes,
+            "notes": _by_kind(self.notes),
             "shake": self.graph(frame_count),
             "mean_shake": round(float(np.mean(values)), 5) if values else None,
         }
@@ -74,6 +76,26 @@ def summed_up(frames: Iterable[FrameFaces]) -> FilmFaces:
         if (share := _shake(last)) is not None:
             film.shake.append((last[1][0], share))
     return film
+
+
+def _by_kind(notes: Mapping[str, int]) -> dict[str, int]:
+    """Notes that differ in their numbers alone as one, with the smallest and the largest of them:
+    a face that comes nearer has another in every frame."""
+    kinds: dict[str, list[str]] = {}
+    for note in notes:
+        kinds.setdefault(_NUMBER.sub("#", note), []).append(note)
+    return {_spanning(alike): sum(notes[note] for note in alike) for alike in kinds.values()}
+
+
+def _spanning(alike: Sequence[str]) -> str:
+    columns = zip(*(_NUMBER.findall(note) for note in alike), strict=True)
+    ends = iter((min(column, key=float), max(column, key=float)) for column in columns)
+
+    def span(_: re.Match[str]) -> str:
+        low, high = next(ends)
+        return low if low == high else f"{low}–{high}"
+
+    return _NUMBER.sub(span, alike[0])
 
 
 def _shake(seen: Sequence[tuple[int, np.ndarray, float]]) -> float | None:

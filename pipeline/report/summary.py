@@ -24,8 +24,8 @@ MANY_FACES = 5
 WORSE = 0.1
 """By which share a picture must have become noisier or less natural to be filtered as such."""
 _MOST_KINDS = 60
-_NUMBERS = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,:×x/]\d+)*")
-"""Not those of words, such as MP4."""
+_NUMBERS = re.compile(r"(?<![A-Za-z\d])(?<!JPEG )\d+(?:[.,:×x/]\d+)*")
+"""Not those of words and of names, such as MP4 and JPEG 2000."""
 
 
 def kind_of(text: str, entry: Entry) -> str:
@@ -140,7 +140,7 @@ def about(
         "stages": [
             {"name": legible(name), "seconds": round(value, 1), "share": value / spent}
             for name, value in seconds.most_common()
-            if spent
+            if round(value, 1)
         ],
         "runs": [_run(run) for run in reversed(runs)],
         "going": bool(last) and last.get("ended") is None,

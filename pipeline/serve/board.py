@@ -29,8 +29,8 @@ from restore_batch.pipeline.report.summary import (
     low_identity,
 )
 from restore_batch.pipeline.serve.looks import Look
-from restore_batch.pipeline.serve.pace import Pace
-from restore_batch.text import duration, legible
+from restore_batch.pipeline.serve.pace import Pace, roughly
+from restore_batch.text import legible
 
 _AT_WORK_SHOWN = 20
 _QUIET_S = 60.0
@@ -195,14 +195,15 @@ class Board:
             total = max(int(run.get("total") or 0), len(self.shown))
             counts = counts_of(self._sums, total)
             quiet_s = now - self._changed_at
-            films = any(each.segments_done or each.segments_begun for each in at_work)
+            films = sum(bool(each.segments_done or each.segments_begun) for each in at_work)
+            left = max(0, counts["left"] - films)
             return {
                 "counts": counts,
                 "total": total,
                 "going": going,
                 "said": self._said(run, going),
-                "pace": self._pace.said(now, counts["left"], films=films) if going else "",
-                "quiet": duration(quiet_s) if going and quiet_s > _QUIET_S else "",
+                "pace": self._pace.said(now, left, films=films > 0) if going else "",
+                "quiet": roughly(quiet_s) if going and quiet_s > _QUIET_S else "",
                 "at_work_count": len(at_work),
                 "at_work": [self._work(each) for each in at_work[:_AT_WORK_SHOWN]],
                 "fault": legible(self._fault),
@@ -223,5 +224,5 @@ class Board:
             said.append(f"attempt {each.attempts}")
         seen = self._since.get(each.output)
         if seen is not None:
-            said.append(f"seen at work for {duration(time.monotonic() - seen)}")
+            said.append(f"seen at work for {roughly(time.monotonic() - seen)}")
         return {"output": legible(each.output), "said": ", ".join(said)}

@@ -13,6 +13,11 @@ _WINDOW_S = 300.0
 _LEAST_S = 1.0
 
 
+def roughly(seconds: float) -> str:
+    """As :func:`~restore_batch.text.duration`, in whole seconds."""
+    return f"{seconds:.0f} s" if seconds < 59.5 else duration(seconds)
+
+
 class Pace:
     """Items that the newest run brought to an end lately."""
 
@@ -43,12 +48,13 @@ class Pace:
         return 60 * len(self._ended) / max(_LEAST_S, now - first)
 
     def said(self, now: float, left: int, *, films: bool) -> str:
-        """In words; ``films``: some are at work, of which nobody knows how long they take."""
+        """In words. ``left``: without the films at work, of which nobody knows how long they take;
+        ``films``: whether there are any."""
         rate = self.a_minute(now)
         if rate is None:
             return ""
         said = f"{rate:.1f} a minute" if rate < 100 else f"{rate:,.0f} a minute"
         if left:
-            said += f", about {duration(60 * left / rate)} left"
+            said += f", about {roughly(60 * left / rate)} left"
             said += " without the films that are at work" if films else ""
         return said

@@ -22,10 +22,11 @@ def face_cells(frame: Frame, boxes: Sequence[Box], source_wh: tuple[int, int]) -
     """The surroundings of each face, (CELL_PX, CELL_PX, 3) uint8.
 
     ``boxes``: left, top, right, bottom in pixels of the source, whose size is ``source_wh``;
-    ``frame`` may be the source or a result of another size. Enlarged plainly, reduced by area.
+    ``frame`` may be the source or a result of another size. Enlarged plainly, reduced by area. What
+    lies outside of the picture is grey: mirrored, it would look like another face.
     """
     scale = frame.width / source_wh[0]
-    return [warp(frame.rgb_hwc, _to_cell(box, scale), CELL_PX) for box in boxes]
+    return [warp(frame.rgb_hwc, _to_cell(box, scale), CELL_PX, border="grey") for box in boxes]
 
 
 def _to_cell(box: Box, scale: float) -> np.ndarray:

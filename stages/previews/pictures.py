@@ -24,7 +24,7 @@ from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.previews.cells import CELL_PX, Box, face_cells, shown_faces
 from restore_batch.text import legible
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same original and result give other previews, and where those that were kept
 may be wrong."""
 PREVIEW_PX = 1600

@@ -61,5 +61,5 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-const percent = share => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+const percent = share => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)}\u00a0%`;
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -11,7 +11,7 @@ const faces = {
       element("ul", {}, ...details.warnings.map(text => element("li", {textContent: text}))));
     if (facts.missing) section("No original", element("p", {textContent: details.no_previews || "The original cannot be read now."}));
     if (facts.part) section("A part of it", element("p", {textContent: "Only some seconds were restored (video.preview_s), so that nothing stands beside them."}));
-    if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: `${percent(facts.repaired)} of the picture.`}));
+    if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: this.repaired(facts.repaired)}));
     if (details.quality) section("Figures", ...this.figures(details.quality, item));
     else if (item.state === "done") section("Figures", element("p", {className: "faint", textContent: "None were taken when this was made."}));
     if (details.faces.length) section(plural(details.faces.length, "face"), this.rows(item, details));
@@ -19,6 +19,11 @@ const faces = {
     if (details.steady) section("Faces over time", ...this.steady(details.steady, item));
     section("Files", this.files(item, details));
     document.getElementById("facts").replaceChildren(...parts);
+  },
+
+  repaired(share) {
+    if (!share) return "Nothing was found to repair.";
+    return `${share < 0.0005 ? "Less than 0.1\u00a0%" : percent(share)} of the picture.`;
   },
 
   figures({before, after, pictures}, item) {
@@ -115,7 +120,7 @@ const faces = {
     const link = (address, text) => address ? element("a", {href: address, target: "_blank", rel: "noopener noreferrer", textContent: text}) : element("span", {textContent: text});
     const size = wh => wh?.length ? `, ${wh[0]} × ${wh[1]}` : "";
     say("original", link(details.source_link, details.source), element("span", {textContent: size(facts.before)}));
-    if (details.result_link) say("result", link(details.result_link, item.output), element("span", {textContent: size(details.size)}));
+    if (details.result_link) say("result", link(details.result_link, item.output), element("span", {textContent: size(item.film && facts.after || details.size)}));
     say("in its place", details.stand_in ? `the original: ${details.stand_in}` : "");
     for (const [name, text] of Object.entries(facts.text ?? {})) say(name, text);
     const stages = Object.entries(details.seconds).filter(([, spent]) => spent >= 0.005).sort((a, b) => b[1] - a[1]);

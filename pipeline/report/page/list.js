@@ -46,7 +46,9 @@ const list = {
     this.shown.sort(this.orders[value("sort")]);
     const all = report.items.length;
     document.getElementById("found").textContent =
-      this.shown.length === all ? plural(all, "item") : `${this.shown.length.toLocaleString("en")} of ${plural(all, "item")}`;
+      this.shown.length === all ? plural(all, "item") :
+        this.shown.length ? `${this.shown.length.toLocaleString("en")} of ${plural(all, "item")}` :
+          `None of ${plural(all, "item")} fits.`;
     document.getElementById("clear").hidden = this.shown.length === all;
     this.forget();
     this.arrange();
@@ -64,7 +66,7 @@ const list = {
     this.columns = Math.max(1, Math.floor((this.at.clientWidth + gap) / (least + gap)));
     this.width = (this.at.clientWidth - gap * (this.columns - 1)) / this.columns;
     this.picture = Math.round(this.width * 0.72);
-    this.rowHeight = this.picture + (report.items.some(item => item.output.includes("/")) ? 82 : 62) + gap;
+    this.rowHeight = this.picture + (report.items.some(item => item.output.includes("/")) ? 94 : 74) + gap;
     this.gap = gap;
     this.at.style.height = `${Math.ceil(this.shown.length / this.columns) * this.rowHeight}px`;
     for (const [place, card] of this.cards) this.put(card, place);
@@ -77,6 +79,7 @@ const list = {
     card.style.width = `${this.width}px`;
     card.style.height = `${this.rowHeight - this.gap}px`;
     card.style.setProperty("--picture", `${this.picture}px`);
+    card.style.setProperty("--lines", Math.floor((this.picture - 10) / 20));
   },
 
   render() {
@@ -202,5 +205,6 @@ const list = {
     const folders = [...found].sort(([a], [b]) => a < b ? -1 : 1).slice(0, 2000);
     document.getElementById("folder").append(
       ...folders.map(([folder, count]) => element("option", {value: folder, textContent: `${folder} (${count})`})));
+    document.getElementById("folders").hidden = !folders.length;
   },
 };

@@ -70,8 +70,9 @@ const viewer = {
       put("before", "before.jpg", `${name}, before`);
       put("after", "after.jpg", `${name}, restored`);
       put("mask", "mask.png", "what was repaired");
-      this.find("mask-control").hidden = !has("mask.png");
-      this.find("mask").hidden = !this.find("show-mask").checked || !has("mask.png");
+      const isRepaired = has("mask.png") && facts.repaired !== 0;
+      this.find("mask-control").hidden = !isRepaired;
+      this.find("mask").hidden = !this.find("show-mask").checked || !isRepaired;
       this.size = facts.after ? this.fitted(facts.after) : [1, 1];
       this.find("divider").hidden = !has("before.jpg");
       for (const tag of document.querySelectorAll(".tag")) tag.hidden = !has("before.jpg");

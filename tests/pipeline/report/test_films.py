@@ -43,3 +43,14 @@ def test_the_lowest_likeness_and_every_note_are_kept() -> None:
     frames = [at(0, 1, identity=0.0), at(1, 1, identity=0.5, note="odd"), at(2, 1, note="odd")]
     film = summed_up(frames)
     assert (film.identity, film.notes, film.frames) == (0.0, {"odd": 2}, 3)
+
+
+def test_notes_that_differ_in_their_numbers_alone_are_told_as_one() -> None:
+    notes = [
+        "its 54 px of 100 are few",
+        "its 9 px of 100 are few",
+        "odd",
+        "its 54 px of 100 are few",
+    ]
+    film = summed_up(at(frame, 1, note=note) for frame, note in enumerate(notes))
+    assert film.plain(4)["notes"] == {"its 9–54 px of 100 are few": 3, "odd": 1}

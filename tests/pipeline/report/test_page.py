@@ -131,6 +131,40 @@ def test_folders_and_words_narrow_the_list(page: Page) -> None:
     assert names(page) == ["b.png"]
     page.fill("#search", "nothing like it")
     assert names(page) == []
+    assert page.locator("#found").text_content() == "None of 26 items fits."
+
+
+def test_without_folders_none_can_be_chosen(chromium: Browser, page: Page, tmp_path: Path) -> None:
+    assert page.locator("#folder").is_visible()
+    with opened(chromium, write_report(restored(tmp_path, [Item("a.png")])).page) as watched:
+        assert watched.page.locator("#folder").is_hidden()
+
+
+def test_on_a_phone_no_word_is_broken_and_no_badge_is_shown_in_part(
+    chromium: Browser, index: Path
+) -> None:
+    with opened(chromium, index) as watched:
+        page = watched.page
+        page.set_viewport_size({"width": 360, "height": 740})
+        page.get_by_text("Models and licences").click()
+        rows = page.locator("table td:first-child").all()
+        lines = (
+            "td => { const of = new Range(); of.selectNodeContents(td);"
+            " return of.getClientRects().length; }"
+        )
+        assert [row.evaluate(lines) for row in rows] == [1]
+        page.fill("#search", FIRST)
+        page.locator(".card").first.click()
+        page.keyboard.press("5")
+        page.keyboard.press("x")
+        page.keyboard.press("Escape")
+        places = page.locator(".badge").evaluate_all(
+            "found => found.map(badge =>"
+            " [badge, badge.parentElement].map(each => each.getBoundingClientRect()))"
+            ".map(([badge, row]) => [badge.top - row.bottom, badge.bottom - row.bottom])"
+        )
+        assert len(places) >= 5
+        assert all(top >= 0 or bottom <= 0.5 for top, bottom in places), places
 
 
 def test_a_card_without_a_picture_says_why(page: Page) -> None:
@@ -299,7 +333,7 @@ def test_each_face_is_shown_with_its_numbers(page: Page) -> None:
     assert rows.count() == 2
     text = rows.first.text_content()
     assert text is not None
-    assert "score 0.99, likeness 0.20, 80 % blended in" in text
+    assert "score 0.99, likeness 0.20, 80\u00a0% blended in" in text
     assert "odd <b>note</b>" in text
     rows.first.locator("button").click()
     assert page.locator("#zoom").text_content() != "fit"
@@ -326,7 +360,7 @@ def test_results_that_no_figures_were_taken_of_are_counted_and_say_so(page: Page
 def test_what_was_repaired_can_be_seen(page: Page) -> None:
     open_item(page, WORN)
     plain = shown_pixel(page, 0.7, 0.2)
-    assert "25 % of the picture" in (page.locator("#facts").text_content() or "")
+    assert "25\u00a0% of the picture" in (page.locator("#facts").text_content() or "")
     page.check("#show-mask")
     marked = shown_pixel(page, 0.7, 0.2)
     assert marked != plain

@@ -22,6 +22,7 @@ def entry(folder: Path, name: str) -> Entry:
     [
         ("scan 12.jpg", "{}: cut off at 7 of 12,000", "cut off at … of …"),
         ("scan 12.jpg", "scan 12.jpg: cut off", "cut off"),
+        ("a.jpg", "12 bytes of JPEG 2000 or JPEG", "… bytes of JPEG 2000 or JPEG"),
         ("empty.png", "{}: the file is empty", "the file is empty"),
         ("a.jpg", "expected a complete MP4 or MOV", "expected a complete MP4 or MOV"),
     ],

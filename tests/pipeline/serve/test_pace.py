@@ -26,7 +26,7 @@ def test_nothing_is_said_before_anything_ended() -> None:
 def test_items_of_this_run_within_five_minutes_count() -> None:
     found = pace(*(Ended("a", 2, 1000.0 + 10 * n, "done") for n in range(1, 13)))
     assert found.a_minute(1120.0) == 6.0
-    assert found.said(1120.0, 3, films=False) == "6.0 a minute, about 30.0 s left"
+    assert found.said(1120.0, 3, films=False) == "6.0 a minute, about 30 s left"
     assert found.said(1120.0, 3, films=True).endswith("without the films that are at work")
     assert found.said(1120.0, 0, films=False) == "6.0 a minute"
     assert found.a_minute(1400.0) == 60 * 3 / 300

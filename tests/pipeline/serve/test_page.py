@@ -46,6 +46,7 @@ def test_results_kinds_and_counts_come_without_loading_the_page_again(
         page = watched.page
         assert names(page) == ["b.png"]
         assert page.locator("#fold-reason").is_hidden()
+        assert page.locator("[data-count=low]").is_hidden()
         page.evaluate("window.isTheSamePage = true")
         with Manifest.open(output) as manifest:
             # As the run before: its page goes on.
@@ -61,6 +62,7 @@ def test_results_kinds_and_counts_come_without_loading_the_page_again(
             page.locator("#fold-reason").get_by_role("button", name="cut off at …").wait_for()
             add(manifest, originals, Item("new/c.png", (found_face(0.2),)))
             page.locator(".card .name").get_by_text("c.png").wait_for()
+            assert page.locator("[data-count=low]").text_content() == "1 with likeness below 0.5"
             page.select_option("#folder", "new/")
             assert names(page) == ["c.png"]
             page.click("#clear")
