@@ -165,6 +165,10 @@ def test_on_a_phone_no_word_is_broken_and_no_badge_is_shown_in_part(
         )
         assert len(places) >= 5
         assert all(top >= 0 or bottom <= 0.5 for top, bottom in places), places
+        open_item(page, "broken.png")
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+        assert box["height"] < 200, "there is nothing to look at, and much to read below"
 
 
 def test_a_card_without_a_picture_says_why(page: Page) -> None:
