@@ -6,6 +6,7 @@ Drawn by the worker that joins a film, which has both at hand; by the report whe
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
@@ -146,6 +147,7 @@ class ShownFilm:
     def frame(self, number: int) -> np.ndarray:
         """(H, W, 3) uint8, upright, with square pixels."""
         read = read_frame(self.source, self.index, number, self.reading)
+        _let_go()
         return square(read, float(self.aspect)).rgb_hwc
 
     def frames(self, span: range) -> Generator[np.ndarray]:
@@ -183,10 +185,17 @@ def draw_film(
     span, fps = _stretch(result.index, moment)
     size = _clip_size(width, height)
     facts["clip"] = {"first": span.start, "frames": len(span), "fps": round(float(fps), 3)}
-    drawn.files["after.mp4"] = _encoded(result, span, size, fps)
-    if original is not None:
-        drawn.files["before.mp4"] = _encoded(original, span, size, fps)
+    for ending, film in (("after.mp4", result), ("before.mp4", original)):
+        if film is not None:
+            drawn.files[ending] = _encoded(film, span, size, fps)
+            _let_go()
     return facts
+
+
+def _let_go() -> None:
+    """Free decoders and encoders that were closed: a container and its streams refer to each other,
+    so that dozens of large frames would stay until somebody looks for such circles."""
+    gc.collect(1)
 
 
 def _poster(before: np.ndarray | None, after: np.ndarray) -> np.ndarray:
