@@ -30,7 +30,8 @@ class Entry:
     "" before it was begun. ``size_wh``: of the result. ``faces``: of a photo; those of films are
     told by :meth:`History.film_frames`. ``stage``, ``error``: where and why it failed last.
     ``seconds``: by stage, those of a film's parts included. ``sidecars``: their suffixes.
-    ``quality``: figures before and after, None where none were taken.
+    ``quality``: figures before and after, None where none were taken. ``repaired``: the share of
+    its pixels that were filled, None where no damage was looked for.
     ``header``: what the header of the source says, as plain data, where it was noted.
     ``source_stamp``: of the source while it held what has ``source_sha256``, "" where not known.
     """
@@ -56,6 +57,7 @@ class Entry:
     faces: tuple[FaceRow, ...]
     quality: Quality | None = None
     source_stamp: str = ""
+    repaired: float | None = None
 
 
 @dataclass(frozen=True)
@@ -327,4 +329,5 @@ def _entry(row: Row, faces: tuple[FaceRow, ...], of_parts: Mapping[str, float]) 
         source_stamp=(
             row["noted_stamp"] or "" if row["noted_sha256"] == row["source_sha256"] else ""
         ),
+        repaired=row["repaired"],
     )

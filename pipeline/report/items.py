@@ -146,6 +146,7 @@ class Shown:
             ],
             "faces": [_plain(face) for face in entry.faces],
             "quality": dict(entry.quality) if entry.quality else None,
+            "repaired": entry.repaired,
             "steady": self.film.plain(frames) if self.film is not None else None,
             "previews": facts,
             "no_previews": legible(self.why_no_previews),

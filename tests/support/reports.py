@@ -101,7 +101,7 @@ def add(manifest: Manifest, originals: Path, item: Item, number: int = 0) -> Pho
     result = StagedResult(
         str(begun.staged_path), begun.staged_path.stat().st_size, _sha256(begun.staged_path),
         2 * width, 2 * height, item.faces, item.warnings, {"decode": 0.25, "paste": 0.5},
-        sidecars=sidecars, quality=item.quality,
+        sidecars=sidecars, repaired=item.mask, quality=item.quality,
     )  # fmt: skip
     manifest.commit(begun, result)
     return begun

@@ -11,7 +11,7 @@ const faces = {
       element("ul", {}, ...details.warnings.map(text => element("li", {textContent: text}))));
     if (facts.missing) section("No original", element("p", {textContent: details.no_previews || "The original cannot be read now."}));
     if (facts.part) section("A part of it", element("p", {textContent: "Only some seconds were restored (video.preview_s), so that nothing stands beside them."}));
-    if (facts.repaired !== undefined && facts.repaired !== null) section("Repaired", element("p", {textContent: this.repaired(facts.repaired)}));
+    if (details.repaired !== null) section("Repaired", element("p", {textContent: this.repaired(details.repaired)}));
     if (details.quality) section("Figures", ...this.figures(details.quality, item));
     else if (item.state === "done") section("Figures", element("p", {className: "faint", textContent: "None were taken when this was made."}));
     if (details.faces.length) section(plural(details.faces.length, "face"), this.rows(item, details));

@@ -68,6 +68,7 @@ def test_it_tells_of_every_item_what_the_manifest_says(finished: Path) -> None:
     details = told(finished / "report", "details")
     assert [len(each["faces"]) for each in details] == [1, 2, 0, 0]
     assert details[3]["previews"]["repaired"] == 0.25
+    assert [each["repaired"] for each in details] == [0.0, 0.0, None, 0.25]
     by_attention = sorted(lines, key=lambda name: -lines[name]["attention"])
     assert by_attention[:2] == ["broken.png", "album/b.jpg"]
 
