@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote_from_bytes
@@ -61,6 +61,10 @@ class Site:
     pictures: Pictures
     ended: threading.Event
     streams: int = 0
+    _messages: tuple[object, dict[int, tuple[str, int, bool]]] = field(
+        default_factory=lambda: (None, {}), init=False
+    )
+    """When they were put together, and the messages by how much was told before."""
 
     def app(self) -> Starlette:
         """All addresses; whatever else is asked for is not there."""
@@ -234,17 +238,32 @@ class Site:
                     return
                 passed = time.monotonic() - told_at
                 if board.moment != heard or passed > (_TELLS_S if is_going else _TELLS_IDLE_S):
-                    moment, state = board.moment, board.state()
-                    lines, told = board.changed_since(told, _MOST_LINES)
-                    news = {"state": state, "lines": lines, "kinds": board.kinds() if lines else {}}
-                    yield f"id: {told}\ndata: {json.dumps(news, separators=(',', ':'))}\n\n"
-                    told_at, is_going = time.monotonic(), state["going"]
+                    moment = board.moment
+                    text, told, is_going = self._message(told)
+                    yield text
+                    told_at = time.monotonic()
                     if told < board.sequence:
                         continue
                     heard = moment
                 await asyncio.sleep(_LOOKS_S)
         finally:
             self.streams -= 1
+
+    def _message(self, told: int) -> tuple[str, int, bool]:
+        """The news for who was told so much of the log, how much that is then, and whether a run
+        goes on. Most who look on are told the same, which is put together once."""
+        board = self.board
+        now = (board.generation, board.moment, board.sequence, int(time.monotonic() / _TELLS_S))
+        if self._messages[0] != now:
+            self._messages = now, {}
+        known = self._messages[1]
+        if told not in known:
+            state = board.state()
+            lines, end = board.changed_since(told, _MOST_LINES)
+            news = {"state": state, "lines": lines, "kinds": board.kinds() if lines else {}}
+            text = f"id: {end}\ndata: {json.dumps(news, separators=(',', ':'))}\n\n"
+            known[told] = text, end, state["going"]
+        return known[told]
 
 
 def _sent(
