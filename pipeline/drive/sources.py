@@ -25,17 +25,17 @@ class Sources:
         """Ask the ledger what it has noted of the sources of ``items``, which are to come next."""
         self._noted = self._manifest.noted_sources([item.source.source for item in items])
 
-    def same(self, items: Sequence[Item]) -> Iterator[tuple[Item, str]]:
-        """Those of ``items`` of which all is noted that would be, and nothing speaks of a change,
-        with their checksums; they need not be looked up."""
-        noted = self._manifest.noted_without_headers([item.source.source for item in items])
+    def same(self, items: Sequence[Item]) -> Iterator[tuple[Item, str, str]]:
+        """Those of ``items``, photos, of which all is noted that would be, and nothing speaks of a
+        change: with their checksums and containers. They need not be looked up."""
+        brief = self._manifest.noted_briefly([item.source.source for item in items])
         for item in items:
             source = item.source
-            known = noted.get(source.source)
-            if known is None or known.sha256 is None or not known.is_of(source.stamp):
+            noted, container = brief.get(source.source, (None, None))
+            if noted is None or noted.sha256 is None or not noted.is_of(source.stamp):
                 continue
-            if known.read_by == self._probes.of(source.source):
-                yield item, known.sha256
+            if container is not None and noted.read_by == self._probes.of(source.source):
+                yield item, noted.sha256, container
 
     def header(self, item: Item, *, again: bool) -> Mapping[str, Any] | None:
         """The header that is noted of a source that was looked up, while nothing speaks of a

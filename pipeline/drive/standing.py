@@ -3,10 +3,9 @@
 Items are looked at some hundred at a time. Headers that are not on record are read in processes,
 ahead of the items that are worked on. Then there is one question for what is noted of the sources,
 one for the records, one look at the results. A source whose stamp is as it was is not read; where
-its result lies under the usual name, made as it would be today, nothing more is asked. A source of
-which nothing is on record is read by the worker that decodes it. Where a result is there and the
-stamp of its source has changed, the content decides: it is read in threads, while the items behind
-it go on.
+its result lies there, too, made as it would be today, nothing more is asked. One of which nothing
+is on record is read by the worker that decodes it. Where a result is there and the stamp of its
+source has changed, the content decides: it is read in threads, while the items behind it go on.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.plan.earlier import Changed, Earlier, Recipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
-from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item, usual_output
+from restore_batch.pipeline.plan.items import Item, looked_at_item, output_of, read_item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.photo.checksum import content_of_source
 
@@ -140,10 +139,13 @@ class Standings:
             yield from self._stand(known)
 
     def _not_settled(self, some: Sequence[Item]) -> Sequence[Item]:
-        """``some`` without the photos whose results lie under their usual names, made of what the
-        sources still hold, as they would be today: what else their headers say does not matter."""
+        """``some`` without the photos whose results lie there, made of what the sources still hold,
+        as they would be today: what else their headers say does not matter."""
         unread = [item for item in some if item.unread]
-        known = [(item, usual_output(item), sha256) for item, sha256 in self._sources.same(unread)]
+        known = [
+            (item, output_of(item, container, self._plan.job), sha256)
+            for item, sha256, container in self._sources.same(unread)
+        ]
         if not known:
             return some
         survey = self._manifest.survey([output for _, output, _ in known])

@@ -133,11 +133,12 @@ def looked_at_item(item: Item) -> Item:
     return Item(looked_at(item.source), item.output, item.facts, unread=True)
 
 
-def usual_output(item: Item) -> str:
-    """What the result of an item whose header was not read is called, if its file is what its
-    suffix says and is kept in that format."""
+def output_of(item: Item, container: str, job: Job) -> str:
+    """What the result of an item is called whose header was not read, by the container that it
+    would name."""
     relative = item.source.relative
-    return name_of(relative, suffix_of(relative.rpartition("/")[2]))
+    original = suffix_of(relative.rpartition("/")[2])
+    return name_of(relative, suffix_for(container, job.photos.format, original))
 
 
 def read_item(item: Item, header: HeaderRead, job: Job) -> Item:

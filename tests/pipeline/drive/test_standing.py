@@ -206,5 +206,21 @@ def test_what_is_plainly_done_is_only_counted_and_all_else_is_looked_at(job: Pat
     changed = {f"scene0{number}.jpg": "pending" for number in range(3)}
     assert settled() == (PICTURES - 4, others | changed)
     assert settled(**{"photos.quality": 50})[0] == 0
+    assert settled(**{"photos.format": "png"})[0] == 0, "they would have other names"
     os.utime(folder / "scene04.jpg")
     assert settled() == (PICTURES - 5, others | changed | {"scene04.jpg": "done"})
+
+
+def test_a_result_of_another_name_does_not_count_for_that_of_today(tmp_path: Path) -> None:
+    """A JPEG that is called PNG was kept as PNG once."""
+    (tmp_path / "in").mkdir()
+    scene(40, 30, 1).save(tmp_path / "in" / "photo.png", "JPEG")
+    path = write_job(
+        tmp_path / "job.yaml", inputs=["in"], output="out", restore={"model": "none"},
+        background={"model": "none", "scale": 1}, detect={"model": "none"},
+        engine={"kind": "local", "workers": 1},
+    )  # fmt: skip
+    for format, made in [("png", {"photo.png"}), ("keep", {"photo.png", "photo.jpg"})]:
+        loaded = read_job(path, {"photos.format": format})
+        assert run_job(loaded, Quiet(), RunOptions()).done == 1
+        assert {each.name for each in (tmp_path / "out").iterdir() if each.is_file()} >= made
