@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ Found = TypeVar("Found")
 _LOOKS_AT_ONCE = 16
 _LOOKS_A_THREAD = 32
 """Fewer are sooner done than handed over."""
+_FIRST_LOOKS = 4
+_QUICK_S = 100e-6
+"""A look that takes no longer is sooner done than handed over, however many there are."""
 
 _FAULTS_OF_STORAGE = {
     errno.ENOSPC: "no space left; free some and run again",
@@ -149,14 +153,17 @@ def version_of(status: os.stat_result) -> str:
 def side_by_side(look: Callable[[Asked], Found], asked: Sequence[Asked]) -> Iterator[Found]:
     """``look`` at each of ``asked``; what it finds, in their order.
 
-    Of many several at once: where a look takes its time, as on a network, that is what counts.
+    Of many several at once where a look takes its time, as on a network; on a disk at hand threads
+    only stand in each other's way.
     """
-    if len(asked) <= _LOOKS_A_THREAD:
-        yield from map(look, asked)
-        return
-    parts = [
-        asked[first : first + _LOOKS_A_THREAD] for first in range(0, len(asked), _LOOKS_A_THREAD)
-    ]
+    first, size, are_quick = 0, _FIRST_LOOKS, True
+    while first < len(asked) and (are_quick or len(asked) - first <= _LOOKS_A_THREAD):
+        part, began = asked[first : first + size], time.perf_counter()
+        found = list(map(look, part))
+        are_quick = time.perf_counter() - began <= _QUICK_S * len(part)
+        yield from found
+        first, size = first + size, _LOOKS_A_THREAD
+    parts = [asked[at : at + _LOOKS_A_THREAD] for at in range(first, len(asked), _LOOKS_A_THREAD)]
     for found in _lookers(os.getpid()).map(lambda part: list(map(look, part)), parts):
         yield from found
 

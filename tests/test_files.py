@@ -8,6 +8,8 @@ import io
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from restore_batch.files import (
     publish,
     settle,
     sha256_of,
+    side_by_side,
     storage_fault,
     whole,
 )
@@ -160,3 +163,19 @@ def test_a_file_that_another_program_leases_is_read_all_the_same(tmp_path: Path)
             pytest.skip("no leases on this file system")
         with open_regular(tmp_path / "a") as file:
             assert file.read() == b"content"
+
+
+@pytest.mark.parametrize("number", [0, 3, 5, 32, 36, 37, 500])
+@pytest.mark.parametrize("nap_s", [0.0, 0.001])
+def test_looks_come_in_their_order_and_slow_ones_side_by_side(number: int, nap_s: float) -> None:
+    def look(asked: int) -> tuple[int, int]:
+        time.sleep(nap_s)
+        return asked, threading.get_ident()
+
+    found = list(side_by_side(look, range(number)))
+    assert [asked for asked, _ in found] == list(range(number))
+    threads = {thread for _, thread in found}
+    if nap_s and number == 500:
+        assert len(threads) > 2
+    if number <= 32:
+        assert threads <= {threading.get_ident()}
