@@ -23,7 +23,7 @@ from restore_batch.jobs.units import Photo, unit_id
 from support.archive import scene
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Request
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _LOOKS_S = 0.05
@@ -154,7 +154,7 @@ def opened_at(browser: Browser, address: str, within: str, **context: Any) -> It
         watched = Watched(page)
         page.on("console", lambda m: watched.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: watched.errors.append(str(error)))
-        page.on("requestfailed", lambda request: watched.errors.append(f"failed {request.url}"))
+        page.on("requestfailed", lambda r: watched.errors.extend(_failed(r)))
         page.on(
             "request",
             lambda r: None if r.url.startswith((within, "data:", "blob:")) else
@@ -164,6 +164,12 @@ def opened_at(browser: Browser, address: str, within: str, **context: Any) -> It
         yield watched
         assert not watched.errors, watched.errors
         assert not watched.foreign, watched.foreign
+
+
+def _failed(request: Request) -> list[str]:
+    """What went wrong; nothing where the page itself gave up, as a film that is no longer shown."""
+    reason = request.failure or ""
+    return [] if reason == "net::ERR_ABORTED" else [f"failed {request.url}: {reason}"]
 
 
 def wait_until(page: Page, expression: str, timeout_s: float = 60.0) -> None:
