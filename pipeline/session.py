@@ -107,8 +107,8 @@ def open_run(
     with ExitStack() as held:
         # They take a moment to start; where nothing was run yet there will be headers to read.
         is_first = not any((each / FOLDER).exists() for each in output_folders(loaded.job).values())
-        compares = bool(loaded.job.restore.compare)
-        readers = held.enter_context(HeaderReaders(loaded.job, soon=is_first and not compares))
+        soon = is_first and not loaded.job.restore.compare
+        readers = held.enter_context(HeaderReaders(loaded.job, soon=soon))
         site = held.enter_context(site_of(loaded.job))
         plan = _plan(
             loaded, store, site, fetch=True, retry=options.retry, read_again=options.verify,

@@ -67,20 +67,19 @@ class Survey:
         same_faces = row["face_key"] == unit.face_key
         if row["state"] == "failed":
             return "failed" if same_faces else "pending"
-        if row["state"] != "done" or not (same_faces or row["face_count"] == 0):
+        if row["state"] != "done" or not _fits(row, unit.face_key):
             return "pending"
         return "done" if self._is_intact(row, verify=verify) else "pending"
 
-    def is_done(self, output: str, made: MadeWith) -> bool:
-        """Whether the photo at ``output`` was made like this, and lies there untouched; its face
-        count does not matter."""
+    def is_done(self, output: str, source_sha256: str, base_key: str, face_key: str) -> bool:
+        """Whether the photo at ``output`` was made of this content with these keys, as
+        :meth:`state_of` has it, and lies there untouched."""
         row = self._rows.get(output)
         if row is None or row["state"] != "done" or row["kind"] != Photo.kind:
             return False
-        if row["base_key"] != made.base_key or row["source_sha256"] != made.source_sha256:
+        if row["base_key"] != base_key or row["source_sha256"] != source_sha256:
             return False
-        same_faces = row["face_key"] == made.face_key or row["face_count"] == 0
-        return same_faces and self._is_intact(row, verify=False)
+        return _fits(row, face_key) and self._is_intact(row, verify=False)
 
     def made_with(self, output: str) -> MadeWith | None:
         """How the result at ``output`` was made; None where none is done."""
@@ -120,3 +119,8 @@ class Survey:
         if verify:
             return self._results.content(row["item"]) == row["sha256"]
         return look.stamp == row["mtime_ns"] or self._results.holds(row["item"], row["sha256"])
+
+
+def _fits(row: Row, face_key: str) -> bool:
+    """Whether options of face restoration that have ``face_key`` would change nothing."""
+    return bool(row["face_key"] == face_key or row["face_count"] == 0)

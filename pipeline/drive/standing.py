@@ -148,11 +148,11 @@ class Standings:
         ]
         if not known:
             return some
-        survey = self._manifest.survey([output for _, output, _ in known])
+        plan, survey = self._plan, self._manifest.survey([output for _, output, _ in known])
         settled = {
             item.source.source
             for item, output, sha256 in known
-            if survey.is_done(output, self._plan.photo_made_with(sha256))
+            if survey.is_done(output, sha256, plan.photo_base_key(sha256), plan.keys.face)
         }
         return [item for item in some if item.source.source not in settled]
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from restore_batch.errors import JobFileError
 from restore_batch.jobs.outputs import FOLDER, PREVIEWS, folder_of
-from restore_batch.jobs.records import MadeWith
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Join, Photo, digest_of_texts, unit_id
@@ -130,10 +129,9 @@ class Plan:
         """The same as long as nobody has read the source: by the state of its file."""
         return self._unit(item, item.source.tag or f"unread {item.source.stamp}")
 
-    def photo_made_with(self, source_sha256: str) -> MadeWith:
-        """What a photo of this content would be made with today."""
-        keys = self.keys
-        return MadeWith(_base_key(keys.photo, source_sha256), keys.face, 0, source_sha256)
+    def photo_base_key(self, source_sha256: str) -> str:
+        """The ``base_key`` of the unit that a photo of this content is."""
+        return _base_key(self.keys.photo, source_sha256)
 
     def earlier(self, recorded: Sequence[Mapping[str, tuple[str, str]]]) -> Earlier:
         """What results on record may have been made with; ``recorded``: see :class:`Earlier`."""
