@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import pytest
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.results import ledger_copy, noted_copy, s3_calls
+from restore_batch.jobs.results import ledger_copy, noted_copy
 from restore_batch.jobs.results.copied_ledger import CopiedLedger
 from restore_batch.jobs.results.noted_copy import NAME
 from restore_batch.jobs.results.s3 import S3Results
 
 from support.ledger import content, do, photo
-from support.object_store import BUCKET, Faulty, Store, forget, serving, talk_to
+from support.object_store import BUCKET, Faulty, Store, talk_to
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -31,21 +31,6 @@ SLOW = pytest.mark.slow
 URL = f"s3://{BUCKET}/out"
 KEY = f"out/{NAME}"
 WITHIN_S = 120
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with serving(tmp_path_factory.mktemp("server") / "log") as store:
-        yield store
-
-
-@pytest.fixture
-def store(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    server.reset()
-    talk_to(server.url, monkeypatch)
-    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
-    yield server
-    forget()
 
 
 def opened(state: Path) -> Manifest:

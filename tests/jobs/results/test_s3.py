@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from restore_batch.jobs.results.s3 import S3Results
 from restore_batch.jobs.units import Photo
 
 from support.ledger import content, do, photo, staged
-from support.object_store import BUCKET, Faulty, Store, environment, forget, serving, talk_to
+from support.object_store import BUCKET, Faulty, Store, environment, talk_to
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -37,21 +37,6 @@ PART = 5 << 20
 """The least that S3 takes for a part that is not the last."""
 LARGE = bytes(range(256)) * (11 << 12)
 """Three parts."""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with serving(tmp_path_factory.mktemp("server") / "log") as store:
-        yield store
-
-
-@pytest.fixture
-def store(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    server.reset()
-    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
-    talk_to(server.url, monkeypatch)
-    yield server
-    forget()
 
 
 def opened(state: Path, url: str = URL) -> Manifest:
