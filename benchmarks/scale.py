@@ -132,7 +132,7 @@ def keep_busy(
         cpu = time.process_time()
         summary = run.execute()
         (backend,) = opened
-        cpu = time.process_time() - cpu - backend.own_s
+        cpu = time.process_time() - cpu
     # Where all items were done before.
     backend.ended = min(backend.ended, backend.now())
     spent = backend.ended - backend.begun
@@ -160,13 +160,12 @@ def plan(folder: Path) -> str:
 def run(folder: Path, workers: int, fail_every: int, *, retry: bool = False) -> str:
     """All that is left to do."""
     began = time.monotonic()
-    with _run(folder, workers, 0.05, fail_every, retry=retry) as (driver, first, opened):
+    with _run(folder, workers, 0.05, fail_every, retry=retry) as (driver, first, _):
         summary = driver.execute()
-    own = opened[0].own_s if opened else 0.0
     committed = "" if first.at is None else f", the first after {first.at - began:.1f} s"
     return (
         f"{summary.done:,} done{committed}, {summary.unchanged:,} unchanged,"
-        f" {len(summary.failed):,} failed; {own:.1f} s of the CPU are the workers'"
+        f" {len(summary.failed):,} failed"
     )
 
 

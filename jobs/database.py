@@ -42,6 +42,8 @@ class Database(sqlite3.Connection):
 
     manifest: Path
     """The file that errors name."""
+    is_durable: bool | None = None
+    """Whether a change is on the disk when it is committed; None: nobody has said so yet."""
 
     def cursor(self, *_: Any) -> _Cursor:  # type: ignore[override]
         return super().cursor(_Cursor)
@@ -54,10 +56,20 @@ class Database(sqlite3.Connection):
 
     def among(self, sql: str, values: Sequence[Any]) -> Iterator[Row]:
         """The rows of a statement that asks for ``IN (?)``, for any number of ``values``."""
+        for few in self._some_among(sql, values):
+            yield from few.fetchall()
+
+    def plain_among(self, sql: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """The same as plain tuples, which are made in less time."""
+        for few in self._some_among(sql, values):
+            few.row_factory = _plain
+            yield from few.fetchall()
+
+    def _some_among(self, sql: str, values: Sequence[Any]) -> Iterator[_Cursor]:
         for first in range(0, len(values), _MOST_VALUES):
             few = values[first : first + _MOST_VALUES]
             marks = ", ".join("?" * len(few))
-            yield from self.execute(sql.replace("IN (?)", f"IN ({marks})"), few).fetchall()
+            yield self.execute(sql.replace("IN (?)", f"IN ({marks})"), few)
 
     def put(self, table: str, values: Mapping[str, Any], *, unless_known: bool = False) -> None:
         """Insert a row as it came out of :meth:`execute`; columns left out are NULL."""
@@ -214,7 +226,9 @@ def transaction(database: Database, *, durable: bool = True) -> Iterator[None]:
     Without ``durable`` they survive the death of the process, but a power cut may take them (and
     the other such transactions since the last durable one) back.
     """
-    database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    if durable is not database.is_durable:
+        database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        database.is_durable = durable
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -309,6 +323,10 @@ def encoded(column: str, value: Any) -> Any:
 
 
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
+    return Row(cursor, _plain(cursor, values))
+
+
+def _plain(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> tuple[Any, ...]:
     assert isinstance(cursor, _Cursor)
     if cursor.readers is None:
         cursor.readers = tuple(_READERS.get(column[0], _AS_IT_IS) for column in cursor.description)
@@ -323,14 +341,14 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
             if plain_type not in (object, kind) and kind is not NoneType
         )
     if not odd:
-        return Row(cursor, values)
+        return values
     plain = list(values)
     try:
         for place, decode in odd:
             plain[place] = decode(values[place])
     except (TypeError, ValueError):
         raise damaged(cursor.connection.manifest, _first_unreadable(cursor, values)) from None
-    return Row(cursor, tuple(plain))
+    return tuple(plain)
 
 
 def _first_unreadable(cursor: _Cursor, values: tuple[Any, ...]) -> str:

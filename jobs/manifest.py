@@ -144,7 +144,7 @@ class Manifest(Commits):
                 "SELECT id, attempts FROM units WHERE id IN (?)", [unit.id for unit, _ in units]
             )
             attempts = {row["id"]: row["attempts"] for row in rows}
-        return [replace(unit, attempt=attempts[unit.id]) for unit, _ in units]
+        return [_as_attempt(unit, attempts[unit.id]) for unit, _ in units]
 
     def forget_failures(self) -> int:
         """Make failed units pending again (``retry``); returns how many."""
@@ -194,3 +194,7 @@ class Manifest(Commits):
                 if unit.is_item
             ],
         )
+
+
+def _as_attempt(unit: AnyUnit, number: int) -> AnyUnit:
+    return unit if unit.attempt == number else replace(unit, attempt=number)

@@ -203,14 +203,15 @@ def publish(staged: Path, final: Path) -> None:
 
     Both paths are on one file system. A file at ``final`` is replaced.
     """
+    make_folder(final.parent)
     put(staged, final)
     sync_folder(final.parent)
 
 
-def put(staged: Path, final: Path) -> None:
-    """:func:`publish` without its last step: the name is durable once its folder is synced."""
-    _make_folder(final.parent)
-    staged.replace(final)
+def put(staged: Path, final: Path | str) -> None:
+    """:func:`publish` into a folder that is there, without its last step: the name is durable once
+    that is synced."""
+    os.replace(staged, final)  # noqa: PTH105 - a million take their time
 
 
 def copy_anew(source: Path, target: Path) -> None:
@@ -254,10 +255,11 @@ def whole(final: Path, staged: Path | None = None) -> Iterator[Path]:
         raise
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder durably, and those above it, where they are missing."""
     # A file is only as durable as every new folder above it.
     if folder.is_dir():
         return
-    _make_folder(folder.parent)
+    make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)

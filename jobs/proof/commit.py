@@ -393,7 +393,8 @@ def _staged_values(way: _Way) -> tuple[object, ...]:
     return (
         packed(way.staged), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
-        json.dumps(result.warnings), recorded(result.sidecars), result.repaired,
+        json.dumps(result.warnings) if result.warnings else "[]", recorded(result.sidecars),
+        result.repaired,
         json.dumps(dict(result.quality)) if result.quality else None,
         way.unit.base_key, result.source_sha256, way.unit.id,
     )  # fmt: skip

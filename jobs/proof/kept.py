@@ -224,12 +224,13 @@ def _rows_of(
     columns = [name for name in columns_of(table) if (table, name) not in DERIVED]
     wanted = dict.fromkeys(keys)
     rows: dict[str, list[dict[str, Any]]] = {str(each): [] for each in wanted}
-    for row in database.among(
+    place = columns.index(key)
+    for row in database.plain_among(
         f"SELECT {', '.join(columns)} FROM {table} WHERE {key} IN (?)",
         [encoded(key, each) for each in wanted],
     ):
         kept = {name: value for name, value in zip(columns, row, strict=True) if value is not None}
-        rows[str(row[key])].append(kept)
+        rows[str(row[place])].append(kept)
     return rows
 
 

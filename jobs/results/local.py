@@ -12,6 +12,7 @@ from restore_batch.files import (
     content_of,
     copy_anew,
     holds,
+    make_folder,
     put,
     side_by_side,
     sync_folder,
@@ -50,9 +51,12 @@ class LocalResults:
         found: dict[int, Look | Uncommitted] = {}
         by_folder: dict[str, list[int]] = {}
         for number, move in enumerate(moves):
+            folder = move.name.rpartition("/")[0]
             with _noting(found, [number]):
-                put(move.staged, self._folder / move.name)
-                by_folder.setdefault(move.name.rpartition("/")[0], []).append(number)
+                if folder not in by_folder:
+                    make_folder(self._folder / folder)
+                put(move.staged, self._path(move.name))
+                by_folder.setdefault(folder, []).append(number)
         for folder, inside in by_folder.items():
             with _noting(found, inside):
                 sync_folder(self._folder / folder)

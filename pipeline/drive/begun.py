@@ -12,6 +12,7 @@ from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.standing import Standing, Standings
 from restore_batch.pipeline.engine.backend import Failed, Outcome
 from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.stages.film.work import JoinWork
 
 
 class Begun:
@@ -53,11 +54,12 @@ class Begun:
         if sha256 != found.source_sha256:
             self._tell(found, sha256)
         notes.append(self._standings.note(found.item, sha256))
-        unit = self._plan.unit(found.item, sha256)
-        if isinstance(unit, Join):
-            self._films.read(outcome.unit, unit, sha256)  # type: ignore[arg-type] # its index
+        if found.item.is_film:
+            join: Join[JoinWork] = self._plan.unit(found.item, sha256)  # type: ignore[assignment]
+            self._films.read(outcome.unit, join, sha256)  # type: ignore[arg-type] # its index
             return outcome
-        return replace(outcome, unit=replace(outcome.unit, base_key=unit.base_key))
+        base_key = self._plan.photo_base_key(sha256)
+        return replace(outcome, unit=replace(outcome.unit, base_key=base_key))
 
 
 def _source_sha256(outcome: Outcome) -> str:

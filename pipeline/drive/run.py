@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -134,6 +135,8 @@ class Run:
 
     def _restore(self, units: Iterator[Unit | None]) -> None:
         plan = self._plan
+        # A million items stay until the end: whoever looks for garbage need not look at them.
+        gc.freeze()
         # Shown only now: a run with nothing to do needs no Ray and no progress bar.
         self._watcher.begin(plan, self.summary)
         backend = open_backend(plan.engine, plan.context)
@@ -160,6 +163,7 @@ class Run:
                     self._scheduler.add(self._settle(together))
         finally:
             backend.close()
+            gc.unfreeze()
 
     # -- what is to be done ---
     def _pending(self) -> Iterator[Unit | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ ERROR = "error"
 
 @dataclass(frozen=True)
 class ReadHeader:
-    """Reads the header of a path or URL. ``frame_rate``: of films of numbered pictures.
+    """Reads the headers of some paths or URLs. ``frame_rate``: of films of numbered pictures.
     ``max_megapixels``: of a film's frames, none of which is decoded if they are larger."""
 
     frame_rate: float
@@ -25,10 +26,12 @@ class ReadHeader:
         """Import the codecs of all photo formats; those of films with the first one."""
         catalogue.formats()
 
-    def __call__(self, request: tuple[str, bool]) -> dict[str, Any]:
-        """The fields of the Probe, or of the VideoFacts where the source is a film, with fractions
-        as text; or the ``error``."""
-        source, is_film = request
+    def __call__(self, request: Sequence[tuple[str, bool]]) -> list[dict[str, Any]]:
+        """Of each source, a film or not, the fields of the Probe or of the VideoFacts, with
+        fractions as text; or the ``error``."""
+        return [self._fields(source, is_film=is_film) for source, is_film in request]
+
+    def _fields(self, source: str, *, is_film: bool) -> dict[str, Any]:
         try:
             return self._film_fields(source) if is_film else asdict(probe(source))
         except MediaError as error:

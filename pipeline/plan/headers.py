@@ -32,6 +32,8 @@ for."""
 _MOST_PROCESSES = 3
 _HEADERS_A_PROCESS = 2000
 """Fewer are read sooner than another process is started."""
+_MOST_TOGETHER = 16
+"""Headers that a process is asked for at once: to wait for each costs more than to read it."""
 _LEAN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Nothing is computed; and threads would take address space, which is what is bounded."""
 
@@ -86,9 +88,7 @@ class HeaderReaders:
 
     def _read(self, sources: Sequence[SourceFile], of: int) -> Iterator[HeaderRead]:
         most = min(_MOST_PROCESSES, os.cpu_count() or 1, 1 + of // _HEADERS_A_PROCESS)
-        requests = ((source.source, is_film(source.source)) for source in sources)
-        answers = self._isolated.answers(requests, most)
-        for source, answer in zip(sources, answers, strict=True):
+        for source, answer in zip(sources, self._answers(sources, most), strict=True):
             if isinstance(answer, Lost):
                 text = (
                     f"{source.source}: reading its header {answer.reason}; it is damaged or made to"
@@ -101,6 +101,34 @@ class HeaderReaders:
                 yield HeaderRead(plain_facts(answer))
             else:
                 yield HeaderRead(Facts(answer))
+
+    def _answers(self, sources: Sequence[SourceFile], most: int) -> list[dict[str, Any] | Lost]:
+        """Of ``sources`` that are asked for together and are lost, each once more by itself, since
+        nobody knows which it was."""
+        together = min(_MOST_TOGETHER, max(1, len(sources) // (8 * most)))
+        found = self._asked(sources, together, most)
+        again = [n for n, answer in enumerate(found) if isinstance(answer, Lost)]
+        if together > 1 and again:
+            alone = self._asked([sources[number] for number in again], 1, most)
+            for number, answer in zip(again, alone, strict=True):
+                found[number] = answer
+        return found
+
+    def _asked(
+        self, sources: Sequence[SourceFile], together: int, most: int
+    ) -> list[dict[str, Any] | Lost]:
+        requests = [
+            [
+                (source.source, is_film(source.source))
+                for source in sources[first : first + together]
+            ]
+            for first in range(0, len(sources), together)
+        ]
+        found: list[dict[str, Any] | Lost] = []
+        answers = self._isolated.answers(requests, most)
+        for request, answer in zip(requests, answers, strict=True):
+            found += [answer] * len(request) if isinstance(answer, Lost) else answer
+        return found
 
 
 def header_read(header: Mapping[str, Any]) -> HeaderRead:

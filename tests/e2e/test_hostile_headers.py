@@ -154,6 +154,32 @@ def test_a_header_that_ends_its_reader_costs_its_own_file_once(tree: Path, job: 
     assert retried["read"] == {"crash": 3, "exit": 2, "hang": 2}
 
 
+def test_headers_that_are_read_together_with_one_that_ends_their_reader_are_read(
+    tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(40):
+        scene(16, 12, number).save(tmp_path / "in" / f"{number:02}.png")
+    for place, deed in enumerate(("crash", "exit", "hang")):
+        trap(tmp_path / "in", deed).rename(tmp_path / "in" / f"{15 * place:02}{deed}.trap")
+    write_job(tmp_path / "job.yaml", **OPTIONS)
+    code = (
+        "import json, restore_batch as rb\n"
+        "items = rb.plan('job.yaml').items\n"
+        "print(json.dumps([(i.source.source, i.facts.get('width'), i.error) for i in items]))"
+    )
+    done = python(tree, tmp_path, code)
+    assert done.stdout, done.stderr
+    items = json.loads(done.stdout)
+    assert len(items) == 43
+    for source, width, error in items:
+        deed = Path(source).stem[2:]
+        if deed:
+            assert f"reading its header {REASONS[deed]}; " in error
+        else:
+            assert (width, error) == (16, "")
+
+
 @pytest.mark.parametrize("what", ["plan", "run"])
 def test_ctrl_c_while_headers_are_read_ends_at_once_and_leaves_no_process(
     tree: Path, tmp_path: Path, what: str

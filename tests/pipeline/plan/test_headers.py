@@ -135,11 +135,12 @@ def test_known_headers_cost_no_process(photo: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_headers_are_read_without_torch(tmp_path: Path) -> None:
+    photo, film = str(draw(tmp_path / "in" / "a.png")), str(clip(tmp_path / "b.mp4", frames=5))
     code = (
         "import sys; from restore_batch.pipeline.plan.header_reader import ReadHeader\n"
         "read = ReadHeader(24.0, 100.0); read.open()\n"
-        f"assert read(({str(draw(tmp_path / 'in' / 'a.png'))!r}, False))['width'] == 32\n"
-        f"assert read(({str(clip(tmp_path / 'b.mp4', frames=5))!r}, True))['frame_count'] == 5\n"
+        f"of_photo, of_film = read([({photo!r}, False), ({film!r}, True)])\n"
+        "assert (of_photo['width'], of_film['frame_count']) == (32, 5)\n"
         "print([m for m in ('torch', 'ray', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
