@@ -59,7 +59,7 @@ def _findings(found: Survey) -> Iterator[str]:
     titles = {format.name: format.title for format in catalogue.formats()}
     kinds = sorted(found.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
     named = ", ".join(f"{count:,} {titles.get(kind, kind)}" for kind, count in kinds)
-    parts = [f"{_count(len(found.photos), 'photo')} ({named})" if kinds else "no photos"]
+    parts = [f"{_photos(found)}{named})" if kinds else "no photos"]
     if found.films:
         seconds = sum(float(item.facts.get("duration_s", 0.0)) for item in found.films)
         parts.append(f"{_count(len(found.films), 'film')} ({duration(seconds)})")
@@ -95,6 +95,17 @@ def _findings(found: Survey) -> Iterator[str]:
     ]
     yield f"Networks that `auto` takes here: {', '.join(here) or 'none'}."
     yield from found.plan.notes
+
+
+def _photos(found: Survey) -> str:
+    """How many there are, as far as the bracket of their kinds."""
+    in_all, looked_at = found.plan.photos_by_header
+    if looked_at == in_all:
+        return f"{_count(len(found.photos), 'photo')} ("
+    return (
+        f"{_count(in_all, 'photo')} (what is said of them is of {looked_at:,}, evenly taken, whose"
+        " headers were read: "
+    )
 
 
 def _faces_found(found: Survey) -> Iterator[str]:

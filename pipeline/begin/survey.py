@@ -39,7 +39,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found. ``ways``: those there are, the one that is advised first."""
+    """What was found. ``photos``: those whose headers were read and that can be restored.
+    ``ways``: those there are, the one that is advised first."""
 
     plan: Plan
     photos: Sequence[Item]
@@ -56,9 +57,9 @@ class Survey:
 
 
 def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]) -> Survey:
-    """Read all headers in ``folder``, and look for faces in at most ``look_at`` photos. Nothing is
-    fetched. ``tell`` is given a line before what takes long. Raises JobFileError where there is
-    nothing to restore."""
+    """Read the headers in ``folder``, of very many photos an even sample, and look for faces in at
+    most ``look_at`` photos. Nothing is fetched. ``tell`` is given a line before what takes long.
+    Raises JobFileError where there is nothing to restore."""
 
     def planned(background: Mapping[str, Any], known: Inputs | None = None) -> Plan:
         asked = {
@@ -67,7 +68,8 @@ def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]
             "background": dict(background),
         }
         job = job_from_mapping(asked)
-        return make_plan(LoadedJob(job), store_for(job), fetch=False, inputs=known)
+        loaded, store = LoadedJob(job), store_for(job)
+        return make_plan(loaded, store, fetch=False, inputs=known, headers="some")
 
     plan = planned({})
     known = Inputs(plan.items, plan.passed_over)

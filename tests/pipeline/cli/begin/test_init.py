@@ -11,6 +11,7 @@ from PIL import Image
 
 from restore_batch.jobs.source import load_job
 from restore_batch.pipeline.begin.survey import Way, _advised_first
+from restore_batch.pipeline.plan import items
 
 from support.archive import scene
 from support.clips import clip
@@ -56,6 +57,23 @@ def test_the_job_file_says_what_was_found_and_is_taken_as_it_is(
     assert (again.exit_code, len(again.stderr.splitlines())) == (2, 1)
     assert "scans.yaml is there already" in again.stderr
     assert (tmp_path / "scans.yaml").read_text(encoding="utf-8") == text
+
+
+def test_of_very_many_photos_a_sample_is_looked_at_and_the_job_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "SAMPLED", 4)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    for number in range(12):
+        scene(96, 64).save(tmp_path / "scans" / f"{number:02}.png")
+    done = call("init", "scans", "--faces", 2)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "scans.yaml").read_text(encoding="utf-8")
+    found = " ".join(line.removeprefix("#").strip() for line in text.splitlines())
+    said = "Found: 12 photos (what is said of them is of 4, evenly taken, whose headers were read:"
+    assert f"{said} 4 PNG)." in found
+    assert "of 2 photos that were looked at" in found
 
 
 @pytest.mark.parametrize("name", ["a$HOME", "[1950] #1: 'x'", "two\nlines", "caf\udce9", "1950"])
