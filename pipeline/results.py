@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -206,8 +206,13 @@ def _result(folder: Path, entry: Entry) -> Result:
         place if is_url(place) else Path(place), entry.output, entry.source, state,
         entry.kind == "join", entry.face_count, faces,
         entry.size_wh, entry.warnings, entry.error, sum(entry.seconds.values()),
-        *(Figures(**entry.quality[when]) if entry.quality else None for when in _WHEN),
+        *(_taken(entry.quality[when]) if entry.quality else None for when in _WHEN),
     )  # fmt: skip
+
+
+def _taken(quality: Mapping[str, float]) -> Figures:
+    # Another version may have taken more of them.
+    return Figures(**{each.name: quality.get(each.name) for each in fields(Figures)})
 
 
 def _figures(item: Result) -> dict[str, float | None]:

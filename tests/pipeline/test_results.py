@@ -23,7 +23,11 @@ def output(folder: Path) -> Path:
                 "album/a.png",
                 (found_face(0.2, "odd"), found_face(0.9, left=50.0)),
                 ("grainy",),
-                quality={"pictures": 1, "before": {"noise": 2.0}, "after": {"noise": 0.5}},
+                quality={
+                    "pictures": 1,
+                    "before": {"noise": 2.0, "figure_to_come": 1.0},
+                    "after": {"noise": 0.5},
+                },
             ),
             Item(ODD, warnings=("<script>x</script>\x1b[31m",)),
             Item("broken.png", error="cut off"),
