@@ -61,7 +61,7 @@ CARDS = (
         rank=10,
         limits=(
             "trained for 9,400 steps: as the repair stage judges what it points at, 0.01 % of sound"
-            " photographs is masked (at most 0.1 % of one), and 51 % of the energy of drawn"
+            " photographs is masked (at most 0.1 % of one), and 50 % of the energy of drawn"
             " scratches, hairs and dust is taken away; among fine detail it sees little"
         ),
     ),

@@ -121,7 +121,8 @@ def _at_one_size(
 
 def _seen(part: np.ndarray, expected: np.ndarray, certainty: Certainty, tile: _Tile) -> _Seen:
     found = marks(part, expected, certainty.pixel)
-    level = np.concatenate([np.zeros(1, np.uint8), levels_of(for_damage(found.features))])
+    odds = np.where(found.lonely, -np.inf, for_damage(found.features))
+    level = np.concatenate([np.zeros(1, np.uint8), levels_of(odds)])
     rows, columns = tile.inside
     row, column = found.first_yx.T
     begins = (row >= rows.start) & (row < rows.stop)

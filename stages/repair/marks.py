@@ -17,6 +17,8 @@ _RING_PX = 8.0
 _SIGMA_PX = 4.0
 _LEAST = 1e-3
 """Certainties nearer to 0 and to 1 are not told apart."""
+_NO_TONE = 8.0
+"""Levels from black or white within which a copy of a copy shows no tones any more."""
 
 FEATURES = (
     "greatest certainty",
@@ -41,11 +43,14 @@ marks, -1 for dark ones; opacity is the share of the way from the surroundings t
 class Marks:
     """``number_hw``: (H, W) int32, 0 where there is no mark, else the number of it, from 1.
     ``features``: (N, 12) float64, a row a mark; see :data:`FEATURES`. ``first_yx``: (N, 2) int64,
-    the first pixel of each in the order of reading."""
+    the first pixel of each in the order of reading. ``lonely``: (N,) bool, whether it is light and
+    lies in black that has no tones any more, or dark in such white: it may be all that is left of a
+    thing, as the buttons of a black coat are."""
 
     number_hw: np.ndarray
     features: np.ndarray
     first_yx: np.ndarray
+    lonely: np.ndarray
 
 
 def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
@@ -57,7 +62,8 @@ def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
     inside = expected >= least
     count, number = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
     if count < 2:
-        return Marks(number, np.zeros((0, len(FEATURES))), np.zeros((0, 2), np.int64))
+        none = np.zeros((0, len(FEATURES)))
+        return Marks(number, none, np.zeros((0, 2), np.int64), np.zeros(0, bool))
     row, column = np.nonzero(inside)
     of = _Means(number[inside], count)
     away, nearest = _surroundings(inside, number)
@@ -74,6 +80,7 @@ def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
     unrest = np.sqrt(about.mean(beside[ring] ** 2))
     around = of.mean(tone[inside])
     room = np.maximum(np.where(difference > 0, 255 - around, around), 20)
+    lonely = np.where(difference > 0, around, 255 - around) < _NO_TONE
     depth = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
     odds = _log_odds(expected)
     different = np.abs(difference)
@@ -95,7 +102,8 @@ def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
         axis=1,
     )
     _, first = np.unique(number[inside], return_index=True)
-    return Marks(number, features[1:], np.stack([row[first], column[first]], axis=1))
+    first_yx = np.stack([row[first], column[first]], axis=1)
+    return Marks(number, features[1:], first_yx, lonely[1:])
 
 
 class _Means:

@@ -66,9 +66,15 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 2
+    version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("marks are judged as a whole, and four times as much is found", only_with="model")
+        2: Raised(
+            "marks are judged as a whole, and four times as much is found", only_with="model"
+        ),
+        3: Raised(
+            "light marks in black without tones, and dark ones in such white, are left alone",
+            only_with="model",
+        ),
     }
     after = "decode"
     needs = Resources(gpus=0.2)

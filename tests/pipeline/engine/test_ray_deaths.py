@@ -74,7 +74,7 @@ def test_the_kernel_ends_a_worker_for_want_of_memory(own_ray: Backend, small_mem
 
 @pytest.mark.slow
 def test_a_worker_that_was_stopped_is_ended_too(own_ray: Backend) -> None:
-    limits = Limits(max_attempts=1, timeout_s=2.0)
+    limits = Limits(max_attempts=1, timeout_s=10.0)
     outcomes = run(own_ray, ["a", f"signal {signal.SIGSTOP}"], limits)
     stopped = outcomes.pop(f"signal {signal.SIGSTOP}")
     assert isinstance(stopped, Failed)

@@ -104,3 +104,22 @@ def test_nothing_but_sure_marks_is_taken_where_no_share_may_be_false() -> None:
 
 def test_a_sound_picture_has_no_damage() -> None:
     assert not find_damage(np.full((50, 60, 3), 90, np.uint8), Brightness(16), ANY_MARK).any()
+
+
+@pytest.mark.parametrize(("coat", "button"), [(2, 220), (253, 40)])
+def test_what_lies_where_a_copy_has_no_tones_is_no_damage_however_sure_the_finder_is(
+    coat: int, button: int
+) -> None:
+    picture = np.full((300, 400, 3), coat, np.uint8)
+    picture[:, 200:] = 120  # a wall beside it, as spotted
+    for top in range(40, 260, 40):
+        for left in (100, 300):
+            cv2.circle(picture, (left, top), 4, [button] * 3, -1, cv2.LINE_AA)
+
+    class Spots(Brightness):
+        def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+            return (np.abs(rgb_hwc[..., 0].astype(int) - button) < 60).astype(np.float32)
+
+    found = find_damage(picture, Spots(reach_px=16), ANY_MARK)
+    assert not found[:, :200].any()
+    assert found[:, 200:].any()
