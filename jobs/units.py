@@ -1,7 +1,8 @@
 """Units of work: what is committed, and the id that says whether it must be done again.
 
 A photo is one unit. A film is indexed first; then each of its segments is a unit, and so is the
-join of their parts.
+join of their parts. Where a result is there and only the content of its original can tell whether
+it is of today, reading that is a unit, too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Unit:
     """Its name in the manifest."""
     is_item: ClassVar[bool]
     """Whether its result is what an input of the job becomes."""
+    is_decoded: ClassVar[bool] = True
+    """Whether pictures are made of its source; else that is only read through."""
 
     id: str
     source: str
@@ -93,6 +96,26 @@ class Join(Unit, Generic[Work]):
     is_item: ClassVar[bool] = True
 
     work: Work | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content(Unit):
+    """What an original holds, to be compared with what its result was made of. No attempt at that
+    result: it has no file and is not kept in the manifest."""
+
+    kind: ClassVar[str] = "content"
+    is_item: ClassVar[bool] = False
+    is_decoded: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoContent(Content):
+    """That of a photo."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmContent(Content):
+    """That of a film, which is read where it is seen, as when it is indexed."""
 
 
 _PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)

@@ -44,6 +44,9 @@ class Quiet:
     def started(self, unit: Unit) -> None:
         """Nothing."""
 
+    def ended(self, unit: Unit) -> None:
+        """Nothing."""
+
     def update(self, outcome: Outcome, summary: Summary) -> None:
         """Nothing."""
 
@@ -139,8 +142,11 @@ class LiveView(Plain):
     def started(self, unit: Unit) -> None:
         self._at_work[unit.id] = (unit.label or unit.source, time.monotonic())
 
+    def ended(self, unit: Unit) -> None:
+        self._at_work.pop(unit.id, None)
+
     def update(self, outcome: Outcome, summary: Summary) -> None:
-        self._at_work.pop(outcome.unit.id, None)
+        self.ended(outcome.unit)
         if not isinstance(outcome, Done):
             self.say(_line(outcome))
 

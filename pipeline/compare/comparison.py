@@ -249,6 +249,9 @@ class _Joint:
     def started(self, unit: Unit) -> None:
         self._watcher.started(self._named(unit))
 
+    def ended(self, unit: Unit) -> None:
+        self._watcher.ended(self._named(unit))
+
     def update(self, outcome: Outcome, summary: Summary) -> None:
         self.absorb(summary)
         self._watcher.update(replace(outcome, unit=self._named(outcome.unit)), self._summary)

@@ -16,13 +16,22 @@ from restore_batch.errors import ExecutorError, RestoreBatchError
 from restore_batch.files import storage_fault
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.jobs.proof.faults import ManifestError
-from restore_batch.jobs.records import FaceRow, Quality, SidecarFile, SourceNote, StagedResult
-from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
+from restore_batch.jobs.records import SourceNote, StagedResult
+from restore_batch.jobs.units import (
+    Content,
+    FilmContent,
+    FilmIndex,
+    Join,
+    Photo,
+    PhotoContent,
+    Segment,
+    Unit,
+)
 from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.changes import Changes
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
-from restore_batch.pipeline.drive.quality import quality_in
+from restore_batch.pipeline.drive.staged import part_of, result_of
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
@@ -32,8 +41,7 @@ from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
 from restore_batch.pipeline.plan.headers import HeaderReaders, note_lost
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
-from restore_batch.stages.film.work import SegmentWork
-from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.media import Failure
 from restore_batch.stages.photo.source import open_source
 
 _FACES_PER_CALL_ON_GPU = 8
@@ -54,13 +62,15 @@ class Run:
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify, retry=retry, readers=readers)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
-            Photo: lambda outcome: (outcome, _result(outcome.chunk)),
-            Segment: _part,
+            Photo: lambda outcome: (outcome, result_of(outcome.chunk)),
+            Segment: part_of,
             Join: self._whole,
         }
         """What a unit is committed with. An index is worth nothing by itself."""
         self._follow: dict[type[Unit], Callable[[Done], Sequence[Unit]]] = {
             Photo: self._photo_done,
+            PhotoContent: self._content_read,
+            FilmContent: self._content_read,
             FilmIndex: self._film_indexed,
             Segment: self._segment_done,
             Join: self._film_joined,
@@ -175,8 +185,10 @@ class Run:
                 return
             if isinstance(found, Settled):
                 self.summary.unchanged += found.count
+            elif isinstance(found, Standing):
+                yield from self._to_be_done(found)
             else:
-                yield from [None] if found is None else self._to_be_done(found)
+                yield found
 
     def _to_be_done(self, found: Standing) -> Iterator[Unit]:
         item, unit, sha256 = found.item, found.unit, found.source_sha256
@@ -229,6 +241,7 @@ class Run:
             else:
                 self._events.done(outcome)
                 units += self._follow[type(outcome.unit)](outcome)
+        self._standings.record()
         return units
 
     def _commit(
@@ -261,11 +274,13 @@ class Run:
         repairs = self._films.repairs(outcome.unit)  # type: ignore[arg-type]
         chunk = replace(outcome.chunk, warnings=(*told, *outcome.chunk.warnings), repairs=repairs)
         quality = self._films.quality(outcome.unit)  # type: ignore[arg-type]
-        whole = _result(chunk, faces_of_parts=faces, quality=quality)
+        whole = result_of(chunk, faces_of_parts=faces, quality=quality)
         return Done(outcome.unit, chunk), whole
 
     def _failed(self, outcome: Failed) -> Sequence[Unit]:
         fault = outcome.failure.storage_fault
+        if isinstance(outcome.unit, Content) and not fault:
+            return self._content_unread(outcome)
         again = () if fault else self._films.part_lost(outcome.unit)
         if again:
             self._events.failed(outcome)
@@ -280,11 +295,30 @@ class Run:
         failure = Failure(outcome.unit, "commit", type(error).__name__, str(error))
         self._fail(Failed(outcome.unit, failure))
 
+    def _content_read(self, outcome: Done) -> Sequence[Unit]:
+        self._watcher.ended(outcome.unit)
+        if self._drained:
+            return ()  # it is left for the next run
+        found = self._standings.was_read(outcome.unit, outcome.chunk.source_sha256)  # type: ignore[arg-type]
+        return self._sources.begin(list(self._to_be_done(found)))
+
+    def _content_unread(self, outcome: Failed) -> Sequence[Unit]:
+        """No attempt at a result was made: one that is there stays."""
+        self._events.failed(outcome)
+        self._watcher.ended(outcome.unit)
+        failure = outcome.failure
+        found = self._standings.could_not_be_read(outcome.unit, failure.message)  # type: ignore[arg-type]
+        if found is not None:
+            return list(self._to_be_done(found))
+        self._tell_failed(outcome, f"{failure.message}; its result is kept")
+        return ()
+
     def _photo_done(self, outcome: Done) -> Sequence[Unit]:
         self._count_done(outcome)
         return ()
 
     def _film_indexed(self, outcome: Done) -> Sequence[Unit]:
+        self._watcher.ended(outcome.unit)
         chunk = outcome.chunk
         index: FilmIndex = outcome.unit  # type: ignore[assignment]
         units = self._films.indexed(index, chunk.index, chunk.warnings, chunk.source_state)
@@ -332,10 +366,13 @@ class Run:
         self._manifest.fail(
             unit, failure.stage, failure.kind, failure.message, stand_in, failure.source_sha256
         )
-        self.summary.failed.append((unit.source, failure.stage, failure.message))
+        self._tell_failed(outcome, failure.message)
+
+    def _tell_failed(self, outcome: Failed, reason: str) -> None:
+        self.summary.failed.append((outcome.unit.source, outcome.failure.stage, reason))
         self._watcher.update(outcome, self.summary)
         if self._plan.job.on_error == "stop":
-            self._abort(f"stopped at the first failure (on_error: stop): {failure.message}")
+            self._abort(f"stopped at the first failure (on_error: stop): {reason}")
 
     @cached_property
     def _outputs(self) -> frozenset[str]:
@@ -360,33 +397,3 @@ class Run:
         except (OSError, RestoreBatchError):
             return ""
         return relative
-
-
-def _part(outcome: Done) -> tuple[Done, StagedResult]:
-    """What a segment of a film is committed with."""
-    unit: Segment[SegmentWork] = outcome.unit  # type: ignore[assignment]
-    return outcome, _result(outcome.chunk, first_frame=unit.work.frames.first)
-
-
-def _result(
-    chunk: Chunk, first_frame: int = 0, faces_of_parts: int = 0, quality: Quality | None = None
-) -> StagedResult:
-    artifact = chunk.artifact
-    if artifact is None:
-        raise RestoreBatchError(f"{chunk.unit.source}: no stage wrote a file")
-    faces = tuple(
-        FaceRow(
-            first_frame + frame, record.box_xyxy, record.landmarks_xy, record.score,
-            record.restored, record.identity, record.blend, record.note,
-        )
-        for frame, records in enumerate(chunk.records)
-        for record in records
-    )  # fmt: skip
-    return StagedResult(
-        artifact.staged_path, artifact.size_bytes, artifact.sha256, artifact.width,
-        artifact.height, faces, chunk.warnings, chunk.seconds, faces_of_parts,
-        tuple(SidecarFile(each.suffix, each.size_bytes, each.sha256) for each in artifact.sidecars),
-        sum(each.share for each in chunk.repairs) / len(chunk.repairs) if chunk.repairs else None,
-        chunk.source_sha256,
-        quality_in(chunk.quality) if quality is None else quality,
-    )  # fmt: skip

@@ -5,7 +5,8 @@ ahead of the items that are worked on. Then there is one question for what is no
 one for the records, one look at the results. A source whose stamp is as it was is not read; where
 its result lies there, too, made as it would be today, nothing more is asked. One of which nothing
 is on record is read by the worker that decodes it. Where a result is there and the stamp of its
-source has changed, the content decides: it is read in threads, while the items behind it go on.
+source has changed, the content decides: to read it is work for a worker like any other, while the
+items behind it go on.
 """
 
 from __future__ import annotations
@@ -14,26 +15,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from restore_batch.errors import MediaError
 from restore_batch.files import side_by_side
 from restore_batch.jobs.manifest import Manifest, State, Survey
 from restore_batch.jobs.records import MadeWith, SourceNote
-from restore_batch.jobs.units import Unit
+from restore_batch.jobs.units import Content, Unit
 from restore_batch.pipeline.drive.beside import Beside
 from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.plan.earlier import Changed, Earlier, Recipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
 from restore_batch.pipeline.plan.items import Item, looked_at_item, output_of, read_item
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.stages.photo.checksum import content_of_source
 
 ITEMS_AT_ONCE = 500
-_READ_AT_ONCE = 4
 _ITEMS_AT_FIRST = 32
 _PARTS_AHEAD = 2
 _LOOK_S = 0.2
-_MOST_UNREAD = 2000
-"""Items that wait for their content: no more are looked at before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ class Settled:
 
 
 @dataclass(frozen=True)
-class _Changed:
+class _Undecided:
     """An item whose content decides, and what that is compared with."""
 
     item: Item
@@ -73,8 +69,8 @@ class _Changed:
 
 
 class Standings:
-    """How each item of a plan stands: in the order of the plan, but for those whose content must
-    be read first."""
+    """How each item of a plan stands, in the order of the plan. Of those whose content decides the
+    unit comes that reads it; how they stand, once that :meth:`was_read`."""
 
     def __init__(
         self, plan: Plan, manifest: Manifest, *, verify: bool = False, retry: bool = False,
@@ -84,7 +80,8 @@ class Standings:
         self._plan, self._manifest = plan, manifest
         self._verify, self._retry = verify, retry
         self._sources = Sources(manifest, plan.job, verify=verify)
-        self._content: Beside[_Changed, str] = Beside(_content, _READ_AT_ONCE)
+        self._undecided: dict[str, _Undecided] = {}
+        """By the unit that reads their content."""
         self._readers = readers or HeaderReaders(plan.job)
         self._unread = sum(item.unread for item in plan.items)
         # One thread: processes do the reading.
@@ -96,33 +93,48 @@ class Standings:
 
     def close(self) -> None:
         """Read nothing more."""
-        self._content.close()
         self._headers.close()
 
     def note(self, item: Item, sha256: str) -> SourceNote:
         """What is to be on record of the source of an item, once a worker has read it."""
         return self._sources.note(item, sha256)
 
-    def __iter__(self) -> Iterator[Standing | Settled]:
-        """All of them, waiting for what must be read."""
+    def was_read(self, content: Content, sha256: str) -> Standing:
+        """How an item stands whose source holds this. It is on record after :meth:`record`."""
+        undecided = self._undecided.pop(content.id)
+        self._notes.append(self._sources.note(undecided.item, sha256))
+        return self._compared(undecided.item, sha256, undecided.survey, undecided.noted_sha256)
+
+    def could_not_be_read(self, content: Content, reason: str) -> Standing | None:
+        """How an item stands then; None where it has its result, which stays on record."""
+        undecided = self._undecided.pop(content.id)
+        item, survey = undecided.item, undecided.survey
+        unit, made = self._plan.unread_unit(item), survey.made_with(item.output)
+        if made is not None and self._is_there(unit, made, survey, verify=self._verify):
+            return None
+        return Standing(item, unit, "", "pending", reason)
+
+    def record(self) -> None:
+        """Bring to the ledger what was found out."""
+        self._manifest.note_sources(self._notes)
+        self._manifest.adopt(self._adopted)
+        self._notes, self._adopted = [], []
+
+    def __iter__(self) -> Iterator[Standing | Settled | Content]:
+        """All of them, waiting for headers that must be read."""
         return (found for found in self.as_they_come() if found is not None)
 
-    def as_they_come(self) -> Iterator[Standing | Settled | None]:
+    def as_they_come(self) -> Iterator[Standing | Settled | Content | None]:
         """None instead of the next one, where that is not known yet."""
         for some in _parts(self._plan.items):
             yield from self._look_at(some)
             yield from self._read(0.0)
-            while self._is_far_ahead:
+            while self._headers.waiting > _PARTS_AHEAD:
                 yield from self._read_or_none()
-        while self._headers.waiting or self._content.waiting:
+        while self._headers.waiting:
             yield from self._read_or_none()
 
-    @property
-    def _is_far_ahead(self) -> bool:
-        """Whether so much waits to be read that no more items are looked at before."""
-        return self._headers.waiting > _PARTS_AHEAD or self._content.waiting > _MOST_UNREAD
-
-    def _look_at(self, some: Sequence[Item]) -> Iterator[Standing | Settled]:
+    def _look_at(self, some: Sequence[Item]) -> Iterator[Standing | Settled | Content]:
         listed = [item for item in some if item.unread]
         looked = iter(list(side_by_side(looked_at_item, listed)))
         some = [next(looked) if item.unread else item for item in some]
@@ -168,48 +180,27 @@ class Standings:
             read_item(item, next(headers), self._plan.job) if item.unread else item for item in some
         ]
 
-    def _stand(self, some: Sequence[Item]) -> Iterator[Standing]:
+    def _stand(self, some: Sequence[Item]) -> Iterator[Standing | Content]:
         """How these stand, whose headers are read and whose sources were looked up."""
         survey = self._manifest.survey([item.output for item in some])
         for item in some:
-            found = self._standing(item, survey)
-            if found is not None:
-                yield found
-        self._record()
+            yield self._standing(item, survey)
+        self.record()
 
-    def _read_or_none(self) -> Iterator[Standing | None]:
-        found: list[Standing | None] = list(self._read(self.wait_s))
+    def _read_or_none(self) -> Iterator[Standing | Content | None]:
+        found: list[Standing | Content | None] = list(self._read(self.wait_s))
         yield from found or [None]
 
-    def _read(self, within_s: float) -> Iterator[Standing]:
-        """Those that were read meanwhile."""
-        for _, items in self._headers.answers(within_s / 2):
+    def _read(self, within_s: float) -> Iterator[Standing | Content]:
+        """Those whose headers were read meanwhile."""
+        for _, items in self._headers.answers(within_s):
             if isinstance(items, Exception):
                 raise items
             self._sources.look_up(items)
             yield from self._stand(items)
-        for unread, answer in self._content.answers(within_s / 2):
-            item = unread.item
-            if isinstance(answer, str):
-                self._notes.append(self._sources.note(item, answer))
-                yield self._compared(item, answer, unread.survey, unread.noted_sha256)
-            elif isinstance(answer, OSError | MediaError):
-                text = str(answer)
-                if isinstance(answer, OSError):
-                    text = f"{item.source.source}: cannot be read: {answer.strerror or answer}"
-                yield Standing(item, self._plan.unread_unit(item), "", "pending", text)
-            else:
-                raise answer
-        self._record()
 
-    def _record(self) -> None:
-        """Bring to the ledger what was found out."""
-        self._manifest.note_sources(self._notes)
-        self._manifest.adopt(self._adopted)
-        self._notes, self._adopted = [], []
-
-    def _standing(self, item: Item, survey: Survey) -> Standing | None:
-        """None: its content is being read."""
+    def _standing(self, item: Item, survey: Survey) -> Standing | Content:
+        """How it stands, or what must be read to tell."""
         if item.error:
             unit = self._plan.unit(item, f"unreadable:{item.source.version}")
             state = survey.state_of(unit)
@@ -223,8 +214,9 @@ class Standings:
             return self._compared(item, known, survey, noted)
         recorded = survey.source_of(item.output)
         if recorded and (self._verify or self._is_settled(item, recorded, survey)):
-            self._content.ask(_Changed(item, survey, noted))
-            return None
+            content = self._plan.content_unit(item)
+            self._undecided[content.id] = _Undecided(item, survey, noted)
+            return content
         unit = survey.on_record(self._plan.unread_unit(item))
         state = survey.state_of(unit)
         reason = survey.reason_of(unit) if state == "failed" else ""
@@ -250,11 +242,15 @@ class Standings:
         made = survey.made_with(item.output)
         if made is None or made.source_sha256 != source_sha256:
             return None
-        then = replace(unit, base_key=made.base_key, face_key=made.face_key)
-        if survey.state_of(then, verify=verify) != "done":
+        if not self._is_there(unit, made, survey, verify=verify):
             return None
         recipe = self._earlier.recipe_of(made, is_film=item.is_film)
         return None if recipe is None else (made, recipe)
+
+    def _is_there(self, unit: Unit, made: MadeWith, survey: Survey, *, verify: bool) -> bool:
+        """Whether the result that ``unit`` is to have is there, as it was made then."""
+        then = replace(unit, base_key=made.base_key, face_key=made.face_key)
+        return survey.state_of(then, verify=verify) == "done"
 
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
@@ -292,7 +288,3 @@ def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     while first < len(items):
         yield items[first : first + size]
         first, size = first + size, ITEMS_AT_ONCE
-
-
-def _content(unread: _Changed) -> str:
-    return content_of_source(unread.item.source.source)

@@ -86,6 +86,10 @@ class Watcher(Protocol):
         """A unit was given to a worker."""
         ...
 
+    def ended(self, unit: Unit) -> None:
+        """A unit that is no part of a result is not worked on any more."""
+        ...
+
     def update(self, outcome: Outcome, summary: Summary) -> None:
         """A unit is finished and committed."""
         ...

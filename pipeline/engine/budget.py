@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from restore_batch.jobs.units import Unit
 
+_LEAST_BYTES = 1 << 20
+
 
 def estimated_bytes(unit: Unit) -> int:
     """Bytes a unit keeps alive between workers: its decoded picture, 16 bits a channel at worst.
 
-    What a header could not tell is taken as 30 bytes for each byte of the file (a JPEG).
+    What a header could not tell is taken as 30 bytes for each byte of the file (a JPEG); what is
+    only read through is never there as a whole.
     """
+    if not unit.is_decoded:
+        return _LEAST_BYTES
     decoded = int(unit.megapixels * 1e6) * 3 * 2
-    return max(decoded, 1 << 20) if unit.megapixels else max(unit.size_bytes * 30, 1 << 20)
+    return max(decoded if unit.megapixels else unit.size_bytes * 30, _LEAST_BYTES)
 
 
 class Budget:

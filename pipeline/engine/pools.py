@@ -1,15 +1,16 @@
 """The workers of a run: where there may be some, which of them start, work, or have not come up.
 
 Each worker has a place. The backend says which places a group has now, more or fewer as nodes join
-and leave a cluster; what became of the worker of each is kept here. Nothing here waits: a worker
-that starts is heard of by ``Backend.wait``, beside the calls of those that work.
+and leave a cluster; what became of the worker of each is kept here. Only groups that are wanted
+have any: a run that does no more than compare originals loads no networks. Nothing here waits: a
+worker that starts is heard of by ``Backend.wait``, beside the calls of those that work.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -26,6 +27,7 @@ _SOON_S = 60.0
 """A worker that was begun within this is about to come up."""
 _NEWS_S = 1.0
 """When a machine is lost, its places are soon no more."""
+_NONE: Sequence[str] = ()
 
 Tasks = TypeVar("Tasks")
 
@@ -63,12 +65,13 @@ class _Place(Generic[Tasks]):
 
 
 class Pools(Generic[Tasks]):
-    """The places of all groups, and their workers."""
+    """The places of all groups that are wanted, and their workers."""
 
     def __init__(self, groups: Sequence[Group], backend: Backend) -> None:
         self._groups, self._backend = groups, backend
         self._places: list[_Place[Tasks]] = []
-        self._of_group: list[Sequence[str]] = [() for _ in groups]
+        self._wanted: set[int] = set()
+        self._of_group: list[Sequence[str]] = [_NONE for _ in groups]
         self._sizes: Counter[tuple[int, str]] = Counter()
         self._up_on: Counter[tuple[int, str]] = Counter()
         self._by_handle: dict[Any, _Place[Tasks]] = {}
@@ -109,14 +112,18 @@ class Pools(Generic[Tasks]):
 
     @property
     def is_complete(self) -> bool:
-        """Whether each group has places, and each place its worker."""
-        return self._is_settled and all(self._of_group)
+        """Whether each group that is wanted has places, and each place its worker."""
+        return self._is_settled and all(self._of_group[number] for number in self._wanted)
 
     def _starting(self) -> Iterator[Worker[Tasks]]:
         workers = (place.worker for place in self._places)
         return (worker for worker in workers if worker is not None and not worker.is_up)
 
     # -- what is to be done ---
+    def want(self, groups: Iterable[int]) -> None:
+        """From now on there are workers of these groups, too."""
+        self._wanted.update(groups)
+
     def tend(self) -> list[Worker[Tasks]]:
         """Begin to start the workers that are missing; returns those whose place is no more, which
         are :meth:`lost`.
@@ -178,7 +185,7 @@ class Pools(Generic[Tasks]):
     def why_nobody_works(self) -> str:
         """For the first group without a worker, in one line."""
         working = {worker.group for worker in self.up}
-        for number in sorted(set(range(len(self._groups))) - working):
+        for number in sorted(self._wanted - working):
             group = self._groups[number]
             for place in self._places:
                 if place.group == number and place.gone is not None:
@@ -188,7 +195,10 @@ class Pools(Generic[Tasks]):
 
     def _follow_places(self) -> list[Worker[Tasks]]:
         """Take away the places that are no more, and add what is new."""
-        of_group = [self._backend.places(group) for group in self._groups]
+        of_group = [
+            self._backend.places(group) if number in self._wanted else _NONE
+            for number, group in enumerate(self._groups)
+        ]
         if all(new is old for new, old in zip(of_group, self._of_group, strict=True)):
             return []
         self._of_group, self._is_settled = of_group, False

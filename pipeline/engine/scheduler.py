@@ -45,7 +45,6 @@ no fault of its own, but it must not go round for ever."""
 _WAIT_S, _SOON_S = 0.5, 0.05
 _LEFT = WorkerGone("its machine was lost", machine_lost=True)
 
-
 _Worker = Worker[list[Task]]
 
 
@@ -153,10 +152,10 @@ class Scheduler:
         self._ran_at = time.monotonic()
         try:
             while True:
+                waiting = self._admit(source, waiting)
                 left = [] if self._draining else self._pools.tend()
                 yield from filter(None, [[o for worker in left for o in self._lost(worker, _LEFT)]])
                 self._budget.serve(self._pools.total)
-                waiting = self._admit(source, waiting)
                 self._dispatch()
                 if not self._owner:
                     waits = waiting or any(self._follow_ups) or any(self._ready)
@@ -216,6 +215,7 @@ class Scheduler:
         if self._congested(way[0]) or not self._budget.admits(size):
             return None
         self._budget.take(unit.id, size)
+        self._pools.want(range(len(self._groups)) if unit.is_decoded else way)
         task = Task(unit, way, Chunk(unit))
         self._ready[way[0]].append(task, NOWHERE)
         return task

@@ -21,10 +21,9 @@ from restore_batch.models import registry
 from restore_batch.models.base import ModelRef
 from restore_batch.pipeline.plan.choose import Choice, chosen_refs, model_refs
 from restore_batch.pipeline.plan.former_keys import former_keys, former_version
+from restore_batch.pipeline.plan.groups import FILMS, PHOTOS
 from restore_batch.pipeline.plan.stages import (
     FACE_ROLES,
-    FILMS,
-    PHOTOS,
     Keys,
     MadeStage,
     keys_of,

@@ -17,9 +17,9 @@ from restore_batch.models import speed
 from restore_batch.models.base import Card
 from restore_batch.models.speed import Source
 from restore_batch.models.weights.cache import default_folder
+from restore_batch.pipeline.plan.groups import FILMS, PHOTOS
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.pipeline.plan.stages import FILMS, PHOTOS
 from restore_batch.stages.base import Stage
 from restore_batch.stages.photo.formats.catalogue import of_suffix
 

@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from restore_batch.jobs.units import Photo, Unit
+from restore_batch.jobs.units import (
+    FilmContent,
+    FilmIndex,
+    Join,
+    Photo,
+    PhotoContent,
+    Segment,
+    Unit,
+)
 from restore_batch.stages.base import Pool, Resources, Stage, needed_by
 from restore_batch.stages.media import RESULT_FIELDS
 
 Kinds = frozenset[type[Unit]]
+
+PHOTOS: Kinds = frozenset({Photo, PhotoContent})
+FILMS: Kinds = frozenset({FilmIndex, FilmContent, Segment, Join})
+"""The kinds of units that photos lead to, and films."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +90,8 @@ def make_groups(
     parts: list[tuple[Pool, list[Stage], Kinds]] = []
     io = [stage for stage, pool in placed if pool == "io"]
     if films_at_home:
-        parts.append(("io", io, _kinds_of(io) & {Photo}))
-    parts.append(("io", io, _kinds_of(io) - {Photo} if films_at_home else _kinds_of(io)))
+        parts.append(("io", io, _kinds_of(io) & PHOTOS))
+    parts.append(("io", io, _kinds_of(io) - PHOTOS if films_at_home else _kinds_of(io)))
     whole = len(parts) - 1
     if split:
         frame_stages = [stage for stage, _ in placed if stage.of_frames]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,16 @@ from restore_batch.errors import JobFileError
 from restore_batch.jobs.outputs import FOLDER, PREVIEWS, folder_of
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import Join, Photo, digest_of_texts, unit_id
+from restore_batch.jobs.units import (
+    Content,
+    FilmContent,
+    Join,
+    Photo,
+    PhotoContent,
+    Unit,
+    digest_of_texts,
+    unit_id,
+)
 from restore_batch.models.metrics import niqe
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.choose import Choice, Role, model_refs
@@ -128,6 +137,13 @@ class Plan:
     def unread_unit(self, item: Item) -> Photo | Join[JoinWork]:
         """The same as long as nobody has read the source: by the state of its file."""
         return self._unit(item, item.source.tag or f"unread {item.source.stamp}")
+
+    def content_unit(self, item: Item) -> Content:
+        """What reads the source of ``item`` through, to tell what it holds."""
+        unit = self.unread_unit(item)
+        common = {field.name: getattr(unit, field.name) for field in fields(Unit)}
+        common |= {"id": f"{unit.id}-content", "label": f"{item.output}: content"}
+        return FilmContent(**common) if item.is_film else PhotoContent(**common)
 
     def photo_base_key(self, source_sha256: str) -> str:
         """The ``base_key`` of the unit that a photo of this content is."""

@@ -13,14 +13,12 @@ from typing import Any, NamedTuple
 from restore_batch.jobs.mistakes import Mistake, misfits
 from restore_batch.jobs.section import Section
 from restore_batch.jobs.spec import Job
-from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit, digest
+from restore_batch.jobs.units import Unit, digest
 from restore_batch.models.base import ModelRef
-from restore_batch.pipeline.plan.groups import Kinds
+from restore_batch.pipeline.plan.groups import FILMS, PHOTOS, Kinds
 from restore_batch.stages.base import Role, Stage
 from restore_batch.stages.catalogue import stage_classes
 
-PHOTOS: Kinds = frozenset({Photo})
-FILMS: Kinds = frozenset({FilmIndex, Segment, Join})
 _FACE_SECTIONS = ("restore.", "paste.")
 FACE_ROLES: frozenset[Role] = frozenset({"restore", "parse", "identity"})
 

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
+from restore_batch.jobs.units import (
+    FilmContent,
+    FilmIndex,
+    Join,
+    Photo,
+    PhotoContent,
+    Segment,
+    Unit,
+)
 from restore_batch.models.base import Card
 from restore_batch.pipeline.plan.estimate import Amount, one_worker_s
+from restore_batch.pipeline.plan.groups import FILMS, PHOTOS
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.pipeline.plan.stages import FILMS, PHOTOS
 from restore_batch.stages.base import Stage
 
 LEAST_S = 600.0
@@ -40,6 +48,8 @@ def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
         Segment: lambda unit: _segment_s(plan, unit),
         FilmIndex: lambda unit: _film_s(unit, frames.get(unit.output, 1)),
         Join: lambda unit: _film_s(unit, frames.get(unit.output, 1)),
+        PhotoContent: lambda unit: 0.0,
+        FilmContent: lambda unit: 0.0,
     }
 
     def limit_s(unit: Unit) -> float | None:

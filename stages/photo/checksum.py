@@ -13,7 +13,7 @@ from typing import ClassVar
 from restore_batch.errors import MediaError
 from restore_batch.files import sha256_of, version_of
 from restore_batch.jobs.numbered import is_numbered
-from restore_batch.jobs.units import FilmIndex, Photo, Unit, digest
+from restore_batch.jobs.units import FilmContent, FilmIndex, Photo, PhotoContent, Unit, digest
 from restore_batch.stages.base import Pool, Stage
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.stages.photo.source import open_source
@@ -24,12 +24,15 @@ class Checksum(Stage):
 
     In:  chunks that hold nothing but their unit.
     Out: ``source_sha256`` and ``source_state``, which every later failure of the unit has too.
-    A source that is known by a tag is not read for this.
+    A source that is known by a tag is not read for this. For some units that is all: what is
+    compared with what a result was made of.
     """
 
     name: ClassVar[str] = "checksum"
     writes: ClassVar[frozenset[str]] = frozenset({"source_sha256", "source_state"})
-    kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Photo, FilmIndex})
+    kinds: ClassVar[frozenset[type[Unit]]] = frozenset(
+        {Photo, PhotoContent, FilmIndex, FilmContent}
+    )
     of_frames: ClassVar[bool] = False
     reads_source = "whole"
     of_results: ClassVar[bool] = False
@@ -49,12 +52,15 @@ def _noted(chunk: Chunk) -> Chunk:
 
 def content_of_source(source: str) -> str:
     """Checksum of a local file or of what a URL leads to; of numbered pictures, that of their names
-    and contents. Raises MediaError, OSError where one of several cannot be read."""
-    if is_numbered(source):
-        pictures = sorted(path for path in Path(source).parent.iterdir() if path.is_file())
-        return digest({path.name: sha256_of(path) for path in pictures})
-    with open_source(source) as file:
-        return sha256_of(file)
+    and contents. Raises MediaError."""
+    try:
+        if is_numbered(source):
+            pictures = sorted(path for path in Path(source).parent.iterdir() if path.is_file())
+            return digest({path.name: sha256_of(path) for path in pictures})
+        with open_source(source) as file:
+            return sha256_of(file)
+    except OSError as error:
+        raise MediaError(f"{source}: cannot be read: {error.strerror or error}") from error
 
 
 def expect_unchanged(chunk: Chunk) -> None:

@@ -15,7 +15,7 @@ from restore_batch.files import sha256_of
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.manifest import FOLDER, Manifest
 from restore_batch.pipeline.cli.progress import Quiet
-from restore_batch.pipeline.drive.standing import Standings
+from restore_batch.pipeline.drive.standing import Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
@@ -140,7 +140,8 @@ def test_a_new_source_is_read_by_its_worker_alone_and_then_on_record(job: Path) 
     plan = plan_job(loaded)
     assert isinstance(plan, Plan)
     with Manifest.open(plan.output_dir) as manifest:
-        found = [found for found in Standings(plan, manifest) if found.state == "pending"]
+        found = [each for each in Standings(plan, manifest) if isinstance(each, Standing)]
+    assert [each.state for each in found] == ["pending"] * 2
     assert [each.source_sha256 for each in found] == ["", ""], "nobody has read them"
     assert counts(run(job)) == (2, PICTURES, 0)
     with closing(database(job)) as opened:

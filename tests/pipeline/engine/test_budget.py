@@ -8,6 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from restore_batch.jobs.units import FilmContent
 from restore_batch.pipeline.engine.budget import Budget, estimated_bytes
 
 from support.toys import unit
@@ -22,6 +23,11 @@ def test_a_picture_counts_with_three_channels_of_sixteen_bits() -> None:
 def test_a_picture_of_unknown_size_counts_as_a_decoded_jpeg() -> None:
     unknown = replace(unit("a", megapixels=0.0), size_bytes=5 * MIB)
     assert estimated_bytes(unknown) == 150 * MIB
+
+
+def test_what_is_only_read_through_takes_no_room_however_large_it_is() -> None:
+    film = FilmContent(id="a", source="a", output="a", megapixels=8.3, size_bytes=100 << 30)
+    assert estimated_bytes(film) == MIB
 
 
 @settings(deadline=None)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from random import Random
@@ -19,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from restore_batch.errors import ExecutorError, WeightsError
-from restore_batch.jobs.units import Join, Photo, Segment, Unit
+from restore_batch.jobs.units import Join, Photo, PhotoContent, Segment, Unit
 from restore_batch.pipeline.engine import scheduler as module
 from restore_batch.pipeline.engine.backend import (
     Done,
@@ -239,6 +241,20 @@ def test_units_that_are_not_known_yet_are_asked_for_again_and_stop_nothing(chanc
     scheduler = Scheduler(groups, Patient(groups, 1, chance, Fate()), Budget(1 << 40))
     outcomes = list(chain.from_iterable(scheduler.run(source())))
     assert sorted(o.unit.id for o in outcomes) == sorted(expected)
+
+
+def test_units_that_are_only_read_through_start_no_worker_of_another_group() -> None:
+    groups = tuple(
+        replace(group, kinds=group.kinds | more)
+        for group, more in zip(pools(2, 3), ({PhotoContent}, frozenset()), strict=True)
+    )
+    contents = [PhotoContent(id=f"c{i}", source="c", output="c.png") for i in range(5)]
+    for photos, begun in (([], {0: 2}), ([unit("u")], {0: 2, 1: 3})):
+        backend = Scripted()
+        units: list[Unit] = [*contents, *photos]
+        outcomes = chain.from_iterable(Scheduler(groups, backend, Budget(1 << 40)).run(units))
+        assert sum(isinstance(o, Done) for o in outcomes) == len(units)
+        assert Counter(worker.group for worker in backend.workers) == begun
 
 
 # -- who gets what --------------------------------------------------------------------------------
@@ -524,7 +540,7 @@ def test_a_run_that_is_given_up_stops_its_workers() -> None:
 
 def test_a_source_that_breaks_off_stops_the_workers() -> None:
     def source() -> Iterator[Unit]:
-        yield unit("a")
+        yield from (unit("a"), unit("b"), unit("c"))
         raise OSError("the disk is gone")
 
     backend = Scripted()

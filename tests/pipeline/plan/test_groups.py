@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.jobs.source import job_from_mapping
+from restore_batch.jobs.units import FilmContent, FilmIndex, Join, Photo, PhotoContent
 from restore_batch.pipeline.engine.worker import GroupWorker
-from restore_batch.pipeline.plan.groups import Group, check_order, make_groups
-from restore_batch.pipeline.plan.stages import FILMS, PHOTOS, make_stages
+from restore_batch.pipeline.plan.groups import FILMS, PHOTOS, Group, check_order, make_groups
+from restore_batch.pipeline.plan.stages import make_stages
 from restore_batch.stages.base import Pool, Resources, Stage, WorkerContext
 from restore_batch.stages.media import RESULT_FIELDS, Artifact, Chunk, Failure, Frame, PhotoMeta
 
@@ -182,7 +183,7 @@ def test_a_film_among_photos_leaves_the_photos_in_pools_of_their_own() -> None:
     groups = make_groups(real_stages(), PHOTOS | FILMS, {}, split=True)
     kinds = {group.pool: {kind.kind for kind in group.kinds} for group in groups}
     assert kinds == {
-        "io": {"photo", "index", "join"}, "faces": {"photo"}, "pictures": {"photo"},
+        "io": {"photo", "index", "join", "content"}, "faces": {"photo"}, "pictures": {"photo"},
         "films": {"index", "segment"},
     }  # fmt: skip
     films = groups[-1]
@@ -196,7 +197,8 @@ def test_whole_films_have_readers_of_their_own_where_nodes_may_not_see_them(spli
     photos, films = groups[:2]
     assert [stage.name for stage in photos.stages] == ["checksum", "decode", "assess"]
     assert [stage.name for stage in films.stages] == ["checksum", "index", "join", "clips"]
-    assert {kind.kind for kind in films.kinds} == {"index", "join"}
+    assert films.kinds == {FilmIndex, FilmContent, Join}
+    assert photos.kinds == {Photo, PhotoContent}
     assert [group.at_home for group in groups] == [False, True, *[False] * (len(groups) - 2)]
     (alone, *_) = make_groups(real_stages(), PHOTOS, {}, split=split, films_at_home=True)
     assert not alone.at_home

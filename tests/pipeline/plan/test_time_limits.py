@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 import restore_batch as rb
-from restore_batch.jobs.units import FilmIndex, Join, Photo, Segment, Unit
+from restore_batch.jobs.units import (
+    FilmContent,
+    FilmIndex,
+    Join,
+    Photo,
+    PhotoContent,
+    Segment,
+    Unit,
+)
 from restore_batch.models import speed
 from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.plan import Plan
@@ -106,6 +114,12 @@ def test_a_film_has_time_by_its_frames(tmp_path: Path) -> None:
     work = SegmentWork(chunk.index.facts, frames, chunk.index.format)
     segment = Segment(id="s", work=work, **common)
     assert limit_s(plan, segment) > LEAST_S + 1000 + 5 * 0.09 * frames.own_count
+
+
+@pytest.mark.parametrize("kind", [PhotoContent, FilmContent])
+def test_to_read_an_original_through_has_time_by_its_size(photos: Path, kind: type[Unit]) -> None:
+    large = kind(id="c", source="a", output="a", megapixels=2.0, size_bytes=100 * 10**9)
+    assert limit_s(planned(photos), large) == LEAST_S + 100_000
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(5.0, 5.0), (0, None), ("none", None)])

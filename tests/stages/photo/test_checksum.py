@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 from hashlib import sha256
@@ -9,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from restore_batch.jobs.units import FilmIndex, Photo, digest
+from restore_batch.jobs.units import Content, FilmContent, FilmIndex, Photo, PhotoContent, digest
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.chain import OpenedStages, Reply
 from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo import checksum
 from restore_batch.stages.photo.checksum import Checksum
 from restore_batch.stages.photo.decode import Decode
 
@@ -71,6 +73,32 @@ def test_a_source_with_a_tag_is_not_read_for_its_checksum(tmp_path: Path) -> Non
     (reply,) = Checksum()([Chunk(unit(tmp_path / "gone.jpg", "url 5 etag:x"))])
     assert isinstance(reply, Chunk)
     assert reply.source_sha256 == "url 5 etag:x"
+
+
+@pytest.mark.parametrize("kind", [PhotoContent, FilmContent])
+def test_where_only_the_content_is_asked_for_nothing_is_decoded(
+    tmp_path: Path, kind: type[Content]
+) -> None:
+    path = tmp_path / "no photo, no film"
+    path.write_bytes(b"neither")
+    stages = OpenedStages([Checksum(), Decode(100.0), IndexFilm(100.0)], WorkerContext())
+    (reply,) = stages.process([Chunk(kind(id="c", source=str(path), output="a.jpg"))])
+    assert isinstance(reply, Chunk)
+    assert reply.source_sha256 == sha256(b"neither").hexdigest()
+    assert reply.frames == ()
+    assert set(reply.seconds) == {"checksum"}
+
+
+def test_what_cannot_be_read_to_its_end_is_named_with_the_reason(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(file: object) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(checksum, "sha256_of", broken)
+    reply = read(photo)
+    assert isinstance(reply, Failure)
+    assert reply.message == f"{photo}: cannot be read: Input/output error"
 
 
 def test_a_photo_that_is_written_to_while_it_is_read_is_not_restored(photo: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 
 from restore_batch.errors import WeightsError
-from restore_batch.jobs.units import Photo
+from restore_batch.jobs.units import Photo, PhotoContent
 from restore_batch.models import registry
 from restore_batch.models.base import ModelRef
 from restore_batch.models.weights.store import Store
@@ -147,6 +148,19 @@ def test_a_file_that_cannot_be_read_fails_alone_and_under_its_own_name(
     assert isinstance(gone, Failure)
     assert gone.message == f"{there.root}/scans/gone.png: cannot be opened: " + os.strerror(2)
     assert artifact_of(good).size_bytes > 0
+
+
+def test_what_is_only_compared_is_read_there_and_stays_undecoded(there: There, node: Path) -> None:
+    (there.root / "scans").mkdir(parents=True)
+    (there.root / "scans/a.png").write_bytes(b"no picture")
+    asked = PhotoContent(id="a-content", source="/scans/a.png", output="a.png", staging_dir=STAGING)
+    gone = replace(asked, id="b-content", source="/scans/b.png")
+    reply, failed = worked(there, [Chunk(asked), Chunk(gone)])
+    assert isinstance(reply, Chunk)
+    assert (reply.unit, reply.source_sha256) == (asked, sha256(b"no picture").hexdigest())
+    assert isinstance(failed, Failure)
+    assert failed.message == f"{there.root}/scans/b.png: cannot be opened: " + os.strerror(2)
+    assert list(node.iterdir()) == []
 
 
 def test_a_file_that_changes_on_its_way_fails(there: There, node: Path) -> None:
