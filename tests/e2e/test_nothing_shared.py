@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,10 +65,19 @@ def test_nodes_that_see_no_file_give_every_byte_of_a_local_run(
         assert f"results come back through this machine: {apart} node" in shown
         assert (f"only names travel: {together} node" in shown) == (together > 0)
         there = cli("run", job, "--json", env=env, timeout_s=1200)
+        made = checksums(tmp_path / "out")
+        for path in filter(Path.is_file, archive.rglob("*")):
+            os.utime(path)
+        again = cli("run", job, "--json", env=env, timeout_s=600)
     assert (there.returncode, there.stderr) == (1, "")
     expected, summary = json.loads(here.stdout), json.loads(there.stdout)
     assert summary["done"] == 9
     assert summary["failed"] == expected["failed"]
     told = [sorted(map(str, each["warned"])) for each in (summary, expected)]
     assert told[0] == told[1]
-    assert checksums(tmp_path / "out") == checksums(tmp_path / "local")
+    assert checksums(tmp_path / "out") == made == checksums(tmp_path / "local")
+    assert (again.returncode, again.stderr) == (1, "")
+    compared = json.loads(again.stdout)
+    assert [compared[each] for each in ("done", "unchanged", "segments")] == [0, 9, 0]
+    (failed,) = compared["failed"]
+    assert (Path(failed["source"]).name, failed["stage"]) == ("broken.png", "earlier run")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 
 from restore_batch.jobs.manifest import FOLDER
@@ -276,14 +277,38 @@ def test_of_a_result_that_is_gone_nothing_is_kept_when_its_original_cannot_be_re
     assert reason == f"{source}: cannot be opened: No such file or directory"
 
 
+def take_ray(root: Path) -> None:
+    job = json.loads((root / "job.yaml").read_text())
+    (root / "job.yaml").write_text(json.dumps({**job, "engine": {"kind": "ray", "workers": 1}}))
+
+
 @pytest.mark.slow
 def test_with_ray_the_process_of_the_driver_opens_no_original(root: Path) -> None:
     before = recorded(root)
-    job = json.loads((root / "job.yaml").read_text())
-    (root / "job.yaml").write_text(json.dumps({**job, "engine": {"kind": "ray", "workers": 1}}))
+    take_ray(root)
     put_another_picture(root)
     with opened_in(root / "in") as opened:
         assert counts(run(root)) == (1, PHOTOS + 1, 0)
     assert opened == []
     assert set(before["units"]) < set(recorded(root)["units"]), "one more, and no other touched"
     assert counts(run(root)) == (0, PHOTOS + 2, 0)
+
+
+@pytest.mark.slow
+def test_with_ray_a_worker_that_is_killed_while_it_compares_costs_no_result(root: Path) -> None:
+    before, made = recorded(root), results(root)
+    take_ray(root)
+    killed: list[int] = []
+
+    def kill_a_worker(unit: Unit) -> None:
+        if killed:
+            return
+        family = psutil.Process().children(recursive=True)
+        killed.extend(each.pid for each in family if "PoolWorker" in " ".join(each.cmdline()))
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+
+    assert counts(run(root, Hasty(kill_a_worker, after=4))) == (0, PHOTOS + 2, 0)
+    assert len(killed) == 1, "no worker is there that has nothing to do"
+    assert (recorded(root), results(root)) == (before, made)
+    assert events(root, 2)["content", "lost"] > 0
