@@ -7,7 +7,6 @@ ManifestError: one line, and what to do.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import publish
+from restore_batch.jobs.proof.columns import AS_IT_IS, READERS, decoded, encoded
 from restore_batch.jobs.proof.faults import damaged, fault_of, fault_of_file, lacking_permission
 from restore_batch.jobs.proof.schema import (
     SCHEMA_VERSION,
@@ -38,7 +38,7 @@ Row = sqlite3.Row
 
 class Database(sqlite3.Connection):
     """A connection whose errors are ManifestErrors and whose rows are what was put in: names as
-    :func:`packed` took them, the columns that hold JSON as plain data."""
+    :func:`.proof.columns.packed` took them, the columns that hold JSON as plain data."""
 
     manifest: Path
     """The file that errors name."""
@@ -85,7 +85,7 @@ class Database(sqlite3.Connection):
 class _Cursor(sqlite3.Cursor):
     connection: Database
     readers: tuple[tuple[type, Callable[[Any], Any]], ...] | None = None
-    """How the columns of the present statement are read: see ``_READERS``."""
+    """How the columns of the present statement are read: see ``READERS``."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
@@ -241,85 +241,7 @@ def transaction(database: Database, *, durable: bool = True) -> Iterator[None]:
         raise
 
 
-def packed(text: str) -> str | bytes:
-    """``text`` as SQLite can keep it and give it back unchanged.
-
-    File names that are not UTF-8 arrive with surrogate escapes, which are no Unicode text.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
 # --- rows --------------------------------------------------------------------------------------
-
-
-def _name(value: Any) -> Any:
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else _text(value)
-
-
-def _json(value: Any) -> Any:
-    return [] if value == "[]" else json.loads(value)  # as nearly all of a million are
-
-
-def _text(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("text was expected")
-    return value
-
-
-def _number(value: Any) -> Any:
-    if not isinstance(value, int | float):
-        raise ValueError("a number was expected")
-    return value
-
-
-_NAMES = ("output", "source", "stand_in", "item", "staged_path")
-_JSON = ("job", "models", "probe", "seconds", "warnings", "sidecars", "box", "landmarks", "quality")
-_TEXTS = (
-    "outcome", "version", "job_file", "stamp", "sha256", "unit", "stand_in_sha256",
-    "unit_state", "kind", "state", "base_key", "face_key", "source_sha256", "stage", "error_kind",
-    "error", "message", "note",
-)  # fmt: skip
-_NUMBERS = (
-    "started", "ended", "total", "run", "attempts", "face_count", "size_bytes", "mtime_ns",
-    "width", "height", "attempt", "frame", "face", "score", "restored", "identity", "blend",
-    "number", "first_byte", "end_byte", "repaired",
-)  # fmt: skip
-_DECODERS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(_NAMES, _name),
-    **dict.fromkeys(_JSON, _json),
-    **dict.fromkeys(_TEXTS, _text),
-    **dict.fromkeys(_NUMBERS, _number),
-}
-_READERS: Mapping[str, tuple[type, Callable[[Any], Any]]] = {
-    **{name: (str, decode) for name, decode in _DECODERS.items()},
-    **dict.fromkeys(_JSON, (Row, _json)),
-    **dict.fromkeys(_NUMBERS, (int, _number)),
-}
-"""With each column the type of a value that is what was put in; any other must be decoded."""
-_AS_IT_IS = (object, lambda value: value)
-
-
-def decoded(column: str, value: Any) -> Any:
-    """What was put into ``column``; ValueError where that cannot be."""
-    if value is None or column not in _DECODERS:
-        return value
-    try:
-        return _DECODERS[column](value)
-    except (TypeError, ValueError) as error:  # a flipped bit may have made it another type
-        raise ValueError(f"column {column} cannot be read: {error}") from None
-
-
-def encoded(column: str, value: Any) -> Any:
-    """What :func:`decoded` turns into ``value``."""
-    if value is None:
-        return None
-    if column in _JSON:
-        return json.dumps(value)
-    return packed(value) if column in _NAMES else value
 
 
 def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
@@ -329,7 +251,7 @@ def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
 def _plain(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> tuple[Any, ...]:
     assert isinstance(cursor, _Cursor)
     if cursor.readers is None:
-        cursor.readers = tuple(_READERS.get(column[0], _AS_IT_IS) for column in cursor.description)
+        cursor.readers = tuple(READERS.get(column[0], AS_IT_IS) for column in cursor.description)
         cursor.odd.clear()
     kinds = tuple(map(type, values))
     if (odd := cursor.odd.get(kinds)) is None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
-from restore_batch.jobs.database import Row, packed
+from restore_batch.jobs.database import Row
 from restore_batch.jobs.ledger import face_in
 from restore_batch.jobs.outputs import FOLDER, PARTS
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.kept import NAME, KeptLedger
 from restore_batch.jobs.proof.looking import look
 from restore_batch.jobs.proof.sidecars import sidecars_in

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from restore_batch.jobs.database import Database, Row, packed
+from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.outputs import PARTS
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.records import (
     CommittedResult,
     FaceRow,

@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from restore_batch.jobs.database import packed
 from restore_batch.jobs.outputs import FOLDER, PARTS
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.commit import Commits
 from restore_batch.jobs.proof.noted import note
 from restore_batch.jobs.proof.survey import State, Survey

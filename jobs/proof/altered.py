@@ -10,8 +10,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
-from restore_batch.jobs.database import Database, packed
+from restore_batch.jobs.database import Database
 from restore_batch.jobs.outputs import PARTS, sidecar_of
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.records import SidecarFile
 from restore_batch.jobs.results.base import Look, Results
 

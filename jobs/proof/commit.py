@@ -20,9 +20,10 @@ from typing import BinaryIO
 
 from restore_batch.errors import RestoreBatchError
 from restore_batch.files import empty, holds, settle
-from restore_batch.jobs.database import Database, Row, packed
+from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.outputs import FOLDER, PARTS, sidecar_of
 from restore_batch.jobs.proof.altered import Altered
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.faults import ManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal
@@ -393,8 +394,7 @@ def _staged_values(way: _Way) -> tuple[object, ...]:
     return (
         packed(way.staged), result.size_bytes, result.sha256, result.width, result.height,
         len(result.faces) + result.faces_of_parts, json.dumps(dict(result.seconds)),
-        json.dumps(result.warnings) if result.warnings else "[]", recorded(result.sidecars),
-        result.repaired,
+        json.dumps(result.warnings), recorded(result.sidecars), result.repaired,
         json.dumps(dict(result.quality)) if result.quality else None,
         way.unit.base_key, result.source_sha256, way.unit.id,
     )  # fmt: skip

@@ -23,12 +23,12 @@ from restore_batch.jobs.database import (
     close_tidily,
     connect,
     connect_reading,
-    encoded,
     transaction,
 )
 from restore_batch.jobs.ledger import Ledger
 from restore_batch.jobs.outputs import FOLDER
 from restore_batch.jobs.proof import journal as journal_file
+from restore_batch.jobs.proof.columns import encoded
 from restore_batch.jobs.proof.faults import ManifestError, damaged
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal, Position, Tables

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from restore_batch.jobs.database import Database, packed
+from restore_batch.jobs.database import Database
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.kept import Touched
 from restore_batch.jobs.records import SourceNote
 

@@ -19,14 +19,7 @@ from typing import Any
 
 from restore_batch.errors import UsageError
 from restore_batch.files import publish, sha256_of, sync_folder
-from restore_batch.jobs.database import (
-    Database,
-    Row,
-    connect_rebuilding,
-    create,
-    packed,
-    transaction,
-)
+from restore_batch.jobs.database import Database, Row, connect_rebuilding, create, transaction
 from restore_batch.jobs.outputs import (
     CRATE,
     FOLDER,
@@ -36,6 +29,7 @@ from restore_batch.jobs.outputs import (
     sidecar_of,
 )
 from restore_batch.jobs.proof import journal
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.faults import DamagedManifestError, fault_of_file
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.kept import NAME, KeptLedger, apply, changes_to, move_to

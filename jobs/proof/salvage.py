@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from restore_batch.jobs.database import decoded
+from restore_batch.jobs.proof.columns import decoded
 from restore_batch.jobs.proof.schema import columns_of
 
 _FEWEST_BYTES_A_ROW = {"runs": 200, "units": 200, "items": 60, "faces": 100}

@@ -13,8 +13,9 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import TypeAlias
 
-from restore_batch.jobs.database import Database, Row, packed
+from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.outputs import sidecar_of
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.records import SidecarFile
 from restore_batch.jobs.results.base import Move, Results, in_the_way
 

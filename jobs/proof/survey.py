@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, Self, TypeVar
 
-from restore_batch.jobs.database import Database, Row, packed
+from restore_batch.jobs.database import Database, Row
+from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.sidecars import Sidecars
 from restore_batch.jobs.records import MadeWith
 from restore_batch.jobs.results.base import Results
