@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from restore_batch.models.running.threads import limit_threads
+from restore_batch.stages import heap
 from restore_batch.stages.base import Stage, WorkerContext, needed_by
 from restore_batch.stages.media import Chunk, Failure
 
@@ -59,10 +60,14 @@ class OpenedStages:
                 i for i, r in enumerate(results)
                 if isinstance(r, Chunk) and type(r.unit) in stage.kinds
             ]  # fmt: skip
+            heavy = any(_is_heavy(results[i]) for i in concerned)
             replies = run_stages([stage], [results[i] for i in concerned])  # type: ignore[misc]
+            heavy = heavy or any(map(_is_heavy, replies))
             for i, reply in zip(concerned, replies, strict=True):
                 results[i] = self._kept(reply, self.stages[number + 1 :])
             del replies
+            if heavy:
+                heap.give_back()
         return results
 
     def _kept(self, reply: Reply, later: Sequence[Stage]) -> Reply:
@@ -98,6 +103,14 @@ def run_stages(stages: Sequence[Stage], batch: Sequence[Chunk]) -> list[Reply]:
         replace(r, seconds={**r.seconds, **seconds[i]}) if isinstance(r, Chunk) else r
         for i, r in enumerate(results)
     ]
+
+
+def _is_heavy(reply: Reply) -> bool:
+    """Whether its pictures are such that memory is worth being given back for them."""
+    if isinstance(reply, Failure):
+        return False
+    pictures = (*reply.frames, *reply.upscaled, *reply.pasted)
+    return any(picture.nbytes >= heap.WORTH_BYTES for picture in pictures)
 
 
 def _call(stage: Stage, batch: list[Chunk]) -> list[Reply]:

@@ -1,4 +1,5 @@
-"""What travels between stages: frozen, picklable, arrays never modified in place."""
+"""What travels between stages: frozen, picklable, arrays never modified in place but for
+``upscaled``, which is pasted into."""
 
 from __future__ import annotations
 

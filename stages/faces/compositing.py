@@ -2,7 +2,8 @@
 
 Where the picture has grain, the face is given as much (:mod:`restore_batch.stages.faces.grain`).
 
-A 100-megapixel scan costs one integer copy of itself; floats exist for one band of one face.
+A 100-megapixel scan costs a copy of what lies under its faces; floats exist for one band of one
+face.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from restore_batch.stages.faces.before import Before
 from restore_batch.stages.faces.grain import Window
 from restore_batch.stages.faces.grain_field import GrainField
 from restore_batch.stages.geometry import invert, scale_of, transform
@@ -57,7 +59,7 @@ def inside_source(matrix: np.ndarray, face_px: int, source_wh: tuple[int, int]) 
 
 def paste_face(
     canvas: np.ndarray,
-    background: np.ndarray,
+    background: np.ndarray | Before,
     face_hwc: np.ndarray,
     mask_hw: np.ndarray,
     to_output: np.ndarray,
@@ -68,16 +70,19 @@ def paste_face(
     """Move ``canvas`` towards a face, in place, by mask x strength x share.
 
     ``canvas``: rgb_hwc uint8 or uint16, changed; ``background``: the same picture before any
-    face was pasted (it may be ``canvas`` for a single face). ``face_hwc``: (S, S, 3) float32 in
-    [0, 255], or (S, S, 1) for a grey picture, whose channels then stay equal. ``mask_hw``:
-    (S, S) float32 in [0, 1], 0 along its border. ``to_output``: see :func:`crop_to_output`.
-    ``grain``: given to the face, and under a soft edge as much as is lost there.
+    face was pasted (it may be ``canvas`` for a single face), or the :class:`Before` of it.
+    ``face_hwc``: (S, S, 3) float32 in [0, 255], or (S, S, 1) for a grey picture, whose channels
+    then stay equal. ``mask_hw``: (S, S) float32 in [0, 1], 0 along its border. ``to_output``: see
+    :func:`crop_to_output`. ``grain``: given to the face, and under a soft edge as much as is lost
+    there.
 
     Enlarging is bicubic; a reduction is first averaged over areas, since warps do not prefilter.
     """
     left, top, right, bottom = region(mask_hw, to_output, canvas.shape)
     if left >= right or top >= bottom or strength <= 0.0:
         return
+    if isinstance(background, Before):
+        background.keep(left, top, right, bottom)
     face_hwc, mask_hw, to_output = reduced(face_hwc, mask_hw, to_output)
     amplitude_hw = None if grain is None else grain.amplitude(face_hwc)
     unit = np.float32(np.iinfo(canvas.dtype).max / 255)
@@ -94,7 +99,7 @@ def paste_face(
         face = _laid(face_hwc, local, size_wh)
         change: np.ndarray = np.clip(face, 0.0, 255.0, out=face)
         change *= unit
-        change -= background[rows, columns, :channels]
+        change -= background[rows, columns][..., :channels]
         change *= weight[..., None]
         if grain is not None and amplitude_hw is not None:
             amplitude = cv2.warpAffine(

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from restore_batch.models.base import Face
+from restore_batch.stages.faces.before import Before
 from restore_batch.stages.faces.masks import LUMA
 from restore_batch.stages.geometry import (
     estimate_similarity,
@@ -138,7 +139,7 @@ def brightness(picture_hwc: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.transform(picture_hwc, LUMA[None]))
 
 
-def to_window(rgb_hwc: np.ndarray) -> Window:
+def to_window(rgb_hwc: np.ndarray | Before) -> Window:
     """A picture in uint8 or uint16 as a :data:`Window`, for places inside it."""
     unit = np.float32(255 / np.iinfo(rgb_hwc.dtype).max)
 
@@ -150,7 +151,10 @@ def to_window(rgb_hwc: np.ndarray) -> Window:
 
 
 def measure_grain(
-    rgb_hwc: np.ndarray, centre_xy: tuple[float, float], side_px: float, unit_px: float = 1.0
+    rgb_hwc: np.ndarray | Before,
+    centre_xy: tuple[float, float],
+    side_px: float,
+    unit_px: float = 1.0,
 ) -> Grain | None:
     """The grain of ``rgb_hwc``, uint8 or uint16, in a square around a face and in the face.
 

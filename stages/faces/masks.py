@@ -68,6 +68,13 @@ def square_mask(face_px: int) -> np.ndarray:
     return mask
 
 
+def resized(array: np.ndarray, side: int) -> np.ndarray:
+    """A square array, (S, S) or (S, S, C), with another side."""
+    if array.shape[0] == side:
+        return array
+    return np.asarray(cv2.resize(array, (side, side), interpolation=cv2.INTER_LINEAR))
+
+
 def parsed_mask(inside_hw: np.ndarray) -> np.ndarray:
     """Soften what a parser found: (512, 512) with 1 inside the face, float32 back."""
     mask: np.ndarray = inside_hw.astype(np.float32)

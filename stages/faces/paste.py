@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError, UsageError
 from restore_batch.models.base import Embedder, ModelRef, Parser
 from restore_batch.stages.base import Cost, Pool, Raised, Role, Stage, WorkerContext
 from restore_batch.stages.faces import masks
+from restore_batch.stages.faces.before import Before, is_no_other
 from restore_batch.stages.faces.compositing import (
     crop_to_output,
     inside_source,
@@ -74,8 +74,9 @@ class Paste(Stage):
 
     In:  frames, their faces, alignments, crops, restored crops, and the frames at output size
     (or the frames themselves at scale 1).
-    Out: ``pasted``, one frame for each: dtype, alpha and greyness of the enlarged one, which is
-    passed on uncopied where no face is pasted; ``records``, one for each face.
+    Out: ``pasted``, one frame for each: dtype, alpha and greyness of the enlarged one; ``records``,
+    one for each face. An enlarged frame that is no other picture of the chunk is pasted into, where
+    it may be written to; a large one is not copied.
 
     ``mask``: "feather" is the face's outline, as its landmarks say it, with a soft edge, or the
     crop's soft-edged square where a network (``background``) has cleaned what lies around; "parse"
@@ -190,7 +191,7 @@ class Paste(Stage):
         enlarged = chunk.upscaled or chunk.frames
         faces = self._judge(chunk)
         pasted = tuple(
-            self._paste_frame(source, large, of_frame)
+            self._paste_frame(source, large, of_frame, is_no_other(large, chunk))
             for source, large, of_frame in zip(chunk.frames, enlarged, faces, strict=True)
         )
         records = tuple(tuple(_record(face) for face in of_frame) for of_frame in faces)
@@ -247,10 +248,12 @@ class Paste(Stage):
         if self.parser is None or self.mask == "feather" or not faces:
             return [None] * len(faces)
         side = masks.PARSED_PX
-        inside = self.parser([_resized(face.restored, side) for face in faces])
+        inside = self.parser([masks.resized(face.restored, side) for face in faces])
         return [mask if mask.mean() >= _LEAST_PARSED_SHARE else None for mask in inside]
 
-    def _paste_frame(self, source: Frame, large: Frame, faces: Sequence[_RestoredFace]) -> Frame:
+    def _paste_frame(
+        self, source: Frame, large: Frame, faces: Sequence[_RestoredFace], ours: bool
+    ) -> Frame:
         expected = output_size(source.width, source.height, self.scale)
         if (large.width, large.height) != expected:
             raise MediaError(
@@ -259,7 +262,8 @@ class Paste(Stage):
             )
         if not any(face.strength > 0 for face in faces):
             return large
-        canvas = large.rgb_hwc.copy()
+        canvas = large.rgb_hwc if ours else large.rgb_hwc.copy()
+        before = Before(canvas)
         source_wh, output_wh = (source.width, source.height), (large.width, large.height)
         places = [crop_to_output(face.alignment.matrix, source_wh, output_wh) for face in faces]
         discs = [
@@ -272,13 +276,13 @@ class Paste(Stage):
             fitted, mask, to_output = reduced(self._fitted(face, source), self._mask(face), place)
             paste_face(
                 canvas,
-                large.rgb_hwc,
+                before,
                 fitted,
                 mask,
                 to_output,
                 face.strength,
                 partial(masks.ownership, own=discs[index], others=others),
-                self._grain(face, source, large, (fitted, mask, to_output)),
+                self._grain(face, source, large, before, (fitted, mask, to_output)),
             )
         return replace(large, rgb_hwc=canvas)
 
@@ -287,6 +291,7 @@ class Paste(Stage):
         face: _RestoredFace,
         source: Frame,
         large: Frame,
+        before: Before,
         laid: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> GrainField | None:
         """The grain that a face lacks, or None. ``laid``: face, mask and matrix."""
@@ -296,14 +301,14 @@ class Paste(Stage):
         # the picture has taken it away here as well as in the face.
         fitted, mask, to_output = laid
         x, y, side = _disc(fitted.shape[0], to_output)
-        grain = measure_grain(large.rgb_hwc, (x, y), side, max(self.scale, 1.0))
+        grain = measure_grain(before, (x, y), side, max(self.scale, 1.0))
         if grain is None:
             return None
-        box = region(mask, to_output, large.rgb_hwc.shape)
-        cells = cells_in(large.rgb_hwc.shape, box, len(grain.bands), 0.5)
+        box = region(mask, to_output, before.shape)
+        cells = cells_in(before.shape, box, len(grain.bands), 0.5)
         cells = cells.some(_shown(mask, to_output, cells.centres_xy()))
         after = window_of(fitted, to_output, box, cells.halo)
-        missing = missing_share(grain, cells, to_window(large.rgb_hwc), after)
+        missing = missing_share(grain, cells, to_window(before), after)
         seed = zlib.crc32(face.crop.tobytes())
         strength = _steadied(face.face, grain, source, large)
         uneven = missing.unevenness(_parts_of(fitted.shape[0], to_output), _SAY * side)
@@ -315,7 +320,7 @@ class Paste(Stage):
         """The mask in crop pixels, (S, S) float32, 0 along the border."""
         side = face.alignment.face_px
         if face.parsed is not None:
-            return masks.square_mask(side) * _resized(masks.parsed_mask(face.parsed), side)
+            return masks.square_mask(side) * masks.resized(masks.parsed_mask(face.parsed), side)
         if self.background is not None:
             # A clean wall among clean walls is no patch, and hair is better restored with its face
             # than drawn by a network that knows no faces.
@@ -376,12 +381,6 @@ def _disc(face_px: int, place: np.ndarray) -> tuple[float, float, float]:
     """Centre of a face and side of its crop, in output pixels."""
     x, y = transform(place, template(face_px).mean(axis=0, keepdims=True))[0]
     return float(x), float(y), face_px * scale_of(place)
-
-
-def _resized(array: np.ndarray, side: int) -> np.ndarray:
-    if array.shape[0] == side:
-        return array
-    return np.asarray(cv2.resize(array, (side, side), interpolation=cv2.INTER_LINEAR))
 
 
 def _record(face: _RestoredFace) -> FaceRecord:

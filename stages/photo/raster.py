@@ -59,7 +59,8 @@ class Raster:
 @dataclass(frozen=True)
 class Picture:
     """Finished samples on demand: ``rows(block)`` is (h, W, channels) uint8 or uint16 for ``bits``
-    of 8 or 16, the transparency last."""
+    of 8 or 16, the transparency last. ``finished``: all of them, where they are those of a frame
+    already, which stay as they are."""
 
     rows: Callable[[slice], np.ndarray]
     width: int
@@ -68,9 +69,13 @@ class Picture:
     bits: int
     has_alpha: bool
     icc: bytes | None
+    finished: np.ndarray | None = None
 
     def whole(self, *, bgr: bool = False) -> np.ndarray:
-        """(H, W) for one channel, else (H, W, channels); ``bgr``: in OpenCV's order."""
+        """(H, W) for one channel, else (H, W, channels), to be read only; ``bgr``: in OpenCV's
+        order."""
+        if self.finished is not None and not bgr:
+            return self.finished
         dtype = np.uint16 if self.bits == 16 else np.uint8
         out = np.empty((self.height, self.width, self.channels), dtype)
         by_rows(self.height, self.width, self.rows, out[..., ::-1] if bgr else out)

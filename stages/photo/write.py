@@ -159,6 +159,8 @@ def _picture(
             "edge"
         )
 
+    depth = colour.full_depth if wanted == 16 else colour.to_8_bits
+
     def rows(block: slice) -> np.ndarray:
         samples, alpha = _colours(frame, block, grey=grey, keep_alpha=has_alpha, icc=convert)
         if convert is not None and stored is not None and meta.icc is not None:
@@ -166,9 +168,12 @@ def _picture(
             samples = colour.between(samples, meta.icc, convert)
         elif convert is not None:
             samples = colour.from_srgb(samples, convert)
-        depth = colour.full_depth if wanted == 16 else colour.to_8_bits
         return depth(samples) if alpha is None else _beside(depth(samples), depth(alpha))
 
+    is_finished = (
+        not (grey or frame.grey) and frame.alpha_hw is None and convert is None
+        and frame.rgb_hwc.dtype.itemsize * 8 == wanted and frame.rgb_hwc.flags.c_contiguous
+    )  # fmt: skip
     return Picture(
         rows=rows,
         width=frame.width,
@@ -177,6 +182,7 @@ def _picture(
         bits=wanted,
         has_alpha=has_alpha,
         icc=icc,
+        finished=frame.rgb_hwc if is_finished else None,
     )
 
 

@@ -33,6 +33,7 @@ THUMB_PX = 288
 FACTS = "facts.json"
 _QUALITY, _THUMB_QUALITY = 85, 78
 _BEHIND_ALPHA = 192.0
+_ROWS_AT_ONCE = 64
 _NO_ORIGINAL = 128
 _REPAIRED_RGB = (230, 60, 160)
 _TAGS = {270: "description", 306: "date", 315: "artist", 33432: "copyright", 36867: "taken"}
@@ -155,8 +156,12 @@ def in_8_bits(frame: Frame) -> np.ndarray:
     if frame.alpha_hw is None:
         return rgb
     most = 65535.0 if frame.rgb_hwc.dtype == np.uint16 else 255.0
-    alpha = (frame.alpha_hw.astype(np.float32) / most)[..., None]
-    return np.asarray(np.rint(rgb * alpha + _BEHIND_ALPHA * (1 - alpha)), np.uint8)
+    over = np.empty_like(rgb)
+    for top in range(0, frame.height, _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        alpha = (frame.alpha_hw[rows].astype(np.float32) / most)[..., None]
+        over[rows] = np.rint(rgb[rows] * alpha + _BEHIND_ALPHA * (1 - alpha))
+    return over
 
 
 def tags_of(meta: PhotoMeta) -> dict[str, str]:

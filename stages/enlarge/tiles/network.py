@@ -1,4 +1,4 @@
-"""Enlarging pictures of any size through a network, holding one strip of tiles at a time."""
+"""Enlarging pictures of any size through a network, holding one tile at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from restore_batch.errors import MediaError
 from restore_batch.models.base import Tiling, Upscaler
 from restore_batch.stages.enlarge.tiles.axis import TiledAxis
 from restore_batch.stages.enlarge.tiles.resampling import LineResampler, SeamBlender
-
-_ROWS_AT_ONCE = 64
-"""That become integers, so that a strip is not copied whole."""
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness, ITU-R BT.601 section 2.5.1."""
@@ -39,53 +36,54 @@ def upscale_in_tiles(
     network together, so give one at a time where memory is short. The same dtype comes back.
     With ``grey`` the three channels of the result are equal.
 
-    The float memory is that of one network call plus one strip of tiles already at the final
-    width, whatever the picture's size. Raises MediaError when the network returns NaN.
+    The float memory is that of one network call and of what neighbouring tiles share, whatever the
+    picture's size. Raises MediaError when the network returns NaN.
     """
     width, height = size_wh
     outputs = [np.empty((height, width, 3), picture.dtype) for picture in pictures]
-    top = 0
-    for rgb_nchw in _strips(upscaler, pictures, size_wh, tile_px, device):
+    for top, left, rgb_nchw in _pieces(upscaler, pictures, size_wh, tile_px, device):
         if not bool(torch.isfinite(rgb_nchw).all()):
             raise MediaError(
                 "the upscaler returned values that are not numbers: expected 0 to 1; "
                 "use precision float32"
             )
-        bottom = top + rgb_nchw.shape[2]
+        bottom, right = top + rgb_nchw.shape[2], left + rgb_nchw.shape[3]
         for output, rgb_chw in zip(outputs, rgb_nchw, strict=True):
-            for start in range(0, bottom - top, _ROWS_AT_ONCE):
-                rows = rgb_chw[:, start : start + _ROWS_AT_ONCE]
-                at = top + start
-                output[at : at + rows.shape[1]] = _quantise(rows, output.dtype, grey)
-        top = bottom
+            output[top:bottom, left:right] = _quantise(rgb_chw, output.dtype, grey)
     return outputs
 
 
-def _strips(
+def _pieces(
     upscaler: Upscaler,
     pictures: Sequence[np.ndarray],
     size_wh: tuple[int, int],
     tile_px: int,
     device: str,
-) -> Iterator[torch.Tensor]:
-    """The result from top to bottom as (N, 3, rows, width) float32 pieces in about [0, 1]."""
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """The result as pieces with their top and left, (N, 3, rows, columns) float32 in about [0, 1];
+    together they cover it once."""
     scale = upscaler.scale
     height, width = pictures[0].shape[:2]
     tiling = tiling_of(upscaler)
     rows, columns = (TiledAxis(length, tile_px, tiling) for length in (height, width))
-    vertical = LineResampler(height * scale, size_wh[1], dim=2, device=device)
-    down = SeamBlender(rows, scale, dim=2, device=device)
+    # Along a row of tiles pieces are as wide as in every other, and each goes on downwards by
+    # itself: no strip as wide as the picture is held.
+    downwards = [
+        (
+            SeamBlender(rows, scale, dim=2, device=device),
+            LineResampler(height * scale, size_wh[1], dim=2, device=device),
+        )
+        for _ in columns.tiles
+    ]
+    top = 0
     for row in rows.tiles:
-        source = _to_float([p[row.read_start : row.read_stop] for p in pictures], device)
         across = SeamBlender(columns, scale, dim=3, device=device)
         horizontal = LineResampler(width * scale, size_wh[0], dim=3, device=device)
-        # Filled piece by piece: joined afterwards, it would be there twice.
-        shape = (len(pictures), 3, (row.stop - row.start) * scale, size_wh[0])
-        strip = torch.empty(shape, device=device)
-        left = 0
-        for column in columns.tiles:
+        left = done = 0
+        for column, (down, vertical) in zip(columns.tiles, downwards, strict=True):
+            read = slice(row.read_start, row.read_stop), slice(column.read_start, column.read_stop)
             with torch.inference_mode():
-                result = upscaler(source[..., column.read_start : column.read_stop])
+                result = upscaler(_to_float([picture[read] for picture in pictures], device))
             kept = result[
                 ...,
                 (row.start - row.read_start) * scale : (row.stop - row.read_start) * scale,
@@ -93,10 +91,14 @@ def _strips(
                 * scale,
             ]
             piece = horizontal.push(across.push(kept.float().clone()))
-            strip[..., left : left + piece.shape[3]] = piece
-            left += piece.shape[3]
-            del result, kept, piece
-        yield vertical.push(down.push(strip))
+            del result, kept
+            if not piece.shape[3]:
+                continue
+            piece = vertical.push(down.push(piece))
+            yield top, left, piece
+            left, done = left + piece.shape[3], piece.shape[2]
+            del piece
+        top += done
 
 
 def _to_float(pictures: Sequence[np.ndarray], device: str) -> torch.Tensor:

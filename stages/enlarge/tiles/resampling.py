@@ -1,8 +1,8 @@
 """Resampling along one axis as a stream: pieces in, finished pieces out, the same as at once.
 
 A picture that a network enlarged four times is 16 times its size in pixels and 64 times in
-bytes as float32. Here it never exists: tile results go through the horizontal stream, strips
-of tiles through the vertical one, and only final pixels come out.
+bytes as float32. Here it never exists: tile results go through the horizontal stream, what comes
+out of that through the vertical one of its place, and only final pixels come out.
 
 Source: Lanczos windowed sinc, a = 3; when shrinking, the kernel is stretched by the ratio, so
 that it is also the anti-aliasing filter (Turkowski 1990, "Filters for common resampling tasks").

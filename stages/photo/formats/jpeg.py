@@ -132,40 +132,55 @@ class Jpeg(WrittenFormat):
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
     ) -> tuple[str, ...]:
-        import cv2
-
         hint = meta.quality_hint.get("jpeg_quality")
         estimated = hint if isinstance(hint, int) else 0
-        optimised = picture.width * picture.height <= _MOST_OPTIMISED_PX
-        # OpenCV and not Pillow, whose buffer for optimised tables is too short for grainy
-        # pictures.
-        written, data = cv2.imencode(
-            ".jpg",
-            picture.whole(bgr=True),
-            [
-                *(cv2.IMWRITE_JPEG_QUALITY, quality or max(self.usual_quality, estimated)),
-                *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
-                *(cv2.IMWRITE_JPEG_OPTIMIZE, int(optimised)),
-                *(cv2.IMWRITE_JPEG_PROGRESSIVE, int(bool(meta.quality_hint.get("progressive")))),
-            ],
+        data = _coded(
+            picture,
+            quality or max(self.usual_quality, estimated),
+            progressive=bool(meta.quality_hint.get("progressive")),
         )
-        if not written:
-            raise MediaError(f"{path.name}: cannot be written as JPEG")
         exif, warnings = _short_enough(meta.exif)
-        path.write_bytes(
-            jpeg_segments.with_metadata(
-                data.tobytes(),
-                exif=exif,
-                xmp=meta.xmp,
-                iptc=meta.iptc,
-                icc=picture.icc,
-                comment=meta.text.get("Comment"),
-                dpi=meta.dpi,
-                extras=meta.extras,
-            )
-            + films_of(meta.extras)
+        pieces = jpeg_segments.with_metadata(
+            data,
+            exif=exif,
+            xmp=meta.xmp,
+            iptc=meta.iptc,
+            icc=picture.icc,
+            comment=meta.text.get("Comment"),
+            dpi=meta.dpi,
+            extras=meta.extras,
         )
+        with path.open("wb") as file:
+            file.writelines((*pieces, films_of(meta.extras)))
         return warnings
+
+
+def _coded(picture: Picture, quality: int, *, progressive: bool) -> memoryview:
+    """The JPEG file of a picture, nothing beside it. Both encoders are libjpeg-turbo; not Pillow's,
+    whose buffer for optimised tables is too short for grainy pictures."""
+    optimised = picture.width * picture.height <= _MOST_OPTIMISED_PX
+    if not progressive:
+        samples = picture.whole().reshape(picture.height, picture.width, -1)
+        coded = imagecodecs.jpeg8_encode(
+            samples, level=quality, subsampling="444", optimize=optimised
+        )
+        return memoryview(coded)
+    import cv2
+
+    # imagecodecs writes none that are progressive. OpenCV wants a copy in another order.
+    written, data = cv2.imencode(
+        ".jpg",
+        picture.whole(bgr=True),
+        [
+            *(cv2.IMWRITE_JPEG_QUALITY, quality),
+            *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+            *(cv2.IMWRITE_JPEG_OPTIMIZE, int(optimised)),
+            *(cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        ],
+    )
+    if not written:
+        raise ValueError("its encoder refused it")
+    return memoryview(data.tobytes())
 
 
 def _short_enough(exif: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:

@@ -103,26 +103,26 @@ class Png(WrittenFormat):
     def encode(
         self, picture: Picture, meta: PhotoMeta, path: Path, quality: int | None
     ) -> tuple[str, ...]:
-        data = bytes(imagecodecs.png_encode(picture.whole(), level=_LEVEL))
+        data = memoryview(imagecodecs.png_encode(picture.whole(), level=_LEVEL))
         found = meta.quality_hint.get("png_colour")
         # They hold where the samples are still in the space that they say.
         hold = picture.icc == meta.icc and (meta.icc is None or meta.icc_made)
         chunks = found if hold and isinstance(found, dict) else {}
         colours = picture.channels - picture.has_alpha
         extras = [png_extras.fitted(extra, colours, picture.bits) for extra in meta.extras]
-        path.write_bytes(
-            png_chunks.with_metadata(
-                data,
-                exif=meta.exif,
-                xmp=meta.xmp,
-                iptc=meta.iptc,
-                icc=None if chunks else picture.icc,
-                dpi=meta.dpi,
-                text=meta.text,
-                colour_chunks=chunks,
-                extras=extras,
-            )
+        pieces = png_chunks.with_metadata(
+            data,
+            exif=meta.exif,
+            xmp=meta.xmp,
+            iptc=meta.iptc,
+            icc=None if chunks else picture.icc,
+            dpi=meta.dpi,
+            text=meta.text,
+            colour_chunks=chunks,
+            extras=extras,
         )
+        with path.open("wb") as file:
+            file.writelines(pieces)
         return ()
 
 

@@ -25,6 +25,7 @@ from restore_batch.stages.photo.source import in_memory
 _SPACE = b" \t\n\v\f\r"
 _HEADER_BYTES = 1 << 16
 _COMMENT_BYTES = 1 << 15
+_ROWS_AT_ONCE = 64
 _TEXT_BYTES, _DIGITS = 1 << 20, 1 << 10
 _MAGIC = re.compile(rb"P[1-6][\s#]")
 _TOKEN = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([0-9]{1,10})(?=[\s#])")
@@ -105,9 +106,11 @@ class Pnm(WrittenFormat):
         if len(comment) > _COMMENT_BYTES:
             comment, warnings = b"", ("its comment is too long for PNM: not kept",)
         size = f"{picture.width} {picture.height}\n{white}\n".encode()
-        samples = picture.whole()
-        big_endian = samples.astype(samples.dtype.newbyteorder(">"))
-        path.write_bytes(kind + b"\n" + comment + size + big_endian.tobytes())
+        with path.open("wb") as file:
+            file.write(kind + b"\n" + comment + size)
+            for top in range(0, picture.height, _ROWS_AT_ONCE):
+                rows = picture.rows(slice(top, min(top + _ROWS_AT_ONCE, picture.height)))
+                file.write(rows.astype(rows.dtype.newbyteorder(">")).tobytes())
         return warnings
 
 

@@ -254,7 +254,7 @@ def only_pixels(data: bytes, found: JpegHead) -> bytes:
 
 
 def with_metadata(
-    jpeg: bytes,
+    jpeg: bytes | memoryview,
     *,
     exif: bytes | None,
     xmp: bytes | None,
@@ -263,8 +263,8 @@ def with_metadata(
     comment: str | None,
     dpi: tuple[float, float] | None,
     extras: Sequence[Extra] = (),
-) -> bytes:
-    """``jpeg``, as an encoder wrote it, with these segments and this resolution.
+) -> list[bytes | memoryview]:
+    """``jpeg``, as an encoder wrote it, with these segments and this resolution, in pieces.
 
     ``exif`` is at most EXIF_MAX long. ``extras``: segments and Photoshop resources.
     """
@@ -290,7 +290,8 @@ def with_metadata(
     at = 2
     if jpeg[2:4] == bytes((0xFF, _APP0)):
         at += 2 + int.from_bytes(jpeg[4:6], "big")
-    return b"".join((jpeg[:2], *parts, memoryview(jpeg)[at:]))
+    view = memoryview(jpeg)
+    return [view[:2], *parts, view[at:]]
 
 
 def _jfif(dpi: tuple[float, float] | None) -> bytes:

