@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from restore_batch.stages.faces.before import Before
 from restore_batch.stages.faces.paste import Paste
 from restore_batch.stages.media import Chunk, Frame
 
+from support.cost import cost_of
 from support.pixels import chunk_with_faces, face_at
 
 
@@ -70,3 +72,14 @@ def test_what_was_kept_is_read_as_it_was_and_all_else_as_it_is() -> None:
         part = slice(int(top), int(bottom)), slice(int(left), int(right))
         np.testing.assert_array_equal(before[part], whole[part])
     assert (canvas != whole).any()
+
+
+def test_pasting_a_face_takes_no_memory_for_the_rest_of_a_large_picture(tmp_path: Path) -> None:
+    chunk = chunk_with_faces(Frame(grainy(300)), [face_at(150, 150, 120)])
+    large = Frame(np.full((4000, 4000, 3), 90, np.uint8))
+    chunk = replace(
+        chunk, frames=(Frame(large.rgb_hwc.copy()),), restored=(255 - chunk.crops[0],),
+        upscaled=(large,),
+    )  # fmt: skip
+    cost = cost_of(lambda: str(Paste(1)([chunk])[0].unit), tmp_path / "said.txt")
+    assert cost.peak_bytes < large.nbytes // 2
