@@ -63,9 +63,11 @@ class OpenedStages:
             heavy = any(_is_heavy(results[i]) for i in concerned)
             replies = run_stages([stage], [results[i] for i in concerned])  # type: ignore[misc]
             heavy = heavy or any(map(_is_heavy, replies))
-            for i, reply in zip(concerned, replies, strict=True):
-                results[i] = self._kept(reply, self.stages[number + 1 :])
+            # By no name that outlives the line: what a chunk drops must go before the next stage.
+            kept = [self._kept(reply, self.stages[number + 1 :]) for reply in replies]
             del replies
+            for i in reversed(concerned):
+                results[i] = kept.pop()
             if heavy:
                 heap.give_back()
         return results

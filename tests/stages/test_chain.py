@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Join
 from restore_batch.stages.base import Stage, WorkerContext
 from restore_batch.stages.chain import OpenedStages, Reply
-from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.media import Chunk, Failure, Frame
 
 from support.toys import unit
 
@@ -244,3 +246,43 @@ def test_units_of_another_kind_pass_a_stage_by() -> None:
     join: Join[None] = Join(id="j", source="j", output="j")
     replies = chain(Mark("a")).process([Chunk(join), *chunks("photo")])
     assert told(replies) == [(), ("a",)]
+
+
+class Draws(Stage):
+    name = "draws"
+    writes = frozenset({"pasted"})
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        return [replace(c, pasted=(Frame(np.zeros((2, 2, 3), np.uint8)),)) for c in batch]
+
+
+class Reads(Stage):
+    name = "reads"
+    reads = frozenset({"pasted"})
+
+    def __init__(self, seen: list[weakref.ref[np.ndarray]]) -> None:
+        self.seen = seen
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        self.seen += [weakref.ref(chunk.pasted[0].rgb_hwc) for chunk in batch]
+        return list(batch)
+
+
+class Counts(Stage):
+    name = "counts"
+
+    def __init__(self, seen: list[weakref.ref[np.ndarray]], left: list[int]) -> None:
+        self.seen, self.left = seen, left
+
+    def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
+        self.left.append(sum(picture() is not None for picture in self.seen))
+        return list(batch)
+
+
+def test_a_picture_that_no_later_stage_reads_is_gone_when_the_next_one_begins() -> None:
+    seen: list[weakref.ref[np.ndarray]] = []
+    left: list[int] = []
+    stages = [Draws(), Reads(seen), Counts(seen, left)]
+    opened = OpenedStages(stages, WorkerContext(), frozenset({"artifact"}))
+    opened.process([Chunk(unit("a")), Chunk(unit("b"))])
+    assert (len(seen), left) == (2, [0])
