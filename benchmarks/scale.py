@@ -97,13 +97,13 @@ def _run(
     sha256 = hashlib.sha256((folder / "photo0.png").read_bytes()).hexdigest()
     headers: Headers = "all" if own_clock else "later"
     plan = make_plan(loaded, store_for(loaded.job), fetch=True, headers=headers)
-    plan = with_sleepers(plan, workers, Written(sha256, fail_every))
+    plan = with_sleepers(plan, workers, Written(sha256, unit_s, fail_every))
     opened: list[Sleepers] = []
 
     def open_backend(engine: object, context: object) -> Sleepers:
         opened.append(
             Sleepers(
-                plan.context, unit_s, own_clock=own_clock, for_s=seconds,
+                unit_s, own_clock=own_clock, for_s=seconds,
                 end=lambda: going.drain(0.0),
             )
         )  # fmt: skip

@@ -28,22 +28,24 @@ from restore_batch.errors import MediaError
 from restore_batch.pipeline.engine.backend import Meter, Parcel, Returned, WorkerUp
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.stages.base import Stage, WorkerContext
+from restore_batch.stages.base import Stage
 from restore_batch.stages.media import Artifact, Chunk, Failure
 
 
 class Written(Stage):
     """What is left of all stages of a photo: a file of a few bytes, not forced to the disk.
 
-    ``fail_every``: one photo in so many fails, by its name; 0: none.
+    ``unit_s``: what each says it took. ``fail_every``: one photo in so many fails, by its name;
+    0: none.
     """
 
     name = "sleep"
     of_frames = False
     pool = "pictures"
 
-    def __init__(self, source_sha256: str, fail_every: int = 0) -> None:
+    def __init__(self, source_sha256: str, unit_s: float, fail_every: int = 0) -> None:
         self._source_sha256, self._fail_every = source_sha256, fail_every
+        self._seconds = {self.name: unit_s}
 
     def __call__(self, batch: list[Chunk]) -> list[Chunk | Failure]:
         return self.each(batch, self._said)
@@ -54,8 +56,9 @@ class Written(Stage):
         if self._fail_every and int(sha256[:8], 16) % self._fail_every == 0:
             raise MediaError(f"{chunk.unit.source}: made to fail")
         artifact = Artifact(path, len(data), sha256, 8, 8)
-        seconds = {self.name: 0.05}
-        return replace(chunk, artifact=artifact, source_sha256=self._source_sha256, seconds=seconds)
+        return replace(
+            chunk, artifact=artifact, source_sha256=self._source_sha256, seconds=self._seconds
+        )
 
 
 def written(chunk: Chunk) -> tuple[str, bytes]:
@@ -81,15 +84,13 @@ class Sleepers:
 
     def __init__(
         self,
-        context: WorkerContext,
         unit_s: float,
         *,
         own_clock: bool = False,
         for_s: float = math.inf,
         end: Callable[[], None] = lambda: None,
     ) -> None:
-        self._context, self._unit_s = context, unit_s
-        self._own_clock, self._for_s, self._end = own_clock, for_s, end
+        self._unit_s, self._own_clock, self._for_s, self._end = unit_s, own_clock, for_s, end
         self._put_forward_s = 0.0
         self.begun = self.ended = math.inf
         """When the first call was, and when ``end`` was called."""

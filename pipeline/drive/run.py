@@ -145,12 +145,12 @@ class Run:
 
     def _restore(self, units: Iterator[Unit | None]) -> None:
         plan = self._plan
-        # A million items stay until the end: whoever looks for garbage need not look at them.
-        gc.freeze()
         # Shown only now: a run with nothing to do needs no Ray and no progress bar.
         self._watcher.begin(plan, self.summary)
         backend = open_backend(plan.engine, plan.context)
         self._events.follow(backend)
+        # A million items stay until the end: whoever looks for garbage need not look at them.
+        gc.freeze()
         try:
             limits = plan.job.limits
             batch = _FACES_PER_CALL_ON_GPU if plan.share.runtime.device != "cpu" else 1
