@@ -108,12 +108,10 @@ class UNetDamageFinder:
         import torch
         from torch.nn.functional import pad
 
-        from restore_batch.models.nets.damage import MULTIPLE_PX
-
         height, width = rgb_hwc.shape[:2]
         with torch.inference_mode(), mixed(self._runtime.device, self._runtime.precision):
             signed = to_signed([rgb_hwc], self._runtime.device)
-            more = -width % MULTIPLE_PX, -height % MULTIPLE_PX
+            more = -width % self._net.multiple_px, -height % self._net.multiple_px
             padded = pad(signed, (0, more[0], 0, more[1]), mode="replicate")
             expected = torch.sigmoid(self._net(padded)[0, 0, :height, :width].float())
         return np.asarray(expected.cpu().numpy())

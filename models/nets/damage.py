@@ -2,8 +2,8 @@
 
 Beside the picture it is shown what is small and light or dark in it, its top hats, and how much
 these stand out from those around: a scratch on a wall does, a twig among twigs does not. It folds
-2x2 pixels into channels and halves three times from there, so that it sees some 150 pixels around
-each. There are no statistics of the whole picture, hence no seams between tiles.
+2x2 pixels into channels and halves three or four times from there: the shipped one sees some 350
+pixels around each. There are no statistics of the whole picture, hence no seams between tiles.
 
 Sources: U-Net, Ronneberger et al. 2015 (arXiv:1505.04597); the picture folded into channels, Shi
 et al. 2016 (arXiv:1609.05158); top hats, Meyer 1979, "Iterative Image Transformations for an
@@ -24,8 +24,6 @@ from torch import nn
 from restore_batch.models.nets.compact import ResidualBlock
 
 FOLD = 2
-MULTIPLE_PX = 16
-"""Sides that the network takes are multiples of this: the fold, and three halvings."""
 
 _HATS_PX = (5, 13)
 _LUMA = (0.299, 0.587, 0.114)
@@ -38,8 +36,10 @@ _RARE = -3.0
 class DamageNet(nn.Module):
     """Pictures to the logits of damage; see the module.
 
-    ``widths``: channels at a half, a quarter, an eighth and a sixteenth of the size; ``blocks``:
+    ``widths``: channels at a half, a quarter, an eighth of the size and so on; ``blocks``:
     residual blocks at each, all but the last once on the way down and once on the way up.
+
+    ``multiple_px``: sides that the network takes are multiples of it.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class DamageNet(nn.Module):
         blocks: Sequence[int] = (1, 1, 1, 1),
     ) -> None:
         super().__init__()
+        self.multiple_px = FOLD << (len(widths) - 1)
         self.fold = nn.Conv2d((3 + 4 * len(_HATS_PX)) * FOLD**2, widths[0], 3, padding=1)
         steps = list(itertools.pairwise(widths))
         self.down = nn.ModuleList(_stack(w, n) for w, n in zip(widths, blocks, strict=True))
@@ -59,13 +60,15 @@ class DamageNet(nn.Module):
             cast(torch.Tensor, self.logit.bias).fill_(_RARE)
 
     def forward(self, signed_nchw: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) RGB in [-1, 1], H and W multiples of 16: (N, 1, H, W) logits, float32.
+        """(N, 3, H, W) RGB in [-1, 1], H and W multiples of ``multiple_px``: (N, 1, H, W) logits,
+        float32.
 
         Raises ValueError for other sizes.
         """
         height, width = signed_nchw.shape[2:]
-        if height % MULTIPLE_PX or width % MULTIPLE_PX:
-            raise ValueError(f"expected sides that are multiples of 16, got {width}x{height}")
+        if height % self.multiple_px or width % self.multiple_px:
+            sides = f"sides that are multiples of {self.multiple_px}"
+            raise ValueError(f"expected {sides}, got {width}x{height}")
         with torch.no_grad():  # they are shown, not learned
             hats = torch.cat(top_hats(signed_nchw), dim=1)
             shown = torch.cat([signed_nchw, hats, standing_out(hats)], dim=1)

@@ -32,6 +32,13 @@ from restore_batch.models.train.data.pairs import as_chw
 from restore_batch.models.train.data.scenes import read_scene
 from restore_batch.models.train.data.tone import LUMA
 
+_LETTERS = "ABCDEFGHIKLMNOPRSTUVWabcdefghiklmnoprstuvw0123456789  .,-"
+_FACES = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+)
 _FULL_CHANGE = 24.0
 """Change of a channel, of 255, from which a pixel is damaged for certain."""
 
@@ -43,17 +50,19 @@ class DamageToFind(Options):
 
     sound: Share = 0.3
     outlines: Path | None = None
-    scratches: Scratches = Scratches(per_megapixel=(40.0, 600.0), width_px=(0.5, 6.0))
+    scratches: Scratches = Scratches(per_megapixel=(15.0, 600.0), width_px=(0.5, 6.0))
     scratches_prob: Share = 0.5
-    hairs: Hairs = Hairs(per_megapixel=(40.0, 400.0), width_px=(0.6, 4.0))
+    hairs: Hairs = Hairs(per_megapixel=(15.0, 400.0), width_px=(0.6, 4.0))
     hairs_prob: Share = 0.35
-    dust: Dust = Dust(per_megapixel=(100.0, 5000.0), radius_px=(0.6, 7.0))
+    dust: Dust = Dust(per_megapixel=(30.0, 5000.0), radius_px=(0.6, 7.0))
     dust_prob: Share = 0.6
     creases: Creases = Creases(per_megapixel=(10.0, 160.0))
     creases_prob: Share = 0.25
     tears: Tears = Tears(per_megapixel=(10.0, 120.0))
     tears_prob: Share = 0.15
     coloured_prob: Share = 0.12
+    lettering_prob: Share = 0.06
+    hard_prob: Share = 0.15
     softness: Lens = Lens(sigma_px=(0.0, 1.4))
     softness_prob: Share = 0.4
     grain: Grain = Grain()
@@ -71,6 +80,8 @@ class DamageToFind(Options):
     ) -> tuple[np.ndarray, np.ndarray]:
         """``good``: (H, W, 3) float32 in [0, 255]. The scan, rgb_hwc uint8, and its damage, (H, W)
         float32 in [0, 1]: how far each pixel was changed by it, 1 from a tenth of the range on."""
+        good = sometimes(self.lettering_prob, _lettered, good, rng)
+        good = sometimes(self.hard_prob, _hard, good, rng)
         good = sometimes(self.softness_prob, self.softness, good, rng)
         good = sometimes(self.halftone_prob, self.halftone, good, rng)
         good = sometimes(self.grain_prob, self.grain, good, rng)
@@ -106,6 +117,26 @@ class DamageToFind(Options):
             else:
                 damaged = done.picture
         return damaged
+
+
+def _lettered(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """With words in it, as captions and signs are: as thin as scratches, and no damage."""
+    height, width = picture.shape[:2]
+    tone = rng.uniform(0, 255) if rng.random() < 0.7 else rng.choice([0.0, 255.0])
+    hidden = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(1, 4)):
+        word = "".join(rng.choice(list(_LETTERS), rng.integers(3, 16)))
+        at = int(rng.integers(-width // 4, width)), int(rng.integers(height))
+        face, size = int(rng.choice(_FACES)), float(rng.uniform(0.3, 1.6))
+        strokes_px = int(rng.integers(1, 2 + round(size)))
+        cv2.putText(hidden, word, at, face, size, (255,), strokes_px, cv2.LINE_AA)
+    return laid_over(picture, hidden.astype(np.float32) / 255, np.full(3, tone))
+
+
+def _hard(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What an old copy is: blacks and whites without drawing, in which each button is a speck."""
+    low, high = np.quantile(picture, [rng.uniform(0.0, 0.6), rng.uniform(0.6, 1.0)])
+    return np.clip((picture - low) * (255 / max(high - low, 20)), 0, 255).astype(np.float32)
 
 
 class DamagePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
