@@ -62,7 +62,7 @@ class DamageToFind(Options):
     tears_prob: Share = 0.15
     coloured_prob: Share = 0.12
     lettering_prob: Share = 0.06
-    hard_prob: Share = 0.15
+    hard_prob: Share = 0.1
     softness: Lens = Lens(sigma_px=(0.0, 1.4))
     softness_prob: Share = 0.4
     grain: Grain = Grain()
@@ -135,7 +135,7 @@ def _lettered(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _hard(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What an old copy is: blacks and whites without drawing, in which each button is a speck."""
-    low, high = np.quantile(picture, [rng.uniform(0.0, 0.6), rng.uniform(0.6, 1.0)])
+    low, high = np.quantile(picture, [rng.uniform(0.0, 0.5), rng.uniform(0.7, 1.0)])
     return np.clip((picture - low) * (255 / max(high - low, 20)), 0, 255).astype(np.float32)
 
 

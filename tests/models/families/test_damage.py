@@ -49,6 +49,10 @@ def test_a_tile_with_its_reach_around_it_shows_what_the_whole_picture_shows() ->
 def test_sides_that_it_cannot_fold_are_refused() -> None:
     with pytest.raises(ValueError, match="multiples of 16"):
         DamageNet(**TINY)(torch.zeros(1, 3, 24, 32))
+    deeper = DamageNet(widths=(8, 8, 8, 8, 8), blocks=(1, 1, 1, 1, 1))
+    with pytest.raises(ValueError, match="multiples of 32"):
+        deeper(torch.zeros(1, 3, 48, 32))
+    assert deeper(torch.zeros(1, 3, 64, 32)).shape == (1, 1, 64, 32)
 
 
 def test_top_hats_show_what_is_small_by_its_polarity() -> None:

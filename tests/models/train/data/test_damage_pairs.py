@@ -37,10 +37,29 @@ def test_sound_crops_have_no_damage_though_they_are_grainy_and_compressed(
     assert not any(pairs.pair(number)[1].any() for number in range(12))
 
 
+def test_words_and_hard_tones_are_no_damage(scenes: list[Path]) -> None:
+    look = DamageToFind(
+        sound=1.0, lettering_prob=1.0, hard_prob=1.0, softness_prob=0, grain_prob=0,
+        halftone_prob=0, lens_prob=0, sensor_prob=0,
+    )  # fmt: skip
+    plain = look.model_copy(update={"lettering_prob": 0.0})
+    ramp = np.repeat(np.linspace(60, 180, 192, dtype=np.float32)[None, :, None], 192, axis=0)
+    good = np.repeat(ramp, 3, axis=2)
+    lettered = hard = 0
+    for seed in range(8):
+        scanned, damage = look(good, np.random.default_rng(seed))
+        assert not damage.any()
+        hard += scanned.min() < 20 and scanned.max() > 235
+        without, _ = plain(good, np.random.default_rng(seed))
+        # Rows of a ramp are alike, but for JPEG, unless words stand in it.
+        lettered += scanned.std(axis=0).max() > 4 * (without.std(axis=0).max() + 1)
+    assert hard == 8 and lettered >= 4
+
+
 def test_damage_is_where_the_crop_was_changed(scenes: list[Path]) -> None:
     look = DamageToFind(
         sound=0.0, dust_prob=1.0, scratches_prob=1.0, softness_prob=0, grain_prob=0,
-        halftone_prob=0, lens_prob=0, sensor_prob=0,
+        halftone_prob=0, lens_prob=0, sensor_prob=0, lettering_prob=0, hard_prob=0,
     )  # fmt: skip
     rng = np.random.default_rng(4)
     good = np.full((128, 128, 3), 120, np.float32)
