@@ -28,6 +28,9 @@ from restore_batch.stages.repair.odds import for_damage
 
 TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
+_FOLDED_PX = 64
+"""Networks that halve a picture up to six times see it alike from each multiple of this on: there
+tiles begin, or where they lie would show in what is found."""
 _SMALLEST_COPY_PX = 768
 _SMALL_PX = 1024
 _ENLARGED = 1.5
@@ -162,10 +165,14 @@ def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:
             yield _Tile(
                 (slice(top, bottom), slice(left, right)),
                 (
-                    slice(max(0, top - reach_px), min(height, bottom + reach_px)),
-                    slice(max(0, left - reach_px), min(width, right + reach_px)),
+                    slice(_folded(max(0, top - reach_px)), min(height, bottom + reach_px)),
+                    slice(_folded(max(0, left - reach_px)), min(width, right + reach_px)),
                 ),
             )
+
+
+def _folded(start: int) -> int:
+    return start // _FOLDED_PX * _FOLDED_PX
 
 
 def _spans(length: int) -> list[tuple[int, int]]:

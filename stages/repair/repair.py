@@ -66,7 +66,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 3
+    version = 4
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -75,6 +75,7 @@ class Repair(Stage):
             "light marks in black without tones, and dark ones in such white, are left alone",
             only_with="model",
         ),
+        4: Raised("where a large picture is cut into tiles changes nothing", only_with="model"),
     }
     after = "decode"
     needs = Resources(gpus=0.2)

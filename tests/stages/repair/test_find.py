@@ -25,12 +25,22 @@ def starry(height: int, width: int) -> np.ndarray:
     return picture
 
 
+class Folding(Brightness):
+    """Sees a star only in the first half of each 32 pixels, as a network that halves might."""
+
+    def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+        seen = super().__call__(rgb_hwc)
+        rows, columns = (np.arange(length) % 32 < 16 for length in seen.shape)
+        return seen * (rows[:, None] & columns)
+
+
+@pytest.mark.parametrize("kind", [Brightness, Folding])
 @pytest.mark.parametrize("size", [(300, 500), (TILE_PX + 1, 2 * TILE_PX + 30), (40, 1500)])
 def test_tiles_find_what_one_look_finds(
-    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int], kind: type[Brightness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = starry(*size)
-    finder = Brightness(reach_px=64)
+    finder = kind(reach_px=60)
     found = find_damage(picture, finder, ANY_MARK)
     assert found.any()
     monkeypatch.setattr(find, "TILE_PX", 4000)
