@@ -62,6 +62,18 @@ class Ledger:
         )
         return {output: MadeWith(*made) for output, *made in rows}
 
+    def results_of(self, sources: Sequence[str]) -> dict[str, list[str]]:
+        """The paths of the results that are done, by their sources. All that is done is gone
+        through for this, once for all ``sources``."""
+        found: dict[str, list[str]] = {}
+        rows = self._db.among(
+            "SELECT source, output FROM items WHERE unit_state = 'done' AND source IN (?)",
+            [packed(source) for source in sources],
+        )
+        for source, output in rows:
+            found.setdefault(source, []).append(output)
+        return found
+
     def networks_of_runs(self) -> list[dict[str, tuple[str, str]]]:
         """The networks of each run, once each: by their role the card's name and the checksum."""
         rows = self._db.execute("SELECT DISTINCT models FROM runs")

@@ -38,6 +38,7 @@ from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
+from restore_batch.pipeline.plan.choose import recorded_models
 from restore_batch.pipeline.plan.headers import HeaderReaders, note_lost
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.time_limits import time_limits
@@ -92,17 +93,12 @@ class Run:
     def execute(self) -> Summary:
         """Do all pending work. Raises what ends a run as a whole (ExecutorError …)."""
         plan, summary, began = self._plan, self.summary, time.monotonic()
-        models = [
-            {"role": c.role, "card": c.card.name, "sha256": c.ref.sha256, "title": c.card.title,
-             "licence": c.card.licence.title}
-            for c in plan.choices.values() if c.card and c.ref
-        ]  # fmt: skip
         outcome = "aborted"
         try:
             number = self._manifest.begin_run(
                 __version__, plan.loaded.name,
-                plan.job.model_dump(mode="json", exclude={"provenance": {"sign": {"key"}}}), models,
-                len(plan.items),
+                plan.job.model_dump(mode="json", exclude={"provenance": {"sign": {"key"}}}),
+                recorded_models(plan.choices), len(plan.items),
             )  # fmt: skip
             self._events.began(number, __version__, len(plan.items))
             self._work()
@@ -197,19 +193,24 @@ class Run:
         self._changes.count(found)
         if sha256:
             self._changes.tell(found, sha256)
-        if found.state == "done":
-            self.summary.unchanged += 1
-        elif found.state == "failed":
+        if found.state == "failed":
             self.summary.failed.append((unit.source, "earlier run", found.reason))
         elif found.reason:
-            unit = self._manifest.start(unit, "")
-            self._fail(Failed(unit, Failure(unit, "decode", "MediaError", found.reason)))
+            self._unreadable(found)
+        elif found.state == "done":
+            self.summary.unchanged += 1
         elif self._is_in_the_way(unit):
             self._obstruct(unit, sha256)
         else:
             wanted = self._films.begin(unit, sha256) if isinstance(unit, Join) else unit
             self._sources.add(wanted, found)
             yield wanted
+
+    def _unreadable(self, found: Standing) -> None:
+        is_kept = found.state == "done"
+        unit = found.unit if is_kept else self._manifest.start(found.unit, "")
+        outcome = Failed(unit, Failure(unit, "decode", "MediaError", found.reason))
+        (self._tell_failed if is_kept else self._fail)(outcome)
 
     def _is_in_the_way(self, unit: Unit) -> bool:
         is_taken = self._manifest.results.is_taken(unit.output)
@@ -306,12 +307,9 @@ class Run:
         """No attempt at a result was made: one that is there stays."""
         self._events.failed(outcome)
         self._watcher.ended(outcome.unit)
-        failure = outcome.failure
-        found = self._standings.could_not_be_read(outcome.unit, failure.message)  # type: ignore[arg-type]
-        if found is not None:
-            return list(self._to_be_done(found))
-        self._tell_failed(outcome, f"{failure.message}; its result is kept")
-        return ()
+        reason = outcome.failure.message
+        found = self._standings.could_not_be_read(outcome.unit, reason)  # type: ignore[arg-type]
+        return list(self._to_be_done(found))
 
     def _photo_done(self, outcome: Done) -> Sequence[Unit]:
         self._count_done(outcome)
@@ -366,9 +364,10 @@ class Run:
         self._manifest.fail(
             unit, failure.stage, failure.kind, failure.message, stand_in, failure.source_sha256
         )
-        self._tell_failed(outcome, failure.message)
+        self._tell_failed(outcome)
 
-    def _tell_failed(self, outcome: Failed, reason: str) -> None:
+    def _tell_failed(self, outcome: Failed) -> None:
+        reason = outcome.failure.message
         self.summary.failed.append((outcome.unit.source, outcome.failure.stage, reason))
         self._watcher.update(outcome, self.summary)
         if self._plan.job.on_error == "stop":

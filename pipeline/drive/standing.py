@@ -6,7 +6,7 @@ one for the records, one look at the results. A source whose stamp is as it was 
 its result lies there, too, made as it would be today, nothing more is asked. One of which nothing
 is on record is read by the worker that decodes it. Where a result is there and the stamp of its
 source has changed, the content decides: to read it is work for a worker like any other, while the
-items behind it go on.
+items behind it go on. Where a result is there and its source cannot be read any more, it stays.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ _LOOK_S = 0.2
 class Standing:
     """An item and what is on record of it. ``source_sha256``: "" where nobody has read the source.
     ``noted_sha256``: what was noted of it last. ``reason``: why it failed before, or why it cannot
-    be restored where that is not on record yet. ``changed``: what has changed since its result was
-    made, for the same job; a result that is done is kept all the same."""
+    be restored where that is not on record yet; of one that is done, that its source cannot be read
+    any more. ``changed``: what has changed since its result was made, for the same job; a result
+    that is done is kept all the same."""
 
     item: Item
     unit: Unit
@@ -105,13 +106,12 @@ class Standings:
         self._notes.append(self._sources.note(undecided.item, sha256))
         return self._compared(undecided.item, sha256, undecided.survey, undecided.noted_sha256)
 
-    def could_not_be_read(self, content: Content, reason: str) -> Standing | None:
-        """How an item stands then; None where it has its result, which stays on record."""
+    def could_not_be_read(self, content: Content, reason: str) -> Standing:
+        """How an item stands then: one that has its result is done."""
         undecided = self._undecided.pop(content.id)
-        item, survey = undecided.item, undecided.survey
-        unit, made = self._plan.unread_unit(item), survey.made_with(item.output)
-        if made is not None and self._is_there(unit, made, survey, verify=self._verify):
-            return None
+        item, unit = undecided.item, self._plan.unread_unit(undecided.item)
+        if self._has_result(item, undecided.survey):
+            return _kept(item, unit, reason)
         return Standing(item, unit, "", "pending", reason)
 
     def record(self) -> None:
@@ -183,9 +183,27 @@ class Standings:
     def _stand(self, some: Sequence[Item]) -> Iterator[Standing | Content]:
         """How these stand, whose headers are read and whose sources were looked up."""
         survey = self._manifest.survey([item.output for item in some])
+        kept = self._kept([item for item in some if self._is_newly_unreadable(item, survey)])
         for item in some:
-            yield self._standing(item, survey)
+            yield kept.get(item.source.source) or self._standing(item, survey)
         self.record()
+
+    def _is_newly_unreadable(self, item: Item, survey: Survey) -> bool:
+        return item.is_unreadable and self._refused(item, survey).state != "failed"
+
+    def _kept(self, unreadable: Sequence[Item]) -> dict[str, Standing]:
+        """How those of ``unreadable`` stand whose results are there, by their sources. What results
+        are called follows from headers: these are found by what is on record of the sources."""
+        results = self._manifest.results_of([item.source.source for item in unreadable])
+        survey = self._manifest.survey([output for each in results.values() for output in each])
+        kept: dict[str, Standing] = {}
+        for item in unreadable:
+            source = item.source.source
+            for output in results.get(source, ()):
+                found = item._replace(output=output)
+                if self._has_result(found, survey):
+                    kept[source] = _kept(found, self._plan.unread_unit(found), item.error)
+        return kept
 
     def _read_or_none(self) -> Iterator[Standing | Content | None]:
         found: list[Standing | Content | None] = list(self._read(self.wait_s))
@@ -202,10 +220,7 @@ class Standings:
     def _standing(self, item: Item, survey: Survey) -> Standing | Content:
         """How it stands, or what must be read to tell."""
         if item.error:
-            unit = self._plan.unit(item, f"unreadable:{item.source.version}")
-            state = survey.state_of(unit)
-            reason = survey.reason_of(unit) if state == "failed" else item.error
-            return Standing(item, unit, "", state, reason)
+            return self._refused(item, survey)
         noted = self._sources.noted(item)
         known = self._sources.known(item)
         if known is not None:
@@ -221,6 +236,13 @@ class Standings:
         state = survey.state_of(unit)
         reason = survey.reason_of(unit) if state == "failed" else ""
         return Standing(item, unit, "", state, reason, noted)
+
+    def _refused(self, item: Item, survey: Survey) -> Standing:
+        """How an item with an error stands."""
+        unit = self._plan.unit(item, f"unreadable:{item.source.version}")
+        state = survey.state_of(unit)
+        reason = survey.reason_of(unit) if state == "failed" else item.error
+        return Standing(item, unit, "", state, reason)
 
     @cached_property
     def _earlier(self) -> Earlier:
@@ -246,6 +268,13 @@ class Standings:
             return None
         recipe = self._earlier.recipe_of(made, is_film=item.is_film)
         return None if recipe is None else (made, recipe)
+
+    def _has_result(self, item: Item, survey: Survey) -> bool:
+        """Whether the result that is on record of an item is there, whatever it was made with."""
+        made = survey.made_with(item.output)
+        if made is None:
+            return False
+        return self._is_there(self._plan.unread_unit(item), made, survey, verify=self._verify)
 
     def _is_there(self, unit: Unit, made: MadeWith, survey: Survey, *, verify: bool) -> bool:
         """Whether the result that ``unit`` is to have is there, as it was made then."""
@@ -280,6 +309,12 @@ class Standings:
             return replace(found, state="done")
         state: State = "done" if recipe.is_former else "pending"
         return replace(found, state=state, changed=changed)
+
+
+def _kept(item: Item, unit: Unit, reason: str) -> Standing:
+    """How an item stands whose source cannot be read, and whose result is there."""
+    told = f"{reason}; the original cannot be read any more, its result is kept"
+    return Standing(item, unit, "", "done", told)
 
 
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -333,3 +333,12 @@ def model_ref(choices: Mapping[Role, Choice], role: Role) -> ModelRef | None:
     if choice.ref is None and choice.card is not None:
         return ModelRef(choice.card, (), "not fetched")
     return choice.ref
+
+
+def recorded_models(choices: Mapping[Role, Choice]) -> list[dict[str, str]]:
+    """What a manifest keeps of the networks that a run is made with."""
+    return [
+        {"role": c.role, "card": c.card.name, "sha256": c.ref.sha256, "title": c.card.title,
+         "licence": c.card.licence.title}
+        for c in choices.values() if c.card and c.ref
+    ]  # fmt: skip

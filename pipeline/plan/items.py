@@ -47,6 +47,11 @@ class Item(NamedTuple):
         return is_film(self.source.source)
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether its header could not be read, so that nobody knows what its result is called."""
+        return bool(self.error) and not self.facts
+
+    @property
     def frames(self) -> int:
         """Pictures in it: those that its header promises for a film, 1 for a photo."""
         return int(self.facts.get("frame_count", 1))

@@ -40,6 +40,8 @@ NOTHING = {
     "detect": {"model": "none"}, "engine": {"kind": "local", "workers": 1, "threads": 1},
 }  # fmt: skip
 
+KEPT = "the original cannot be read any more, its result is kept"
+
 _listening: list[list[tuple[str, str]]] = []
 """Who wants to know what this process opens, and by which thread."""
 
@@ -255,8 +257,8 @@ def test_an_original_that_cannot_be_read_fails_in_a_line_and_its_result_stays_do
     summary = run(root, Hasty(take_away))
     assert counts(summary) == (0, PHOTOS + 1, 1)
     ((source, stage, reason),) = summary.failed
-    assert (Path(source).name, stage) == (name, "checksum")
-    assert reason == (f"{source}: cannot be opened: No such file or directory; its result is kept")
+    assert (Path(source).name, stage) == (name, "decode")
+    assert reason == f"{source}: cannot be opened: No such file or directory; {KEPT}"
     assert (recorded(root), results(root)) == (before, made)
     away.rename(root / "in/photos" / name)
     assert counts(run(root)) == (0, PHOTOS + 2, 0)
@@ -275,6 +277,48 @@ def test_of_a_result_that_is_gone_nothing_is_kept_when_its_original_cannot_be_re
     assert counts(summary) == (0, PHOTOS + 1, 1)
     ((source, _, reason),) = summary.failed
     assert reason == f"{source}: cannot be opened: No such file or directory"
+
+
+@pytest.mark.parametrize("verify", [False, True])
+@pytest.mark.parametrize("names", ["photos/scene02.jpg", "photos/film.mkv", "reel/frame_*.png"])
+def test_an_original_whose_header_cannot_be_read_fails_in_a_line_and_its_result_stays_done(
+    root: Path, names: str, verify: bool
+) -> None:
+    before, made = recorded(root), results(root)
+    whole = {path: path.read_bytes() for path in (root / "in").glob(names)}
+    for path in whole:
+        path.write_bytes(b"damaged")
+    for _ in range(2):
+        summary = run(root, verify=verify)
+        assert counts(summary) == (0, PHOTOS + 1, 1)
+        ((source, stage, reason),) = summary.failed
+        assert (Path(source).parent, stage) == (next(iter(whole)).parent, "decode")
+        assert str(Path(source).parent) in reason and reason.endswith(f"; {KEPT}")
+        assert (recorded(root), results(root)) == (before, made)
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert counts(run(root)) == (0, PHOTOS + 2, 0)
+    assert (recorded(root), results(root)) == (before, made)
+
+
+def test_a_result_is_kept_by_the_name_that_followed_from_a_header_nobody_can_read(
+    root: Path,
+) -> None:
+    job = json.loads((root / "job.yaml").read_text())
+    (root / "job.yaml").write_text(json.dumps({**job, "photos": {"format": "png"}}))
+    assert counts(run(root)) == (PHOTOS, 2, 0)
+    for name in ("scene02", "scene03"):
+        (root / "out" / f"{name}.jpg").unlink()  # of the first run, before there were any as PNG
+    (root / "out" / "scene03.png").unlink()
+    before = {row[0]: row for row in recorded(root)["items"]}
+    for name in ("scene02", "scene03"):
+        (root / "in/photos" / f"{name}.jpg").write_bytes(b"damaged")
+    kept, gone = run(root).failed
+    assert Path(kept[0]).name == "scene02.jpg" and kept[2].endswith(KEPT)
+    assert Path(gone[0]).name == "scene03.jpg" and not gone[2].endswith(KEPT)
+    after = {row[0]: row for row in recorded(root)["items"]}
+    changed = {name for name, row in after.items() if row != before[name]}
+    assert changed == {"scene03.jpg"}
 
 
 def take_ray(root: Path) -> None:
