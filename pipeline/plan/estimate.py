@@ -1,4 +1,5 @@
-"""What a run will take, roughly: disk from the pictures' sizes, time from the networks' speeds.
+"""What a run will take, roughly: disk from the sizes of pictures and of the previews that a report
+shows of them, time from the networks' speeds.
 
 How fast a network is on this machine :mod:`restore_batch.models.speed` says, and how much it has to
 do the stage that runs it.
@@ -21,7 +22,9 @@ from restore_batch.pipeline.plan.groups import FILMS, PHOTOS
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import Stage
+from restore_batch.stages.film import clips
 from restore_batch.stages.photo.formats.catalogue import of_suffix
+from restore_batch.stages.previews import pictures
 
 _FACE_MEGAPIXELS = 0.0092
 """Of a face, when an upscaler restores it."""
@@ -75,12 +78,26 @@ def estimate(plan: Plan, *, measure: bool = False) -> Estimate:
         slower_s = _seconds(with_slower, restored, {})
     return Estimate(
         _amount(plan, restored).megapixels,
-        round(_whole(plan, restored, lambda item: _output_bytes(item, plan))),
+        round(_whole(plan, restored, lambda item: _disk_bytes(item, plan))),
         _free_bytes(plan.output_dir),
         seconds,
         timing,
         slower_s,
     )
+
+
+def _disk_bytes(item: Item, plan: Plan) -> float:
+    previews = _previews_bytes(item, plan) if plan.job.report and item.facts else 0.0
+    return _output_bytes(item, plan) + previews
+
+
+def _previews_bytes(item: Item, plan: Plan) -> float:
+    before = int(item.facts["width"]), int(item.facts["height"])
+    width, height = (round(side * plan.job.background.scale) for side in before)
+    if item.is_film:
+        return clips.rough_bytes(width, height, item.frames, item.facts["mean_fps"])
+    faces = _FACES_A_PHOTO if plan.choices["detect"].card is not None else 0.0
+    return pictures.rough_bytes(before, (width, height), faces)
 
 
 def _output_bytes(item: Item, plan: Plan) -> int:

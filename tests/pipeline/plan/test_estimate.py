@@ -11,15 +11,18 @@ import pytest
 from PIL import Image
 
 import restore_batch as rb
+from restore_batch.jobs.outputs import FOLDER, PREVIEWS
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.models import registry, speed
 from restore_batch.models.speed import Speed
+from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.plan import items
 from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.pipeline.session import plan_job
+from restore_batch.pipeline.session import RunOptions, plan_job, run_job
 
 from support import toy_model
+from support.archive import scene
 from support.clips import clip
 from support.command_line import call
 
@@ -163,6 +166,37 @@ def test_disk_grows_with_the_square_of_the_scale(film: Path) -> None:
         estimate(planned(film, background={"model": "none", "scale": scale})) for scale in (1, 2)
     )
     assert 2 * small.disk_bytes < large.disk_bytes <= 4 * small.disk_bytes
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mp4"])
+def test_a_report_takes_about_what_its_previews_do(tmp_path: Path, name: str) -> None:
+    (tmp_path / "in").mkdir()
+    if name.endswith("png"):
+        scene(1200, 900, 3).save(tmp_path / "in" / name)
+    else:
+        clip(tmp_path / "in" / name, frames=60, size=(320, 240))
+    plans = [
+        planned(tmp_path / "in", detect={"model": "none"}, report=report)
+        for report in (False, True)
+    ]
+    without, figures = (estimate(plan).disk_bytes for plan in plans)
+    assert run_job(plans[1].loaded, Quiet(), RunOptions()).done == 1
+    drawn = (tmp_path / "out" / FOLDER / PREVIEWS).rglob("*")
+    taken = sum(path.stat().st_size for path in drawn if path.is_file())
+    assert taken / 4 < figures - without < 4 * taken
+
+
+def test_previews_of_a_large_photo_take_no_more_than_those_of_a_small_one(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (1600, 1200)).save(tmp_path / "in" / "a.png")
+
+    def taken(scale: int) -> int:
+        with_scale = {"background": {"model": "none", "scale": scale}}
+        plans = (planned(tmp_path / "in", **with_scale, report=report) for report in (True, False))
+        shown, plain = (estimate(plan).disk_bytes for plan in plans)
+        return shown - plain
+
+    assert taken(1) == taken(4) > 0
 
 
 def test_photos_whose_headers_are_not_read_count_like_the_others(
