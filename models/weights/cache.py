@@ -178,9 +178,38 @@ def check(entry: Path, *, fully: bool = False) -> Record:
 def origin_sha256(path: Path) -> str:
     """Checksum of the published form of ``path``: the record's for a file of the cache, once the
     file agrees with it. Raises WeightsError."""
-    if path.suffix == ".safetensors" and record_path(path).is_file():
-        return check(path).origin_sha256
-    return fingerprint(path)
+    return check(path).origin_sha256 if _has_record(path) else fingerprint(path)
+
+
+def is_proven(path: Path, card: Card, file: WeightFile) -> bool | None:
+    """Whether ``path`` was made of what is published as ``file`` of ``card``, or as another of its
+    files that would be kept there; None where nothing was published. A file is read once a process,
+    one with a record only where it was touched. Raises WeightsError for one that is damaged."""
+    found, stem = origin_sha256(path), Path(file.filename).stem
+    alike = [f for source in card.sources for f in source if Path(f.filename).stem == stem]
+    return any(is_published(each, found) for each in alike) or is_published(file, found)
+
+
+def check_published(path: Path, card: Card, file: WeightFile) -> None:
+    """Raise WeightsError where ``path`` is another file than was published, as far as
+    :func:`is_proven`. What somebody has added knowing that it differs stands."""
+    if is_proven(path, card, file) is False and not is_added_instead(path):
+        raise WeightsError(
+            f"{path} is not the published {file.filename}: its sha256 is {origin_sha256(path)},"
+            f" expected {published_sha256(file)}; remove it, or name it by its path to use it"
+            " nevertheless"
+        )
+
+
+def is_added_instead(path: Path) -> bool:
+    """Whether somebody has added ``path`` under a published name though it is not what was
+    published, which was said then."""
+    record = read_record(path) if _has_record(path) else None
+    return record is not None and record.published is False
+
+
+def _has_record(path: Path) -> bool:
+    return path.suffix == ".safetensors" and record_path(path).is_file()
 
 
 def make_folder(folder: Path) -> None:

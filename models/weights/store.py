@@ -141,15 +141,14 @@ class Store:
         """The card's files, downloaded when they are nowhere and that is allowed.
 
         Raises LicenceError for a non-commercial licence that was not accepted, WeightsError when
-        the files cannot be had; both say what to do.
+        the files cannot be had or are others than were published; both say what to do.
         """
         self._check_licence(card)
         here = self.locate(card)
         if here is None:
             return self._fetch(card)
-        for path in here.paths:
-            if here.where == "cache":
-                weight_cache.check(path)
+        for file, path in zip(here.files, here.paths, strict=True):
+            weight_cache.check_published(path, card, file)
         return here
 
     def pull(self, card: Card) -> Located:
@@ -202,9 +201,10 @@ class Store:
         if entry.is_file() and weight_cache.record_path(entry).is_file():
             try:
                 weight_cache.check(entry, fully=True)
+                weight_cache.check_published(entry, card, file)
                 return entry  # another process was quicker
             except WeightsError:
-                pass  # damaged: fetched again over it
+                pass  # damaged, or of another version: fetched again over it
         raw = entry.parent / ".incoming" / file.filename
         weight_cache.make_folder(raw.parent)
         got = fetch(
@@ -228,12 +228,6 @@ class Store:
         registry.options(card, options)
         here = self.ensure(card)
         checksums = [weight_cache.origin_sha256(path) for path in here.paths]
-        for file, path, found in zip(here.files, here.paths, checksums, strict=True):
-            if here.where != "cache" and weight_cache.is_published(file, found) is False:
-                raise WeightsError(
-                    f"{path} is not the published {file.filename} (sha256 {found}); "
-                    f"remove it, or use it by its path"
-                )
         paths = tuple(str(path) for path in here.paths)
         return ModelRef(card, paths, combined(checksums), dict(options))
 
@@ -328,10 +322,11 @@ class Store:
         for file, path in zip(here.files, here.paths, strict=True):
             if here.where == "cache":
                 try:
-                    record = weight_cache.check(path, fully=True)
+                    weight_cache.check(path, fully=True)
+                    weight_cache.check_published(path, card, file)
                 except WeightsError as error:
                     return Verified(card, "damaged", str(error))
-                good = good and bool(record.published)
+                good = good and bool(weight_cache.is_proven(path, card, file))
             else:
                 proven = weight_cache.is_published(file, sha256_of(path))
                 if proven is False:

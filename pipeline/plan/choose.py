@@ -19,6 +19,7 @@ from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.models import registry
 from restore_batch.models.base import Card, ModelRef, Task
+from restore_batch.models.weights.cache import is_added_instead
 from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.resources import Site, share_out, this_machine
 from restore_batch.stages.base import Role
@@ -97,7 +98,8 @@ def choose_models(
         found += _option_mistakes(wish, card)
         if choice is not None:
             ref = choice.ref and replace(choice.ref, options=dict(wish.options))
-            choices[wish.role] = replace(choice, ref=ref)
+            note = "; ".join(filter(None, (choice.note, _added_instead(choice))))
+            choices[wish.role] = replace(choice, ref=ref, note=note)
     if found:
         raise JobFileError(loaded.placed(found))
     if choices["background"].asked == "none":
@@ -105,6 +107,15 @@ def choose_models(
     if choices["restore"].card is None:
         choices["identity"] = replace(choices["identity"], note="")  # there is nothing to measure
     return choices
+
+
+def _added_instead(choice: Choice) -> str:
+    """What is said of weights that were added under a published name, though they differ."""
+    if choice.ref is None:
+        return ""
+    own = [path for path in choice.ref.paths if is_added_instead(Path(path))]
+    told = f"was added as {choice.ref.card.name} and is not what was published under that name"
+    return f"{own[0]} {told}" if own else ""
 
 
 def model_mistakes(job: Job) -> Iterator[Mistake]:

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 import torch
 
 from restore_batch.errors import LicenceError, UsageError, WeightsError
+from restore_batch.files import sha256_of
 from restore_batch.models import registry
 from restore_batch.models.base import Card, Runtime, WeightFile
 from restore_batch.models.weights import cache as weight_cache
+from restore_batch.models.weights import fingerprint
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 
@@ -237,9 +240,54 @@ def test_a_published_file_that_is_not_the_published_one_is_refused(
     card = online(web, toy_bytes(tmp_path))
     folder.mkdir()
     (folder / "toy_x2.pth").write_bytes(toy_bytes(tmp_path, seed=1))
+    with pytest.raises(WeightsError, match=r"is not the published toy_x2\.pth") as caught:
+        hasty_store(folder).ensure(card)
+    assert f"expected {card.sources[0][0].sha256}; remove it" in str(caught.value)
     with pytest.raises(WeightsError, match=r"is not the published toy_x2\.pth"):
         hasty_store(folder).ref(card, {})
     assert hasty_store(folder).verify(card).status == "damaged"
+
+
+def test_weights_that_are_no_longer_the_published_ones_are_refused_and_pull_brings_those(
+    toys: None, web: Site, folder: Path, tmp_path: Path
+) -> None:
+    hasty_store(folder).ensure(online(web, toy_bytes(tmp_path)))
+    body = toy_bytes(tmp_path, seed=1)
+    newer = online(web, body)
+    with pytest.raises(WeightsError, match=r"is not the published toy_x2\.pth"):
+        hasty_store(folder).ensure(newer)
+    assert hasty_store(folder).verify(newer).status == "damaged"
+    hasty_store(folder).pull(newer)
+    assert hasty_store(folder).ref(newer, {}).sha256 == hashlib.sha256(body).hexdigest()
+
+
+def test_entries_of_other_files_of_the_same_stem_are_published_too(
+    toys: None, web: Site, folder: Path, tmp_path: Path
+) -> None:
+    card = online(web, toy_bytes(tmp_path))
+    hasty_store(folder).ensure(card)
+    other = (WeightFile("toy_x2.lz4", package="none", package_path="none", sha256="0" * 64),)
+    both = replace(card, sources=(other, *card.sources))
+    assert hasty_store(folder).ensure(both).files == other
+    assert hasty_store(folder).verify(both).status == "good"
+
+
+def test_a_file_put_there_by_hand_is_read_once(
+    toys: None, web: Site, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = online(web, toy_bytes(tmp_path))
+    folder.mkdir()
+    (folder / "toy_x2.pth").write_bytes(toy_bytes(tmp_path))
+    read: list[Path] = []
+
+    def noted(path: Path) -> str:
+        read.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr(fingerprint, "sha256_of", noted)
+    for _ in range(3):
+        hasty_store(folder).ref(card, {})
+    assert read == [folder / "toy_x2.pth"]
 
 
 # -- proving ----------------------------------------------------------------------------------

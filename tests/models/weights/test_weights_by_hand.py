@@ -41,6 +41,7 @@ def test_an_added_file_that_differs_from_the_published_one_says_so(
         added = hasty_store(folder).add(tmp_path / "toy_x2.safetensors")
         assert added.published is False
         assert hasty_store(folder).verify(card).status == "unproven"
+        assert hasty_store(folder).ref(card, {}).paths == (str(added.path),)
 
 
 def test_cards_of_one_architecture_are_told_apart_by_checksum_then_name(

@@ -8,11 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
 import restore_batch as rb
 from restore_batch.errors import JobFileError
+from restore_batch.models import registry
 from restore_batch.models.train.trainer import Trainer
-from restore_batch.models.weights.store import Store
+from restore_batch.models.weights.store import Store, load_state
+from restore_batch.pipeline.plan.plan import Plan
 
 from support import training
 from support.archive import face, write_job
@@ -63,6 +66,47 @@ def test_what_the_recipe_says_of_its_weights_is_known_by_their_path(weights: Pat
     assert (card.name, card.title) == ("tiny", "Faces of our archive")
     assert (card.licence.title, card.limits) == (LICENCE, "drawn faces only")
     assert card.architecture == {key: list(value) for key, value in training.TINY.items()}
+
+
+def _other_weights(folder: Path) -> Path:
+    """Weights that are called as those of compact-1 are, and are others."""
+    (here,) = Store(folder / "none", download=False).ensure(registry.card("compact-1")).paths
+    state = load_state([here])
+    first = next(iter(state))
+    state[first] = state[first] * 1.5
+    folder.mkdir(exist_ok=True)
+    save_file(state, folder / here.name)
+    return folder / here.name
+
+
+def _job(folder: Path) -> Path:
+    face(96).save(folder / "portrait.png")
+    return write_job(
+        folder / "job.yaml", inputs=["portrait.png"], output="out", detect={"model": "mtcnn"},
+        restore={"model": "compact-1"}, weights={"dir": "weights", "download": False},
+    )  # fmt: skip
+
+
+def test_other_weights_under_a_published_name_are_refused_in_a_line(tmp_path: Path) -> None:
+    path = _other_weights(tmp_path / "weights")
+    expected = registry.card("compact-1").sources[0][0].sha256
+    for ask in (rb.plan, rb.run):
+        with pytest.raises(JobFileError) as caught:
+            ask(_job(tmp_path))
+        (problem,) = caught.value.problems
+        assert str(path) in problem.message and f"expected {expected}" in problem.message
+        assert "name it by its path" in problem.message
+        assert "\n" not in problem.message
+
+
+def test_other_weights_that_were_added_under_a_published_name_are_used_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    added = Store(tmp_path / "weights").add(_other_weights(tmp_path / "given"), "compact-1")
+    plan = rb.plan(_job(tmp_path))
+    assert isinstance(plan, Plan)
+    told = [note for note in plan.notes if str(added.path) in note]
+    assert len(told) == 1 and "not what was published under that name" in told[0]
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"about": 3}', '{"sha256": "0", "about": {}}'])
