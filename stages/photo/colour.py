@@ -10,7 +10,6 @@ Source: ICC.1:2022 (profile header, section 7.2); relative colorimetric intent b
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import ImageCms
 
 from restore_batch.stages.photo import icc as icc_numbers
+from restore_batch.stages.rows import blocks_of_rows, by_rows
 
 Space = Literal["grey", "rgb", "cmyk", "lab"]
 
@@ -29,7 +29,6 @@ _RELATIVE_COLORIMETRIC = 1
 # Little CMS's shortcut through a lookup table is four times as fast and wrong by up to 5/255 in
 # the shadows, where old photos have much of their detail.
 _NO_OPTIMISATION = 0x0100
-BLOCK_PIXELS = 1 << 20
 
 
 class ColourError(ValueError):
@@ -77,17 +76,6 @@ def _transform(
     except imagecodecs.CmsError as error:
         raise ColourError(str(error)) from error
     return np.asarray(result).reshape(*samples.shape[:2], _CHANNELS[target[1]])
-
-
-def by_rows(
-    height: int, width: int, step: Callable[[slice], np.ndarray], out: np.ndarray
-) -> np.ndarray:
-    """Fill ``out`` with ``step(rows)`` block by block, so that no second copy is held."""
-    rows = max(BLOCK_PIXELS // max(width, 1), 1)
-    for top in range(0, height, rows):
-        block = slice(top, min(top + rows, height))
-        out[block] = step(block)
-    return out
 
 
 def full_depth(samples: np.ndarray) -> np.ndarray:
@@ -209,12 +197,10 @@ def between(samples: np.ndarray, icc: bytes, other: bytes) -> np.ndarray:
 
 def is_unchanged(rgb_hwc: np.ndarray, stored: np.ndarray, icc: bytes) -> bool:
     """Whether finished uint16 sRGB (H, W, 3) is what its source, ``stored``, becomes in sRGB."""
-    rows = max(BLOCK_PIXELS // max(rgb_hwc.shape[1], 1), 1)
-    blocks = (slice(top, top + rows) for top in range(0, len(rgb_hwc), rows))
     grey = stored.shape[2] == 1
     return all(
         np.array_equal(rgb_hwc[block], _decoded(stored[block], icc, neutral=grey))
-        for block in blocks
+        for block in blocks_of_rows(*rgb_hwc.shape[:2])
     )
 
 

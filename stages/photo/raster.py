@@ -10,7 +10,8 @@ import numpy as np
 
 from restore_batch.stages.media import PhotoMeta
 from restore_batch.stages.photo.colorimetry import Stated
-from restore_batch.stages.photo.colour import Space, by_rows
+from restore_batch.stages.photo.colour import Space
+from restore_batch.stages.rows import by_rows
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from restore_batch.jobs.units import digest
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.media import Frame, PhotoMeta
 from restore_batch.stages.previews.cells import CELL_PX, Box, face_cells, shown_faces
+from restore_batch.stages.rows import by_rows
 from restore_batch.text import legible
 
 VERSION = 3
@@ -35,7 +36,6 @@ _QUALITY, _THUMB_QUALITY = 85, 78
 JPEG_BYTES_A_PIXEL = 0.15
 """What a JPEG of these takes: photographs and scans from 1.4 to 4 megapixels took 0.07 to 0.3."""
 _BEHIND_ALPHA = 192.0
-_ROWS_AT_ONCE = 64
 _NO_ORIGINAL = 128
 _REPAIRED_RGB = (230, 60, 160)
 _TAGS = {270: "description", 306: "date", 315: "artist", 33432: "copyright", 36867: "taken"}
@@ -166,12 +166,13 @@ def in_8_bits(frame: Frame) -> np.ndarray:
     if frame.alpha_hw is None:
         return rgb
     most = 65535.0 if frame.rgb_hwc.dtype == np.uint16 else 255.0
-    over = np.empty_like(rgb)
-    for top in range(0, frame.height, _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
-        alpha = (frame.alpha_hw[rows].astype(np.float32) / most)[..., None]
-        over[rows] = np.rint(rgb[rows] * alpha + _BEHIND_ALPHA * (1 - alpha))
-    return over
+    alpha_hw = frame.alpha_hw
+
+    def over_grey(rows: slice) -> np.ndarray:
+        alpha = (alpha_hw[rows].astype(np.float32) / most)[..., None]
+        return np.asarray(np.rint(rgb[rows] * alpha + _BEHIND_ALPHA * (1 - alpha)))
+
+    return by_rows(frame.height, frame.width, over_grey, np.empty_like(rgb))
 
 
 def tags_of(meta: PhotoMeta) -> dict[str, str]:

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from restore_batch.stages.media import Extra, PhotoMeta
-from restore_batch.stages.photo.colour import by_rows
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.raster import (
@@ -24,6 +23,7 @@ from restore_batch.stages.photo.raster import (
     grey_if_neutral,
     split_alpha,
 )
+from restore_batch.stages.rows import by_rows
 
 
 def header(picture: ImageFile.ImageFile, bits: int = 8) -> Header:

@@ -14,13 +14,14 @@ import numpy as np
 
 from restore_batch.stages.media import Extra, PhotoMeta
 from restore_batch.stages.photo import icc, tiff_pixels
-from restore_batch.stages.photo.colour import Space, by_rows, lab_under_d50
+from restore_batch.stages.photo.colour import Space, lab_under_d50
 from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
 from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_left_out import tags_left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
+from restore_batch.stages.rows import by_rows
 
 _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
