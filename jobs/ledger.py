@@ -16,6 +16,7 @@ from restore_batch.jobs.records import (
     ItemStatus,
     MadeWith,
     NotedSource,
+    frame_of_largest,
     longer_side_px,
 )
 from restore_batch.jobs.units import Unit
@@ -139,11 +140,9 @@ class Ledger:
         return tuple(map(face_in, rows))
 
     def frame_of_largest_face(self, units: Sequence[str]) -> int | None:
-        """The first of those frames that the largest face of a film's parts is in; None without
-        faces. ``units``: the ids of the parts."""
+        """:func:`frame_of_largest` of the faces in a film's parts. ``units``: their ids."""
         rows = self._db.among("SELECT frame, box FROM faces WHERE unit IN (?)", list(units))
-        found = [(-longer_side_px(row["box"]), row["frame"]) for row in rows]
-        return min(found)[1] if found else None
+        return frame_of_largest((row["frame"], longer_side_px(row["box"])) for row in rows)
 
     def counts(self) -> dict[str, int]:
         """Items by state: pending, staged, done, failed; those that occur."""

@@ -6,7 +6,7 @@ it. What people ask for is the item, not the file: :class:`ItemStatus` and :clas
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,6 +38,13 @@ class FaceRow:
     def side_px(self) -> float:
         """How large it is: the longer side of its box."""
         return longer_side_px(self.box_xyxy)
+
+
+def frame_of_largest(sides_px: Iterable[tuple[int, float]]) -> int | None:
+    """The frame of a film that is shown where one must stand for all: the first of those with its
+    largest face. ``sides_px``: frames and how large a face in each is; None without any."""
+    largest = min(((-side, frame) for frame, side in sides_px), default=None)
+    return None if largest is None else largest[1]
 
 
 @dataclass(frozen=True)

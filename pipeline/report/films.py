@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from restore_batch.jobs.history import FrameFaces
-from restore_batch.jobs.records import FaceRow
+from restore_batch.jobs.records import FaceRow, frame_of_largest
 
 BINS = 240
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -20,7 +20,7 @@ _ANOTHER_FACE = 0.5
 
 @dataclass
 class FilmFaces:
-    """``moment``: the frame with the largest face. ``identity``: the lowest recorded. ``notes``:
+    """``moment``: the :func:`frame_of_largest` face. ``identity``: the lowest recorded. ``notes``:
     how many faces have each. ``shake``: (frame, share) pairs, see :func:`summed_up`."""
 
     moment: int | None = None
@@ -58,7 +58,7 @@ def summed_up(frames: Iterable[FrameFaces]) -> FilmFaces:
     has none, a face that trembles against its head has much.
     """
     film = FilmFaces()
-    largest_px = 0.0
+    sides_px: list[tuple[int, float]] = []
     last: list[tuple[int, np.ndarray, float]] = []
     for each in frames:
         film.frames += 1
@@ -70,11 +70,11 @@ def summed_up(frames: Iterable[FrameFaces]) -> FilmFaces:
                 film.notes[face.note] = film.notes.get(face.note, 0) + 1
         face = each.largest
         side = face.side_px
-        if side > largest_px:
-            largest_px, film.moment = side, each.frame
+        sides_px.append((each.frame, side))
         last = [*last[-2:], (each.frame, _place(face), side)]
         if (share := _shake(last)) is not None:
             film.shake.append((last[1][0], share))
+    film.moment = frame_of_largest(sides_px)
     return film
 
 

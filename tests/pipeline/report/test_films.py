@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from restore_batch.jobs.history import FrameFaces
-from restore_batch.jobs.records import FaceRow
+from restore_batch.jobs.records import FaceRow, frame_of_largest
 from restore_batch.pipeline.report.films import BINS, summed_up
 
 
@@ -14,6 +14,13 @@ def at(frame: int, x: float, *, identity: float | None = None, note: str = "") -
     box = (x - 50, 0.0, x + 50, 100.0)
     face = FaceRow(frame, box, ((x, 50.0),) * 5, 0.9, True, identity, 1.0, note)
     return FrameFaces(frame, (face,))
+
+
+def test_of_frames_whose_largest_faces_are_of_one_size_the_first_stands_for_the_film() -> None:
+    assert frame_of_largest([(7, 3.0), (5, 9.0), (2, 1.0), (4, 9.0)]) == 4
+    assert frame_of_largest([]) is None
+    assert summed_up([at(3, 100), at(4, 100)]).moment == 3
+    assert summed_up([]).moment is None
 
 
 def test_an_even_movement_does_not_shake() -> None:
