@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hypothesis import settings
 
+pytest_plugins = ("support.object_store",)
+"""Whose fixtures any test may ask for."""
+
 _TESTS = str(Path(__file__).parent)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_TESTS, os.environ.get("PYTHONPATH")]))
 os.environ.setdefault("OMP_NUM_THREADS", "2")

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from restore_batch.jobs.outputs import folder_of
 
 from support.archive import cli, command, scene, write_job
 from support.clips import clip
-from support.object_store import BUCKET, Faulty, Store, environment, serving
+from support.object_store import BUCKET, Faulty, Store, environment
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -32,28 +31,19 @@ PLAIN: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with serving(tmp_path_factory.mktemp("server") / "log") as store:
-        yield store
-
-
-@pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clip(tmp_path_factory.mktemp("films") / "film.mp4", frames=24, size=(64, 48))
 
 
 @pytest.fixture
-def store(server: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A bucket with photos."""
-    server.reset()
     for number in range(5):
         path = tmp_path / "photo.png"
         scene(60 + number, 40, number).save(path)
-        server.put(f"scans/{number % 2}/{number}.png", path.read_bytes())
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
+        store.put(f"scans/{number % 2}/{number}.png", path.read_bytes())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    return server
+    return store
 
 
 @pytest.fixture

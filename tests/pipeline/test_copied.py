@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from restore_batch.pipeline.cli.status import status
 
 from support.archive import command
 from support.ledger import do, do_fail, photo
-from support.object_store import BUCKET, Faulty, Store, forget, serving, talk_to
+from support.object_store import BUCKET, Faulty, Store, talk_to
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -31,21 +30,11 @@ URL = f"s3://{BUCKET}/restored"
 WITHIN_S = 300
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with serving(tmp_path_factory.mktemp("server") / "log") as store:
-        yield store
-
-
 @pytest.fixture
-def store(server: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A bucket, seen by a user without any state."""
-    server.reset()
-    talk_to(server.url, monkeypatch)
-    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
-    yield server
-    forget()
+    return store
 
 
 @pytest.fixture

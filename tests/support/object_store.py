@@ -1,7 +1,8 @@
 """A real S3 server on this machine (moto's, in a process of its own), and a network that fails.
 
-`Store` is the server, its bucket and a plain client; `Faulty` a TCP proxy before it, which cuts
-connections off wherever it is told to.
+`Store` is the server, its bucket and a plain client, and what the fixtures ``server`` and ``store``
+give to any test that asks for them; `Faulty` a TCP proxy before it, which cuts connections off
+wherever it is told to.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from restore_batch.jobs.results import s3_calls
 
 BUCKET = "archive"
 _NEVER = 1 << 60
@@ -121,6 +124,23 @@ def serving(log: Path) -> Iterator[Store]:
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """That of all tests of a module."""
+    with serving(tmp_path_factory.mktemp("server") / "log") as store:
+        yield store
+
+
+@pytest.fixture
+def store(server: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Emptied, and talked to by this process."""
+    server.reset()
+    talk_to(server.url, monkeypatch)
+    monkeypatch.setattr(s3_calls, "_FIRST_WAIT_S", 0.05)
+    yield server
+    forget()
 
 
 class Faulty:
