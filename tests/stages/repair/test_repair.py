@@ -69,6 +69,22 @@ def test_a_sound_picture_is_passed_on_uncopied() -> None:
     assert done.repairs[0].share == 0 and not done.repairs[0].unfaded
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "fills"), [(16, 90, True), (15, 90, False), (90, 15, False)]
+)
+def test_a_picture_that_no_pixel_of_can_be_judged_is_passed_on_untouched(
+    height: int, width: int, fills: bool
+) -> None:
+    picture = np.full((height, width, 3), 100, np.uint8)
+    picture[8, 5:12] = 255
+    frame = Frame(picture)
+    made = Repair(finder=Brightness(reach_px=8), certainty=Certainty(0.5, -3.0, 0.0), mask=True)
+    done = repaired(made, frame)
+    assert (done.repairs[0].share > 0) == fills
+    assert (done.frames[0] is frame) != fills
+    assert np.asarray(Image.open(io.BytesIO(done.sidecars[0].content))).any() == fills
+
+
 def test_alpha_stays() -> None:
     frame, _ = scratched()
     alpha = np.random.default_rng(0).integers(0, 255, (240, 300), np.uint8)
