@@ -42,6 +42,7 @@ from restore_batch.pipeline.cli.plan import plan as plan_command
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.cli.status import status
 from restore_batch.pipeline.drive import run as driving
+from restore_batch.pipeline.drive import working
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.items import Headers
@@ -109,7 +110,7 @@ def _run(
         )  # fmt: skip
         return opened[-1]
 
-    driving.open_backend = open_backend  # type: ignore[assignment] # the only thing not real
+    working.open_backend = open_backend  # type: ignore[assignment] # the only thing not real
     with Manifest.open(plan.output_dir, results_of(plan.job)) as manifest:
         manifest.recover()
         if retry:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 from pathlib import PurePosixPath
 
 from restore_batch import __version__
@@ -34,18 +31,14 @@ from restore_batch.pipeline.drive.films import Films
 from restore_batch.pipeline.drive.staged import part_of, result_of
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
+from restore_batch.pipeline.drive.working import Working
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
-from restore_batch.pipeline.engine.budget import Budget
-from restore_batch.pipeline.engine.opening import open_backend
-from restore_batch.pipeline.engine.scheduler import DRAIN_S, Limits, Scheduler
+from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.choose import recorded_models
 from restore_batch.pipeline.plan.headers import HeaderReaders, note_lost
 from restore_batch.pipeline.plan.plan import Plan
-from restore_batch.pipeline.plan.time_limits import time_limits
 from restore_batch.stages.media import Failure
 from restore_batch.stages.photo.source import open_source
-
-_FACES_PER_CALL_ON_GPU = 8
 
 
 class Run:
@@ -56,9 +49,7 @@ class Run:
         retry: bool = False, readers: HeaderReaders | None = None,
     ) -> None:  # fmt: skip
         self._plan, self._manifest, self._watcher = plan, manifest, watcher
-        self._scheduler: Scheduler | None = None
         self._drained = False
-        self._within_s: float | None = None
         self._events = Events(plan.output_dir / FOLDER)
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify, retry=retry, readers=readers)
@@ -82,13 +73,15 @@ class Run:
         )  # fmt: skip
         self._changes = Changes(manifest, self.summary, verify=verify)
         self._sources = Begun(plan, manifest, self._standings, self._films, self._changes.tell)
+        self._working = Working(
+            plan, self._events, self._settle, self.summary.items, self._sources.begin, self._begun
+        )
 
     def drain(self, within_s: float | None = DRAIN_S) -> None:
         """Finish what workers are at, as far as ``within_s`` seconds allow, and stop; the rest
         stays for the next run."""
-        self._drained, self._within_s = True, within_s
-        if self._scheduler is not None:
-            self._scheduler.drain(within_s)
+        self._drained = True
+        self._working.drain(within_s)
 
     def execute(self) -> Summary:
         """Do all pending work. Raises what ends a run as a whole (ExecutorError …)."""
@@ -134,42 +127,12 @@ class Run:
         first = next((unit for unit in pending if unit is not None), None)
         if first is not None:
             self._standings.wait_s = 0.0
-            self._restore(chain([first], pending))
+            # Shown only now: a run with nothing to do needs no Ray and no progress bar.
+            self._watcher.begin(self._plan, summary)
+            self._working.do(first, pending)
         if not (self._drained or summary.aborted):
             self._films.drop_parts_of_others()
         summary.interrupted = self._drained and not summary.aborted and summary.left > 0
-
-    def _restore(self, units: Iterator[Unit | None]) -> None:
-        plan = self._plan
-        # Shown only now: a run with nothing to do needs no Ray and no progress bar.
-        self._watcher.begin(plan, self.summary)
-        backend = open_backend(plan.engine, plan.context)
-        self._events.follow(backend)
-        # A million items stay until the end: whoever looks for garbage need not look at them.
-        gc.freeze()
-        try:
-            limits = plan.job.limits
-            batch = _FACES_PER_CALL_ON_GPU if plan.share.runtime.device != "cpu" else 1
-            self._scheduler = Scheduler(
-                plan.groups,
-                backend,
-                Budget(plan.share.budget_bytes, plan.budget_workers),
-                Limits(limits.max_attempts, time_limits(plan), batch, limits.no_worker_s),
-                on_admit=self._sources.begin,
-                on_start=self._begun,
-                on_loss=self._events.lost,
-            )
-            if backend.meter is not None:
-                backend.meter.watch(self._scheduler.load, self.summary.items)
-            if self._drained:
-                self._scheduler.drain(self._within_s)
-            # Closed before the backend, so that workers are stopped while it still runs.
-            with contextlib.closing(self._scheduler.run(units)) as outcomes:
-                for together in outcomes:
-                    self._scheduler.add(self._settle(together))
-        finally:
-            backend.close()
-            gc.unfreeze()
 
     # -- what is to be done ---
     def _pending(self) -> Iterator[Unit | None]:
@@ -356,8 +319,7 @@ class Run:
         unit = outcome.unit if outcome.unit.is_item else film
         if unit is None:
             return  # another part of its film has said so
-        if self._scheduler is not None:
-            self._scheduler.keep(self._films.wants)
+        self._working.keep(self._films.wants)
         stand_in = ""
         if self._plan.job.on_error == "copy-original":
             stand_in = self._copy_original(unit)

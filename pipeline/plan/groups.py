@@ -26,6 +26,8 @@ Kinds = frozenset[type[Unit]]
 PHOTOS: Kinds = frozenset({Photo, PhotoContent})
 FILMS: Kinds = frozenset({FilmIndex, FilmContent, Segment, Join})
 """The kinds of units that photos lead to, and films."""
+CONTENTS: Kinds = frozenset({PhotoContent, FilmContent})
+"""Those that only compare."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,22 @@ def make_groups(
         parts.append(("pictures", rest, _kinds_of(rest)))
     groups = [
         Group(
-            tuple(of_group), served & kinds, workers=workers.get(pool, 1), pool=pool,
+            tuple(of_group), served, workers=workers.get(pool, 1), pool=pool,
             at_home=films_at_home and number == whole,
         )
         for number, (pool, of_group, served) in enumerate(parts)
     ]  # fmt: skip
-    used = [_only_used(group) for group in groups if group.kinds]
+    used = serving(groups, kinds)
     return tuple(
         replace(group, keep=RESULT_FIELDS | _needed(group, used[i + 1 :]))
         for i, group in enumerate(used)
     )
+
+
+def serving(groups: Iterable[Group], kinds: Kinds) -> tuple[Group, ...]:
+    """What units of ``kinds`` come to of ``groups``, without the stages that none of them needs."""
+    served = (replace(group, kinds=group.kinds & kinds) for group in groups)
+    return tuple(_only_used(group) for group in served if group.kinds)
 
 
 def _pools(stages: Sequence[Stage]) -> list[Pool]:

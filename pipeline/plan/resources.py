@@ -77,6 +77,11 @@ class Engine:
     metrics_port: int | None = None
     landmarks: Landmarks | None = None
 
+    @property
+    def is_private_ray(self) -> bool:
+        """Whether Ray is to be started for this run alone, on this machine."""
+        return self.kind == "ray" and self.address is None
+
 
 def this_machine() -> Machine:
     """Look, without importing torch: affinity, cgroup and the driver's own device files."""

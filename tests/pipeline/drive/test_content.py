@@ -24,8 +24,13 @@ import pytest
 from restore_batch.jobs.manifest import FOLDER
 from restore_batch.jobs.units import Content, Unit
 from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.drive import working
 from restore_batch.pipeline.drive.summary import Summary
-from restore_batch.pipeline.session import RunOptions, read_job, run_job
+from restore_batch.pipeline.engine.local import LocalBackend
+from restore_batch.pipeline.plan.plan import Plan
+from restore_batch.pipeline.plan.resources import Engine
+from restore_batch.pipeline.session import RunOptions, open_run, read_job, run_job
+from restore_batch.stages.base import WorkerContext
 
 from support.archive import make_archive, scene, write_job
 from support.clips import clip
@@ -326,22 +331,95 @@ def take_ray(root: Path) -> None:
     (root / "job.yaml").write_text(json.dumps({**job, "engine": {"kind": "ray", "workers": 1}}))
 
 
+def put_a_new_picture_first(root: Path) -> None:
+    scene(48, 48, 99).save(root / "in/photos/a_new_one.jpg", quality=90)
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of engines that runs have opened, in their order; all are threads here."""
+    opened: list[str] = []
+
+    def open_threads(engine: Engine, context: WorkerContext) -> LocalBackend:
+        opened.append(engine.kind)
+        return LocalBackend(context)
+
+    monkeypatch.setattr(working, "open_backend", open_threads)
+    return opened
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_run_that_only_compares_starts_no_ray(
+    root: Path, engines: list[str], verify: bool
+) -> None:
+    before, made = recorded(root), results(root)
+    take_ray(root)
+    with opened_in(root / "in") as opened:
+        assert counts(run(root, verify=verify)) == (0, PHOTOS + 2, 0)
+    assert engines == ["local"]
+    assert {thread for _, thread in opened} == {"checksum"}
+    assert (recorded(root), results(root)) == (before, made)
+
+
+@pytest.mark.parametrize(
+    "change", [put_another_picture, put_another_film, put_a_new_picture_first, put_another_number]
+)
+def test_ray_is_started_once_something_is_to_be_restored(
+    root: Path, engines: list[str], change: Callable[[Path], None]
+) -> None:
+    before = recorded(root)
+    take_ray(root)
+    change(root)
+    is_new = change is put_a_new_picture_first
+    with opened_in(root / "in") as opened:
+        assert counts(run(root)) == (1, PHOTOS + 1 + is_new, 0)
+    assert engines == (["ray"] if is_new else ["local", "ray"])
+    read = Counter(path for path, thread in opened if thread.startswith("checksum"))
+    assert {*read} >= {*map(str, originals(root))}, "and none is left out"
+    assert set(before["units"]) < set(recorded(root)["units"])
+    with closing(sqlite3.connect(root / "out" / FOLDER / "manifest.sqlite")) as ledger:
+        assert ledger.execute("SELECT MAX(attempts) FROM units").fetchone() == (1,)
+
+
+def test_a_run_that_is_interrupted_while_it_compares_starts_no_ray(
+    root: Path, engines: list[str]
+) -> None:
+    take_ray(root)
+    put_another_number(root)
+    loaded = read_job(root / "job.yaml")
+    with open_run(loaded, Hasty(lambda unit: going.drain(), after=3), RunOptions()) as going:
+        assert going.execute().interrupted
+    assert engines == ["local"]
+    assert counts(run(root)) == (1, PHOTOS + 1, 0)
+
+
+def test_a_cluster_compares_for_itself(
+    root: Path, engines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its nodes may see other files than the driver.
+    monkeypatch.setattr(Plan, "engine", Engine("ray", "head:10001", 4.0, 1 << 28))
+    assert counts(run(root)) == (0, PHOTOS + 2, 0)
+    assert engines == ["ray"]
+
+
 @pytest.mark.slow
 def test_with_ray_the_process_of_the_driver_opens_no_original(root: Path) -> None:
     before = recorded(root)
     take_ray(root)
+    put_a_new_picture_first(root)
     put_another_picture(root)
     with opened_in(root / "in") as opened:
-        assert counts(run(root)) == (1, PHOTOS + 1, 0)
+        assert counts(run(root)) == (2, PHOTOS + 1, 0)
     assert opened == []
-    assert set(before["units"]) < set(recorded(root)["units"]), "one more, and no other touched"
-    assert counts(run(root)) == (0, PHOTOS + 2, 0)
+    assert set(before["units"]) < set(recorded(root)["units"]), "two more, and no other touched"
+    assert counts(run(root)) == (0, PHOTOS + 3, 0)
 
 
 @pytest.mark.slow
 def test_with_ray_a_worker_that_is_killed_while_it_compares_costs_no_result(root: Path) -> None:
     before, made = recorded(root), results(root)
     take_ray(root)
+    put_a_new_picture_first(root)
     killed: list[int] = []
 
     def kill_a_worker(unit: Unit) -> None:
@@ -352,7 +430,8 @@ def test_with_ray_a_worker_that_is_killed_while_it_compares_costs_no_result(root
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
 
-    assert counts(run(root, Hasty(kill_a_worker, after=4))) == (0, PHOTOS + 2, 0)
-    assert len(killed) == 1, "no worker is there that has nothing to do"
-    assert (recorded(root), results(root)) == (before, made)
+    assert counts(run(root, Hasty(kill_a_worker, after=4))) == (1, PHOTOS + 2, 0)
+    assert killed
+    assert set(before["units"]) < set(recorded(root)["units"])
+    assert made.items() < results(root).items()
     assert events(root, 2)["content", "lost"] > 0
