@@ -95,25 +95,25 @@ CARDS = (
     _card(
         1,
         "Restores whole pictures at their size, U-Net of 2.0 million parameters",
-        sha256="b105639c50bb74aa440ab59b46f8d846b2c2106455e6fa11a915980782fe7ef0",
+        sha256="7d01960dd3284f8890f926e016da7d50bb1f4b2079d05f2967e5f1f221a82ea2",
         size_bytes=3968422,
         tflop=0.1624,
         limits=(
             "grain, screens and JPEG blocks go; wide scratches, coarse grain and strong blur mostly"
-            " stay. On 8 scenes of others: old scan PSNR 24.2 dB (as it is 23.1), mixed degradation"
-            " 22.0 (21.5); what is clean changes little (54 dB)"
+            " stay. On 8 scenes of others: old scan PSNR 24.6 dB (as it is 23.1), mixed degradation"
+            " 22.2 (21.5); what is clean changes little (62 dB)"
         ),
     ),
     _card(
         2,
         "Restores and doubles whole pictures, U-Net of 2.1 million parameters",
-        sha256="91dfe26112160d8a1b9acdceea728bfe1724101238fed9ade55e597e5426ea09",
+        sha256="93132051a1aa59b9d6a0612c36f74963b6490f09e2b074a045618cb52120d767",
         size_bytes=4153320,
         tflop=0.346,
         limits=(
             "grain, screens and blocks go; strong blur and wide scratches mostly stay. On 8 scenes"
-            " of others, halved: old scan PSNR 21.1 dB (Lanczos 19.9), mixed degradation 19.7"
-            " (19.2), clean 26.6 (25.9)"
+            " of others, halved: old scan PSNR 21.3 dB (Lanczos 19.9), mixed degradation 19.9"
+            " (19.2), clean 26.7 (25.9)"
         ),
     ),
 )
