@@ -37,10 +37,10 @@ class PhotoOptions(Options):
     """Share of the network's correction: 0 is the picture as it is, or plainly enlarged."""
 
 
-HALO_PX = 24
-LARGEST_TILE_PX = {1: 1024, 2: 768}
-"""By scale. Small tiles would be mostly halo: at 512 px these networks compute a third more pixels,
-at 1024 px a seventh; with larger ones a wide scan would need more than 3 GB."""
+HALO_PX = 48
+LARGEST_TILE_PX = {1: 976, 2: 720}
+"""By scale. Small tiles would be mostly halo: at 512 px these networks compute two fifths more
+pixels, at 976 px a fifth; with larger ones a wide scan would need more than 3 GB."""
 
 _CREDIT = (
     "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, among the"
