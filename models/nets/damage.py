@@ -2,7 +2,7 @@
 
 Beside the picture it is shown what is small and light or dark in it, its top hats, and how much
 these stand out from those around: a scratch on a wall does, a twig among twigs does not. It folds
-2x2 pixels into channels and halves three or four times from there: the shipped one sees some 350
+2x2 pixels into channels and halves three or four times from there, so that it sees some 150 or 350
 pixels around each. There are no statistics of the whole picture, hence no seams between tiles.
 
 Sources: U-Net, Ronneberger et al. 2015 (arXiv:1505.04597); the picture folded into channels, Shi
