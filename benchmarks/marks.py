@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
 
 from benchmarks.repair import asked_for
 from restore_batch.models.base import DamageFinder
+from restore_batch.models.train.data.damage_pairs import hard
 from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs
@@ -42,6 +44,7 @@ _FEW: Kinds = (
 )
 _ENLARGED = (1.0, 1.5, 1.5)
 _CROP_HW = (384, 448)
+_BLACK, _WHITE = (0.1, 0.7), (0.8, 1.0)
 _SEEN = 12
 """Levels of 255 by which a pixel is changed that counts as damaged."""
 _RIDGE = 5.0
@@ -89,16 +92,10 @@ def _crop(rgb_hwc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     part = picture[top : top + height, left : left + width].astype(np.float32)
     if rng.random() < 0.3:
         part = np.repeat(part.mean(axis=2, keepdims=True), 3, axis=2)
-    part = sometimes(0.35, _hard, part, rng)
+    part = sometimes(0.35, partial(hard, black=_BLACK, white=_WHITE), part, rng)
     part = sometimes(0.25, Lens(sigma_px=(0.4, 1.2)), part, rng)
     part = sometimes(0.3, Grain(), part, rng)
     return np.asarray(np.clip(np.rint(part), 0, 255).astype(np.uint8))
-
-
-def _hard(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What an old copy is: blacks without drawing, in which each button is a white speck."""
-    low, high = np.quantile(picture, [rng.uniform(0.1, 0.7), rng.uniform(0.8, 1.0)])
-    return np.clip((picture - low) * (255 / max(high - low, 20)), 0, 255).astype(np.float32)
 
 
 def _damaged(good: np.ndarray, kinds: Kinds, rng: np.random.Generator) -> np.ndarray:

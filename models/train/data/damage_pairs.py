@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from restore_batch.errors import UsageError
 from restore_batch.models.base import Options
-from restore_batch.models.train.data.degrade import Share
+from restore_batch.models.train.data.degrade import Share, Span
 from restore_batch.models.train.data.old_scan.creases import Creases
 from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
@@ -81,7 +81,7 @@ class DamageToFind(Options):
         """``good``: (H, W, 3) float32 in [0, 255]. The scan, rgb_hwc uint8, and its damage, (H, W)
         float32 in [0, 1]: how far each pixel was changed by it, 1 from a tenth of the range on."""
         good = sometimes(self.lettering_prob, _lettered, good, rng)
-        good = sometimes(self.hard_prob, _hard, good, rng)
+        good = sometimes(self.hard_prob, hard, good, rng)
         good = sometimes(self.softness_prob, self.softness, good, rng)
         good = sometimes(self.halftone_prob, self.halftone, good, rng)
         good = sometimes(self.grain_prob, self.grain, good, rng)
@@ -133,9 +133,18 @@ def _lettered(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return laid_over(picture, hidden.astype(np.float32) / 255, np.full(3, tone))
 
 
-def _hard(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What an old copy is: blacks and whites without drawing, in which each button is a speck."""
-    low, high = np.quantile(picture, [rng.uniform(0.0, 0.5), rng.uniform(0.7, 1.0)])
+def hard(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    black: Span = (0.0, 0.5),
+    white: Span = (0.7, 1.0),
+) -> np.ndarray:
+    """What an old copy is: blacks and whites without drawing, in which each button is a speck.
+
+    ``picture``: (H, W, 3) float32 in [0, 255], as is what comes back. ``black``, ``white``: spans
+    of the quantiles that become so.
+    """
+    low, high = np.quantile(picture, [rng.uniform(*black), rng.uniform(*white)])
     return np.clip((picture - low) * (255 / max(high - low, 20)), 0, 255).astype(np.float32)
 
 
