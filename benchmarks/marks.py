@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.repair import asked_for
 from restore_batch.models.base import DamageFinder
-from restore_batch.models.train.data.damage_pairs import hard
+from restore_batch.models.train.data.damage import hard
 from restore_batch.models.train.data.old_scan.dust import Dust
 from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs

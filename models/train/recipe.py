@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from restore_batch.models.train.data.damage_pairs import DamageToFind
+from restore_batch.models.train.data.damage import DamageToFind
 from restore_batch.models.train.data.degrade import Mixed, OldPrint
 from restore_batch.models.train.data.old_scan.fading import Fading
 from restore_batch.models.train.data.old_scan.recipe import OldScan

@@ -122,7 +122,7 @@ def test_a_bomb_costs_a_command_little_memory(command: str, bomb: str, tmp_path:
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert int(done.stdout.split()[-1]) < 600_000, "kilobytes"
+    assert int(done.stdout.split()[-1]) < 300_000, "kilobytes: torch alone is 575,000"
 
 
 def test_what_is_repeated_within_reason_is_a_job(tmp_path: Path) -> None:

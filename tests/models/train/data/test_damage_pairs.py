@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from restore_batch.errors import UsageError
-from restore_batch.models.train.data.damage_pairs import DamagePairs, DamageToFind
+from restore_batch.models.train.data.damage import DamageToFind
+from restore_batch.models.train.data.damage_pairs import DamagePairs
 
 
 @pytest.fixture

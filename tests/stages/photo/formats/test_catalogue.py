@@ -93,7 +93,12 @@ def test_a_format_of_another_package_is_found_read_planned_and_written(
     frame, meta, _ = read(str(photos / "a.TOY"), 1)
     assert np.array_equal(frame.rgb_hwc[..., 0], grey)
 
-    mapping = {"inputs": ["photos"], "output": "out", "background": {"model": "none", "scale": 1}}
+    mapping = {
+        "inputs": ["photos"],
+        "output": "out",
+        "report": False,
+        "background": {"model": "none", "scale": 1},
+    }
     loaded = LoadedJob(job_from_mapping(mapping, tmp_path))
     plan = make_plan(loaded, Store(tmp_path / "weights", download=False), fetch=False)
     assert [item.output for item in plan.items] == ["a.TOY", "b.toy"]
