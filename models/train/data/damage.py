@@ -23,6 +23,7 @@ from restore_batch.models.train.data.old_scan.outlines import Outlines
 from restore_batch.models.train.data.old_scan.scanner import Jpeg, Lens, Sensor
 from restore_batch.models.train.data.old_scan.scratches import Scratches
 from restore_batch.models.train.data.old_scan.tears import Tears
+from restore_batch.models.train.data.things import Things
 
 _LETTERS = "ABCDEFGHIKLMNOPRSTUVWabcdefghiklmnoprstuvw0123456789  .,-"
 _FACES = (
@@ -55,8 +56,10 @@ class DamageToFind(Options):
     coloured_prob: Share = 0.12
     lettering_prob: Share = 0.06
     hard_prob: Share = 0.1
-    softness: Lens = Lens(sigma_px=(0.0, 1.4))
-    softness_prob: Share = 0.4
+    things: Things = Things()
+    things_prob: Share = 0.3
+    softness: Lens = Lens(sigma_px=(0.0, 2.2))
+    softness_prob: Share = 0.55
     grain: Grain = Grain()
     grain_prob: Share = 0.65
     halftone: Halftone = Halftone()
@@ -72,6 +75,7 @@ class DamageToFind(Options):
     ) -> tuple[np.ndarray, np.ndarray]:
         """``good``: (H, W, 3) float32 in [0, 255]. The scan, rgb_hwc uint8, and its damage, (H, W)
         float32 in [0, 1]: how far each pixel was changed by it, 1 from a tenth of the range on."""
+        good = sometimes(self.things_prob, self.things, good, rng)
         good = sometimes(self.lettering_prob, _lettered, good, rng)
         good = sometimes(self.hard_prob, hard, good, rng)
         good = sometimes(self.softness_prob, self.softness, good, rng)

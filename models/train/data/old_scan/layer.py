@@ -66,17 +66,12 @@ class Sheet:
         self._dark = np.zeros(shape_hw, np.uint8)
 
     def stroke(self, points_xy: np.ndarray, width_px: float, depth: float) -> None:
-        """A line through (N, 2) points, ``depth`` in [0, 1] opaque. OpenCV draws whole pixels:
-        a line thinner than one is fainter instead."""
-        value = _level(depth * min(1.0, width_px))
-        cv2.polylines(
-            self._mask(), [_fixed(points_xy)], False, value, max(1, round(width_px)),
-            cv2.LINE_AA, _FRACTION_BITS,
-        )  # fmt: skip
+        """A line; see :func:`stroke`."""
+        stroke(self._mask(), points_xy, width_px, depth)
 
     def patch(self, points_xy: np.ndarray, depth: float) -> None:
-        """A filled outline of (N, 2) points, ``depth`` in [0, 1] opaque."""
-        cv2.fillPoly(self._mask(), [_fixed(points_xy)], _level(depth), cv2.LINE_AA, _FRACTION_BITS)
+        """A filled outline; see :func:`patch`."""
+        patch(self._mask(), points_xy, depth)
 
     def _mask(self) -> np.ndarray:
         return self._light if self._rng.random() < self._light_prob else self._dark
@@ -95,6 +90,19 @@ class Sheet:
             covered = laid_over(covered, opacity, np.clip(shade + tint, 0, 255))
             alpha = 1 - (1 - alpha) * (1 - opacity)
         return Damaged(covered.astype(np.float32, copy=False), alpha)
+
+
+def stroke(mask: np.ndarray, points_xy: np.ndarray, width_px: float, depth: float = 1.0) -> None:
+    """A line through (N, 2) points on a uint8 mask, ``depth`` in [0, 1] opaque. OpenCV draws whole
+    pixels: a line thinner than one is fainter instead."""
+    value, line = _level(depth * min(1.0, width_px)), [_fixed(points_xy)]
+    thickness = max(1, round(width_px))
+    cv2.polylines(mask, line, False, value, thickness, cv2.LINE_AA, _FRACTION_BITS)
+
+
+def patch(mask: np.ndarray, points_xy: np.ndarray, depth: float = 1.0) -> None:
+    """A filled outline of (N, 2) points on a uint8 mask, ``depth`` in [0, 1] opaque."""
+    cv2.fillPoly(mask, [_fixed(points_xy)], _level(depth), cv2.LINE_AA, _FRACTION_BITS)
 
 
 def laid_over(picture: np.ndarray, alpha_hw: np.ndarray, shade: np.ndarray) -> np.ndarray:
