@@ -62,7 +62,7 @@ class Validator:
         for degraded, true, *same in self._pairs:
             restored, *others = restore(restorer, degraded)
             scored = compare(restored, true)
-            if same:
+            if same and others:
                 also = compare(others[0], same[0])
                 scored |= {f"same_{name}": value for name, value in also.items()}
             scores.append(scored)

@@ -22,8 +22,9 @@ _JUDGED_SHARE = 0.25
 
 @dataclass(frozen=True)
 class SceneObjective(Objective):
-    """``L = l1 |x - y| + gradient (|dx(x - y)| + |dy(x - y)|) + perceptual d(x, y)``, and ``same``
-    times the same of the pictures at the degraded ones' size, where the network makes those too.
+    """``L = l1 |x - y| + gradient (|dx(x - y)| + |dy(x - y)|) + psnr log |x - y|^2
+    + perceptual d(x, y)``, and ``same`` times the same of the pictures at the degraded ones' size,
+    where the network makes those too.
 
     d is ST-LPIPS, from ``perceptual_from_step`` on and of a quarter of each batch: its network
     costs twice what a small restorer's does, and while pixels are far off they are the better
@@ -32,6 +33,7 @@ class SceneObjective(Objective):
 
     l1: float = 1.0
     gradient: float = 0.5
+    psnr: float = 0.0
     perceptual: float = 0.0
     perceptual_from_step: float = 0.0
     same: float = 1.0
@@ -42,7 +44,7 @@ class SceneObjective(Objective):
 
     def _generator_loss(self, sample: Sample, judges: Judges, step: int) -> Losses:
         terms = self._terms("", sample.restored, sample.target, judges, step)
-        if sample.same is not None and self.same:
+        if sample.same is not None and sample.pyramid and self.same:
             (restored,) = sample.pyramid
             also = self._terms("same_", restored, sample.same, judges, step)
             terms |= {name: self.same * term for name, term in also.items()}
@@ -55,6 +57,7 @@ class SceneObjective(Objective):
         entries: list[Entry] = [
             (f"{prefix}l1", self.l1, lambda: pixel.l1(x, y)),
             (f"{prefix}gradient", self.gradient, lambda: pixel.gradient(x, y)),
+            (f"{prefix}psnr", self.psnr, lambda: pixel.log_l2(x, y)),
             (f"{prefix}perceptual", perceptual, lambda: _likeness(x, y, judges)),
         ]
         return weighted(entries)

@@ -13,7 +13,7 @@ from restore_batch.errors import UsageError
 from restore_batch.models import registry
 from restore_batch.models.nets.spade import SpectralConv2d
 from restore_batch.models.train.data.loading import Streams
-from restore_batch.models.train.recipe import Network
+from restore_batch.models.train.recipe import Network, Recipe
 from restore_batch.models.train.trainees import HiFaceGANTrainee, trainee
 from restore_batch.models.train.trainer import Trainer, signed
 from restore_batch.models.weights.safe_load import load_state
@@ -137,23 +137,35 @@ def test_training_goes_on_from_a_model_by_its_name() -> None:
         assert torch.equal(value, published[key].float())
 
 
-def test_photo_learns_both_sizes_from_scenes_and_is_exported_as_two_networks(
-    tmp_path: Path,
-) -> None:
+def _photo_recipe(tmp_path: Path, **architecture: Any) -> Recipe:
     scenes = draw_scenes(tmp_path / "scenes", 3)
-    recipe = training.recipe(
+    return training.recipe(
         tmp_path / "run",
         scenes,
         name="photo",
         data=[],
         scenes=[{"folders": [scenes], "crop_px": 64}],
-        network={"family": "photo", "architecture": {**_tiny("photo"), "with_same": True}},
+        network={"family": "photo", "architecture": {**_tiny("photo"), **architecture}},
         degradations={"old_scan": 0.5, "mixed": 0.5},
         objective={"name": "scenes"},
         validation={"folders": [scenes], "pairs": 2, "every_steps": 5},
         run=training.run(5),
     )
-    trainer = Trainer(recipe)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_photo_learns_one_size_alone(scale: int, tmp_path: Path) -> None:
+    trainer = Trainer(_photo_recipe(tmp_path, scale=scale))
+    assert trainer.run()
+    rows = (tmp_path / "run" / "validation.csv").read_text().splitlines()
+    assert len(rows) == 3 and "same_" not in rows[0]
+    assert trainer.export().name == f"photo-{scale}.safetensors"
+
+
+def test_photo_learns_both_sizes_from_scenes_and_is_exported_as_two_networks(
+    tmp_path: Path,
+) -> None:
+    trainer = Trainer(_photo_recipe(tmp_path, with_same=True))
     assert trainer.run()
     rows = (tmp_path / "run" / "validation.csv").read_text().splitlines()
     assert "same_psnr_db" in rows[0]

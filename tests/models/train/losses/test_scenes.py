@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -48,3 +50,22 @@ def test_how_alike_they_look_counts_from_its_step_on_and_teaches() -> None:
 def test_a_missing_judge_is_named() -> None:
     with pytest.raises(ValueError, match="ST-LPIPS"):
         SceneObjective(perceptual=1).generator_loss(Sample(_picture(0), _picture(1)), Judges(), 0)
+
+
+def test_a_network_of_the_larger_size_alone_has_no_smaller_pictures_to_judge() -> None:
+    sample = Sample(_picture(0, 64), _picture(1, 64), None, (), _picture(3))
+    assert set(SceneObjective().generator_loss(sample, Judges(), 0).terms) == {"l1", "gradient"}
+
+
+def test_the_psnr_term_counts_ratios_of_errors() -> None:
+    """Halving each difference is worth as much far off as near, and clean pictures have an end."""
+    true = _picture(1) * 0.5
+    objective = SceneObjective(l1=0, gradient=0, psnr=1)
+
+    def loss(apart: float) -> float:
+        sample = Sample(true + apart, true)
+        return float(objective.generator_loss(sample, Judges(), 0).terms["psnr"])
+
+    assert loss(0.8) - loss(0.4) == pytest.approx(math.log(4), abs=0.02)
+    assert loss(0.4) - loss(0.2) == pytest.approx(math.log(4), abs=0.1)
+    assert loss(0.001) - loss(0.0) < 0.01
