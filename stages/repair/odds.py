@@ -17,6 +17,11 @@ _THIN, _LONG = 1.25, float(np.log(4.0))
 scratches that have odds of at least one: so blatant ones are rare in what was fitted. Lights,
 buttons and the rims of plates are as blatant, but broader or shorter."""
 
+_OPAQUE, _FAINT_ODDS = 0.45, 0.5
+"""Opacity below which a mark's odds are at most so much, blatant scratches apart: less than is sure
+in any picture. Dust and lost emulsion hide what is behind them. On real scans the fainter ones that
+had good odds were cords, bolts and a gap between boards; among many others they may be dust."""
+
 # fmt: off
 _MEAN = np.array(
     [
@@ -50,6 +55,7 @@ def for_damage(features: np.ndarray) -> np.ndarray:
     certain, width, length = features[:, 0], features[:, 6], features[:, 7]
     blatant = (certain >= _NO_DOUBT) & (features[:, 3] >= _APART)
     blatant &= (width <= _THIN) & (length >= _LONG)
+    odds = np.where(features[:, 4] < _OPAQUE, np.minimum(odds, _FAINT_ODDS), odds)
     return np.where(blatant, np.maximum(odds, 1.0), odds)
 
 

@@ -81,8 +81,8 @@ class Repair(Stage):
             only_with="model",
         ),
         4: Raised(
-            "where a large picture is cut into tiles changes nothing, and pictures too small for"
-            " the network are not filled",
+            "where a large picture is cut into tiles changes nothing, faint marks are filled only"
+            " among many, and pictures too small for the network are not filled",
             only_with="model",
         ),
     }

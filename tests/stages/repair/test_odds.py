@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from restore_batch.stages.repair.find import Certainty
 from restore_batch.stages.repair.marks import FEATURES, marks
 from restore_batch.stages.repair.odds import even, for_damage, with_products
 
@@ -36,6 +37,18 @@ def test_they_are_good_for_damage_on_a_wall_and_bad_for_a_leaf_among_leaves(
     for picture in (wall, leaves):
         picture[mask > 0] = tone
     assert odds_of(wall, mask, 0.998) > 0 > odds_of(leaves, mask, 0.6)
+
+
+def test_a_faint_mark_is_never_sure_and_an_opaque_one_like_it_is() -> None:
+    """A lamp in a dark room is as round as dust, and as far from its surroundings; it is grey."""
+    odds = {}
+    for tone in (80, 250):
+        room = np.full((200, 260, 3), 50, np.uint8)
+        mask = np.zeros((200, 260), np.uint8)
+        cv2.circle(mask, (130, 100), 6, 1, -1, cv2.LINE_AA)
+        room[mask > 0] = tone
+        odds[tone] = odds_of(room, mask, 0.998)
+    assert odds[80] < Certainty().sure < odds[250]
 
 
 def test_a_mark_beyond_all_bounds_is_judged_as_one_at_the_bound() -> None:
