@@ -290,7 +290,9 @@ class Limits(Section):
     """Seconds that one attempt at one picture, or one segment of a film, may take; 0 or none: no
     limit; null: ten minutes, and what reading it takes at 1 MB a second, and five times what a slow
     machine needs for its networks by its size, the frames of a segment and ten faces a megapixel.
-    The local engine's threads cannot be ended: there the time is only noticed."""
+    What is done with an original as a whole (its content compared, a film indexed or joined) has
+    the time of null, unless there is to be no limit. The local engine's threads cannot be ended:
+    there the time is only noticed."""
 
     no_worker_s: Annotated[float, Field(gt=0)] = 900.0
     """Seconds after which a run is given up when there is something to do and no worker to do it,

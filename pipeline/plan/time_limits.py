@@ -1,4 +1,8 @@
-"""How long an attempt at a unit may take where the job does not say.
+"""How long an attempt at a unit may take.
+
+What a job says holds for what it restores, a photo or a segment. An original as a whole, whose
+content is compared or which is a film to be indexed or joined, may be a thousand times as large:
+its time goes by its size, as that of all does where the job does not say.
 
 So long that only what hangs is ended: the work as the estimate counts it, but of a picture full of
 faces on a slow machine, several times over. Measuring this machine would not make it much truer.
@@ -40,8 +44,8 @@ _FRAME_MEGAPIXEL_S = 2.0
 def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
     """Seconds that one attempt at a unit may take in one group; None: as long as it likes."""
     asked_s = plan.job.limits.timeout_s
-    if asked_s is not None:
-        return lambda unit: asked_s or None
+    if asked_s == 0:
+        return lambda unit: None
     frames = {item.output: item.frames for item in plan.items if item.is_film}
     by_kind: dict[type[Unit], Callable[[Unit], float]] = {
         Photo: lambda unit: _photo_s(plan, unit),
@@ -53,6 +57,8 @@ def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
     }
 
     def limit_s(unit: Unit) -> float | None:
+        if asked_s is not None and isinstance(unit, Photo | Segment):
+            return asked_s
         reading_s = unit.size_bytes / _SLOW_BYTES_A_SECOND
         return LEAST_S + reading_s + _TIMES * by_kind[type(unit)](unit)
 

@@ -123,9 +123,21 @@ def test_to_read_an_original_through_has_time_by_its_size(photos: Path, kind: ty
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(5.0, 5.0), (0, None), ("none", None)])
-def test_what_a_job_says_holds_for_all_units(
+def test_what_a_job_says_holds_for_what_is_restored(
     photos: Path, asked: float | str, limit: float | None
 ) -> None:
-    plan = planned(photos, limits={"timeout_s": asked})
-    assert time_limits(plan)(photo(0.1)) == limit
-    assert time_limits(plan)(photo(100)) == limit
+    limit_of = time_limits(planned(photos, limits={"timeout_s": asked}))
+    assert limit_of(photo(0.1)) == limit
+    assert limit_of(photo(100)) == limit
+    assert limit_of(Segment(id="s", source="a.mp4", output="a.mp4", work=None)) == limit
+
+
+@pytest.mark.parametrize("kind", [PhotoContent, FilmContent, FilmIndex, Join])
+def test_what_a_job_says_of_a_photo_is_no_limit_for_a_whole_film(
+    photos: Path, kind: type[Unit]
+) -> None:
+    whole = kind(id="w", source="a", output="a", megapixels=2.0, size_bytes=100 * 10**9)
+    by_size = limit_s(planned(photos), whole)
+    assert by_size >= LEAST_S + 100_000
+    assert limit_s(planned(photos, limits={"timeout_s": 5.0}), whole) == by_size
+    assert time_limits(planned(photos, limits={"timeout_s": "none"}))(whole) is None
