@@ -159,7 +159,7 @@ class Run:
         if found.state == "failed":
             self.summary.failed.append((unit.source, "earlier run", found.reason))
         elif found.reason:
-            self._unreadable(found)
+            self._not_to_be_restored(found)
         elif found.state == "done":
             self.summary.unchanged += 1
         elif self._is_in_the_way(unit):
@@ -169,7 +169,7 @@ class Run:
             self._sources.add(wanted, found)
             yield wanted
 
-    def _unreadable(self, found: Standing) -> None:
+    def _not_to_be_restored(self, found: Standing) -> None:
         is_kept = found.state == "done"
         unit = found.unit if is_kept else self._manifest.start(found.unit, "")
         outcome = Failed(unit, Failure(unit, "decode", "MediaError", found.reason))

@@ -6,7 +6,8 @@ one for the records, one look at the results. A source whose stamp is as it was 
 its result lies there, too, made as it would be today, nothing more is asked. One of which nothing
 is on record is read by the worker that decodes it. Where a result is there and the stamp of its
 source has changed, the content decides: to read it is work for a worker like any other, while the
-items behind it go on. Where a result is there and its source cannot be read any more, it stays.
+items behind it go on. Where a result is there and its source cannot be read any more, or the job
+refuses it now, it stays.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _LOOK_S = 0.2
 class Standing:
     """An item and what is on record of it. ``source_sha256``: "" where nobody has read the source.
     ``noted_sha256``: what was noted of it last. ``reason``: why it failed before, or why it cannot
-    be restored where that is not on record yet; of one that is done, that its source cannot be read
-    any more. ``changed``: what has changed since its result was made, for the same job; a result
+    be restored where that is not on record yet; of one that is done, why it could not be restored
+    now. ``changed``: what has changed since its result was made, for the same job; a result
     that is done is kept all the same."""
 
     item: Item
@@ -219,7 +220,7 @@ class Standings:
 
     def _standing(self, item: Item, survey: Survey) -> Standing | Content:
         """How it stands, or what must be read to tell."""
-        if item.error:
+        if item.error and not self._may_be_kept(item, survey):
             return self._refused(item, survey)
         noted = self._sources.noted(item)
         known = self._sources.known(item)
@@ -228,7 +229,7 @@ class Standings:
                 self._notes.append(self._sources.note(item, known))
             return self._compared(item, known, survey, noted)
         recorded = survey.source_of(item.output)
-        if recorded and (self._verify or self._is_settled(item, recorded, survey)):
+        if recorded and (self._verify or item.error or self._is_settled(item, recorded, survey)):
             content = self._plan.content_unit(item)
             self._undecided[content.id] = _Undecided(item, survey, noted)
             return content
@@ -236,6 +237,11 @@ class Standings:
         state = survey.state_of(unit)
         reason = survey.reason_of(unit) if state == "failed" else ""
         return Standing(item, unit, "", state, reason, noted)
+
+    def _may_be_kept(self, item: Item, survey: Survey) -> bool:
+        """Whether an item with an error has a result on record, which may be of another content.
+        Without its header nobody knows its name: see :meth:`_kept`."""
+        return not item.is_unreadable and survey.made_with(item.output) is not None
 
     def _refused(self, item: Item, survey: Survey) -> Standing:
         """How an item with an error stands."""
@@ -284,6 +290,11 @@ class Standings:
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
     ) -> Standing:
+        if item.error:
+            is_of_it = survey.source_of(item.output) == source_sha256
+            if is_of_it and self._has_result(item, survey):
+                return _kept(item, self._plan.unread_unit(item), item.error)
+            return self._refused(item, survey)
         unit = self._plan.unit(item, source_sha256)
         state = survey.state_of(unit, verify=self._verify)
         if state != "done":  # else nobody asks for its id any more
@@ -312,8 +323,8 @@ class Standings:
 
 
 def _kept(item: Item, unit: Unit, reason: str) -> Standing:
-    """How an item stands whose source cannot be read, and whose result is there."""
-    told = f"{reason}; the original cannot be read any more, its result is kept"
+    """How an item stands that cannot be restored now, and whose result is there."""
+    told = f"{reason}; its result of an earlier run is kept"
     return Standing(item, unit, "", "done", told)
 
 

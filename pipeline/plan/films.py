@@ -15,6 +15,7 @@ from restore_batch.stages.film.frames_out import INDEX_NAME
 from restore_batch.stages.film.index import IndexFilm
 from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hdr
 from restore_batch.stages.video.format import output_suffix, resolve_format
+from restore_batch.stages.video.limits import size_refusal
 from restore_batch.stages.video.probe import is_video
 from restore_batch.stages.video.streams.choice import stream_warnings
 from restore_batch.stages.video.types import VideoFacts
@@ -45,6 +46,12 @@ def film_suffix(plain: Mapping[str, Any], job: Job, source_name: str) -> str:
     if job.video.output == "frames":
         return f".frames/{INDEX_NAME}"
     return output_suffix(index_stage(job).wish, facts_of(plain), source_name)
+
+
+def film_refusal(plain: Mapping[str, Any], job: Job) -> str:
+    """Why a film with these facts is not even begun, or "". They may have been noted by a run that
+    allowed for larger frames."""
+    return size_refusal(plain["width"], plain["height"], job.limits.max_megapixels)
 
 
 def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ...]:

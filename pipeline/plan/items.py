@@ -21,7 +21,7 @@ from restore_batch.jobs.outputs import assign_outputs, free_to_name, name_of, su
 from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job
 from restore_batch.pipeline.plan.facts import Facts
-from restore_batch.pipeline.plan.films import film_suffix, is_film
+from restore_batch.pipeline.plan.films import film_refusal, film_suffix, is_film
 from restore_batch.pipeline.plan.headers import HeaderRead, HeaderReaders, ProbeCache
 from restore_batch.pipeline.plan.mistakes import check_photos
 from restore_batch.pipeline.plan.photos import media_suffixes, photo_refusal
@@ -190,10 +190,12 @@ def _items(
 
 
 def _refused(source: SourceFile, facts: Mapping[str, Any], job: Job, output: str) -> str:
-    """Why a photo will not be restored, with its name; films say it in their notes."""
-    if is_film(source.source) or not facts:
+    """Why an input will not be restored, with its name; what else a film may fail for is in its
+    notes."""
+    if not facts:
         return ""
-    reason = photo_refusal(facts, job, output)
+    is_photo = not is_film(source.source)
+    reason = photo_refusal(facts, job, output) if is_photo else film_refusal(facts, job)
     return f"{source.source}: {reason}" if reason else ""
 
 

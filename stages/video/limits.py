@@ -58,14 +58,22 @@ def limit_pictures(stream: av.VideoStream, pixels: int = MOST_PIXELS) -> None:
     context.options = {**context.options, "max_pixels": str(pixels)}
 
 
+def size_refusal(width: int, height: int, max_megapixels: float) -> str:
+    """Why a film with such frames is not restored, in one line without its name; "" where nothing
+    speaks against it."""
+    megapixels = width * height / 1e6
+    if megapixels <= max_megapixels:
+        return ""
+    return (
+        f"{megapixels:.4g} megapixels a frame, expected at most {max_megapixels:g}"
+        " (limits.max_megapixels)"
+    )
+
+
 def refuse_large(width: int, height: int, max_megapixels: float, source: str) -> None:
     """Raise MediaError, a line that names the film, for frames larger than a job allows."""
-    megapixels = width * height / 1e6
-    if megapixels > max_megapixels:
-        raise MediaError(
-            f"{source}: {megapixels:.0f} megapixels a frame, expected at most"
-            f" {max_megapixels:g} (limits.max_megapixels)"
-        )
+    if reason := size_refusal(width, height, max_megapixels):
+        raise MediaError(f"{source}: {reason}")
 
 
 def refuse_long_header(stream: av.VideoStream, source: str) -> None:

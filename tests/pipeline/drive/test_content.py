@@ -45,7 +45,7 @@ NOTHING = {
     "detect": {"model": "none"}, "engine": {"kind": "local", "workers": 1, "threads": 1},
 }  # fmt: skip
 
-KEPT = "the original cannot be read any more, its result is kept"
+KEPT = "its result of an earlier run is kept"
 
 _listening: list[list[tuple[str, str]]] = []
 """Who wants to know what this process opens, and by which thread."""
@@ -324,6 +324,45 @@ def test_a_result_is_kept_by_the_name_that_followed_from_a_header_nobody_can_rea
     after = {row[0]: row for row in recorded(root)["items"]}
     changed = {name for name, row in after.items() if row != before[name]}
     assert changed == {"scene03.jpg"}
+
+
+def set_limit(root: Path, megapixels: float) -> None:
+    job = json.loads((root / "job.yaml").read_text())
+    (root / "job.yaml").write_text(json.dumps({**job, "limits": {"max_megapixels": megapixels}}))
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_what_an_option_refuses_now_fails_in_a_line_and_its_result_stays_done(
+    root: Path, verify: bool
+) -> None:
+    before, made = recorded(root), results(root)
+    set_limit(root, 0.001)
+    for _ in range(2):
+        summary = run(root, verify=verify)
+        assert counts(summary) == (0, 0, PHOTOS + 2)
+        assert all("max_megapixels" in line and line.endswith(f"; {KEPT}")
+                   for _, _, line in summary.failed)  # fmt: skip
+        assert (recorded(root), results(root)) == (before, made)
+    set_limit(root, 250)
+    assert counts(run(root)) == (0, PHOTOS + 2, 0)
+    assert (recorded(root), results(root)) == (before, made)
+
+
+def test_of_what_an_option_refuses_now_nothing_is_kept_that_is_gone_or_of_another_original(
+    root: Path,
+) -> None:
+    before = {row[0]: row for row in recorded(root)["items"]}
+    (root / "out" / "scene02.jpg").unlink()
+    put_another_picture(root)
+    set_limit(root, 0.001)
+    failed = {Path(source).name: line for source, _, line in run(root, verify=True).failed}
+    assert {name for name, line in failed.items() if not line.endswith(KEPT)} == {
+        "scene02.jpg", "scene07.jpg",
+    }  # fmt: skip
+    after = {row[0]: row for row in recorded(root)["items"]}
+    assert {name for name, row in after.items() if row != before[name]} == {
+        "scene02.jpg", "scene07.jpg",
+    }  # fmt: skip
 
 
 def take_ray(root: Path) -> None:
