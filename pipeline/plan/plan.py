@@ -81,7 +81,9 @@ class Plan:
     def engine(self) -> Engine:
         engine, share = self.job.engine, self.share
         computing = sum(group.pool != "io" for group in self.groups)
-        layout = None if share.layout is None else replace(share.layout, groups=computing)
+        layout = share.layout
+        if layout is not None:
+            layout = replace(layout, groups=computing, most=self._most_workers(layout.most))
         on_gpu = gpu_share(share.gpus, share.workers * computing)
         return Engine(
             engine.kind, engine.address, _cpus(self), share.store_bytes,
@@ -152,6 +154,12 @@ class Plan:
     def earlier(self, recorded: Sequence[Mapping[str, tuple[str, str]]]) -> Earlier:
         """What results on record may have been made with; ``recorded``: see :class:`Earlier`."""
         return Earlier(self.job, self.choices, self.share.runtime.precision, recorded)
+
+    def _most_workers(self, asked: int | None) -> int | None:
+        """Of those that a cluster is ``asked`` for, no more than there are photos; into how many
+        segments films are cut is not known yet."""
+        only_photos = not any(item.is_film for item in self.items)
+        return min(asked, max(1, len(self.items))) if asked and only_photos else asked
 
     @cached_property
     def _staging_dir(self) -> str:
