@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,10 +112,7 @@ class Asked:
         for argument in self.arguments:
             _expect_there(argument)
         if self.output is None:
-            raise UsageError(
-                "-o is missing: name a folder for the results, such as"
-                f" -o {_elsewhere(self.arguments[0])}"
-            )
+            raise UsageError(_without_output(self.arguments))
         for argument in self.arguments:
             _expect_apart(argument, self.output)
         mapping = {"inputs": list(map(_literal, self.arguments))}
@@ -212,6 +209,19 @@ def _expect_apart(argument: str, output: str) -> None:
             f"{argument} lies in -o {output}, where results would replace originals; name another"
             " folder for the results"
         )
+
+
+def _without_output(arguments: Sequence[str]) -> str:
+    """What is said where no folder for the results is named."""
+    from restore_batch.jobs.outputs import FOLDER
+    from restore_batch.jobs.written import KEPT_NAME, is_kept_job
+
+    first = Path(arguments[0])
+    if len(arguments) == 1 and (first / FOLDER).is_dir():
+        kept = first / KEPT_NAME
+        known = f", {shlex.quote(str(kept))}" if is_kept_job(kept) else ""
+        return f"{arguments[0]} is the output of a job: name its job file instead{known}"
+    return f"-o is missing: name a folder for the results, such as -o {_elsewhere(arguments[0])}"
 
 
 def _elsewhere(argument: str) -> str:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from restore_batch.errors import UsageError
+from restore_batch.jobs.outputs import FOLDER
+from restore_batch.jobs.source import job_from_mapping
+from restore_batch.jobs.written import keep_job
 from restore_batch.pipeline.cli.begin.asked import Asked
 from restore_batch.pipeline.session import read_job
 
@@ -21,6 +24,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "photos").mkdir()
     scene(32, 24).save(tmp_path / "photos" / "a.png")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "restored" / FOLDER).mkdir(parents=True)
+    (tmp_path / "again" / FOLDER).mkdir(parents=True)
+    keep_job(job_from_mapping({"inputs": ["photos"], "output": "again"}), tmp_path / "again")
     (tmp_path / "job.yaml").write_text("inputs: [photos]\noutput: out\n")
     (tmp_path / "words.txt").write_text("inputs: [photos]\noutput: out\n")
     return tmp_path
@@ -32,6 +38,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("", "Missing argument 'JOB': name a job file, or photos and folders with -o FOLDER"),
         ("photos", "-o is missing: name a folder for the results, such as -o photos-restored"),
         (".", "-o ../test"),
+        ("restored", "restored is the output of a job: name its job file instead"),
+        ("again", "again is the output of a job: name its job file instead, again/job.yaml"),
         ("phtos -o out", "phtos: no such file or folder, did you mean 'photos'?"),
         ("phtos", "did you mean 'photos'?"),
         ("photos/b.png photos -o out", "photos/b.png: no such file or folder"),
