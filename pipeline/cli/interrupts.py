@@ -21,6 +21,10 @@ WITHIN_S = 9.0
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _LOOKS_S = 0.5
 _SHOW_CURSOR = b"\x1b[?25h"
+_HUNG = (
+    b"restore-batch: interrupted while something hung; what is done is kept, run the same command"
+    b" again\n"
+)
 
 
 @dataclass
@@ -99,7 +103,7 @@ def _end_now() -> None:
     with contextlib.suppress(Exception):
         if sys.stdout.isatty():
             _write(sys.stdout.fileno(), _SHOW_CURSOR)
-        _write(sys.stderr.fileno(), b"restore-batch: interrupted while something hung\n")
+        _write(sys.stderr.fileno(), _HUNG)
     os._exit(INTERRUPTED)
 
 

@@ -52,7 +52,10 @@ with interruptible(lambda: None, within_s=0.5):
     lock.acquire()
 """)
     assert done.returncode == 130
-    assert done.stderr == "restore-batch: interrupted while something hung\n"
+    assert done.stderr == (
+        "restore-batch: interrupted while something hung; what is done is kept, run the same"
+        " command again\n"
+    )
 
 
 def test_a_request_that_is_held_back_for_too_long_ends_the_process() -> None:
