@@ -27,7 +27,7 @@ def refusal(
     megapixels = width * height / 1e6
     if megapixels > max_megapixels:
         return (
-            f"{width}x{height} is {megapixels:.4g} megapixels, more than "
+            f"{width}x{height} is {megapixels:g} megapixels, more than "
             f"limits.max_megapixels ({max_megapixels:g})"
         )
     if target is None:

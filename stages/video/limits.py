@@ -65,7 +65,7 @@ def size_refusal(width: int, height: int, max_megapixels: float) -> str:
     if megapixels <= max_megapixels:
         return ""
     return (
-        f"{megapixels:.4g} megapixels a frame, expected at most {max_megapixels:g}"
+        f"{megapixels:g} megapixels a frame, expected at most {max_megapixels:g}"
         " (limits.max_megapixels)"
     )
 

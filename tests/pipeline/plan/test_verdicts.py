@@ -19,8 +19,10 @@ from restore_batch.models.weights.store import Store
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan, make_plan
 from restore_batch.stages.media import Chunk, Failure
+from restore_batch.stages.photo import verdict
 from restore_batch.stages.photo.decode import Decode
 from restore_batch.stages.photo.encode import Encode
+from restore_batch.stages.video.limits import size_refusal
 
 from support.command_line import call
 from support.photo_files import encoded, file, photo
@@ -215,3 +217,10 @@ def test_the_plan_as_json_has_notes_and_what_is_passed_over(job: Path) -> None:
     assert "floating-point" in by_name["float.tif"]["error"]
     assert by_name["a.jpg"]["notes"] == []
     assert "only the first" in by_name["moving0.gif"]["notes"][0]
+
+
+def test_what_is_hardly_too_large_is_said_to_be_larger_than_its_limit() -> None:
+    assert "is 250.04 megapixels, more than limits.max_megapixels (250)" in verdict.refusal(
+        12502, 20000, 250
+    )
+    assert size_refusal(12502, 20000, 250).startswith("250.04 megapixels a frame")

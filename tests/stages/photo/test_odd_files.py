@@ -92,7 +92,7 @@ def test_a_refused_file_leaves_the_rest_of_its_batch_alone(name: str, tmp_path: 
 
 
 def test_the_bomb_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(MediaError, match=r"25000x20000 is 500\.0 megapixels"):
+    with pytest.raises(MediaError, match=r"25000x20000 is 500 megapixels"):
         _read("bomb.png")
     # The same header under a limit that allows it passes: nothing else refuses large pictures.
     assert probe(str(_folder() / "bomb.png")).megapixels == 500

@@ -109,8 +109,8 @@ def test_a_restored_picture_in_black_and_white_has_greys_and_says_so_by_its_suff
 
 
 def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
-    refused(file(tmp_path, "a.ppm", b"P6 100000 100000 255\n"), "10000.0 megapixels")
-    refused(file(tmp_path, "b.pgm", b"P2 100000 100000 255\n1 2 3"), "10000.0 megapixels")
+    refused(file(tmp_path, "a.ppm", b"P6 100000 100000 255\n"), "10000 megapixels")
+    refused(file(tmp_path, "b.pgm", b"P2 100000 100000 255\n1 2 3"), "10000 megapixels")
 
 
 @pytest.mark.parametrize(
