@@ -37,10 +37,10 @@ class PhotoOptions(Options):
     """Share of the network's correction: 0 is the picture as it is, or plainly enlarged."""
 
 
-HALO_PX = 48
+HALO_PX = 64
 LARGEST_TILE_PX = {1: 976, 2: 720}
-"""By scale. Small tiles would be mostly halo: at 512 px these networks compute two fifths more
-pixels, at 976 px a fifth; with larger ones a wide scan would need more than 3 GB."""
+"""By scale. Small tiles would be mostly halo: at 512 px these networks compute four fifths more
+pixels, at 976 px a third; with larger ones a wide scan would need more than 3 GB."""
 
 _CREDIT = (
     "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, among the"
@@ -95,24 +95,24 @@ CARDS = (
     _card(
         1,
         "Restores whole pictures at their size, U-Net of 2.0 million parameters",
-        sha256="7d01960dd3284f8890f926e016da7d50bb1f4b2079d05f2967e5f1f221a82ea2",
+        sha256="c0db8796c0ae4424290d1d57b878b655a8ec967f02856ce20d8da62f2ab06bcb",
         size_bytes=3968422,
         tflop=0.1624,
         limits=(
             "grain, screens and JPEG blocks go; wide scratches, coarse grain and strong blur mostly"
-            " stay. On 8 scenes of others: old scan PSNR 24.6 dB (as it is 23.1), mixed degradation"
-            " 22.2 (21.5); what is clean changes little (62 dB)"
+            " stay. On 8 scenes of others: old scan PSNR 24.7 dB (as it is 23.1), mixed degradation"
+            " 22.2 (21.5); what is clean changes little (58 dB)"
         ),
     ),
     _card(
         2,
         "Restores and doubles whole pictures, U-Net of 2.1 million parameters",
-        sha256="93132051a1aa59b9d6a0612c36f74963b6490f09e2b074a045618cb52120d767",
+        sha256="2cd8287339288cc788b8b75cf7df113dd57044802132f314f49002861cc084ea",
         size_bytes=4153320,
         tflop=0.346,
         limits=(
             "grain, screens and blocks go; strong blur and wide scratches mostly stay. On 8 scenes"
-            " of others, halved: old scan PSNR 21.3 dB (Lanczos 19.9), mixed degradation 19.9"
+            " of others, halved: old scan PSNR 21.5 dB (Lanczos 19.9), mixed degradation 19.9"
             " (19.2), clean 26.7 (25.9)"
         ),
     ),

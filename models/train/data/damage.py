@@ -47,7 +47,7 @@ class DamageToFind(Options):
     scratches_prob: Share = 0.5
     hairs: Hairs = Hairs(per_megapixel=(15.0, 400.0), width_px=(0.6, 4.0))
     hairs_prob: Share = 0.35
-    dust: Dust = Dust(per_megapixel=(30.0, 5000.0), radius_px=(0.6, 7.0))
+    dust: Dust = Dust(per_megapixel=(30.0, 5000.0), radius_px=(0.5, 14.0))
     dust_prob: Share = 0.6
     creases: Creases = Creases(per_megapixel=(10.0, 160.0))
     creases_prob: Share = 0.25

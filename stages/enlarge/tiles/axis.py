@@ -67,7 +67,7 @@ class TiledAxis:
         if self._is_small:
             return _HALO_STEP_PX
         if self.tiling.halo_px is not None:
-            return min(self.tiling.halo_px, self.tile_px // 4 // _HALO_STEP_PX * _HALO_STEP_PX)
+            return min(self.tiling.halo_px, self.tile_px // 3 // _HALO_STEP_PX * _HALO_STEP_PX)
         least, most = _HALO_RANGE_PX
         steps = -(-self.tile_px // (16 * _HALO_STEP_PX))
         return min(max(steps * _HALO_STEP_PX, least), most)
