@@ -109,6 +109,9 @@ class Stage(ABC):
     added: ClassVar[Mapping[str, object]] = {}
     """Parameters in ``takes`` that an earlier version did not know, and the values with which its
     results are the same: these stay out of the key."""
+    refuses: ClassVar[frozenset[str]] = frozenset()
+    """Parameters in ``takes`` that decide whether there is a result, and not which: the key holds
+    their options' defaults, so that a limit can be raised for one original."""
     networks: ClassVar[Mapping[str, Role]] = {}
     """Its constructor's parameters that are networks (ModelRef or None), by their role: those it
     runs, and those whose work it names in what it writes."""

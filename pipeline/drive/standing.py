@@ -290,13 +290,13 @@ class Standings:
     def _compared(
         self, item: Item, source_sha256: str, survey: Survey, noted_sha256: str | None
     ) -> Standing:
-        if item.error:
+        unit = self._plan.unit(item, source_sha256)
+        state = survey.state_of(unit, verify=self._verify)
+        if item.error and state != "done":
             is_of_it = survey.source_of(item.output) == source_sha256
             if is_of_it and self._has_result(item, survey):
                 return _kept(item, self._plan.unread_unit(item), item.error)
             return self._refused(item, survey)
-        unit = self._plan.unit(item, source_sha256)
-        state = survey.state_of(unit, verify=self._verify)
         if state != "done":  # else nobody asks for its id any more
             unit = survey.on_record(unit)
         found = Standing(item, unit, source_sha256, state, noted_sha256=noted_sha256)

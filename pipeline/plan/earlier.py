@@ -132,8 +132,10 @@ def _recipes(
     for then in _choices_then(choices, recorded):
         networks = _networks(choices, then)
         made = make_stages(job, model_refs(then))
-        for versions in _versions(made):
-            keys = keys_of([_at(each, versions) for each in made], precision)
+        limited = tuple(_by_limits(each) for each in made)
+        ways = (made, limited) if limited != made else (made,)
+        for way, versions in itertools.product(ways, _versions(made)):
+            keys = keys_of([_at(each, versions) for each in way], precision)
             if keys != present:
                 recipe = _recipe(keys, made, versions, networks, is_former=False)
                 present_ones.setdefault(keys, recipe)
@@ -206,6 +208,15 @@ def _at(made: MadeStage, versions: Mapping[str, int]) -> MadeStage:
                 if name in part and part[name] == now:
                     part[name] = then
     return replace(made, always=always, with_faces=with_faces)
+
+
+def _by_limits(made: MadeStage) -> MadeStage:
+    """The same as the key had it that still held what only refuses, as it is given now."""
+    always = {
+        name: getattr(made.stage, name) if name in made.stage.refuses else value
+        for name, value in made.always.items()
+    }
+    return replace(made, always=always)
 
 
 def _choices_then(

@@ -61,8 +61,9 @@ def make_stage(stage: type[Stage], job: Job, refs: Refs) -> MadeStage:
     with_faces: dict[str, Any] = {}
     for parameter, option in stage.takes.items():
         part = with_faces if option.startswith(_FACE_SECTIONS) else always
-        if parameter not in stage.added or stage.added[parameter] != given[parameter]:
-            part[parameter] = _in_key(given[parameter])
+        value = _default(job, option) if parameter in stage.refuses else given[parameter]
+        if parameter not in stage.added or stage.added[parameter] != value:
+            part[parameter] = _in_key(value)
     for parameter, role in stage.networks.items():
         ref = given[parameter]
         part = with_faces if role in FACE_ROLES else always
@@ -122,6 +123,12 @@ def _option(job: Job, path: str) -> Any:
     for name in path.split("."):
         value = getattr(value, name)
     return value
+
+
+def _default(job: Job, path: str) -> Any:
+    """The default of the option at a dotted path, in a section whose options all have one."""
+    section, _, name = path.rpartition(".")
+    return getattr(type(_option(job, section))(), name)
 
 
 def item_kinds(*, photos: bool, films: bool) -> Kinds:

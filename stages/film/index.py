@@ -62,6 +62,7 @@ class IndexFilm(Stage):
         },
     }  # fmt: skip
     added: ClassVar[Mapping[str, object]] = {"repair": "off"}
+    refuses: ClassVar[frozenset[str]] = frozenset({"max_megapixels"})
 
     def __init__(
         self,

@@ -43,6 +43,7 @@ class Decode(Stage):
         "extras": "photos.extras",
     }
     added: ClassVar[Mapping[str, object]] = {"extras": "drop"}
+    refuses: ClassVar[frozenset[str]] = frozenset({"max_megapixels"})
 
     def __init__(
         self,

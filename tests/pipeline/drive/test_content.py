@@ -149,7 +149,8 @@ def test_originals_with_other_times_are_read_once_by_workers_and_all_else_stays(
 ) -> None:
     before, made = recorded(root), results(root)
     with opened_in(root / "in") as opened:
-        assert counts(run(root, verify=verify)) == (0, PHOTOS + 2, 0)
+        summary = run(root, verify=verify)
+    assert counts(summary) == (0, PHOTOS + 2, 0), summary.failed
     assert Counter(path for path, _ in opened) == Counter(map(str, originals(root)))
     assert {thread for _, thread in opened} == {"checksum+decode+assess+index+join"}
     assert (recorded(root), results(root)) == (before, made)
@@ -326,26 +327,55 @@ def test_a_result_is_kept_by_the_name_that_followed_from_a_header_nobody_can_rea
     assert changed == {"scene03.jpg"}
 
 
-def set_limit(root: Path, megapixels: float) -> None:
+def set_limit(root: Path, megapixels: float, **limits: Any) -> None:
     job = json.loads((root / "job.yaml").read_text())
-    (root / "job.yaml").write_text(json.dumps({**job, "limits": {"max_megapixels": megapixels}}))
+    limits["max_megapixels"] = megapixels
+    (root / "job.yaml").write_text(json.dumps({**job, "limits": limits}))
 
 
 @pytest.mark.parametrize("verify", [False, True])
-def test_what_an_option_refuses_now_fails_in_a_line_and_its_result_stays_done(
+def test_a_limit_that_is_lowered_says_nothing_of_results_that_are_there(
     root: Path, verify: bool
 ) -> None:
     before, made = recorded(root), results(root)
     set_limit(root, 0.001)
+    summary = run(root, verify=verify)
+    # The header of a film of another time is read anew, which decodes one of its frames.
+    ((film, _, line),) = summary.failed
+    assert Path(film).name == "film.mkv" and line.endswith(f"; {KEPT}")
+    assert summary.unchanged == PHOTOS + 1
+    assert (recorded(root), results(root)) == (before, made)
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_what_other_options_refuse_now_fails_in_a_line_and_its_result_stays_done(
+    root: Path, verify: bool
+) -> None:
+    before, made = recorded(root), results(root)
+    set_limit(root, 0.001, damaged="refuse")
     for _ in range(2):
         summary = run(root, verify=verify)
-        assert counts(summary) == (0, 0, PHOTOS + 2)
+        # `damaged` is of photos: the result of the numbered pictures is what it would be now.
+        assert counts(summary) == (0, 1, PHOTOS + 1)
         assert all("max_megapixels" in line and line.endswith(f"; {KEPT}")
                    for _, _, line in summary.failed)  # fmt: skip
         assert (recorded(root), results(root)) == (before, made)
     set_limit(root, 250)
     assert counts(run(root)) == (0, PHOTOS + 2, 0)
     assert (recorded(root), results(root)) == (before, made)
+
+
+def test_a_limit_that_is_raised_for_some_originals_lets_all_other_results_be(root: Path) -> None:
+    before, made = recorded(root), results(root)
+    scene(200, 200, 98).save(root / "in/photos/larger.jpg", quality=90)
+    set_limit(root, 0.03)
+    summary = run(root)
+    assert counts(summary) == (0, PHOTOS + 2, 1) and "megapixels" in summary.failed[0][2]
+    set_limit(root, 0.05)
+    assert counts(run(root)) == (1, PHOTOS + 2, 0)
+    after = {row[0]: row for row in recorded(root)["items"]}
+    assert all(after[row[0]] == row for row in before["items"])
+    assert {name: data for name, data in results(root).items() if name in made} == made
 
 
 def test_of_what_an_option_refuses_now_nothing_is_kept_that_is_gone_or_of_another_original(
@@ -394,7 +424,8 @@ def test_a_run_that_only_compares_starts_no_ray(
     before, made = recorded(root), results(root)
     take_ray(root)
     with opened_in(root / "in") as opened:
-        assert counts(run(root, verify=verify)) == (0, PHOTOS + 2, 0)
+        summary = run(root, verify=verify)
+    assert counts(summary) == (0, PHOTOS + 2, 0), summary.failed
     assert engines == ["local"]
     assert {thread for _, thread in opened} == {"checksum"}
     assert (recorded(root), results(root)) == (before, made)

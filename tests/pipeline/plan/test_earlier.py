@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -78,6 +79,28 @@ def test_what_would_be_made_the_same_today_is_no_matter() -> None:
     recipe = earlier.recipe_of(made, is_film=False)
     assert recipe is None or not recipe.changed(made, is_film=False)
     assert earlier.recipe_of(made._replace(base_key="of another job"), is_film=False) is None
+
+
+def test_a_result_whose_key_held_a_limit_that_only_refuses_is_as_good_as_todays() -> None:
+    limits = {"max_megapixels": 40.0}
+    limited = job_from_mapping({"inputs": ["."], "output": "out", "limits": limits})
+    made = make_stages(limited, model_refs(choices(NOW)))
+    then = [
+        replace(each, always={**each.always, "max_megapixels": 40.0})
+        if "max_megapixels" in each.always
+        else each
+        for each in made
+    ]
+    keys = keys_of(then, "float32")
+    assert (
+        keys
+        != keys_of(made, "float32")
+        == keys_of(make_stages(JOB, model_refs(choices(NOW))), "float32")
+    )
+    result = photo(keys, faces=1)
+    earlier = Earlier(limited, choices(NOW), "float32", [])
+    recipe = earlier.recipe_of(result, is_film=False)
+    assert recipe is not None and not recipe.changed(result, is_film=False)
 
 
 def test_where_no_network_looks_for_faces_it_is_no_matter_how_that_is_done() -> None:
