@@ -9,6 +9,7 @@ and Real-ESRGAN, and FaceRestoreHelper of facexlib.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from unittest import mock
@@ -50,7 +51,8 @@ def random_network(name: str) -> nn.Module:
 
 @contextmanager
 def _whole_levels() -> Iterator[None]:
-    """Within it, no part of a level is left out, and torch's own layers are used."""
+    """Within it, faces are looked for in all levels of tiles, no part of a level is left out, all
+    are looked at twice, and torch's own layers are used."""
 
     def pooled(features_nchw: torch.Tensor, kernel: int) -> torch.Tensor:
         return F.max_pool2d(features_nchw, kernel, 2, ceil_mode=True)
@@ -58,6 +60,14 @@ def _whole_levels() -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, other in (
             (mtcnn, "_TILE_PX", _ANY_PX),
+            (mtcnn, "_FINEST_SCALE", 0.6),
+            (mtcnn, "_PYRAMID_STEP", 0.709),
+            (mtcnn, "_MIN_PROPOSAL", 0.6),
+            (mtcnn, "_MIN_FINEST_PROPOSAL", 0.6),
+            (mtcnn, "_SAME_ACROSS", 0.7),
+            (MTCNNDetector, "sees_any_size", False),
+            (MTCNNDetector, "certain_score", math.inf),
+            (MTCNNDetector, "_seen_again", lambda self, pictures, found: found),
             (mtcnn_nets, "_activated", lambda features_nchw, prelu: prelu(features_nchw)),
             (mtcnn_nets, "_pooled", pooled),
         ):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from restore_batch.errors import WeightsError
 from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
 from restore_batch.models.running.batching import equal_size_batches
-from restore_batch.models.running.octaves import Octaves
+from restore_batch.models.running.octaves import Octaves, squares_around
 from restore_batch.models.running.shapes import cells_around, padded, rounded, window_tiles
 from restore_batch.models.running.windows import Windows, suppress, suppress_contained
 
@@ -30,14 +30,18 @@ if TYPE_CHECKING:
 
 _WINDOW_PX = 12  # the P-Net's field of view
 _STRIDE_PX = 2
+_FINEST_SCALE = 0.6
+"""Of the finest level: a face of ``smallest_px`` is as large as the P-Net's window there. From 0.5
+on it takes two thirds of the time, and loses a tenth of the faces of up to 1.5 times that size."""
 _PYRAMID_STEP = 0.709
-_LOOK_SIZES = (0.4, 1.8)
+_LOOK_SIZES = (0.415, 1.8)
 """Sizes of the face that a closer look searches for, over the one that is expected."""
 _MIN_PROPOSAL = 0.6
-_PROMISING = 0.7
-"""Score of a window around which the finest level is looked at. A face that is as large as the
-window there is 0.7 of the window one level before, and gets more than 0.9."""
+_MIN_FINEST_PROPOSAL = 0.5
+"""On the finest level, whose windows alone are small enough for the smallest faces."""
 _MIN_REFINED = 0.7
+_SAME_ACROSS = 0.7
+"""Overlap from which of two proposals of different levels the likelier stays."""
 _MOST_WINDOWS = 4000
 """Proposals of one level that are compared with each other, the likeliest: a picture of mere
 texture has any number of them."""
@@ -57,13 +61,17 @@ class MTCNNDetector:
     smallest_px = 20.0
     default_score = 0.7
     look_px = 96.0
+    certain_score = 0.7
+    """Of candidates to which the O-Net gives more than that twice, the second time in their own
+    box, one in a thousand was no face; a look at them alone misses one face in a hundred."""
+    sees_any_size = True
 
     def __init__(self, network: Cascade, runtime: Runtime) -> None:
         import torch
 
         self._device = torch.device(runtime.device)
         self._tile_px = _TILE_PX if self._device.type == "cpu" else _TILE_PX_ON_GPU
-        nets = network.to(self._device).eval()
+        nets = network.of_pixels().to(self._device).eval()
         self._nets = nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
@@ -76,9 +84,10 @@ class MTCNNDetector:
         found: list[list[Face]] = [[] for _ in images]
         with torch.inference_mode():
             for indices in equal_size_batches(images, self._device.type, _PIXELS_A_BATCH):
-                some = [images[i] for i in indices]
-                for i, faces in zip(indices, self._detect(some, min_score), strict=True):
-                    found[i] = faces
+                pictures = [Octaves(images[i]) for i in indices]
+                faces = self._seen_again(pictures, self._detect(pictures, min_score))
+                for i, some in zip(indices, faces, strict=True):
+                    found[i] = some
         return found
 
     def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
@@ -90,50 +99,62 @@ class MTCNNDetector:
         sizes_px = (_LOOK_SIZES[0] * self.look_px, _LOOK_SIZES[1] * self.look_px)
         with torch.inference_mode():
             for start in range(0, len(images), _LOOKS_A_BATCH):
-                some = list(images[start : start + _LOOKS_A_BATCH])
+                some = [Octaves(image) for image in images[start : start + _LOOKS_A_BATCH]]
                 found += self._detect(some, min_score, sizes_px)
         return found
 
     def _detect(
         self,
-        images: list[np.ndarray],
+        pictures: list[Octaves],
         min_score: float,
         sizes_px: tuple[float, float] = (0, math.inf),
     ) -> list[list[Face]]:
         """The three steps on pictures of one size; crops of all of them share batches."""
-        squares = [_square(boxes) for boxes in self._propose(images, sizes_px)]
-        refined = self._run(self._nets.rnet, images, squares, 24)
-        squares = [_square(_refine(s, *r)) for s, r in zip(squares, refined, strict=True)]
-        final = self._run(self._nets.onet, images, squares, 48)
-        return [_faces(min_score, s, *f) for s, f in zip(squares, final, strict=True)]
+        squares = [squares_around(boxes, 24) for boxes in self._propose(pictures, sizes_px)]
+        refined = self._run(self._nets.rnet, pictures, squares, 24)
+        boxes = [_refine(s, *r) for s, r in zip(squares, refined, strict=True)]
+        squares = [squares_around(some, 48) for some in boxes]
+        final = self._run(self._nets.onet, pictures, squares, 48)
+        return [_apart(_faces(s, *f), min_score) for s, f in zip(squares, final, strict=True)]
 
-    def _propose(self, images: list[np.ndarray], sizes_px: tuple[float, float]) -> list[np.ndarray]:
-        pictures = [Octaves(image) for image in images]
-        scales = [
-            scale
-            for scale in _scales(images[0], _WINDOW_PX / self.smallest_px)
-            if sizes_px[0] <= _WINDOW_PX / scale <= sizes_px[1]
+    def _seen_again(self, pictures: list[Octaves], found: list[list[Face]]) -> list[list[Face]]:
+        """The same faces after the O-Net has seen each in its own box too, by falling score."""
+        squares = [squares_around(_boxes(some), 48) for some in found]
+        again = self._run(self._nets.onet, pictures, squares, 48)
+        surer = [
+            [self._surer(*both) for both in zip(some, _faces(s, *out), strict=True)]
+            for some, s, out in zip(found, squares, again, strict=True)
         ]
-        found: list[list[Windows]] = [[] for _ in images]
+        return [sorted(some, key=lambda face: -face.score) for some in surer]
+
+    def _surer(self, face: Face, again: Face) -> Face:
+        """The face with the lower of both scores: as it was seen again where that is certain."""
+        score = min(face.score, again.score)
+        return replace(again if score > self.certain_score else face, score=score)
+
+    def _propose(self, pictures: list[Octaves], sizes_px: tuple[float, float]) -> list[np.ndarray]:
+        scales = list(_scales(pictures[0].size_hw, sizes_px))
+        found: list[list[Windows]] = [[] for _ in pictures]
         for scale in reversed(scales):
             levels = [picture.level(scale) for picture in pictures]
-            if scale == scales[0] and found[0] and max(levels[0].shape) > _TILE_PX:
-                # Half of all there is to see; what it shows well the level before shows too.
-                finest = [
-                    self._windows_near(level, some[-1].likelier_than(_PROMISING).centres_xy * scale)
+            least = _MIN_FINEST_PROPOSAL if scale == _FINEST_SCALE else _MIN_PROPOSAL
+            if scale == _FINEST_SCALE and found[0] and max(levels[0].shape) > _TILE_PX:
+                # Half of all there is to see; where it shows a face the level before may show one.
+                seen = [
+                    self._windows_near(level, some[-1].centres_xy * scale, least)
                     for level, some in zip(levels, found, strict=True)
                 ]
             else:
-                finest = self._windows(np.stack(levels))
-            for some, windows in zip(found, finest, strict=True):
+                seen = self._windows(np.stack(levels), least)
+            for some, windows in zip(found, seen, strict=True):
                 some.append(windows.scaled(scale))
         return [
             _across_scales([windows.apart(0.5, _MOST_WINDOWS) for windows in some])
             for some in found
         ]
 
-    def _windows(self, level_nhwc: np.ndarray) -> list[Windows]:
-        """For each picture the P-Net's windows at one level, in its pixels."""
+    def _windows(self, level_nhwc: np.ndarray, least: float) -> list[Windows]:
+        """For each picture the P-Net's windows above that score at one level, in its pixels."""
         found: list[list[Windows]] = [[] for _ in level_nhwc]
         down, across = (
             window_tiles(length, _WINDOW_PX, _STRIDE_PX, self._tile_px)
@@ -142,12 +163,13 @@ class MTCNNDetector:
         for (top, tile_h, rows), (left, tile_w, columns) in product(down, across):
             tile = padded(level_nhwc[:, top : top + tile_h, left : left + tile_w], tile_h, tile_w)
             corners = [(left, top, columns, rows)] * len(level_nhwc)
-            for some, windows in zip(found, self._seen(tile, corners), strict=True):
-                some.append(windows)
+            which, windows = self._seen(tile, corners, least)
+            for i, some in enumerate(found):
+                some.append(windows[which == i])
         return [Windows.together(some) for some in found]
 
-    def _windows_near(self, level_hwc: np.ndarray, points_xy: np.ndarray) -> Windows:
-        """The windows of a level in those of its cells that lie around points (N, 2) of it."""
+    def _windows_near(self, level_hwc: np.ndarray, points_xy: np.ndarray, least: float) -> Windows:
+        """The same in those cells of a level that lie around points (N, 2) of it."""
         size_hw = level_hwc.shape[:2]
         cells = cells_around(points_xy, size_hw, _WINDOW_PX, _STRIDE_PX, _CELL_PX)
         found = [Windows.together([])]
@@ -157,19 +179,22 @@ class MTCNNDetector:
             for tile, (left, top, _, _) in zip(tiles, some, strict=False):
                 inside = level_hwc[top : top + _CELL_PX, left : left + _CELL_PX]
                 tile[...] = padded(inside[None], _CELL_PX, _CELL_PX)[0]
-            found += self._seen(tiles, some)
+            found.append(self._seen(tiles, some, least)[1])
         return Windows.together(found)
 
     def _seen(
-        self, tiles_nhwc: np.ndarray, corners: Sequence[tuple[int, int, int, int]]
-    ) -> list[Windows]:
-        """The likely windows of each tile, in pixels of its level. ``corners``: left and top of
-        each tile, and how many windows across and down it count; more tiles than that are not
-        looked at."""
+        self,
+        tiles_nhwc: np.ndarray,
+        corners: Sequence[tuple[int, int, int, int]],
+        least: float,
+    ) -> tuple[np.ndarray, Windows]:
+        """The windows of tiles above a score, in pixels of their level, and in which tile each is.
+        ``corners``: left and top of each tile, and how many windows across and down it count; more
+        tiles than that are not looked at."""
         import torch
 
         score, offsets = self._nets.pnet(self._tensor(tiles_nhwc))
-        likely = torch.nonzero(score[: len(corners)] > _MIN_PROPOSAL).unbind(1)
+        likely = torch.nonzero(score[: len(corners)] > least).unbind(1)
         moved = offsets.permute(0, 2, 3, 1)[likely].double().cpu().numpy() * _WINDOW_PX
         scores = score[likely].cpu().numpy()
         tile, y, x = (each.cpu().numpy() for each in likely)
@@ -177,27 +202,27 @@ class MTCNNDetector:
         corner = np.stack([x * _STRIDE_PX + left, y * _STRIDE_PX + top], axis=1).astype(float)
         windows = Windows(corner, corner + _WINDOW_PX, moved, scores)
         own = (x < columns) & (y < rows)
-        return [windows[own & (tile == i)] for i in range(len(corners))]
+        return tile[own], windows[own]
 
     def _run(
         self,
         net: torch.nn.Module,
-        images: list[np.ndarray],
+        pictures: list[Octaves],
         squares: list[np.ndarray],
         side_px: int,
     ) -> list[list[np.ndarray]]:
         """For each picture the network's outputs on its crops, one row a crop, float64."""
         where = [
-            (image, square)
-            for image, some in zip(images, squares, strict=True)
+            (picture, square)
+            for picture, some in zip(pictures, squares, strict=True)
             for square in some.astype(int).tolist()
         ]
         rows = []
         for start in range(0, max(len(where), 1), _PATCHES_A_BATCH):
             some = where[start : start + _PATCHES_A_BATCH]
             patches = np.zeros((rounded(len(some), 8), side_px, side_px, 3), np.uint8)
-            for patch, (image, square) in zip(patches, some, strict=False):
-                patch[...] = _crop(image, square, side_px)
+            for patch, (picture, square) in zip(patches, some, strict=False):
+                patch[...] = picture.square(square, side_px)
             out = net(self._tensor(patches))
             rows.append([each[: len(some)].double().cpu().numpy() for each in out])
         outputs = [np.concatenate(column) for column in zip(*rows, strict=True)]
@@ -208,12 +233,13 @@ class MTCNNDetector:
         import torch
 
         pixels = torch.from_numpy(np.ascontiguousarray(rgb_nhwc)).to(self._device)
-        return pixels.permute(0, 3, 1, 2).float().sub_(127.5).div_(128.0)
+        return pixels.float().permute(0, 3, 1, 2)
 
 
-def _scales(rgb_hwc: np.ndarray, scale: float) -> Iterator[float]:
-    """The pyramid's scales, while the P-Net's window fits."""
-    while min(rgb_hwc.shape[:2]) * scale >= _WINDOW_PX:
+def _scales(size_hw: tuple[int, int], sizes_px: tuple[float, float]) -> Iterator[float]:
+    """The pyramid's scales whose windows are of those sizes, while the P-Net's window fits."""
+    scale = min(_WINDOW_PX / max(sizes_px[0], 1e-9), _FINEST_SCALE)
+    while int(min(size_hw) * scale) >= _WINDOW_PX and _WINDOW_PX / scale <= sizes_px[1]:
         yield scale
         scale *= _PYRAMID_STEP
 
@@ -221,7 +247,7 @@ def _scales(rgb_hwc: np.ndarray, scale: float) -> Iterator[float]:
 def _across_scales(levels: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     boxes = np.concatenate([np.zeros((0, 4)), *(level[0] for level in levels)])
     scores = np.concatenate([np.zeros(0), *(level[1] for level in levels)])
-    return boxes[suppress(boxes, scores, 0.7)]
+    return boxes[suppress(boxes, scores, _SAME_ACROSS)]
 
 
 def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -233,56 +259,28 @@ def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.
 
 
 def _faces(
-    min_score: float,
-    squares: np.ndarray,
-    scores: np.ndarray,
-    offsets: np.ndarray,
-    landmarks: np.ndarray,
+    squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray, landmarks: np.ndarray
 ) -> list[Face]:
-    """The O-Net's outputs for one picture as its faces."""
-    likely = scores > min_score
-    squares, scores = squares[likely], scores[likely]
+    """The O-Net's outputs for the squares of one picture as faces."""
     side = (squares[:, 2] - squares[:, 0])[:, None]
-    x = squares[:, :1] + landmarks[likely, :5] * side
-    y = squares[:, 1:2] + landmarks[likely, 5:] * side
-    boxes = squares + offsets[likely] * side
+    x = squares[:, :1] + landmarks[:, :5] * side
+    y = squares[:, 1:2] + landmarks[:, 5:] * side
+    boxes = (squares + offsets * side).tolist()
     return [
-        Face(
-            box_xyxy=(
-                boxes[i, 0].item(),
-                boxes[i, 1].item(),
-                boxes[i, 2].item(),
-                boxes[i, 3].item(),
-            ),
-            landmarks_xy=np.stack([x[i], y[i]], axis=1).astype(np.float32),
-            score=float(scores[i]),
-        )
-        for i in suppress_contained(boxes, scores, 0.7)
+        Face((box[0], box[1], box[2], box[3]), points.astype(np.float32), score)
+        for box, points, score in zip(boxes, np.stack([x, y], axis=2), scores.tolist(), strict=True)
     ]
 
 
-def _square(boxes: np.ndarray) -> np.ndarray:
-    """Squares of whole pixels around the boxes: what is cropped is then exactly the box."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    side = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=2, keepdims=True), 2)
-    corner = np.round(centre - side / 2)
-    return np.concatenate([corner, corner + np.round(side)], axis=1)
+def _apart(faces: list[Face], min_score: float) -> list[Face]:
+    """Those above a score that no likelier one holds or is held by, by falling score."""
+    likely = [face for face in faces if face.score > min_score]
+    scores = np.array([face.score for face in likely])
+    return [likely[i] for i in suppress_contained(_boxes(likely), scores, 0.7)]
 
 
-def _crop(rgb_hwc: np.ndarray, square: Sequence[int], side_px: int) -> np.ndarray:
-    """The square, mid grey outside of the picture, at the network's size."""
-    height, width = rgb_hwc.shape[:2]
-    left, top, right, bottom = square
-    inside = rgb_hwc[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
-    if inside.size == 0:
-        return np.full((side_px, side_px, 3), 128, np.uint8)
-    if any(missing):
-        inside = cv2.copyMakeBorder(
-            inside, *missing, borderType=cv2.BORDER_CONSTANT, value=(128, 128, 128)
-        )
-    shrink = cv2.INTER_AREA if right - left > side_px else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(inside, (side_px, side_px), interpolation=shrink))
+def _boxes(faces: list[Face]) -> np.ndarray:
+    return np.array([face.box_xyxy for face in faces]).reshape(-1, 4)
 
 
 def network(state: StateDict | None, **architecture: Any) -> Cascade:

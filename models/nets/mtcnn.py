@@ -12,6 +12,7 @@ over memory as it lies; :func:`_activated` and :func:`_pooled` do, with the numb
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import torch
@@ -132,6 +133,17 @@ class Cascade(nn.Module):
         self.pnet = PNet()
         self.rnet = RNet()
         self.onet = ONet()
+
+    def of_pixels(self) -> Cascade:
+        """A copy that takes pixels in [0, 255] as they are: what shifts and scales them is in the
+        weights of its first layers, which fill no borders."""
+        cascade = copy.deepcopy(self)
+        with torch.no_grad():
+            for net in (cascade.pnet, cascade.rnet, cascade.onet):
+                first: nn.Conv2d = net.conv1
+                first.get_parameter("bias").sub_(first.weight.sum(dim=(1, 2, 3)) * (127.5 / 128))
+                first.weight.div_(128)
+        return cascade
 
 
 # The Keras form is a bare list of arrays in the order the layers were made, which puts the box

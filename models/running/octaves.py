@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 class Octaves:
     """A picture, rgb_hwc uint8 or uint16, and its halves, quarters and so on, made when needed.
 
-    Halving is many times quicker than any other reduction, and is done once. A level is made from
-    an octave of at least twice its size, so that it hardly differs from one reduction.
+    Halving is many times quicker than any other reduction, and is done once. What is shown at
+    another size is made from the next octave that is as large, so that it takes as long as the
+    result is large, not as the picture is.
     """
 
     def __init__(self, rgb_hwc: np.ndarray) -> None:
@@ -25,18 +27,32 @@ class Octaves:
         return height, width
 
     def level(self, scale: float) -> np.ndarray:
-        """The whole picture at ``scale``."""
+        """The whole picture at ``scale``; pixels that fill no pixel of it are left out."""
         height, width = self.size_hw
-        return self.sized(round(width * scale), round(height * scale))
+        return self.sized(max(int(width * scale), 1), max(int(height * scale), 1))
 
     def sized(self, width: int, height: int) -> np.ndarray:
         """The whole picture at that size, of about its shape; the picture itself at its own."""
         least = max(width / self.size_hw[1], height / self.size_hw[0])
-        finer = self._octave(math.floor(-math.log2(least)) - 1)
-        if finer.shape[:2] == (height, width):
-            return finer
-        shrink = cv2.INTER_AREA if width < finer.shape[1] else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(finer, (width, height), interpolation=shrink))
+        return _resized(self._octave(math.floor(-math.log2(least))), width, height)
+
+    def square(self, left_top_right_bottom: Sequence[int], side_px: int) -> np.ndarray:
+        """That square, one of :func:`squares_around`, at ``side_px``; mid grey outside of the
+        picture."""
+        left, top, right, _ = left_top_right_bottom
+        octave = _octave_of(right - left, side_px)
+        picture = self._octave(octave)
+        height, width = picture.shape[:2]
+        left, top, right, bottom = (edge >> octave for edge in left_top_right_bottom)
+        inside = picture[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        missing = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
+        if inside.size == 0:
+            return np.full((side_px, side_px, 3), 128, np.uint8)
+        if any(missing):
+            inside = cv2.copyMakeBorder(
+                inside, *missing, borderType=cv2.BORDER_CONSTANT, value=(128, 128, 128)
+            )
+        return _resized(inside, side_px, side_px)
 
     def _octave(self, octave: int) -> np.ndarray:
         while len(self._halved) <= octave:
@@ -47,3 +63,26 @@ class Octaves:
                 np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA))
             )
         return self._halved[max(octave, 0)]
+
+
+def squares_around(boxes: np.ndarray, side_px: int) -> np.ndarray:
+    """Squares (N, 4) around the boxes, to be shown at ``side_px``: of whole pixels of the octave
+    that :meth:`Octaves.square` makes them from, so that what is shown is exactly the square."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    side = np.maximum((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=2, keepdims=True), 2)
+    grid = np.array([[2.0 ** _octave_of(each, side_px)] for each in side[:, 0].tolist()])
+    grid = grid.reshape(-1, 1)
+    corner = np.round((centre - side / 2) / grid) * grid
+    return np.concatenate([corner, corner + np.round(side / grid) * grid], axis=1)
+
+
+def _octave_of(length: float, shown_px: int) -> int:
+    """The coarsest octave in which ``length`` pixels of the picture are more than ``shown_px``."""
+    return max(math.ceil(math.log2(length / shown_px)) - 1, 0)
+
+
+def _resized(rgb_hwc: np.ndarray, width: int, height: int) -> np.ndarray:
+    if rgb_hwc.shape[:2] == (height, width):
+        return rgb_hwc
+    shrink = cv2.INTER_AREA if width < rgb_hwc.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb_hwc, (width, height), interpolation=shrink))

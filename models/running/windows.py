@@ -38,10 +38,6 @@ class Windows:
             self.left_top / scale, self.right_bottom / scale, self.offsets / scale, self.scores
         )
 
-    def likelier_than(self, score: float) -> Windows:
-        """Those with a higher score."""
-        return self[self.scores > score]
-
     @property
     def centres_xy(self) -> np.ndarray:
         """(N, 2), of the windows themselves."""

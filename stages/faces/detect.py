@@ -1,16 +1,18 @@
 """Find the faces of each frame.
 
 Two looks. The first finds candidates at a low threshold: on a pyramid of levels and tiles
-(``pyramid.py``), or around the faces that are expected, where a chunk comes with them. The second
-shows each candidate to the detector alone, at the size where it works best (its ``look_px``), and
-keeps those that are confirmed: a real face scores near one whatever its size in the picture, a
-pattern does not. It also divides the error of RetinaFace's landmarks on a 20 px face by three. A
-detector without ``look_px`` gets one look. A face that is expected gets the second at once, and the
-first only where it is not confirmed there.
+(``pyramid.py``; for a detector that ``sees_any_size`` on one level as a whole), or around the faces
+that are expected, where a chunk comes with them. The second shows each candidate to the detector
+alone, at the size where it works best (its ``look_px``), and keeps those that are confirmed: a real
+face scores near one whatever its size in the picture, a pattern does not. It also divides the error
+of RetinaFace's landmarks on a 20 px face by three. A detector without ``look_px`` gets one look,
+and so does a candidate above the ``certain_score`` of one that has it. A face that is expected gets
+the second at once, and the first only where it is not confirmed there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
@@ -22,6 +24,7 @@ from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage
 from restore_batch.stages.faces.pyramid import (
     PyramidTile,
     Region,
+    plan_level,
     plan_pyramid,
     plan_regions,
     render_tiles,
@@ -83,13 +86,17 @@ class Detect(Stage):
         "select": "detect.select",
     }
     networks: ClassVar[Mapping[str, Role]] = {"model": "detect"}
-    version = 2
+    version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "faces are found by quicker kernels, from the size on that can be restored",
             only_with="model",
             defaults={"min_face_px": ("auto", 16.0)},
-        )
+        ),
+        3: Raised(
+            "faces are looked for on one level as a whole, and once where that is certain",
+            only_with="model",
+        ),
     }
 
     def __init__(
@@ -174,9 +181,12 @@ class Detect(Stage):
         ]
         first_score = min(min_score, _CANDIDATE_SCORE)
         candidates = self._first_look(detector, frames, missed if expected else (), first_score)
+        certain_score = max(getattr(detector, "certain_score", math.inf), min_score)
+        certain = [[f for f in some if f.score > certain_score] for some in candidates]
+        doubtful = [[f for f in some if f.score <= certain_score] for some in candidates]
         return [
-            [face for face in (*here, *found) if face is not None]
-            for here, found in zip(there, confirmed(candidates), strict=True)
+            [face for face in (*here, *sure, *found) if face is not None]
+            for here, sure, found in zip(there, certain, confirmed(doubtful), strict=True)
         ]
 
     def _first_look(
@@ -205,7 +215,10 @@ class Detect(Stage):
         # A strip thinner than half of the smallest face cannot show one.
         if min(size) < min_face_px / 2:
             return
-        tiles = plan_pyramid(*size, detector.smallest_px, min_face_px)
+        if getattr(detector, "sees_any_size", False):
+            tiles = [plan_level(*size, detector.smallest_px, min_face_px)]
+        else:
+            tiles = plan_pyramid(*size, detector.smallest_px, min_face_px)
         if expected is not None:
             boxes = [face.box_xyxy for face in _without_contained(list(expected))]
             regions = plan_regions(*size, boxes, detector.smallest_px)

@@ -91,21 +91,37 @@ def plan_pyramid(
     ``smallest_px``: the detector's smallest face; ``min_face_px``: the smallest wanted one, in
     pixels of the picture. A picture is enlarged only as far as it stays in one tile.
     """
-    longest = max(width, height)
-    finest = min(smallest_px / min_face_px, max(tile_px / longest, 1.0))
-    coarsest = min(_COARSEST_PX / longest, finest)
+    finest = _finest_scale(width, height, smallest_px, min_face_px, tile_px)
+    coarsest = min(_COARSEST_PX / max(width, height), finest)
     count = 1 + math.ceil(math.log(finest / coarsest) / math.log(_LEVEL_RATIO) - 1e-9)
     ratio = (finest / coarsest) ** (1 / max(count - 1, 1))
     overlap_px = math.ceil(2 * smallest_px * ratio)
     tiles = []
     for scale in (finest / ratio**i for i in range(count)):
-        w, h = max(round(width * scale), 1), max(round(height * scale), 1)
+        w, h = _size_at(width, height, scale)
         tiles += [
             PyramidTile(w, h, left, top, tile_w, tile_h)
             for top, tile_h in _cut(h, tile_px, overlap_px)
             for left, tile_w in _cut(w, tile_px, overlap_px)
         ]
     return tiles
+
+
+def plan_level(width: int, height: int, smallest_px: float, min_face_px: float) -> PyramidTile:
+    """The finest level of :func:`plan_pyramid` as a whole, for a detector that sees faces of any
+    size in it."""
+    size = _size_at(width, height, _finest_scale(width, height, smallest_px, min_face_px, TILE_PX))
+    return PyramidTile(*size, 0, 0, *size)
+
+
+def _finest_scale(
+    width: int, height: int, smallest_px: float, min_face_px: float, tile_px: int
+) -> float:
+    return min(smallest_px / min_face_px, max(tile_px / max(width, height), 1.0))
+
+
+def _size_at(width: int, height: int, scale: float) -> tuple[int, int]:
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def plan_regions(

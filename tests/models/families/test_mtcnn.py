@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pickle
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from restore_batch.models.base import NoOptions, Runtime
 from restore_batch.models.families.mtcnn import FAMILY, MTCNNDetector
 from restore_batch.models.nets.mtcnn import _activated, _pooled
 from restore_batch.models.running.batching import equal_size_batches
+from restore_batch.models.running.octaves import Octaves
 from restore_batch.models.weights.joblib_arrays import read_arrays
 
 from support import data
@@ -231,7 +233,8 @@ def test_pictures_of_one_size_share_the_networks_batches() -> None:
     blank = np.zeros_like(pictures[0])
     mtcnn = detector()
     with torch.inference_mode():
-        together = mtcnn._detect([pictures[0], blank, *pictures[1:]], 0.7)
+        octaves = [Octaves(picture) for picture in (pictures[0], blank, *pictures[1:])]
+        together = mtcnn._seen_again(octaves, mtcnn._detect(octaves, 0.7))
     alone = mtcnn([pictures[0], blank, *pictures[1:]], 0.7)
     assert [len(faces) for faces in together] == [1, 0, 1, 1]
     for one, other in zip(together, alone, strict=True):
@@ -273,8 +276,8 @@ def test_a_level_in_tiles_has_the_windows_of_the_whole(size: tuple[int, int]) ->
     level = level[: len(level) - len(level) % 2]
     mtcnn = detector()
     with torch.inference_mode():
-        (windows,) = mtcnn._windows(level[None])
-        near_all = mtcnn._windows_near(level, windows.centres_xy)
+        (windows,) = mtcnn._windows(level[None], 0.6)
+        near_all = mtcnn._windows_near(level, windows.centres_xy, 0.6)
         score, offsets = mtcnn._nets.pnet(mtcnn._tensor(level[None]))
     rows, columns = np.nonzero(score[0].numpy() > 0.6)
     whole = np.stack([columns, rows, columns, rows], axis=1) * 2.0
@@ -294,10 +297,10 @@ def test_around_a_point_are_seen_the_windows_of_its_cell_alone() -> None:
         level = np.asarray(picture.convert("RGB"))
     mtcnn = detector()
     with torch.inference_mode():
-        (every,) = mtcnn._windows(level[None])
+        (every,) = mtcnn._windows(level[None], 0.6)
         place = every.centres_xy[every.scores.argmax()]
-        some = mtcnn._windows_near(level, place[None])
-        assert len(mtcnn._windows_near(level, np.zeros((0, 2))).scores) == 0
+        some = mtcnn._windows_near(level, place[None], 0.6)
+        assert len(mtcnn._windows_near(level, np.zeros((0, 2)), 0.6).scores) == 0
     assert 0 < len(some.scores) < len(every.scores)
     assert np.abs(some.centres_xy - place).max() < 2 * 64
     assert some.scores.max() == pytest.approx(every.scores.max(), abs=1e-5)
@@ -321,3 +324,61 @@ def test_a_look_at_many_finds_what_a_look_at_each_does() -> None:
         (alone,), (face,) = mtcnn.look([one], 0.7)[0], together
         assert np.abs(np.array(alone.box_xyxy) - face.box_xyxy).max() < 1e-2
         assert 70 < face.side_px < 130
+
+
+def test_a_face_is_certain_that_the_last_network_finds_again_in_its_own_box() -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / "portraits" / "congress_D000096.jpg") as picture:
+        rgb_hwc = np.asarray(picture.convert("RGB"))
+    mtcnn = detector()
+    octaves = [Octaves(rgb_hwc)]
+    with torch.inference_mode():
+        ((face,),) = mtcnn._detect(octaves, 0.7)
+        left, top, right, bottom = face.box_xyxy
+        side = right - left
+        beside = (left + 2 * side, top, right + 2 * side, bottom)
+        elsewhere = dataclasses.replace(face, box_xyxy=beside)
+        ((again, doubtful),) = mtcnn._seen_again(octaves, [[face, elsewhere]])
+    assert mtcnn.certain_score < again.score <= face.score
+    assert again.box_xyxy != face.box_xyxy
+    assert np.abs(np.array(again.box_xyxy) - face.box_xyxy).max() < 0.15 * side
+    assert np.abs(again.landmarks_xy - face.landmarks_xy).max() < 0.1 * side
+    assert doubtful.score < mtcnn.certain_score
+    assert doubtful.box_xyxy == beside
+    assert mtcnn([rgb_hwc], 0.7)[0][0].box_xyxy == again.box_xyxy
+
+
+def test_what_is_less_likely_is_proposed_on_the_finest_level_alone() -> None:
+    from PIL import Image
+
+    with Image.open(data.photos() / "old" / "group_astronauts_1995.jpg") as picture:
+        octaves = [Octaves(np.asarray(picture.convert("RGB")))]
+    mtcnn = detector()
+    asked: list[tuple[float, float]] = []
+    seen = mtcnn._seen
+
+    def spy(tiles: np.ndarray, corners: Any, least: float) -> Any:
+        which, windows = seen(tiles, corners, least)
+        asked.append((least, float(windows.scores.min(initial=1))))
+        return which, windows
+
+    with torch.inference_mode(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mtcnn, "_seen", spy)
+        mtcnn._propose(octaves, (0, np.inf))
+    assert all(lowest > least for least, lowest in asked)
+    assert asked[-1][0] == min(asked)[0] < max(asked)[0]
+
+
+def test_networks_that_take_pixels_give_the_numbers_of_those_that_take_them_scaled() -> None:
+    cascade = FAMILY.network(keras_state())
+    of_pixels = cascade.of_pixels()
+    rng = np.random.default_rng(0)
+    for net, side in (("pnet", 40), ("rnet", 24), ("onet", 48)):
+        rgb_nhwc = rng.integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+        pixels = torch.from_numpy(rgb_nhwc).permute(0, 3, 1, 2).float()
+        with torch.inference_mode():
+            scaled = getattr(cascade, net)((pixels - 127.5) / 128)
+            taken = getattr(of_pixels, net)(pixels)
+        for one, other in zip(taken, scaled, strict=True):
+            assert torch.allclose(one, other, atol=1e-5)

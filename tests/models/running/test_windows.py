@@ -18,9 +18,9 @@ def windows(*scores: float) -> Windows:
 def test_windows_come_back_from_a_level_to_the_picture_with_their_boxes() -> None:
     both = Windows.together([windows(0.5, 0.9), windows(0.7), Windows.together([])])
     assert both.scores.tolist() == np.array([0.5, 0.9, 0.7], np.float32).tolist()
-    (best,) = both.likelier_than(0.8).scaled(0.5).boxes_xyxy.tolist()
+    (best,) = both[both.scores > 0.8].scaled(0.5).boxes_xyxy.tolist()
     assert best == [6, 6, 28, 36]
-    assert both.likelier_than(0.8).centres_xy.tolist() == [[8, 9]]
+    assert both[both.scores > 0.8].centres_xy.tolist() == [[8, 9]]
 
 
 def test_of_boxes_that_overlap_the_likeliest_stays() -> None:

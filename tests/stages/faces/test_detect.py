@@ -294,6 +294,57 @@ def test_the_second_look_drops_what_it_does_not_confirm() -> None:
     assert np.abs(confirmed.landmarks_xy - (_FACE * 90 + 200)).max() < 3
 
 
+class SureDetector(LookingDetector):
+    """The same, certain of discs with a bright green channel; the others it sees as likely."""
+
+    certain_score = 0.8
+
+    def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        found = super().__call__(images, min_score)
+        return [
+            [Face(f.box_xyxy, f.landmarks_xy, 0.9 if _is_green(image, f) else 0.7) for f in faces]
+            for image, faces in zip(images, found, strict=True)
+        ]
+
+
+def _is_green(image: np.ndarray, face: Face) -> bool:
+    left, top, right, bottom = face.box_xyxy
+    return bool(image[int(top + bottom) // 2, int(left + right) // 2, 1] > 150)
+
+
+def test_what_the_detector_is_certain_of_needs_no_second_look() -> None:
+    picture = discs((900, 700), (200, 200, 90), (600, 400, 150))
+    picture[300:, :, 1] = 0
+    detector = SureDetector()
+    (confirmed,) = find(picture, detector)
+    assert np.abs(np.array(confirmed.box_xyxy) - (155, 155, 245, 245)).max() < 3
+    looks = detector.calls.copy()
+    detector.calls.clear()
+    detector.certain_score = 0.95
+    assert [f.box_xyxy for f in find(picture, detector)] == [
+        pytest.approx(confirmed.box_xyxy, abs=3)
+    ]
+    assert looks[-1] == 1
+    assert detector.calls[-1] == 2
+
+
+def test_a_higher_threshold_than_certainty_is_kept() -> None:
+    detector = SureDetector()
+    detector.certain_score = 0.5
+    assert find(discs((900, 700), (200, 200, 90)), detector, min_score=0.95) != []
+    assert detector.calls[-1] == 1
+
+
+def test_a_detector_that_sees_any_size_gets_the_finest_level_as_a_whole() -> None:
+    picture = discs((4000, 2400), (1200, 1200, 620), (3900, 60, 30))
+    detector = DiscDetector()
+    detector.sees_any_size = True  # type: ignore[attr-defined]
+    faces = find(picture, detector, min_face_px=24)
+    assert [round(f.side_px, -1) for f in faces] == [620, 30]
+    assert detector.calls == [1]
+    assert detector.largest_input == (2000, 3333)
+
+
 class FixedDetector:
     """Returns the same faces for any picture."""
 
