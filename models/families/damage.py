@@ -60,8 +60,8 @@ CARDS = (
         tflop=0.0443,
         rank=10,
         limits=(
-            "trained for 9,400 steps: as the repair stage judges what it points at, 0.002 % of sound"
-            " photographs is masked (at most 0.1 % of one), and 48 % of the energy of drawn"
+            "trained for 9,400 steps: as the repair stage judges what it points at, 0.002 % of"
+            " sound photographs is masked (at most 0.1 % of one), and 48 % of the energy of drawn"
             " scratches, hairs and dust is taken away; among fine detail it sees little"
         ),
     ),
