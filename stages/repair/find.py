@@ -52,7 +52,7 @@ class Certainty:
     only."""
 
     pixel: float = 0.35
-    sure: float = 0.7
+    sure: float = 1.0
     false_share: float = 0.35
 
 

@@ -45,7 +45,7 @@ def test_a_faint_mark_is_never_sure_and_an_opaque_one_like_it_is() -> None:
     for tone in (80, 250):
         room = np.full((200, 260, 3), 50, np.uint8)
         mask = np.zeros((200, 260), np.uint8)
-        cv2.circle(mask, (130, 100), 6, 1, -1, cv2.LINE_AA)
+        cv2.circle(mask, (130, 100), 8, 1, -1, cv2.LINE_AA)
         room[mask > 0] = tone
         odds[tone] = odds_of(room, mask, 0.998)
     assert odds[80] < Certainty().sure < odds[250]
