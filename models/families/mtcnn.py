@@ -232,7 +232,8 @@ class MTCNNDetector:
     def _tensor(self, rgb_nhwc: np.ndarray) -> torch.Tensor:
         import torch
 
-        pixels = torch.from_numpy(np.ascontiguousarray(rgb_nhwc)).to(self._device)
+        # Writable too, which what comes from Ray's object store is not: torch warns of that.
+        pixels = torch.from_numpy(np.require(rgb_nhwc, requirements="CW")).to(self._device)
         return pixels.float().permute(0, 3, 1, 2)
 
 
