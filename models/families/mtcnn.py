@@ -233,7 +233,7 @@ class MTCNNDetector:
         import torch
 
         # Writable too, which what comes from Ray's object store is not: torch warns of that.
-        pixels = torch.from_numpy(np.require(rgb_nhwc, requirements="CW")).to(self._device)
+        pixels = torch.from_numpy(np.require(rgb_nhwc, requirements=["C", "W"])).to(self._device)
         return pixels.float().permute(0, 3, 1, 2)
 
 
