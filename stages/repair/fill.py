@@ -12,7 +12,8 @@ convolution: Knutsson and Westin 1993.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,28 +32,44 @@ _WAYS = np.concatenate([_FIRST @ np.linalg.matrix_power(_QUARTER_TURN, turn) for
 _LENGTHS = np.hypot(_WAYS[:, 0], _WAYS[:, 1])
 
 
-def fill(samples: np.ndarray, mask: np.ndarray, damage: np.ndarray, reach_px: int) -> np.ndarray:
+_Block = tuple[tuple[slice, slice], tuple[slice, slice]]
+"""Rows and columns that are filled, and those that are drawn from."""
+Mapper = Callable[[Callable[[_Block], Any], Iterable[_Block]], Iterable[Any]]
+
+
+def fill(
+    samples: np.ndarray,
+    mask: np.ndarray,
+    damage: np.ndarray,
+    reach_px: int,
+    mapped: Mapper = map,
+) -> np.ndarray:
     """A copy of a picture that is filled at ``mask``; outside of it, it is the same.
 
     ``samples``: (H, W, C) uint8 or uint16. ``mask``: (H, W) bool; ``damage``: the same and what
     else must not be drawn from. ``reach_px``: how far a missing pixel looks; pixels that see
-    nothing sound get the mean of what is around their block.
+    nothing sound get the mean of what is around their block. ``mapped``: a ``map`` in order, for
+    instance one that works on several blocks at once.
     """
     filled = samples.copy()
     peak = float(np.iinfo(samples.dtype).max)
-    for own, around in _blocks(mask, reach_px + 4):
+
+    def of_block(block: _Block) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+        own, around = block
         part = samples[around].astype(np.float32) * np.float32(255 / peak)
         inner = np.zeros(part.shape[:2], bool)
         inner[_within(own, around)] = mask[own]
         places = np.argwhere(inner)
         values = _filled(part, damage[around], places, reach_px)
         levels = np.clip(np.rint(values * (peak / 255)), 0, peak).astype(samples.dtype)
-        top, left = around[0].start, around[1].start
-        filled[places[:, 0] + top, places[:, 1] + left] = levels
+        return (places[:, 0] + around[0].start, places[:, 1] + around[1].start), levels
+
+    for at, levels in mapped(of_block, _blocks(mask, reach_px + 4)):
+        filled[at] = levels
     return filled
 
 
-def _blocks(mask: np.ndarray, margin_px: int) -> Iterator[tuple[tuple[slice, slice], ...]]:
+def _blocks(mask: np.ndarray, margin_px: int) -> Iterator[_Block]:
     """Squares that hold damage, and the same with a margin."""
     height, width = mask.shape
     for top in range(0, height, _BLOCK_PX):

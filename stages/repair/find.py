@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from restore_batch.models.base import DamageFinder
+from restore_batch.stages import heap
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.repair.marks import marks
 from restore_batch.stages.repair.odds import for_damage
@@ -31,6 +32,8 @@ TILE_PX = 640
 _FOLDED_PX = 64
 """Networks that halve a picture up to six times see it alike from each multiple of this on: there
 tiles begin, or where they lie would show in what is found."""
+_TILES_BETWEEN = 8
+"""So many tiles leave some hundred megabytes of what they were reckoned in behind, in pieces."""
 _SMALLEST_COPY_PX = 768
 _SMALL_PX = 1024
 _ENLARGED = 1.5
@@ -116,9 +119,11 @@ def _at_one_size(
 
     levels = np.empty(rgb_hwc.shape[:2], np.uint8)
     begun = []
-    for tile, seen in zip(tiles, mapped(look, tiles), strict=True):
+    for number, (tile, seen) in enumerate(zip(tiles, mapped(look, tiles), strict=True), 1):
         levels[tile.own] = seen.of_pixels
         begun.append(seen.of_marks)
+        if number % _TILES_BETWEEN == 0 and rgb_hwc.nbytes >= heap.WORTH_BYTES:
+            heap.give_back()
     return np.asarray(levels >= enough(np.concatenate(begun), levels.size, certainty))
 
 

@@ -175,10 +175,13 @@ class Repair(Stage):
     def repaired(self, frame: Frame) -> RepairedPicture:
         """One picture, repaired; the stage must be open."""
         mask, left = self._damage(frame)
-        done = self._filled(frame, mask, grown(mask) | left)
+        too_wide = float(left.mean())
+        left |= grown(mask)  # of a large scan each mask weighs a third of a picture
+        done = self._filled(frame, mask, left)
+        del left
         toned = unfaded(done, self.strength) if self.unfades else None
         record = RepairRecord(float(mask.mean()), toned is not None, self._by)
-        return RepairedPicture(toned or done, record, mask, float(left.mean()))
+        return RepairedPicture(toned or done, record, mask, too_wide)
 
     @property
     def _by(self) -> str:
@@ -186,18 +189,18 @@ class Repair(Stage):
 
     def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """What is to be filled and what is too wide for that, (H, W) bool each."""
-        nothing = np.zeros((frame.height, frame.width), bool)
+        shape_hw = frame.height, frame.width
         if not self.fills:
-            return nothing, nothing
+            return np.zeros(shape_hw, bool), np.zeros(shape_hw, bool)
         if self._finder is None:
             raise RuntimeError("Repair is not open")
-        if min(frame.width, frame.height) < _LEAST_REACHES * self._finder.reach_px:
-            return nothing, nothing
+        if min(shape_hw) < _LEAST_REACHES * self._finder.reach_px:
+            return np.zeros(shape_hw, bool), np.zeros(shape_hw, bool)
         found = grown(
             find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
         )
         kept = narrow(found, widest_px(frame.width, frame.height))
-        return kept, found & ~kept
+        return kept, found ^ kept
 
     def _mapped(self, step: Callable[[Any], Any], tiles: Iterable[Any]) -> Iterable[Any]:
         if self._pool is None:
@@ -209,7 +212,7 @@ class Repair(Stage):
             return frame
         samples = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
         reach_px = widest_px(frame.width, frame.height) + 2 * EDGE_PX
-        filled = fill(samples, mask, damage, reach_px)
+        filled = fill(samples, mask, damage, reach_px, self._mapped)
         if self.strength < 1:
             before = samples[mask].astype(np.float64)
             blend = before + self.strength * (filled[mask] - before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -31,6 +33,14 @@ def test_nothing_outside_of_the_mask_changes(dtype: type) -> None:
     assert filled.dtype == dtype
     np.testing.assert_array_equal(filled[~mask], picture[~mask])
     assert (filled[mask] != picture[mask]).any()
+
+
+def test_several_blocks_at_once_are_filled_alike() -> None:
+    picture = np.random.default_rng(6).integers(0, 255, (600, 700, 3), np.uint8)
+    mask = line((600, 700), (0, 0), (699, 599), 4) | line((600, 700), (0, 599), (699, 0), 3)
+    alone = fill(picture, mask, mask, 16)
+    with ThreadPoolExecutor(4) as pool:
+        np.testing.assert_array_equal(fill(picture, mask, mask, 16, pool.map), alone)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
