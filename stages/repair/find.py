@@ -119,10 +119,11 @@ def _at_one_size(
 
     levels = np.empty(rgb_hwc.shape[:2], np.uint8)
     begun = []
+    large = rgb_hwc.nbytes >= heap.WORTH_BYTES
     for number, (tile, seen) in enumerate(zip(tiles, mapped(look, tiles), strict=True), 1):
         levels[tile.own] = seen.of_pixels
         begun.append(seen.of_marks)
-        if number % _TILES_BETWEEN == 0 and rgb_hwc.nbytes >= heap.WORTH_BYTES:
+        if large and (number % _TILES_BETWEEN == 0 or number == len(tiles)):
             heap.give_back()
     return np.asarray(levels >= enough(np.concatenate(begun), levels.size, certainty))
 

@@ -9,6 +9,7 @@ import torch
 
 from restore_batch.errors import MediaError
 from restore_batch.models.base import Tiling, Upscaler
+from restore_batch.stages import heap
 from restore_batch.stages.enlarge.tiles.axis import TiledAxis
 from restore_batch.stages.enlarge.tiles.resampling import LineResampler, SeamBlender
 
@@ -76,6 +77,7 @@ def _pieces(
         for _ in columns.tiles
     ]
     top = 0
+    large = 3 * size_wh[0] * size_wh[1] >= heap.WORTH_BYTES
     for row in rows.tiles:
         across = SeamBlender(columns, scale, dim=3, device=device)
         horizontal = LineResampler(width * scale, size_wh[0], dim=3, device=device)
@@ -99,6 +101,8 @@ def _pieces(
             left, done = left + piece.shape[3], piece.shape[2]
             del piece
         top += done
+        if large:  # what a row of tiles leaves behind in pieces would add up
+            heap.give_back()
 
 
 def _to_float(pictures: Sequence[np.ndarray], device: str) -> torch.Tensor:
