@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+Mapper: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""A ``map`` in order, for instance one that works on several items at once."""
 
 
 def ordered_map(

@@ -12,11 +12,12 @@ convolution: Knutsson and Westin 1993.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
+
+from restore_batch.stages.parallel import Mapper
 
 _BLOCK_PX = 256
 _ALIKE = 20.0
@@ -34,7 +35,6 @@ _LENGTHS = np.hypot(_WAYS[:, 0], _WAYS[:, 1])
 
 _Block = tuple[tuple[slice, slice], tuple[slice, slice]]
 """Rows and columns that are filled, and those that are drawn from."""
-Mapper = Callable[[Callable[[_Block], Any], Iterable[_Block]], Iterable[Any]]
 
 
 def fill(

@@ -14,9 +14,8 @@ photographs as what chance gives.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ import numpy as np
 from restore_batch.models.base import DamageFinder
 from restore_batch.stages import heap
 from restore_batch.stages.geometry import to_uint8
+from restore_batch.stages.parallel import Mapper
 from restore_batch.stages.repair.marks import marks
 from restore_batch.stages.repair.odds import for_damage
 
@@ -43,8 +43,6 @@ _PART = 1 / 3
 _LEAST_ODDS = -3.0
 _STEP = 1 / 32
 _HIGHEST = 255
-
-Mapper = Callable[[Callable[["_Tile"], "_Seen"], Iterable["_Tile"]], Iterable[Any]]
 
 
 @dataclass(frozen=True)

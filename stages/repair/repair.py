@@ -174,11 +174,8 @@ class Repair(Stage):
 
     def repaired(self, frame: Frame) -> RepairedPicture:
         """One picture, repaired; the stage must be open."""
-        mask, left = self._damage(frame)
-        too_wide = float(left.mean())
-        left |= grown(mask)  # of a large scan each mask weighs a third of a picture
-        done = self._filled(frame, mask, left)
-        del left
+        mask, damage, too_wide = self._damage(frame)
+        done = self._filled(frame, mask, damage)
         toned = unfaded(done, self.strength) if self.unfades else None
         record = RepairRecord(float(mask.mean()), toned is not None, self._by)
         return RepairedPicture(toned or done, record, mask, too_wide)
@@ -187,20 +184,22 @@ class Repair(Stage):
     def _by(self) -> str:
         return self.model.card.name if self.model is not None and self.fills else ""
 
-    def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """What is to be filled and what is too wide for that, (H, W) bool each."""
-        shape_hw = frame.height, frame.width
+    def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, float]:
+        """What is to be filled and what must not be drawn from, (H, W) bool each, and the share of
+        the picture that is damage too wide to be filled."""
+        nothing = np.zeros((frame.height, frame.width), bool)
         if not self.fills:
-            return np.zeros(shape_hw, bool), np.zeros(shape_hw, bool)
+            return nothing, nothing, 0.0
         if self._finder is None:
             raise RuntimeError("Repair is not open")
-        if min(shape_hw) < _LEAST_REACHES * self._finder.reach_px:
-            return np.zeros(shape_hw, bool), np.zeros(shape_hw, bool)
+        if min(frame.width, frame.height) < _LEAST_REACHES * self._finder.reach_px:
+            return nothing, nothing, 0.0
         found = grown(
             find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
         )
         kept = narrow(found, widest_px(frame.width, frame.height))
-        return kept, found ^ kept
+        left = found & ~kept
+        return kept, grown(kept) | left, float(left.mean())
 
     def _mapped(self, step: Callable[[Any], Any], tiles: Iterable[Any]) -> Iterable[Any]:
         if self._pool is None:
