@@ -4,14 +4,14 @@
 
 Crops of photographs, some hard, soft or grainy, are looked at as they are, strewn with damage, and
 with a few strong scratches and specks. A mark is damage by the share of it that was drawn. The last
-lines say how many marks nine in ten of the sound crops stay below, which ``find.py`` holds as a
-formula.
+lines say how much of the sound crops is how certain, which ``find.py`` holds as a table.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import cv2
@@ -26,9 +26,10 @@ from restore_batch.models.train.data.old_scan.hairs import Hairs
 from restore_batch.models.train.data.old_scan.layer import sometimes
 from restore_batch.models.train.data.old_scan.scanner import Lens
 from restore_batch.models.train.data.old_scan.scratches import Scratches
-from restore_batch.stages.repair.find import Certainty
-from restore_batch.stages.repair.marks import Marks, marks
-from restore_batch.stages.repair.odds import even, with_products
+from restore_batch.models.train.data.things import Things
+from restore_batch.stages.repair.certain import LOG_ODDS, Certainty, certain
+from restore_batch.stages.repair.marks import STRATA, Marks, marks
+from restore_batch.stages.repair.odds import Judge, even, with_products
 
 Kinds = Sequence[Scratches | Hairs | Dust]
 
@@ -48,38 +49,59 @@ _BLACK, _WHITE = (0.1, 0.7), (0.8, 1.0)
 _SEEN = 12
 """Levels of 255 by which a pixel is changed that counts as damaged."""
 _RIDGE = 5.0
+_UNSEEN = 1e-6
+"""A share that so few crops cannot show."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A crop as the network saw it, and what is drawn on it: (H, W) bool."""
+
+    rgb_hwc: np.ndarray
+    expected: np.ndarray
+    drawn: np.ndarray
 
 
 def main() -> None:
     finder, pictures = asked_for(__doc__)
-    sound, features, shares = [], [], []
+    looks: list[_Look] = []
     for number, (name, picture) in enumerate(pictures):
         rng = np.random.default_rng([17, number])
         good = _crop(picture, rng)
         scale = float(rng.choice(_ENLARGED))
-        plain = _looked_at(good, scale, finder)
-        sound.append((plain, plain.number_hw.size / 1e6))
-        features.append(plain.features)
-        shares.append(np.zeros(len(plain.features)))
-        for kinds in (_STREWN, _FEW):
+        for kinds in ((), _STREWN, _FEW):
             bad = _damaged(good, kinds, rng)
-            found = _looked_at(bad, scale, finder)
-            features.append(found.features)
-            shares.append(_shares(found, np.abs(bad.astype(int) - good).max(axis=2) > _SEEN))
+            looks.append(_looked_at(bad, np.abs(bad.astype(int) - good).max(axis=2), scale, finder))
         print(f"{number + 1} {name}", flush=True)
+    judge = _fitted_to(looks)
+    for name in ("mean", "deviation", "weights"):
+        print(f"    {name}=np.array(\n        [\n{_lines(getattr(judge, name))}\n        ]\n    ),")
+    sound = [
+        certain(look.rgb_hwc, look.expected.astype(np.float32), Certainty().pixel, judge)
+        for look in looks
+        if not look.drawn.any()
+    ]
+    for stratum, name in enumerate(STRATA):
+        shares = np.array(
+            [[((e.log_odds >= o) & (e.stratum == stratum)).mean() for o in LOG_ODDS] for e in sound]
+        )
+        least = np.maximum(
+            np.maximum(np.quantile(shares, 0.9, axis=0), shares.mean(axis=0)), _UNSEEN
+        )
+        print(f"share of sound pictures, {name}: {np.round(np.log(least), 2).tolist()}")
+
+
+def _fitted_to(looks: Sequence[_Look]) -> Judge:
+    features, shares = [], []
+    for look in looks:
+        found = marks(look.rgb_hwc, look.expected.astype(np.float32), Certainty().pixel)
+        features.append(found.features)
+        shares.append(_shares(found, look.drawn))
     seen = np.concatenate(features)
     mean, deviation = seen.mean(axis=0), seen.std(axis=0)
-    area = np.exp(seen[:, 2])
-    weights = _fitted(with_products(even(seen, mean, deviation)), np.concatenate(shares), area**0.5)
-    for constant, numbers in (("_MEAN", mean), ("_DEVIATION", deviation), ("_WEIGHTS", weights)):
-        print(f"{constant} = np.array(\n    [\n{_lines(numbers)}\n    ]\n)")
-    for odds in np.arange(-3.0, 2.0, 0.5):
-        counts = [
-            (with_products(even(each.features, mean, deviation)) @ weights >= odds).sum()
-            / megapixels
-            for each, megapixels in sound
-        ]
-        print(f"odds {odds:4.1f}: {np.quantile(counts, 0.9):6.1f} a megapixel of sound pictures")
+    counts = np.exp(seen[:, 2]) ** 0.5
+    weights = _fitted(with_products(even(seen, mean, deviation)), np.concatenate(shares), counts)
+    return Judge(mean, deviation, weights)
 
 
 def _crop(rgb_hwc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -92,9 +114,11 @@ def _crop(rgb_hwc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     part = picture[top : top + height, left : left + width].astype(np.float32)
     if rng.random() < 0.3:
         part = np.repeat(part.mean(axis=2, keepdims=True), 3, axis=2)
-    part = sometimes(0.35, partial(hard, black=_BLACK, white=_WHITE), part, rng)
-    part = sometimes(0.25, Lens(sigma_px=(0.4, 1.2)), part, rng)
-    part = sometimes(0.3, Grain(), part, rng)
+    part = sometimes(0.3, Things(), part, rng)
+    part = sometimes(0.2, partial(hard, black=_BLACK, white=_WHITE), part, rng)
+    if rng.random() < 0.5:  # as scans are
+        part = sometimes(0.8, Lens(sigma_px=(0.6, 2.2)), part, rng)
+        part = sometimes(0.7, Grain(), part, rng)
     return np.asarray(np.clip(np.rint(part), 0, 255).astype(np.uint8))
 
 
@@ -106,21 +130,23 @@ def _damaged(good: np.ndarray, kinds: Kinds, rng: np.random.Generator) -> np.nda
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def _looked_at(rgb_hwc: np.ndarray, scale: float, finder: DamageFinder) -> Marks:
+def _looked_at(
+    rgb_hwc: np.ndarray, change: np.ndarray, scale: float, finder: DamageFinder
+) -> _Look:
     if scale != 1:
         rgb_hwc = np.asarray(
             cv2.resize(rgb_hwc, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         )
-    return marks(rgb_hwc, finder(rgb_hwc), Certainty().pixel)
+    seen = (change > _SEEN).astype(np.float32)
+    drawn = cv2.resize(seen, (rgb_hwc.shape[1], rgb_hwc.shape[0])) > 0.5
+    return _Look(rgb_hwc, finder(rgb_hwc).astype(np.float16), drawn)
 
 
 def _shares(found: Marks, drawn: np.ndarray) -> np.ndarray:
     """The share of each mark that was drawn."""
-    number = found.number_hw
-    true = cv2.resize(drawn.astype(np.float32), number.shape[::-1]) > 0.5
-    count = len(found.features) + 1
+    number, count = found.number_hw, len(found.features) + 1
     size = np.bincount(number.ravel(), minlength=count)
-    return np.asarray((np.bincount(number[true], minlength=count) / np.maximum(size, 1))[1:])
+    return np.asarray((np.bincount(number[drawn], minlength=count) / np.maximum(size, 1))[1:])
 
 
 def _fitted(columns: np.ndarray, shares: np.ndarray, counts: np.ndarray) -> np.ndarray:

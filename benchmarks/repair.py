@@ -2,16 +2,16 @@
 
     python -m benchmarks.repair ../shared/scenes/eval [--weights FILE] [--every N]
 
-Pictures that are sound are looked at as they are, and with scratches, hairs and dust on them. A row
-for each choice of certainties says what of the sound ones is masked, on average and at most, and
-which share of the damage's energy (the squared error inside of it) is gone: first as it is, then
-less what was made worse beside it. So those of ``stages/repair/find.py`` are chosen.
+Pictures that are sound are looked at as they are, and with scratches, hairs and dust on them; then
+the same, soft and grainy as scans are. A row for each choice of what may be false says what of the
+sound ones is masked, on average and at most, and which share of the damage's energy (the squared
+error inside of it) is gone: first as it is, then less what was made worse beside it. So those of
+``stages/repair/find.py`` are chosen.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,15 +22,17 @@ from restore_batch.models import registry
 from restore_batch.models.base import DamageFinder, Runtime
 from restore_batch.models.families.damage import UNetDamageFinder, network
 from restore_batch.models.train.data.old_scan.dust import Dust
+from restore_batch.models.train.data.old_scan.grain import Grain
 from restore_batch.models.train.data.old_scan.hairs import Hairs
+from restore_batch.models.train.data.old_scan.scanner import Lens
 from restore_batch.models.train.data.old_scan.scratches import Scratches
 from restore_batch.models.weights.store import Store, load_state
 from restore_batch.stages.media import Frame
-from restore_batch.stages.repair.find import Certainty
+from restore_batch.stages.repair.certain import Certainty
 from restore_batch.stages.repair.repair import Repair
 
-_SURE = (0.0, 0.3, 0.7, 1.0)
-_FALSE = (0.0, 0.2, 0.35, 0.5)
+_FALSE = (0.1, 0.2, 0.3, 0.5)
+_LENS = Lens(sigma_px=(0.6, 2.0))
 _KINDS = (
     Scratches(per_megapixel=(30, 120), depth=(0.5, 1.0)),
     Hairs(per_megapixel=(10, 60), depth=(0.5, 1.0)),
@@ -62,6 +64,13 @@ def damaged(rgb_hwc: np.ndarray, seed: int) -> np.ndarray:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
+def as_scanned(rgb_hwc: np.ndarray, seed: int) -> np.ndarray:
+    """The picture soft and grainy, rgb_hwc uint8."""
+    rng = np.random.default_rng([3, seed])
+    picture = Grain()(_LENS(rgb_hwc.astype(np.float32), rng), rng)
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
 def energy(rgb_hwc: np.ndarray, true: np.ndarray, where: np.ndarray) -> float:
     """Squared error in the pixels ``where``."""
     return float(((rgb_hwc.astype(np.float64) - true) ** 2).sum(axis=2)[where].sum())
@@ -90,22 +99,25 @@ def asked_for(description: str) -> tuple[DamageFinder, Iterator[tuple[str, np.nd
 def main() -> None:
     found, named = asked_for(__doc__)
     finder = Remembering(found)
-    pictures = [picture for _, picture in named]
-    bad = [damaged(picture, number) for number, picture in enumerate(pictures)]
-    print("sure  false  sound masked: mean    most  energy gone  with harm elsewhere", flush=True)
-    for sure, false in itertools.product(_SURE, _FALSE):
-        stage = Repair(finder=finder, certainty=Certainty(sure=sure, false_share=false))
-        masked = [stage.repaired(Frame(picture)).record.share for picture in pictures]
-        before = after = harm = 0.0
-        for good, worse in zip(pictures, bad, strict=True):
-            where = (good != worse).any(axis=2)
-            done = stage.repaired(Frame(worse)).frame.rgb_hwc
-            before += energy(worse, good, where)
-            after += energy(done, good, where)
-            harm += energy(done, good, ~where)
-        sound = f"{np.mean(masked):7.3%} {max(masked):7.3%}"
-        gone = f"{1 - after / before:11.1%} {1 - (after + harm) / before:20.1%}"
-        print(f"{sure:4.1f}  {false:5.2f}              {sound}  {gone}", flush=True)
+    filler = registry.build(Store().ref(registry.card("fill-1"), {}), Runtime())
+    plain = [picture for _, picture in named]
+    scanned = [as_scanned(picture, number) for number, picture in enumerate(plain)]
+    print("pictures        false  sound masked: mean    most  energy gone  with harm elsewhere")
+    for kind, pictures in (("as they are", plain), ("soft and grainy", scanned)):
+        bad = [damaged(picture, number) for number, picture in enumerate(pictures)]
+        for false in _FALSE:
+            stage = Repair(finder=finder, filler=filler, certainty=Certainty(false_share=false))
+            masked = [stage.repaired(Frame(picture)).record.share for picture in pictures]
+            before = after = harm = 0.0
+            for good, worse in zip(pictures, bad, strict=True):
+                where = (good != worse).any(axis=2)
+                done = stage.repaired(Frame(worse)).frame.rgb_hwc
+                before += energy(worse, good, where)
+                after += energy(done, good, where)
+                harm += energy(done, good, ~where)
+            sound = f"{np.mean(masked):7.3%} {max(masked):7.3%}"
+            gone = f"{1 - after / before:11.1%} {1 - (after + harm) / before:20.1%}"
+            print(f"{kind:15s} {false:5.2f}              {sound}  {gone}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     import torch
 
-Task = Literal["restore", "upscale", "detect", "damage", "parse", "identity", "features"]
+Task = Literal["restore", "upscale", "detect", "damage", "fill", "parse", "identity", "features"]
 Per = Literal["face", "megapixel"]
 StateDict = Mapping[str, "torch.Tensor"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -201,6 +201,21 @@ class DamageFinder(Protocol):
     def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
         """One picture, rgb_hwc uint8 of any size; (H, W) float32 in [0, 1], how certain it is that
         a pixel is damage."""
+        ...
+
+
+class Filler(Protocol):
+    """Draws what lies under damage."""
+
+    reach_px: int
+    """How much of the picture around a tile it must be shown for the tile's edge."""
+
+    align_px: int
+    """Tiles begin at multiples of it, or where they lie would show in what is drawn."""
+
+    def __call__(self, rgb_hwc: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """One picture, (H, W, 3) float32 in [0, 1] of any size, and where it is to be filled,
+        (H, W) bool; the same picture, filled there."""
         ...
 
 

@@ -172,6 +172,7 @@ TASK_NOUNS: Mapping[Task, str] = {
     "upscale": "an upscaler",
     "detect": "a face detector",
     "damage": "a finder of damage",
+    "fill": "a network that fills damage",
     "parse": "a face parser",
     "identity": "an identity model",
     "features": "a network for training objectives",

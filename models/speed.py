@@ -152,6 +152,10 @@ def measure(model: Any, card: Card, runtime: Runtime) -> Speed:
     if card.task == "damage":
         picture = _noise(1, _PICTURE_PX)
         return timed(lambda: model(picture[0]), _PICTURE_PX**2 / 1e6, card.per, runtime)
+    if card.task == "fill":
+        rgb = _noise(1, _PICTURE_PX)[0].astype(np.float32) / 255
+        missing = np.zeros(rgb.shape[:2], np.bool_)
+        return timed(lambda: model(rgb, missing), _PICTURE_PX**2 / 1e6, card.per, runtime)
     count = 1 if runtime.device == "cpu" else _FACES_A_BATCH
     crops = _noise(count, getattr(model, "face_px", 512))
     return timed(lambda: model(crops), count, card.per, runtime)

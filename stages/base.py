@@ -22,7 +22,7 @@ from restore_batch.models.base import Runtime
 from restore_batch.stages.media import Chunk, Failure
 from restore_batch.text import legible
 
-Role = Literal["detect", "damage", "restore", "background", "parse", "identity"]
+Role = Literal["detect", "damage", "fill", "restore", "background", "parse", "identity"]
 """What a network does in a job."""
 
 Pool = Literal["io", "faces", "pictures", "films"]

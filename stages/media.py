@@ -166,11 +166,13 @@ class StagedSidecar:
 @dataclass(frozen=True)
 class RepairRecord:
     """What was repaired of a picture. ``share``: of its pixels that were filled, in [0, 1];
-    ``unfaded``: whether its tones were changed; ``by``: the network that found damage, or ""."""
+    ``unfaded``: whether its tones were changed; ``by``: the network that found damage, or "";
+    ``drawn_by``: the one that drew what lies there, or ""."""
 
     share: float
     unfaded: bool = False
     by: str = ""
+    drawn_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
     pages = [p for room in rooms for p in (ROOT / "pipeline" / room).glob("page/*")]
     assert {name for name in names if not name.endswith(".py")} == {
         "restore_batch/py.typed", "restore_batch/weights/compact-1.safetensors",
-        "restore_batch/weights/damage-1.safetensors",
+        "restore_batch/weights/damage-1.safetensors", "restore_batch/weights/fill-1.safetensors",
         *(f"restore_batch/{path.relative_to(ROOT)}" for path in pages),
         "restore_batch/weights/photo-1.safetensors", "restore_batch/weights/photo-2.safetensors",
     }  # fmt: skip

@@ -12,7 +12,8 @@ from restore_batch.pipeline.cli import model_table
 
 from support.data import ROOT
 
-SHOWN = [f for f in registry.families() if f.cards and f.task in ("restore", "upscale", "damage")]
+_TASKS = ("restore", "upscale", "damage", "fill")
+SHOWN = [f for f in registry.families() if f.cards and f.task in _TASKS]
 
 
 def lines() -> dict[str, str]:

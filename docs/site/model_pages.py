@@ -17,6 +17,7 @@ _OF_TASK = {
     "upscale": "Upscalers and restorers of whole pictures",
     "detect": "Face detectors",
     "damage": "Finders of damage",
+    "fill": "Networks that fill damage",
     "parse": "Face parsers",
     "identity": "Identity networks",
     "features": "Networks that judge and train others",

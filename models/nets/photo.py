@@ -47,11 +47,12 @@ class Block(nn.Module):
 class PhotoNet(nn.Module):
     """Corrects pictures; see the module.
 
-    ``scale``: 1 or 2; ``with_same``: whether one of 2 has the head of 1, too, so that both learn
-    from one pass. ``widths``: channels at the picture's size, at a half, a quarter and an eighth of
-    it. ``blocks``: residual blocks at a half and a quarter, on the way down and again on the way
-    up, and at an eighth. ``double_width`` and ``double_blocks``: channels and blocks of the head
-    that doubles, at the picture's size. Raises ValueError for another scale.
+    ``inputs``: channels of what comes in. ``scale``: 1 or 2; ``with_same``: whether one of 2 has
+    the head of 1, too, so that both learn from one pass. ``widths``: channels at the picture's
+    size, at a half, a quarter and an eighth of it. ``blocks``: residual blocks at a half and a
+    quarter, on the way down and again on the way up, and at an eighth. ``double_width`` and
+    ``double_blocks``: channels and blocks of the head that doubles, at the picture's size. Raises
+    ValueError for another scale.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class PhotoNet(nn.Module):
         double_width: int = 48,
         double_blocks: int = 2,
         with_same: bool = False,
+        inputs: int = 3,
     ) -> None:
         super().__init__()
         if scale not in _HEADS:
@@ -71,7 +73,8 @@ class PhotoNet(nn.Module):
         self.scales = scales
         self._widest = max(full, double_width if 2 in scales else 0)
         self._half = half
-        self.entry = nn.Conv2d(3, full, 3, padding=1)
+        self.inputs = inputs
+        self.entry = nn.Conv2d(inputs, full, 3, padding=1)
         self.down_half = nn.Conv2d(full, half, 2, stride=2)
         self.in_half = _stack(half, blocks[0])
         self.down_quarter = nn.Conv2d(half, quarter, 2, stride=2)
@@ -106,20 +109,22 @@ class PhotoNet(nn.Module):
                     parameter.zero_()
 
     def forward(self, rgb_nchw: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(N, 3, H, W) RGB in [0, 1], H and W multiples of 8. For each of ``scales`` what is to be
-        added to the picture, or to its plain enlargement: (N, 3, scale H, scale W), float32.
+        """(N, ``inputs``, H, W), the first three RGB in [0, 1], H and W multiples of 8. For each of
+        ``scales`` what is to be added to the picture, or to its plain enlargement:
+        (N, 3, scale H, scale W), float32.
 
         Raises ValueError for another size.
         """
         height, width = rgb_nchw.shape[-2:]
         if (
             rgb_nchw.ndim != 4
-            or rgb_nchw.shape[1] != 3
+            or rgb_nchw.shape[1] != self.inputs
             or height % MULTIPLE_PX
             or width % MULTIPLE_PX
         ):
             raise ValueError(
-                f"expected (N, 3, H, W) in multiples of {MULTIPLE_PX}, got {tuple(rgb_nchw.shape)}"
+                f"expected (N, {self.inputs}, H, W) in multiples of {MULTIPLE_PX},"
+                f" got {tuple(rgb_nchw.shape)}"
             )
         features = self._features(rgb_nchw - 0.5)
         found = []
@@ -222,6 +227,8 @@ def infer(shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     }
     if len(scales) > 1:
         found["with_same"] = True
+    if (inputs := int(shapes["entry.weight"][1])) != 3:
+        found["inputs"] = inputs
     if 2 in scales:
         found["double_width"] = int(shapes["heads.x2.0.bias"][0])
         found["double_blocks"] = _count(shapes, "heads.x2.")

@@ -83,6 +83,7 @@ def _identity(recipe: Recipe) -> str:
         source["folders"] = [Path(folder).name for folder in source["folders"]]
     if settings["degradations"]["outlines"] is not None:
         settings["degradations"]["outlines"] = Path(settings["degradations"]["outlines"]).name
-    if settings["damage"] is not None and settings["damage"]["outlines"] is not None:
-        settings["damage"]["outlines"] = Path(settings["damage"]["outlines"]).name
+    for option in ("outlines", "finder"):
+        if settings["damage"] is not None and settings["damage"][option] is not None:
+            settings["damage"][option] = Path(settings["damage"][option]).name
     return json.dumps(settings)

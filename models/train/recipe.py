@@ -145,9 +145,12 @@ class Degradations(Part):
 
 
 class Damage(DamageToFind):
-    """What the damage network learns to find; ``outlines`` is relative to the recipe."""
+    """What the damage network learns to find, and the fill network to fill; ``outlines`` and
+    ``finder`` are relative to the recipe. ``finder``: a damage network, by name or file; the fill
+    network then fills what it points at in half of the pairs, right or wrong."""
 
     outlines: Place | None = None
+    finder: Start | None = None
 
 
 class Validation(Part):

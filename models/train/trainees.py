@@ -123,9 +123,18 @@ class DamageTrainee(Trainee):
         return expected.repeat(1, 3, 1, 1), ()
 
 
+class FillTrainee(Trainee):
+    """The fill network is shown where damage is as a fourth channel, 1 there and -1 elsewhere."""
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        filled = self.net(degraded[:, :3].float() / 2 + 0.5, degraded[:, 3:] > 0)
+        return 2 * filled - 1, ()
+
+
 _TRAINEES: Mapping[str, type[Trainee]] = {
     "compact": Trainee,
     "damage": DamageTrainee,
+    "fill": FillTrainee,
     "gfpgan": GFPGANTrainee,
     "glean": GLEANTrainee,
     "glean-category": GLEANTrainee,
@@ -147,14 +156,15 @@ def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
             f"network.family: {chosen.family!r} cannot be trained; known are {', '.join(_TRAINEES)}"
         )
     family = next(family for family in registry.families() if family.name == chosen.family)
-    start = _start(chosen.start_from) if chosen.start_from and read_start else None
-    net = family.network(start, **chosen.architecture)
+    begun = start(chosen.start_from) if chosen.start_from and read_start else None
+    net = family.network(begun, **chosen.architecture)
     made = kind(net.requires_grad_(True))
     made.train()
     return made
 
 
-def _start(name_or_path: str) -> dict[str, torch.Tensor]:
+def start(name_or_path: str) -> dict[str, torch.Tensor]:
+    """The state dict of a model by its name, or of a file by its absolute path."""
     from restore_batch.models.weights.store import Store, load_state
 
     if Path(name_or_path).is_absolute():

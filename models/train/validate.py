@@ -96,7 +96,7 @@ def compare(restored: torch.Tensor, true: torch.Tensor) -> dict[str, float]:
 
 
 def _shown(picture: torch.Tensor, side_px: int) -> np.ndarray:
-    rgb_hwc = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    rgb_hwc = np.ascontiguousarray(picture[:3].permute(1, 2, 0).numpy())
     return cv2.resize(rgb_hwc, (side_px, side_px), interpolation=cv2.INTER_NEAREST)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _OUTPUTS: Mapping[Task, str] = {
     "detect": "faces",
     "damage": "mask",
+    "fill": "picture",
     "parse": "mask",
     "identity": "vector",
     "features": "features",

@@ -27,6 +27,7 @@ from restore_batch.stages.base import Role
 _TASKS: Mapping[Role, tuple[Task, ...]] = {
     "detect": ("detect",),
     "damage": ("damage",),
+    "fill": ("fill",),
     "restore": ("restore", "upscale"),
     "background": ("upscale",),
     "parse": ("parse",),
@@ -140,6 +141,7 @@ def _wishes(job: Job) -> Iterator[_Wish]:
     if job.repair.scratches == "auto" or job.repair.fading == "auto":
         finder = "auto" if job.repair.scratches == "auto" else "none"
         yield _Wish("damage", "repair.scratches", finder)
+        yield _Wish("fill", "repair.scratches", finder)
     for number, system in enumerate(job.restore.compare):
         path = f"restore.compare.{number}.model"
         yield _Wish("restore", path, system.model, system.options)
@@ -313,6 +315,7 @@ def _absent(role: Role, card: Card) -> str:
     what = {
         "detect": "no face detector is here, so faces are left as they are",
         "damage": "no finder of damage is here, so scratches and dust are left",
+        "fill": "no network that fills damage is here, so it is filled along straight lines",
         "restore": "no face restorer is here, so faces are only upscaled",
         "background": "no upscaler is here, so pictures are enlarged plainly",
     }.get(role)

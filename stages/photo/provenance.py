@@ -151,7 +151,8 @@ def _notice(made_by: Provenance) -> str:
 def _repaired(repairs: Sequence[RepairRecord]) -> Iterator[str]:
     for done in repairs:
         if done.share > 0:
-            yield f"damage filled: {done.share:.2%}, found by {done.by}"
+            drawn = f", drawn by {done.drawn_by}" if done.drawn_by else ""
+            yield f"damage filled: {done.share:.2%}, found by {done.by}{drawn}"
         if done.unfaded:
             yield "fading: tones changed"
 

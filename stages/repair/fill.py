@@ -6,35 +6,24 @@ the edge is drawn through. What is smooth about the result is then given the gra
 sound place, mirrored at the border of the damage.
 
 Sources: interpolation along the direction in which the picture varies least: Doyle and Looymans
-1990, edge-based line averaging for de-interlacing, here in sixteen directions; normalised
-convolution: Knutsson and Westin 1993.
+1990, edge-based line averaging for de-interlacing, here in sixteen directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import cv2
 import numpy as np
 
 from restore_batch.stages.parallel import Mapper
+from restore_batch.stages.repair.blocks import fill_blocks
+from restore_batch.stages.repair.grain import clipped, grain_at, smooth
 
-_BLOCK_PX = 256
 _ALIKE = 20.0
 """Levels of 255: ends of a line that differ by less are of one surface."""
-_GRAIN_SIGMA_PX = 1.6
-_GRAIN_SHARE = 0.75
-"""Of the grain that is given back: what is drawn from the ends of lines keeps a part of its own."""
-_STRONGEST_GRAIN = 2.5  # deviations: more is an edge or a thing, not grain
 _FIRST = np.array([(1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
 _QUARTER_TURN = np.array([[0.0, 1.0], [-1.0, 0.0]])
 _WAYS = np.concatenate([_FIRST @ np.linalg.matrix_power(_QUARTER_TURN, turn) for turn in range(4)])
 """(16, 2) x and y: each advances a pixel a step and is opposite to the one 8 places on."""
 _LENGTHS = np.hypot(_WAYS[:, 0], _WAYS[:, 1])
-
-
-_Block = tuple[tuple[slice, slice], tuple[slice, slice]]
-"""Rows and columns that are filled, and those that are drawn from."""
 
 
 def fill(
@@ -46,64 +35,26 @@ def fill(
 ) -> np.ndarray:
     """A copy of a picture that is filled at ``mask``; outside of it, it is the same.
 
-    ``samples``: (H, W, C) uint8 or uint16. ``mask``: (H, W) bool; ``damage``: the same and what
-    else must not be drawn from. ``reach_px``: how far a missing pixel looks; pixels that see
-    nothing sound get the mean of what is around their block. ``mapped``: a ``map`` in order, for
-    instance one that works on several blocks at once.
+    ``samples``, ``mask``, ``damage``, ``mapped``: see
+    :func:`~restore_batch.stages.repair.blocks.fill_blocks`. ``reach_px``: how far a missing pixel
+    looks; pixels that see nothing sound get the mean of what is around their block.
     """
-    filled = samples.copy()
-    peak = float(np.iinfo(samples.dtype).max)
 
-    def of_block(block: _Block) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-        own, around = block
-        part = samples[around].astype(np.float32) * np.float32(255 / peak)
-        inner = np.zeros(part.shape[:2], bool)
-        inner[_within(own, around)] = mask[own]
-        places = np.argwhere(inner)
-        values = _filled(part, damage[around], places, reach_px)
-        levels = np.clip(np.rint(values * (peak / 255)), 0, peak).astype(samples.dtype)
-        return (places[:, 0] + around[0].start, places[:, 1] + around[1].start), levels
+    def draw(part: np.ndarray, missing: np.ndarray, places: np.ndarray) -> np.ndarray:
+        return _filled(part, missing, places, reach_px)
 
-    for at, levels in mapped(of_block, _blocks(mask, reach_px + 4)):
-        filled[at] = levels
-    return filled
-
-
-def _blocks(mask: np.ndarray, margin_px: int) -> Iterator[_Block]:
-    """Squares that hold damage, and the same with a margin."""
-    height, width = mask.shape
-    for top in range(0, height, _BLOCK_PX):
-        bottom = min(top + _BLOCK_PX, height)
-        for left in range(0, width, _BLOCK_PX):
-            right = min(left + _BLOCK_PX, width)
-            if mask[top:bottom, left:right].any():
-                yield (
-                    (slice(top, bottom), slice(left, right)),
-                    (
-                        slice(max(0, top - margin_px), min(height, bottom + margin_px)),
-                        slice(max(0, left - margin_px), min(width, right + margin_px)),
-                    ),
-                )
-
-
-def _within(own: tuple[slice, slice], around: tuple[slice, slice]) -> tuple[slice, slice]:
-    rows, columns = own
-    top, left = around[0].start, around[1].start
-    return (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
+    return fill_blocks(samples, mask, damage, reach_px + 4, draw, mapped)
 
 
 def _filled(part: np.ndarray, mask: np.ndarray, places: np.ndarray, reach_px: int) -> np.ndarray:
     """The values of the missing pixels at ``places``, (N, 2) rows and columns: (N, C)."""
     steps = _steps_to_sound(mask, places, reach_px)
     sound = (~mask).astype(np.float32)
-    values = _interpolated(_smooth(part, sound, 0.7), mask, places, steps)
+    values = _interpolated(smooth(part, sound, 0.7), mask, places, steps)
     blind = ~(steps > 0).any(axis=1)
     if blind.any():
         values[blind] = (part * sound[..., None]).sum((0, 1)) / max(float(sound.sum()), 1.0)
-    return values + _grain(part, sound, mask, places, steps)
+    return values + _grain(part, mask, places, steps)
 
 
 def _steps_to_sound(mask: np.ndarray, places: np.ndarray, reach_px: int) -> np.ndarray:
@@ -132,13 +83,6 @@ def _moved(places: np.ndarray, way: np.ndarray, step: np.ndarray | int) -> tuple
     return places[:, 0] + whole[:, 1], places[:, 1] + whole[:, 0]
 
 
-def _smooth(part: np.ndarray, sound: np.ndarray, sigma_px: float) -> np.ndarray:
-    """The mean of the sound pixels around each, weighted by a Gaussian; 0 where there are none."""
-    total = cv2.GaussianBlur(part * sound[..., None], (0, 0), sigma_px)
-    weight = cv2.GaussianBlur(sound, (0, 0), sigma_px)
-    return np.asarray(total.reshape(part.shape) / np.maximum(weight, 1e-6)[..., None])
-
-
 def _interpolated(
     ends: np.ndarray, mask: np.ndarray, places: np.ndarray, steps: np.ndarray
 ) -> np.ndarray:
@@ -149,7 +93,7 @@ def _interpolated(
     for way in range(half):
         there, back = steps[:, way], steps[:, way + half]
         first, second = (
-            ends[_clipped(_moved(places, np.full(len(places), w), s), mask.shape)]
+            ends[clipped(_moved(places, np.full(len(places), w), s), mask.shape)]
             for w, s in ((way, there), (way + half, back))
         )
         length = _LENGTHS[way]
@@ -167,27 +111,12 @@ def _interpolated(
     return total / weights
 
 
-def _clipped(at: tuple[np.ndarray, ...], shape_hw: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    return tuple(np.clip(a, 0, n - 1) for a, n in zip(at, shape_hw, strict=False))
-
-
-def _grain(
-    part: np.ndarray, sound: np.ndarray, mask: np.ndarray, places: np.ndarray, steps: np.ndarray
-) -> np.ndarray:
+def _grain(part: np.ndarray, mask: np.ndarray, places: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """The grain of the nearest sound place, mirrored, for each place: (N, C) float32."""
-    noise = (part - _smooth(part, sound, _GRAIN_SIGMA_PX)) * sound[..., None]
-    known = noise[~mask]
-    if not len(known):
-        return np.zeros((len(places), part.shape[2]), np.float32)
-    deviation = 1.4826 * np.median(np.abs(known), axis=0)
     distance = np.where(steps > 0, steps * _LENGTHS, np.inf)
     way = distance.argmin(axis=1)
     nearest = np.take_along_axis(steps, way[:, None], axis=1)[:, 0]
     row, column = _moved(places, way, 2 * nearest + 1)
     inside = (row >= 0) & (row < mask.shape[0]) & (column >= 0) & (column < mask.shape[1])
-    at = _clipped((row, column), mask.shape)
-    usable = inside & ~mask[at] & (nearest > 0)
-    limit = _STRONGEST_GRAIN * deviation
-    return np.where(usable[:, None], _GRAIN_SHARE * np.clip(noise[at], -limit, limit), 0).astype(
-        np.float32
-    )
+    at = clipped((row, column), mask.shape)
+    return grain_at(part, mask, at, inside & (nearest > 0))

@@ -4,11 +4,7 @@ Small pictures are enlarged first: what is fine in them is finer than what the n
 is broader than that is found on copies of half the size and so on. What the network points at is
 cut into marks (:mod:`.marks`), and each is judged as a whole (:mod:`.odds`).
 
-Which odds are enough depends on the picture: dust seldom comes alone. Sound photographs have few
-marks with good odds; where a picture has many more than these, most are damage, and weaker ones
-are taken too, as long as few of those taken would be found in a sound picture of that size.
-Source: Benjamini and Hochberg 1995, "Controlling the False Discovery Rate", with the marks of sound
-photographs as what chance gives.
+How certain is enough depends on the picture (:mod:`.certain`).
 """
 
 from __future__ import annotations
@@ -24,8 +20,7 @@ from restore_batch.models.base import DamageFinder
 from restore_batch.stages import heap
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.parallel import Mapper
-from restore_batch.stages.repair.marks import marks
-from restore_batch.stages.repair.odds import for_damage
+from restore_batch.stages.repair.certain import LEVELS, Certainty, certain, levels_of, taken
 
 TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
@@ -40,21 +35,9 @@ _ENLARGED = 1.5
 _PART = 1 / 3
 """Of a pixel: from here on it is damaged where the enlarged picture is."""
 
-_LEAST_ODDS = -3.0
-_STEP = 1 / 32
-_HIGHEST = 255
-
-
-@dataclass(frozen=True)
-class Certainty:
-    """``pixel``: from this certainty of the network on, in [0, 1], a pixel belongs to a mark.
-    ``sure``: log odds from which a mark is damage in any picture. ``false_share``: of the marks of
-    a picture that are taken, the share that a sound one would have, at most; 0 takes the sure ones
-    only."""
-
-    pixel: float = 0.35
-    sure: float = 1.0
-    false_share: float = 0.35
+_MARGIN, _ALONG_PX = 0.02, 48
+"""What lies so near to the border (of the shorter side), on so many pixels in a row, runs along
+it."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +56,6 @@ class _Tile:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Levels of odds, uint8, 0 where no mark is: of each pixel of a tile, and of each mark that
-    begins in it."""
-
-    of_pixels: np.ndarray
-    of_marks: np.ndarray
-
-
 def find_damage(
     rgb_hwc: np.ndarray, finder: DamageFinder, certainty: Certainty, mapped: Mapper = map
 ) -> np.ndarray:
@@ -97,7 +71,7 @@ def find_damage(
         larger = (round(_ENLARGED * width), round(_ENLARGED * height))
         copy = np.asarray(cv2.resize(to_uint8(rgb_hwc), larger, interpolation=cv2.INTER_CUBIC))
     while True:
-        found = _at_one_size(copy, finder, certainty, mapped)
+        found = _without_margins(_at_one_size(copy, finder, certainty, mapped))
         if found.any():
             mask |= _resized(found, (height, width))
         if max(copy.shape[:2]) < 2 * _SMALLEST_COPY_PX:
@@ -111,56 +85,35 @@ def _at_one_size(
 ) -> np.ndarray:
     tiles = list(_tiles(rgb_hwc.shape[0], rgb_hwc.shape[1], finder.reach_px))
 
-    def look(tile: _Tile) -> _Seen:
+    def look(tile: _Tile) -> np.ndarray:
         part = np.ascontiguousarray(to_uint8(rgb_hwc[tile.read]))
-        return _seen(part, finder(part), certainty, tile)
+        return levels_of(certain(part, finder(part), certainty.pixel))[tile.inside]
 
     levels = np.empty(rgb_hwc.shape[:2], np.uint8)
-    begun = []
+    counts = np.zeros(LEVELS, np.int64)
     large = rgb_hwc.nbytes >= heap.WORTH_BYTES
     for number, (tile, seen) in enumerate(zip(tiles, mapped(look, tiles), strict=True), 1):
-        levels[tile.own] = seen.of_pixels
-        begun.append(seen.of_marks)
+        levels[tile.own] = seen
+        counts += np.bincount(seen.ravel(), minlength=LEVELS)
         if large and (number % _TILES_BETWEEN == 0 or number == len(tiles)):
             heap.give_back()
-    return np.asarray(levels >= enough(np.concatenate(begun), levels.size, certainty))
+    return np.asarray(taken(counts, certainty)[levels])
 
 
-def _seen(part: np.ndarray, expected: np.ndarray, certainty: Certainty, tile: _Tile) -> _Seen:
-    found = marks(part, expected, certainty.pixel)
-    odds = np.where(found.lonely, -np.inf, for_damage(found.features))
-    level = np.concatenate([np.zeros(1, np.uint8), levels_of(odds)])
-    rows, columns = tile.inside
-    row, column = found.first_yx.T
-    begins = (row >= rows.start) & (row < rows.stop)
-    begins &= (column >= columns.start) & (column < columns.stop)
-    return _Seen(level[found.number_hw[tile.inside]], level[1:][begins])
-
-
-def levels_of(log_odds: np.ndarray) -> np.ndarray:
-    """Log odds in steps that fit into uint8; 0 stands for what never counts."""
-    steps = np.floor((log_odds - _LEAST_ODDS) / _STEP) + 1
-    return np.clip(steps, 0, _HIGHEST).astype(np.uint8)
-
-
-def enough(levels: np.ndarray, pixels: int, certainty: Certainty) -> int:
-    """The level of odds from which a mark is damage, in a picture of so many pixels.
-
-    ``levels``: those of all its marks, (N,) uint8.
-    """
-    sure = max(1, int(levels_of(np.array(certainty.sure))))
-    # How many marks have at least each level, from 1 to the one that is sure.
-    count = np.bincount(levels, minlength=_HIGHEST + 1)[::-1].cumsum()[::-1][1 : sure + 1]
-    odds = _LEAST_ODDS + _STEP * np.arange(len(count))
-    sound = pixels / 1e6 * _of_sound(odds)
-    passed = (sound <= certainty.false_share * count).nonzero()[0]
-    return 1 + int(passed[0]) if len(passed) else sure
-
-
-def _of_sound(log_odds: np.ndarray) -> np.ndarray:
-    """How many marks of at least these odds nine in ten sound photographs stay below, per
-    megapixel. ``benchmarks/marks.py`` counts them."""
-    return np.asarray(7 * np.exp(-1.4 * log_odds))
+def _without_margins(mask: np.ndarray) -> np.ndarray:
+    """A mask without what runs along the picture's border and close to it: margins of paper, rules
+    and frames. Scratches cross it."""
+    if not mask.any():
+        return mask
+    depth = round(_MARGIN * min(mask.shape))
+    left = mask.copy()
+    for turned in (left, left[::-1], left.T, left.T[::-1]):  # views
+        band = turned[:depth]
+        ends = np.diff(np.pad(band.any(axis=0), 1).astype(np.int8)).nonzero()[0]
+        for start, stop in ends.reshape(-1, 2).tolist():
+            if stop - start >= _ALONG_PX:
+                band[:, start:stop] = False
+    return left
 
 
 def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:

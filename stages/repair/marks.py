@@ -19,6 +19,11 @@ _LEAST = 1e-3
 """Certainties nearer to 0 and to 1 are not told apart."""
 _NO_TONE = 8.0
 """Levels from black or white within which a copy of a copy shows no tones any more."""
+_OPAQUE = 0.22
+_SPECK_PX, _EVEN, _APART, _ALONE = 60, 4.0, 3.0, -3.5
+"""Of specks on even ground: the largest area, how far levels of what is around differ at most, by
+how many times that a speck does at least, and the log odds of what is around at most."""
+STRATA = ("specks on even ground", "all else")
 
 FEATURES = (
     "greatest certainty",
@@ -42,14 +47,12 @@ marks, -1 for dark ones; opacity is the share of the way from the surroundings t
 @dataclass(frozen=True, eq=False)
 class Marks:
     """``number_hw``: (H, W) int32, 0 where there is no mark, else the number of it, from 1.
-    ``features``: (N, 12) float64, a row a mark; see :data:`FEATURES`. ``first_yx``: (N, 2) int64,
-    the first pixel of each in the order of reading. ``lonely``: (N,) bool, whether it is light and
-    lies in black that has no tones any more, or dark in such white: it may be all that is left of a
-    thing, as the buttons of a black coat are."""
+    ``features``: (N, 12) float64, a row a mark; see :data:`FEATURES`. ``lonely``: (N,) bool,
+    whether it is light and lies in black that has no tones any more, or dark in such white: it may
+    be all that is left of a thing, as the buttons of a black coat are."""
 
     number_hw: np.ndarray
     features: np.ndarray
-    first_yx: np.ndarray
     lonely: np.ndarray
 
 
@@ -63,7 +66,7 @@ def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
     count, number = cv2.connectedComponents(inside.astype(np.uint8), connectivity=8)
     if count < 2:
         none = np.zeros((0, len(FEATURES)))
-        return Marks(number, none, np.zeros((0, 2), np.int64), np.zeros(0, bool))
+        return Marks(number, none, np.zeros(0, bool))
     row, column = np.nonzero(inside)
     of = _Means(number[inside], count)
     away, nearest = _surroundings(inside, number)
@@ -101,9 +104,21 @@ def marks(rgb_hwc: np.ndarray, expected: np.ndarray, least: float) -> Marks:
         ],
         axis=1,
     )
-    _, first = np.unique(number[inside], return_index=True)
-    first_yx = np.stack([row[first], column[first]], axis=1)
-    return Marks(number, features[1:], first_yx, lonely[1:])
+    return Marks(number, features[1:], lonely[1:])
+
+
+def faint(features: np.ndarray) -> np.ndarray:
+    """Which marks let most of what is behind them through, (N,) bool. Dust and lost emulsion hide
+    it; cords, bolts and gaps between boards, which differ little from what is behind, do not."""
+    return np.asarray(features[:, 4] < _OPAQUE)
+
+
+def strata(features: np.ndarray) -> np.ndarray:
+    """Which of :data:`STRATA` each mark is of, (N,) int."""
+    area, apart, unrest, around = (features[:, column] for column in (2, 3, 5, 9))
+    speck = (area <= np.log(_SPECK_PX)) & (around <= _ALONE)
+    speck &= (unrest <= np.log(_EVEN + 2)) & (apart >= np.log(_APART))
+    return np.where(speck, 0, 1)
 
 
 class _Means:

@@ -7,56 +7,28 @@ A logistic regression (Cox 1958) on what a mark looks like, its squares and prod
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 _FARTHEST = 6.0
 """Deviations from the mean beyond which a mark is as odd as it can be."""
-_NO_DOUBT, _APART = 5.3, float(np.log(5.0))
-_THIN, _LONG = 1.25, float(np.log(4.0))
-"""Log odds of the network, deviations of what is around, half the width and length over width of
-scratches that have odds of at least one: so blatant ones are rare in what was fitted. Lights,
-buttons and the rims of plates are as blatant, but broader or shorter."""
-
-_OPAQUE, _FAINT_ODDS = 0.45, 0.5
-"""Opacity below which a mark's odds are at most so much, blatant scratches apart: less than is sure
-in any picture. Dust and lost emulsion hide what is behind them. On real scans the fainter ones that
-had good odds were cords, bolts and a gap between boards; among many others they may be dust."""
-
-# fmt: off
-_MEAN = np.array(
-    [
-        0.400, -0.140, 2.309, 0.610, 0.329, 2.991, 0.461, 0.577, -1.108, -3.035, -0.025, 0.304,
-    ]
-)
-_DEVIATION = np.array(
-    [
-        1.368, 0.670, 1.701, 1.027, 0.215, 0.794, 0.545, 0.538, 1.172, 0.996, 0.538, 0.952,
-    ]
-)
-_WEIGHTS = np.array(
-    [
-        -2.900, -0.636, 1.459, 0.551, -0.295, -0.659, 0.091, 0.125, 0.294, -1.218, -0.186, -0.693,
-        -0.117, 0.606, -1.084, -0.002, -0.301, 0.288, -0.657, -0.353, 0.114, -0.112, 0.236,
-        -0.044, -0.315, 0.326, 0.120, 0.582, -0.328, 0.561, 0.393, -0.260, 0.249, -0.078, 0.060,
-        0.376, 0.440, 0.638, -0.093, 0.496, -1.051, -0.365, 0.608, -0.359, 0.044, 0.452, -0.121,
-        -0.237, 0.118, -0.331, 0.019, -0.770, 0.240, -0.493, -0.157, -0.370, -0.353, 0.404, 0.049,
-        -0.798, -0.112, 0.187, 0.078, 0.105, -0.088, -0.130, -0.213, 0.287, -0.259, 0.159, 0.379,
-        0.312, -0.035, 0.050, 0.185, -0.308, 0.036, -0.036, 0.129, -0.037, 0.012, -0.670, 0.059,
-        -0.344, -0.093, -0.000, -0.133, -0.103, 0.031, 0.117, 0.078,
-    ]
-)
-# fmt: on
 
 
-def for_damage(features: np.ndarray) -> np.ndarray:
-    """Log odds of being damage, (N,) float64, of marks that look so: (N, 12), see
-    :data:`~restore_batch.stages.repair.marks.FEATURES`."""
-    odds = with_products(even(features, _MEAN, _DEVIATION)) @ _WEIGHTS
-    certain, width, length = features[:, 0], features[:, 6], features[:, 7]
-    blatant = (certain >= _NO_DOUBT) & (features[:, 3] >= _APART)
-    blatant &= (width <= _THIN) & (length >= _LONG)
-    odds = np.where(features[:, 4] < _OPAQUE, np.minimum(odds, _FAINT_ODDS), odds)
-    return np.where(blatant, np.maximum(odds, 1.0), odds)
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A regression. ``mean``, ``deviation``: (12,), of the features it was fitted on; ``weights``:
+    (91,), of 1, of each feature as deviations from the mean, and of all products of two."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    weights: np.ndarray
+
+    def odds(self, features: np.ndarray) -> np.ndarray:
+        """Log odds of being damage, (N,) float64, of marks that look so: (N, 12), see
+        :data:`~restore_batch.stages.repair.marks.FEATURES`."""
+        columns = with_products(even(features, self.mean, self.deviation))
+        return np.asarray(columns @ self.weights)
 
 
 def even(features: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -69,3 +41,31 @@ def with_products(columns: np.ndarray) -> np.ndarray:
     count, width = columns.shape
     products = [columns[:, [i]] * columns[:, i:] for i in range(width)]
     return np.concatenate([np.ones((count, 1)), columns, *products], axis=1)
+
+
+# fmt: off
+JUDGE = Judge(
+    mean=np.array(
+        [
+        0.659, 0.023, 2.680, 0.797, 0.309, 2.780, 0.584, 0.644, -1.094, -3.364, -0.060, 0.332,
+        ]
+    ),
+    deviation=np.array(
+        [
+        1.628, 0.879, 1.799, 1.043, 0.185, 0.767, 0.594, 0.643, 1.038, 1.122, 0.563, 0.943,
+        ]
+    ),
+    weights=np.array(
+        [
+        -1.440, -0.391, 1.593, 0.163, 0.406, -0.352, 0.418, -0.026, 0.007, -0.358, -0.346, -0.596,
+        -0.049, 0.120, -0.433, -0.148, 0.257, -0.221, -0.024, 0.217, -0.028, 0.085, 0.271, -0.041,
+        0.048, 0.063, 0.169, -0.411, 0.183, -0.150, 0.033, -0.036, 0.017, -0.050, 0.167, 0.010,
+        -0.062, -0.199, 0.277, -0.527, -0.087, 0.050, 0.273, 0.096, 0.024, 0.011, 0.129, -0.032,
+        -0.004, 0.388, 0.032, -0.139, 0.140, -0.259, -0.074, -0.228, 0.259, 0.143, -0.042, -0.533,
+        -0.128, 0.286, 0.147, -0.165, 0.426, 0.130, 0.119, 0.194, -0.196, -0.039, -0.121, 0.072,
+        0.164, -0.101, 0.014, 0.018, -0.002, -0.004, -0.080, 0.071, -0.098, -0.342, -0.057,
+        -0.070, 0.036, 0.092, -0.023, -0.121, 0.036, -0.159, 0.034,
+        ]
+    ),
+)
+# fmt: on

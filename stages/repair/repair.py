@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from restore_batch.jobs.units import Photo, Segment, Unit
-from restore_batch.models.base import DamageFinder, ModelRef
+from restore_batch.models.base import DamageFinder, Filler, ModelRef
 from restore_batch.stages.base import Cost, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.media import (
     MASK_SUFFIX,
@@ -23,9 +23,11 @@ from restore_batch.stages.media import (
     Sidecar,
 )
 from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.repair.certain import Certainty
+from restore_batch.stages.repair.draw import draw
 from restore_batch.stages.repair.fading import unfaded
 from restore_batch.stages.repair.fill import fill
-from restore_batch.stages.repair.find import Certainty, find_damage
+from restore_batch.stages.repair.find import find_damage
 from restore_batch.stages.repair.mask import EDGE_PX, grown
 from restore_batch.stages.repair.width import narrow, widest_px
 
@@ -71,7 +73,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 4
+    version = 5
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -85,11 +87,15 @@ class Repair(Stage):
             " among many, and pictures too small for the network are not filled",
             only_with="model",
         ),
+        5: Raised(
+            "more damage is found, above all specks, and a network draws what lies there",
+            only_with="model",
+        ),
     }
     after = "decode"
     needs = Resources(gpus=0.2)
-    # Tiles overlap, and copies of half the size and so on are looked at too.
-    cost = Cost(megapixel_s=0.3, megapixels={"model": 1.8})
+    # Tiles overlap, copies of half the size and so on are looked at too, a few places are filled.
+    cost = Cost(megapixel_s=0.3, megapixels={"model": 1.8, "fill_model": 0.2})
     reads = frozenset({"frames", "sidecars"})
     writes = frozenset({"frames", "repairs", "sidecars"})
     takes: ClassVar[Mapping[str, str]] = {
@@ -104,7 +110,7 @@ class Repair(Stage):
         "strength": 1.0,
         "mask": False,
     }
-    networks: ClassVar[Mapping[str, Role]] = {"model": "damage"}
+    networks: ClassVar[Mapping[str, Role]] = {"model": "damage", "fill_model": "fill"}
 
     def __init__(
         self,
@@ -113,7 +119,9 @@ class Repair(Stage):
         strength: float = 1.0,
         mask: bool = False,
         model: ModelRef | None = None,
+        fill_model: ModelRef | None = None,
         finder: DamageFinder | None = None,
+        filler: Filler | None = None,
         certainty: Certainty | None = None,
     ) -> None:
         if not 0.0 <= strength <= 1.0:
@@ -123,8 +131,10 @@ class Repair(Stage):
         self.strength = strength
         self.mask = mask
         self.model = model
+        self.fill_model = fill_model
         self.certainty = certainty or Certainty()
         self._finder = finder
+        self._filler = filler
         self._pool: ThreadPoolExecutor | None = None
         self._threads = 1
 
@@ -144,6 +154,8 @@ class Repair(Stage):
         from restore_batch.models import registry
 
         self._finder = registry.build(self.model, worker.runtime, worker.weights_dir)
+        if self.fill_model is not None:
+            self._filler = registry.build(self.fill_model, worker.runtime, worker.weights_dir)
         self._threads = worker.threads if worker.runtime.device == "cpu" else 1
         self._pool = ThreadPoolExecutor(self._threads, "tile", initializer=_one_torch_thread)
 
@@ -151,6 +163,8 @@ class Repair(Stage):
         """Free the network, end the threads."""
         if self.model is not None:
             self._finder = None
+        if self.fill_model is not None:
+            self._filler = None
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
@@ -174,44 +188,44 @@ class Repair(Stage):
 
     def repaired(self, frame: Frame) -> RepairedPicture:
         """One picture, repaired; the stage must be open."""
-        mask, damage, too_wide = self._damage(frame)
-        done = self._filled(frame, mask, damage)
+        mask, found = self._damage(frame)
+        done = self._filled(frame, mask, found)
         toned = unfaded(done, self.strength) if self.unfades else None
-        record = RepairRecord(float(mask.mean()), toned is not None, self._by)
+        by = (ref.card.name if ref and self.fills else "" for ref in (self.model, self.fill_model))
+        record = RepairRecord(float(mask.mean()), toned is not None, *by)
+        too_wide = float(found.mean() - mask.mean())
         return RepairedPicture(toned or done, record, mask, too_wide)
 
-    @property
-    def _by(self) -> str:
-        return self.model.card.name if self.model is not None and self.fills else ""
-
-    def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, float]:
-        """What is to be filled and what must not be drawn from, (H, W) bool each, and the share of
-        the picture that is damage too wide to be filled."""
+    def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """What is to be filled and what is damage, (H, W) bool each: the second is the first, and
+        what is too wide to be filled."""
         nothing = np.zeros((frame.height, frame.width), bool)
         if not self.fills:
-            return nothing, nothing, 0.0
+            return nothing, nothing
         if self._finder is None:
             raise RuntimeError("Repair is not open")
         if min(frame.width, frame.height) < _LEAST_REACHES * self._finder.reach_px:
-            return nothing, nothing, 0.0
+            return nothing, nothing
         found = grown(
             find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
         )
-        kept = narrow(found, widest_px(frame.width, frame.height))
-        left = found & ~kept
-        return kept, grown(kept) | left, float(left.mean())
+        return narrow(found, widest_px(frame.width, frame.height)), found
 
     def _mapped(self, step: Callable[[Any], Any], tiles: Iterable[Any]) -> Iterable[Any]:
         if self._pool is None:
             return map(step, tiles)
         return ordered_map(self._pool, step, tiles, self._threads + 1)
 
-    def _filled(self, frame: Frame, mask: np.ndarray, damage: np.ndarray) -> Frame:
+    def _filled(self, frame: Frame, mask: np.ndarray, found: np.ndarray) -> Frame:
         if not mask.any():
             return frame
         samples = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
-        reach_px = widest_px(frame.width, frame.height) + 2 * EDGE_PX
-        filled = fill(samples, mask, damage, reach_px, self._mapped)
+        if self._filler is not None:
+            filled = draw(samples, mask, found, self._filler, self._mapped)
+        else:
+            reach_px = widest_px(frame.width, frame.height) + 2 * EDGE_PX
+            damage = grown(mask) | found
+            filled = fill(samples, mask, damage, reach_px, self._mapped)
         if self.strength < 1:
             before = samples[mask].astype(np.float64)
             blend = before + self.strength * (filled[mask] - before)

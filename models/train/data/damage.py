@@ -6,6 +6,7 @@ no damage that could be filled. Neither are stains, which have no edge.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,17 @@ _FACES = (
 )
 _FULL_CHANGE = 24.0
 """Change of a channel, of 255, from which a pixel is damaged for certain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scanned:
+    """``damaged``: a scan, rgb_hwc uint8; ``sound``: what it would be without its damage, with the
+    same grain, noise and blocks. ``damage``: (H, W) float32 in [0, 1], how far each pixel was
+    changed by it, 1 from a tenth of the range on."""
+
+    damaged: np.ndarray
+    sound: np.ndarray
+    damage: np.ndarray
 
 
 class DamageToFind(Options):
@@ -72,9 +84,8 @@ class DamageToFind(Options):
 
     def __call__(
         self, good: np.ndarray, rng: np.random.Generator, outlines: Outlines | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """``good``: (H, W, 3) float32 in [0, 255]. The scan, rgb_hwc uint8, and its damage, (H, W)
-        float32 in [0, 1]: how far each pixel was changed by it, 1 from a tenth of the range on."""
+    ) -> Scanned:
+        """``good``: (H, W, 3) float32 in [0, 255]."""
         good = sometimes(self.things_prob, self.things, good, rng)
         good = sometimes(self.lettering_prob, _lettered, good, rng)
         good = sometimes(self.hard_prob, hard, good, rng)
@@ -90,9 +101,16 @@ class DamageToFind(Options):
             rng.bit_generator.state = state
             damaged = self.lens(damaged, rng)
         change = np.abs(damaged - good).max(axis=2) / _FULL_CHANGE
-        damaged = sometimes(self.sensor_prob, self.sensor, damaged, rng)
-        scanned = self.jpeg(np.clip(np.rint(damaged), 0, 255).astype(np.uint8), rng)
-        return scanned, np.asarray(np.clip(change, 0, 1), np.float32)
+        state = rng.bit_generator.state
+        sound = self._stored(good, rng)
+        rng.bit_generator.state = state
+        return Scanned(
+            self._stored(damaged, rng), sound, np.asarray(np.clip(change, 0, 1), np.float32)
+        )
+
+    def _stored(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        picture = sometimes(self.sensor_prob, self.sensor, picture, rng)
+        return self.jpeg(np.clip(np.rint(picture), 0, 255).astype(np.uint8), rng)
 
     def _damaged(
         self, good: np.ndarray, rng: np.random.Generator, outlines: Outlines | None

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from restore_batch.errors import UsageError
-from restore_batch.models.train.data.damage import DamageToFind
+from restore_batch.models.train.data.damage import DamageToFind, Scanned
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.pairs import as_chw
 from restore_batch.models.train.data.scenes import read_scene
@@ -51,13 +51,12 @@ class DamagePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Pair ``index``: the scan, and its damage as a grey picture, each (3, S, S) uint8."""
-        scanned, damage = self.pair(index)
-        mask = torch.from_numpy(np.rint(damage * 255).astype(np.uint8))
-        return as_chw(scanned), mask.expand(3, -1, -1).contiguous()
+        scanned = self.scanned(index)
+        mask = torch.from_numpy(np.rint(scanned.damage * 255).astype(np.uint8))
+        return as_chw(scanned.damaged), mask.expand(3, -1, -1).contiguous()
 
-    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pair ``index``: rgb_hwc uint8, and (S, S) float32 in [0, 1]; see
-        :class:`DamageToFind`."""
+    def scanned(self, index: int) -> Scanned:
+        """What pair ``index`` is made of, (S, S)."""
         rng = np.random.default_rng([self._seed, index])
         chosen = int(np.searchsorted(self._until, rng.random(), side="right"))
         scene = self._scenes[min(chosen, len(self._scenes) - 1)]

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from restore_batch.models.train.data.damage_pairs import DamagePairs
+from restore_batch.models.train.data.fill_pairs import FillPairs
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, picture_files
 from restore_batch.models.train.data.scenes import SceneDegradation, SceneMixed, ScenePairs, clean
@@ -92,6 +93,8 @@ def scene_pairs(
 ) -> ScenePairs | DamagePairs:
     """The pairs that a recipe wants of some scenes."""
     if recipe.damage is not None:
+        if recipe.network.family == "fill":
+            return FillPairs(files, crop_px, recipe.damage, seed, length, recipe.damage.finder)
         return DamagePairs(files, crop_px, recipe.damage, seed, length)
     return ScenePairs(
         files,

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from restore_batch.stages.repair import find
-from restore_batch.stages.repair.find import TILE_PX, Certainty, enough, find_damage, levels_of
+from restore_batch.stages.repair.find import (
+    TILE_PX,
+    Certainty,
+    find_damage,
+)
 
 from support.damage_finders import Brightness
 
-ANY_MARK = Certainty(pixel=0.5, sure=-3.0, false_share=0.0)
+ANY_MARK = Certainty(pixel=0.5, sure=-6.0, false_share=0.0)
 
 
 def starry(height: int, width: int) -> np.ndarray:
@@ -92,24 +96,33 @@ def test_a_small_picture_is_looked_at_enlarged_and_its_mask_has_its_own_size() -
     assert (found == (picture[..., 0] > 228)).mean() > 0.99
 
 
-def test_good_odds_are_enough_in_any_picture_and_lesser_ones_are_not() -> None:
-    few = levels_of(np.array([0.4, -1.0, -2.0, 1.5]))
-    level = enough(few, 1_000_000, Certainty(sure=0.7, false_share=0.3))
-    assert (few >= level).tolist() == [False, False, False, True]
+def test_specks_strewn_over_even_ground_are_found_however_uncertain_each_is() -> None:
+    class Unsure(Brightness):
+        def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
+            return np.where(rgb_hwc.min(axis=2) > 150, np.float32(0.5), np.float32(0.02))
+
+    rng = np.random.default_rng(3)
+    wall = np.repeat(rng.normal(130, 2, (1200, 1300, 1)), 3, axis=2).astype(np.uint8)
+    few, many = wall.copy(), wall.copy()
+    for number in range(150):
+        at = tuple(int(v) for v in rng.uniform(20, 1180, 2))
+        for picture in (few, many)[number > 0 :]:
+            cv2.circle(picture, at, 2, (165, 165, 165), -1)
+    assert not find_damage(few, Unsure(16), Certainty()).any()
+    found = find_damage(many, Unsure(16), Certainty())
+    assert found[many.min(axis=2) > 150].mean() > 0.9
+    assert found.mean() < 0.003
 
 
-def test_where_many_marks_have_good_odds_lesser_ones_are_taken_too() -> None:
-    odds = np.concatenate([np.full(80, 0.5), np.full(300, -1.0), np.full(300, -2.9)])
-    level = enough(levels_of(odds), 1_000_000, Certainty(sure=0.7, false_share=0.3))
-    taken = levels_of(odds) >= level
-    assert taken[:380].all() and not taken[380:].any()
-    # The same marks on a picture thirty times as large are what chance gives.
-    assert not (levels_of(odds) >= enough(levels_of(odds), 30_000_000, Certainty())).any()
-
-
-def test_nothing_but_sure_marks_is_taken_where_no_share_may_be_false() -> None:
-    levels = levels_of(np.full(5000, 0.5))
-    assert not (levels >= enough(levels, 1_000_000, Certainty(sure=0.7, false_share=0))).any()
+@pytest.mark.parametrize("turns", range(4))
+def test_margins_are_no_damage_and_scratches_that_cross_them_are(turns: int) -> None:
+    picture = np.full((500, 700, 3), 60, np.uint8)
+    picture[4:9, 100:600] = 255  # a strip of paper
+    picture[:, 300:303] = 255
+    found = find_damage(np.ascontiguousarray(np.rot90(picture, turns)), Brightness(8), ANY_MARK)
+    found = np.rot90(found, -turns)
+    assert not found[:9, 120:280].any()
+    assert found[30:, 300:303].mean() > 0.6
 
 
 def test_a_sound_picture_has_no_damage() -> None:

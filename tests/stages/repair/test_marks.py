@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from restore_batch.stages.repair.marks import FEATURES, Marks, marks
+from restore_batch.stages.repair.marks import FEATURES, Marks, faint, marks, strata
 
 
 def wall(sigma: float = 4.0) -> np.ndarray:
@@ -18,13 +18,12 @@ def described(picture: np.ndarray, mask: np.ndarray) -> tuple[Marks, dict[str, n
     return found, dict(zip(FEATURES, found.features.T, strict=True))
 
 
-def test_each_mark_has_a_number_a_row_and_a_first_pixel() -> None:
+def test_each_mark_has_a_number_and_a_row() -> None:
     mask = np.zeros((200, 260), np.uint8)
     mask[20:24, 30:34] = mask[90, 5:200] = 1
     found, looks = described(wall(), mask)
     assert found.features.shape == (2, len(FEATURES))
     np.testing.assert_array_equal(found.number_hw > 0, mask > 0)
-    assert found.first_yx.tolist() == [[20, 30], [90, 5]]
     np.testing.assert_allclose(np.exp(looks["area"]), [16, 195])
 
 
@@ -60,6 +59,27 @@ def test_a_speck_on_a_wall_stands_out_and_a_leaf_among_leaves_does_not() -> None
         picture[mask > 0] = 230
     alone, among = (described(picture, mask)[1]["standing out"][0] for picture in (lone, leaves))
     assert alone > np.log(10) and among < np.log(3)
+
+
+def test_specks_are_small_and_on_even_ground() -> None:
+    picture, mask = wall(2.0), np.zeros((200, 260), np.uint8)
+    cv2.circle(mask, (40, 40), 3, 1, -1)
+    cv2.line(mask, (80, 20), (240, 30), 1, 2)
+    cv2.circle(mask, (130, 140), 3, 1, -1)
+    picture[100:180, 90:170] = np.random.default_rng(2).integers(60, 180, (80, 80, 1))
+    picture[mask > 0] = 240
+    found, _ = described(picture, mask)
+    of_mark = {found.number_hw[y, x] - 1: name for name, (y, x) in
+               {"speck": (40, 40), "line": (25, 160), "amid": (140, 130)}.items()}  # fmt: skip
+    assert [of_mark[i] for i in np.flatnonzero(strata(found.features) == 0)] == ["speck"]
+
+
+def test_marks_that_show_what_is_behind_them_are_faint() -> None:
+    picture, mask = np.full((80, 90, 3), 100, np.uint8), np.zeros((80, 90), np.uint8)
+    mask[20:24, 10:80] = mask[50:54, 10:80] = 1
+    picture[20:24, 10:80], picture[50:54, 10:80] = 115, 200
+    found, _ = described(picture, mask)
+    assert faint(found.features).tolist() == [True, False]
 
 
 def test_what_colour_a_mark_has_is_compared_with_what_is_around() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from restore_batch.jobs.units import Photo, Segment
 from restore_batch.stages.media import Chunk, Frame
-from restore_batch.stages.repair.find import Certainty
+from restore_batch.stages.repair.certain import Certainty
 from restore_batch.stages.repair.repair import MASK_SUFFIX, Repair
 
 from support.damage_finders import Brightness
@@ -22,7 +22,7 @@ PHOTO = Photo(id="one", source="one.png", output="one.png")
 
 
 def stage(**options: Any) -> Repair:
-    return Repair(finder=Brightness(), certainty=Certainty(0.5, -3.0, 0.0), **options)
+    return Repair(finder=Brightness(), certainty=Certainty(0.5, -6.0, 0.0), **options)
 
 
 def scratched(dtype: type = np.uint8, grey: bool = False) -> tuple[Frame, np.ndarray]:
@@ -78,7 +78,7 @@ def test_a_picture_that_no_pixel_of_can_be_judged_is_passed_on_untouched(
     picture = np.full((height, width, 3), 100, np.uint8)
     picture[8, 5:12] = 255
     frame = Frame(picture)
-    made = Repair(finder=Brightness(reach_px=8), certainty=Certainty(0.5, -3.0, 0.0), mask=True)
+    made = Repair(finder=Brightness(reach_px=8), certainty=Certainty(0.5, -6.0, 0.0), mask=True)
     done = repaired(made, frame)
     assert (done.repairs[0].share > 0) == fills
     assert (done.frames[0] is frame) != fills

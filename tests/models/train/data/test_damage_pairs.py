@@ -25,17 +25,22 @@ def scenes(tmp_path: Path) -> list[Path]:
 
 def test_a_pair_is_a_function_of_its_number_alone(scenes: list[Path]) -> None:
     first, second = (DamagePairs(scenes, 96, DamageToFind(), 3, 100) for _ in range(2))
-    second.pair(5)
+    second.scanned(5)
     for number in (7, 2):
-        for one, other in zip(first.pair(number), second.pair(number), strict=True):
-            np.testing.assert_array_equal(one, other)
+        one, other = first.scanned(number), second.scanned(number)
+        np.testing.assert_array_equal(one.damaged, other.damaged)
+        np.testing.assert_array_equal(one.sound, other.sound)
+        np.testing.assert_array_equal(one.damage, other.damage)
 
 
 def test_sound_crops_have_no_damage_though_they_are_grainy_and_compressed(
     scenes: list[Path],
 ) -> None:
     pairs = DamagePairs(scenes, 96, DamageToFind(sound=1.0), 3, 20)
-    assert not any(pairs.pair(number)[1].any() for number in range(12))
+    made = [pairs.scanned(number) for number in range(12)]
+    assert not any(each.damage.any() for each in made)
+    for each in made:
+        np.testing.assert_array_equal(each.damaged, each.sound)
 
 
 def test_words_and_hard_tones_are_no_damage(scenes: list[Path]) -> None:
@@ -48,10 +53,11 @@ def test_words_and_hard_tones_are_no_damage(scenes: list[Path]) -> None:
     good = np.repeat(ramp, 3, axis=2)
     lettered = hard = 0
     for seed in range(8):
-        scanned, damage = look(good, np.random.default_rng(seed))
-        assert not damage.any()
+        made = look(good, np.random.default_rng(seed))
+        scanned = made.damaged
+        assert not made.damage.any()
         hard += scanned.min() < 20 and scanned.max() > 235
-        without, _ = plain(good, np.random.default_rng(seed))
+        without = plain(good, np.random.default_rng(seed)).damaged
         # Rows of a ramp are alike, but for JPEG, unless words stand in it.
         lettered += scanned.std(axis=0).max() > 4 * (without.std(axis=0).max() + 1)
     assert hard == 8 and lettered >= 4
@@ -64,12 +70,14 @@ def test_damage_is_where_the_crop_was_changed(scenes: list[Path]) -> None:
     )  # fmt: skip
     rng = np.random.default_rng(4)
     good = np.full((128, 128, 3), 120, np.float32)
-    scanned, damage = look(good, rng)
+    made = look(good, rng)
+    scanned, damage = made.damaged, made.damage
     assert scanned.dtype == np.uint8 and damage.dtype == np.float32
     assert 0.002 < (damage > 0.5).mean() < 0.5
     change = np.abs(scanned.astype(float) - 120).max(axis=2)
     assert change[damage == 1].mean() > 20
     assert change[cv2.dilate(damage, np.ones((17, 17))) == 0].max() < 12  # JPEG alone
+    assert np.abs(made.sound.astype(float) - 120).max() < 12
 
 
 def test_damage_is_given_as_a_grey_picture(scenes: list[Path]) -> None:

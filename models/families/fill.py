@@ -1,0 +1,140 @@
+"""The fill network: a small network of our own that draws what lies under damage.
+
+Where the damage is, the damage network says. Trained with ``jobs/train/fill.yaml``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from restore_batch.models.base import (
+    Card,
+    Family,
+    Licence,
+    NoOptions,
+    Runtime,
+    StateDict,
+    WeightFile,
+)
+from restore_batch.models.running.crops import mixed
+
+if TYPE_CHECKING:
+    import torch
+
+_CREDIT = (
+    "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, among the"
+    " latter by The Carpentries, Aitzol Berasategi, Trevor Freespace, Ralf Roletschek, Pierre-Selim"
+    " Huard, Christoph Wurst, Nextcloud, Images_of_Money, Morten Jensen and samuelrodgers752, and,"
+    " since it began as photo-1, on faces of the Face Research Lab London Set"
+    " (doi:10.6084/m9.figshare.5047666) and Young Adult White Faces"
+    " (doi:10.6084/m9.figshare.4220517), both DeBruine & Jones 2017, CC BY 4.0; shapes of damage by"
+    " FilmDamageSimulator (Ivanova 2022, MIT); all credits are in NOTICE"
+)
+
+CARDS = (
+    Card(
+        name="fill-1",
+        family="fill",
+        task="fill",
+        title="Draws what lies under scratches and dust; U-Net of 2.0 million parameters",
+        paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
+        licence=Licence(
+            "cc-by-4.0",
+            "CC BY 4.0",
+            commercial=True,
+            url="https://creativecommons.org/licenses/by/4.0/",
+            note=_CREDIT,
+        ),
+        sources=(
+            (
+                WeightFile(
+                    filename="fill-1.safetensors",
+                    sha256="f17ccec1c56a531e358ec42f96032399d40d3b86d0a2aafc753b7faef1984cd5",
+                    size_bytes=3971006,
+                    package="restore-batch",
+                    package_path="restore_batch/weights/fill-1.safetensors",
+                ),
+            ),
+        ),
+        architecture={"widths": [32, 48, 96, 160], "blocks": [1, 1, 3]},
+        tflop=0.165,
+        rank=10,
+        limits=(
+            "what is wider than some ten pixels is drawn smoothly: it invents no texture and no"
+            " detail"
+        ),
+    ),
+)
+
+
+def network(state: StateDict | None, **architecture: Any) -> torch.nn.Module:
+    """The network with its keys loaded strictly, in eval mode.
+
+    ``state`` may also be that of a network of whole pictures, which training begins with.
+    ``architecture``: ``widths`` and ``blocks`` of :class:`restore_batch.models.nets.fill.FillNet`;
+    what is not given is read from the keys. Weights that change nothing of what was drawn together
+    where ``state`` is None. Raises WeightsError when keys or shapes do not fit.
+    """
+    from restore_batch.models.nets.fill import FillNet, widened
+    from restore_batch.models.nets.loading import load_strictly
+
+    if state is not None and "entry.weight" in state:
+        state = widened(state)
+    inferred = (recognise(state) if state is not None else None) or {}
+    return load_strictly(FillNet(**{**inferred, **architecture}), state, "fill network")
+
+
+def recognise(state: StateDict) -> dict[str, Any] | None:
+    """The architecture of a fill network's state dict, or None."""
+    if not {"trunk.entry.weight", "trunk.down_eighth.weight"} <= state.keys():
+        return None
+    from restore_batch.models.nets.fill import infer
+    from restore_batch.models.nets.loading import inferred
+
+    return inferred(infer, state)
+
+
+class UNetFiller:
+    """A :class:`~restore_batch.models.base.Filler`."""
+
+    reach_px = 64
+    align_px = 64
+
+    def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
+        from restore_batch.models.nets.layout import channels_last
+
+        self._net = channels_last(net.to(runtime.device))
+        self._runtime = runtime
+
+    def __call__(self, rgb_hwc: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1] of any size and (H, W) bool; the same picture, filled
+        there."""
+        import torch
+        from torch.nn.functional import pad
+
+        height, width = rgb_hwc.shape[:2]
+        more = -width % self.align_px, -height % self.align_px
+        planes = np.concatenate([rgb_hwc, missing[..., None]], axis=2, dtype=np.float32)
+        with torch.inference_mode(), mixed(self._runtime.device, self._runtime.precision):
+            nchw = torch.from_numpy(planes).to(self._runtime.device).permute(2, 0, 1)[None]
+            padded = pad(nchw, (0, more[0], 0, more[1]), mode="replicate")
+            filled = self._net(padded[:, :3], padded[:, 3:])[0, :, :height, :width]
+            return np.asarray(filled.clamp_(0, 1).permute(1, 2, 0).cpu().numpy())
+
+
+def build(state: StateDict, card: Card, options: NoOptions, runtime: Runtime) -> UNetFiller:
+    """The filler, on the device of ``runtime``."""
+    return UNetFiller(network(state, **card.architecture), runtime)
+
+
+FAMILY = Family(
+    name="fill",
+    task="fill",
+    cards=CARDS,
+    network=network,
+    build=build,
+    recognise=recognise,
+    tiny={"widths": [4, 4, 8, 8], "blocks": [1, 1, 1]},
+)

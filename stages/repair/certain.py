@@ -1,0 +1,149 @@
+"""How certain it is that a place is damage, and how certain is enough.
+
+A place is as certain as the damage network is of it and as its mark is as a whole (:mod:`.odds`).
+What is enough depends on the picture: dust seldom comes alone. What is seen in sound photographs
+covers little of them; where far more of a picture is as certain, most of it is damage, and less
+certain places are taken too, as long as few of those taken would be found in a sound one. Specks on
+even ground are weighed apart from all else, since sound photographs have few of them.
+
+Sources: Benjamini and Hochberg 1995, "Controlling the False Discovery Rate", with the pixels of
+sound photographs as what chance gives; Sun et al. 2006, "Stratified false discovery control for
+large-scale hypothesis testing".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from restore_batch.stages.repair.marks import STRATA, faint, marks, strata
+from restore_batch.stages.repair.odds import JUDGE, Judge
+
+_NO_DOUBT = 9.2
+"""Log odds of a pixel, or of its opposite, beyond which the network is not told apart."""
+_AGAINST = -4.0
+"""Log odds of a mark below which it is as unlikely as it can be."""
+_MOST_FAINT = 1.5
+"""Log odds of a pixel and of its mark together where the mark is faint, at most."""
+_LEAST_TAKEN = (-6.0, -0.75)
+"""Of each stratum the log odds below which nothing is taken of any picture: where one is strewn
+with scratches, the legs of a tripod and the like are as likely as half of them."""
+_THIN_PX = 7
+"""What a disc of so many pixels does not fit into is thin."""
+_LEAST, _STEP = -6.0, 1 / 8
+"""Of how certain places are, in levels."""
+_LEVELS = 128
+"""Of each stratum: the first stands for what never counts."""
+LEVELS = _LEVELS * len(STRATA)
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """``pixel``: from this certainty of the network on, in [0, 1], a pixel belongs to a mark.
+    ``sure``: the log odds of a pixel and of its mark together from which it is damage in any
+    picture. ``false_share``: of what is taken of a picture, the share that would be found in a
+    sound one, at most; 0 takes what is sure only."""
+
+    pixel: float = 0.2
+    sure: float = 9.0
+    false_share: float = 0.3
+
+
+@dataclass(frozen=True, eq=False)
+class Certain:
+    """``log_odds``: of each pixel and of its mark together, (H, W) float64; -inf where no mark is.
+    ``stratum``: what kind of mark it is of, (H, W) int, an index of
+    :data:`~restore_batch.stages.repair.marks.STRATA`."""
+
+    log_odds: np.ndarray
+    stratum: np.ndarray
+
+
+def certain(
+    rgb_hwc: np.ndarray, expected: np.ndarray, pixel: float, judge: Judge = JUDGE
+) -> Certain:
+    """How certain damage is at each pixel.
+
+    ``rgb_hwc``: (H, W, 3) uint8. ``expected``, ``pixel``: what the network says of it, and from
+    which certainty on a pixel belongs to a mark."""
+    found = marks(rgb_hwc, expected, pixel)
+    odds = np.where(found.lonely, -np.inf, np.maximum(judge.odds(found.features), _AGAINST))
+    least = 1 / (1 + np.exp(_NO_DOUBT))
+    p = np.clip(expected, least, 1 - least)
+    kinds = strata(found.features)
+    most = np.where(faint(found.features) & (kinds > 0), _MOST_FAINT, np.inf)
+
+    def of_pixels(outside: float, of_marks: np.ndarray) -> np.ndarray:
+        return np.asarray(np.concatenate([[outside], of_marks])[found.number_hw])
+
+    total = np.minimum(np.log(p / (1 - p)) + of_pixels(-np.inf, odds), of_pixels(np.inf, most))
+    return Certain(_along(total), of_pixels(0, kinds).astype(np.intp))
+
+
+def _along(log_odds: np.ndarray) -> np.ndarray:
+    """The log odds, where marks are thin at least those that a quarter of the thin part has: a line
+    is one thing, however faint it is here and there."""
+    inside = (log_odds > -np.inf).astype(np.uint8)
+    thin = cv2.morphologyEx(inside, cv2.MORPH_TOPHAT, _disc(_THIN_PX))
+    count, number = cv2.connectedComponents(thin, connectivity=8)
+    if count < 2:
+        return log_odds
+    at = number > 0
+    order = np.lexsort((log_odds[at], number[at]))
+    owner, sorted_odds = number[at][order], log_odds[at][order]
+    ends = np.searchsorted(owner, np.arange(1, count), side="right")
+    begins = np.searchsorted(owner, np.arange(1, count), side="left")
+    upper = sorted_odds[begins + (3 * (ends - 1 - begins)) // 4]
+    along = log_odds.copy()
+    along[at] = np.maximum(log_odds[at], upper[number[at] - 1])
+    return along
+
+
+def _disc(side_px: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_px, side_px))
+
+
+def levels_of(certain: Certain) -> np.ndarray:
+    """How certain it is, in steps that fit into uint8 and tell the strata apart."""
+    steps = np.floor((certain.log_odds - _LEAST) / _STEP) + 1
+    return (np.clip(steps, 0, _LEVELS - 1) + _LEVELS * certain.stratum).astype(np.uint8)
+
+
+def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray | None = None) -> np.ndarray:
+    """Which levels are damage, (256,) bool, in a picture of which so many pixels have each.
+
+    ``counts``: (256,) int. ``sound``: for each stratum the logarithm of the share of sound
+    photographs that is of it and has at least each of :data:`LOG_ODDS`; None: :data:`SOUND`.
+    """
+    which = np.zeros((len(STRATA), _LEVELS), bool)
+    rows = zip(counts.reshape(which.shape), SOUND if sound is None else sound, strict=True)
+    for stratum, (own, shares) in enumerate(rows):
+        level = _enough(own, int(counts.sum()), shares, certainty)
+        which[stratum, max(level, _level(_LEAST_TAKEN[stratum])) :] = True
+    return which.ravel()
+
+
+def _enough(counts: np.ndarray, pixels: int, shares: np.ndarray, certainty: Certainty) -> int:
+    sure = _level(certainty.sure)
+    reached = counts[::-1].cumsum()[::-1][1 : sure + 1]
+    share = np.exp(np.interp(_LEAST + _STEP * np.arange(len(reached)), LOG_ODDS, shares))
+    passed = (share * pixels <= certainty.false_share * reached).nonzero()[0]
+    return 1 + int(passed[0]) if len(passed) else sure
+
+
+def _level(log_odds: float) -> int:
+    return int(np.clip(np.floor((log_odds - _LEAST) / _STEP) + 1, 1, _LEVELS - 1))
+
+
+LOG_ODDS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
+SOUND = np.array(
+    [
+        [-9.37, -9.37, -9.4, -9.57, -11.11, -11.69, -12.11, -13.02, -13.82, -13.82, -13.82],
+        [-4.42, -4.47, -4.89, -5.19, -5.63, -6.28, -7.62, -9.32, -11.1, -13.82, -13.82],
+    ]
+)
+"""For each stratum the logarithm of the share of sound photographs that is of it and has at least
+these log odds: what nine in ten stay below, or the mean of all where that is more.
+``benchmarks/marks.py`` says it."""
