@@ -146,4 +146,5 @@ SOUND = np.array(
 )
 """For each stratum the logarithm of the share of sound photographs that is of it and has at least
 these log odds: what nine in ten stay below, or the mean of all where that is more.
-``benchmarks/marks.py`` says it."""
+``benchmarks/marks.py`` says it; these were counted, and :mod:`.odds` fitted, with marks of pixels
+from 0.35 on."""
