@@ -4,7 +4,7 @@
 
 Crops of photographs, some hard, soft or grainy, are looked at as they are, strewn with damage, and
 with a few strong scratches and specks. A mark is damage by the share of it that was drawn. The last
-lines say how much of the sound crops is how certain, which ``find.py`` holds as a table.
+lines say how much of the sound crops is how certain, which ``certain.py`` holds as a table.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Pictures that are sound are looked at as they are, and with scratches, hairs and
 the same, soft and grainy as scans are. A row for each choice of what may be false says what of the
 sound ones is masked, on average and at most, and which share of the damage's energy (the squared
 error inside of it) is gone: first as it is, then less what was made worse beside it. So those of
-``stages/repair/find.py`` are chosen.
+``stages/repair/certain.py`` are chosen.
 """
 
 from __future__ import annotations

@@ -39,6 +39,19 @@ _LEVELS = 128
 LEVELS = _LEVELS * len(STRATA)
 
 
+LOG_ODDS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
+SOUND = np.array(
+    [
+        [-9.37, -9.37, -9.4, -9.57, -11.11, -11.69, -12.11, -13.02, -13.82, -13.82, -13.82],
+        [-4.42, -4.47, -4.89, -5.19, -5.63, -6.28, -7.62, -9.32, -11.1, -13.82, -13.82],
+    ]
+)
+"""For each stratum the logarithm of the share of sound photographs that is of it and has at least
+these log odds: what nine in ten stay below, or the mean of all where that is more.
+``benchmarks/marks.py`` says it; these were counted, and :mod:`.odds` fitted, with marks of pixels
+from 0.35 on."""
+
+
 @dataclass(frozen=True)
 class Certainty:
     """``pixel``: from this certainty of the network on, in [0, 1], a pixel belongs to a mark.
@@ -69,6 +82,8 @@ def certain(
     ``rgb_hwc``: (H, W, 3) uint8. ``expected``, ``pixel``: what the network says of it, and from
     which certainty on a pixel belongs to a mark."""
     found = marks(rgb_hwc, expected, pixel)
+    if not len(found.features):  # as most tiles have
+        return Certain(np.full(expected.shape, -np.inf), found.number_hw)
     odds = np.where(found.lonely, -np.inf, np.maximum(judge.odds(found.features), _AGAINST))
     least = 1 / (1 + np.exp(_NO_DOUBT))
     p = np.clip(expected, least, 1 - least)
@@ -86,7 +101,8 @@ def _along(log_odds: np.ndarray) -> np.ndarray:
     """The log odds, where marks are thin at least those that a quarter of the thin part has: a line
     is one thing, however faint it is here and there."""
     inside = (log_odds > -np.inf).astype(np.uint8)
-    thin = cv2.morphologyEx(inside, cv2.MORPH_TOPHAT, _disc(_THIN_PX))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_THIN_PX, _THIN_PX))
+    thin = cv2.morphologyEx(inside, cv2.MORPH_TOPHAT, disc)
     count, number = cv2.connectedComponents(thin, connectivity=8)
     if count < 2:
         return log_odds
@@ -94,31 +110,27 @@ def _along(log_odds: np.ndarray) -> np.ndarray:
     order = np.lexsort((log_odds[at], number[at]))
     owner, sorted_odds = number[at][order], log_odds[at][order]
     ends = np.searchsorted(owner, np.arange(1, count), side="right")
-    begins = np.searchsorted(owner, np.arange(1, count), side="left")
+    begins = np.concatenate([[0], ends[:-1]])
     upper = sorted_odds[begins + (3 * (ends - 1 - begins)) // 4]
     along = log_odds.copy()
     along[at] = np.maximum(log_odds[at], upper[number[at] - 1])
     return along
 
 
-def _disc(side_px: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_px, side_px))
-
-
-def levels_of(certain: Certain) -> np.ndarray:
+def levels_of(seen: Certain) -> np.ndarray:
     """How certain it is, in steps that fit into uint8 and tell the strata apart."""
-    steps = np.floor((certain.log_odds - _LEAST) / _STEP) + 1
-    return (np.clip(steps, 0, _LEVELS - 1) + _LEVELS * certain.stratum).astype(np.uint8)
+    steps = np.floor((seen.log_odds - _LEAST) / _STEP) + 1
+    return (np.clip(steps, 0, _LEVELS - 1) + _LEVELS * seen.stratum).astype(np.uint8)
 
 
-def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray | None = None) -> np.ndarray:
+def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -> np.ndarray:
     """Which levels are damage, (256,) bool, in a picture of which so many pixels have each.
 
     ``counts``: (256,) int. ``sound``: for each stratum the logarithm of the share of sound
-    photographs that is of it and has at least each of :data:`LOG_ODDS`; None: :data:`SOUND`.
+    photographs that is of it and has at least each of :data:`LOG_ODDS`.
     """
     which = np.zeros((len(STRATA), _LEVELS), bool)
-    rows = zip(counts.reshape(which.shape), SOUND if sound is None else sound, strict=True)
+    rows = zip(counts.reshape(which.shape), sound, strict=True)
     for stratum, (own, shares) in enumerate(rows):
         level = _enough(own, int(counts.sum()), shares, certainty)
         which[stratum, max(level, _level(_LEAST_TAKEN[stratum])) :] = True
@@ -135,16 +147,3 @@ def _enough(counts: np.ndarray, pixels: int, shares: np.ndarray, certainty: Cert
 
 def _level(log_odds: float) -> int:
     return int(np.clip(np.floor((log_odds - _LEAST) / _STEP) + 1, 1, _LEVELS - 1))
-
-
-LOG_ODDS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
-SOUND = np.array(
-    [
-        [-9.37, -9.37, -9.4, -9.57, -11.11, -11.69, -12.11, -13.02, -13.82, -13.82, -13.82],
-        [-4.42, -4.47, -4.89, -5.19, -5.63, -6.28, -7.62, -9.32, -11.1, -13.82, -13.82],
-    ]
-)
-"""For each stratum the logarithm of the share of sound photographs that is of it and has at least
-these log odds: what nine in ten stay below, or the mean of all where that is more.
-``benchmarks/marks.py`` says it; these were counted, and :mod:`.odds` fitted, with marks of pixels
-from 0.35 on."""
