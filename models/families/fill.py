@@ -1,6 +1,7 @@
 """The fill network: a small network of our own that draws what lies under damage.
 
-Where the damage is, the damage network says. Trained with ``jobs/train/fill.yaml``.
+Where the damage is, the damage network says. Trained with ``jobs/train/fill.yaml``, from photo-1
+on, so that its credits are the same.
 """
 
 from __future__ import annotations
@@ -9,29 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import (
-    Card,
-    Family,
-    Licence,
-    NoOptions,
-    Runtime,
-    StateDict,
-    WeightFile,
-)
+from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDict, WeightFile
+from restore_batch.models.families.photo import LICENCE
 from restore_batch.models.running.crops import mixed
 
 if TYPE_CHECKING:
     import torch
-
-_CREDIT = (
-    "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, among the"
-    " latter by The Carpentries, Aitzol Berasategi, Trevor Freespace, Ralf Roletschek, Pierre-Selim"
-    " Huard, Christoph Wurst, Nextcloud, Images_of_Money, Morten Jensen and samuelrodgers752, and,"
-    " since it began as photo-1, on faces of the Face Research Lab London Set"
-    " (doi:10.6084/m9.figshare.5047666) and Young Adult White Faces"
-    " (doi:10.6084/m9.figshare.4220517), both DeBruine & Jones 2017, CC BY 4.0; shapes of damage by"
-    " FilmDamageSimulator (Ivanova 2022, MIT); all credits are in NOTICE"
-)
 
 CARDS = (
     Card(
@@ -40,13 +24,7 @@ CARDS = (
         task="fill",
         title="Draws what lies under scratches and dust; U-Net of 2.0 million parameters",
         paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
-        licence=Licence(
-            "cc-by-4.0",
-            "CC BY 4.0",
-            commercial=True,
-            url="https://creativecommons.org/licenses/by/4.0/",
-            note=_CREDIT,
-        ),
+        licence=LICENCE,
         sources=(
             (
                 WeightFile(

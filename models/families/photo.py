@@ -50,13 +50,14 @@ _CREDIT = (
     " Adult White Faces (doi:10.6084/m9.figshare.4220517), both DeBruine & Jones 2017, CC BY 4.0;"
     " shapes of damage by FilmDamageSimulator (Ivanova 2022, MIT); all credits are in NOTICE"
 )
-_LICENCE = Licence(
+LICENCE = Licence(
     "cc-by-4.0",
     "CC BY 4.0",
     commercial=True,
     url="https://creativecommons.org/licenses/by/4.0/",
     note=_CREDIT,
 )
+"""Of these networks and of those that begin with them."""
 _TRUNK = {"widths": [32, 48, 96, 160], "blocks": [1, 1, 3]}
 
 
@@ -69,7 +70,7 @@ def _card(scale: int, title: str, sha256: str, size_bytes: int, tflop: float, li
         task="upscale",
         title=title,
         paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
-        licence=_LICENCE,
+        licence=LICENCE,
         sources=(
             (
                 WeightFile(
