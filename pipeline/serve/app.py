@@ -258,11 +258,9 @@ class Site:
             self._messages = now, {}
         known = self._messages[1]
         if told not in known:
-            state = board.state()
-            lines, end = board.changed_since(told, _MOST_LINES)
-            news = {"state": state, "lines": lines, "kinds": board.kinds() if lines else {}}
+            news, end = board.news(told, _MOST_LINES)
             text = f"id: {end}\ndata: {json.dumps(news, separators=(',', ':'))}\n\n"
-            known[told] = text, end, state["going"]
+            known[told] = text, end, news["state"]["going"]
         return known[told]
 
 

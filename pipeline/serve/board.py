@@ -169,13 +169,20 @@ class Board:
         with self._lock:
             return self._lines(self.shown[start : start + most])
 
-    def changed_since(self, sequence: int, most: int) -> tuple[list[list[Any]], int]:
-        """[number, line] of each item in that part of the log, and how far it goes."""
+    def news(self, sequence: int, most: int) -> tuple[dict[str, Any], int]:
+        """What a page is told that knows ``sequence`` of the log, and how far it knows it then:
+        the state, [number, line] of at most ``most`` changes, and kinds where any item changed.
+        All of one moment: counts never lag behind the cards that they count."""
         with self._lock:
             end = min(len(self._log), sequence + most)
             numbers = sorted(set(self._log[sequence:end]))
             lines = self._lines([self.shown[number] for number in numbers])
-            return [list(pair) for pair in zip(numbers, lines, strict=True)], end
+            news = {
+                "state": self.state(),
+                "lines": [list(pair) for pair in zip(numbers, lines, strict=True)],
+                "kinds": self.kinds() if lines else {},
+            }
+            return news, end
 
     def _lines(self, shown: Sequence[Shown]) -> list[dict[str, Any]]:
         roots = Roots(str(entry) for entry in self.job.get("inputs") or ())

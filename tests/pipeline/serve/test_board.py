@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.units import Join
@@ -15,6 +17,11 @@ from support.reports import Item, add, found_face
 
 def a_board() -> Board:
     return Board(lambda entry: (None, ""))
+
+
+def told(news: dict[str, Any]) -> list[tuple[int, str]]:
+    """Numbers and names of the items that have changed."""
+    return [(number, line["output"]) for number, line in news["lines"]]
 
 
 def shown(board: Board) -> dict[str, object]:
@@ -42,9 +49,9 @@ def test_after_each_change_the_board_is_what_a_fresh_one_is(tmp_path: Path) -> N
         fresh.take(look_at(output, None))
         assert shown(board) == shown(fresh)
         counts = manifest.counts()
-        told = board.state()["counts"]
-        assert (told["done"], told["failed"]) == (counts.get("done", 0), counts.get("failed", 0))
-        seen.add((told["done"], told["failed"]))
+        now = board.state()["counts"]
+        assert (now["done"], now["failed"]) == (counts.get("done", 0), counts.get("failed", 0))
+        seen.add((now["done"], now["failed"]))
         return look
 
     with Manifest.open(output) as manifest:
@@ -86,13 +93,37 @@ def test_a_page_is_told_of_what_has_changed_since_and_of_nothing_else(tmp_path: 
         for name in ("a.png", "b.png"):
             add(manifest, originals, Item(name))
         board.take(look := look_at(output, None))
-        lines, sequence = board.changed_since(0, 100)
-        assert [(number, line["output"]) for number, line in lines] == [(0, "a.png"), (1, "b.png")]
-        assert board.changed_since(sequence, 100) == ([], sequence)
+        news, sequence = board.news(0, 100)
+        assert told(news) == [(0, "a.png"), (1, "b.png")]
+        news, again = board.news(sequence, 100)
+        assert (news["lines"], news["kinds"], again) == ([], {}, sequence)
         add(manifest, originals, Item("0.png"))
         board.take(look_at(output, look))
-    lines, _ = board.changed_since(sequence, 100)
-    assert [(number, line["output"]) for number, line in lines] == [(2, "0.png")]
+    news, _ = board.news(sequence, 100)
+    assert told(news) == [(2, "0.png")]
+
+
+def test_what_a_page_is_told_is_of_one_moment(tmp_path: Path) -> None:
+    class Interrupted(Board):
+        def state(self) -> dict[str, Any]:
+            """Counts, after which a result comes before anything else is read."""
+            state = super().state()
+            coming.start()
+            coming.join(timeout=0.2)
+            return state
+
+    board = Interrupted(lambda entry: (None, ""))
+    with Manifest.open(tmp_path / "out") as manifest:
+        manifest.begin_run("1", "job.yaml", {"inputs": [str(tmp_path / "in")]}, [], 2)
+        add(manifest, tmp_path / "in", Item("a.png"))
+        board.take(look := look_at(tmp_path / "out", None))
+        add(manifest, tmp_path / "in", Item("b.png"))
+        later = look_at(tmp_path / "out", look)
+    coming = Thread(target=board.take, args=(later,))
+    news, sequence = board.news(0, 100)
+    coming.join()
+    assert (news["state"]["counts"]["done"], told(news)) == (1, [(0, "a.png")])
+    assert sequence < board.sequence
 
 
 def test_another_job_makes_pages_load_again(tmp_path: Path) -> None:
