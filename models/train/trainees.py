@@ -144,7 +144,7 @@ _TRAINEES: Mapping[str, type[Trainee]] = {
 }
 
 
-def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
+def trainee(chosen: Network) -> Trainee:
     """The network of a recipe, ready to be trained; with random weights unless it names others.
 
     Raises UsageError for a family that cannot be trained, WeightsError for weights to start from
@@ -156,7 +156,7 @@ def trainee(chosen: Network, *, read_start: bool = True) -> Trainee:
             f"network.family: {chosen.family!r} cannot be trained; known are {', '.join(_TRAINEES)}"
         )
     family = next(family for family in registry.families() if family.name == chosen.family)
-    begun = start(chosen.start_from) if chosen.start_from and read_start else None
+    begun = start(chosen.start_from) if chosen.start_from else None
     net = family.network(begun, **chosen.architecture)
     made = kind(net.requires_grad_(True))
     made.train()

@@ -7,6 +7,7 @@ it: interrupted and resumed on one CPU, a run gives the same weights to the last
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -226,9 +227,7 @@ class Trainer:
 
     def averaged(self) -> Trainee:
         """A trainee with the averaged weights, in eval mode."""
-        # Measuring must not use up the run's chance.
-        with torch.random.fork_rng():
-            twin = trainee(self.recipe.network, read_start=False).to(self.device)
+        twin = copy.deepcopy(self.trainee)
         twin.load_state_dict(self.average)
         return channels_last(twin).eval().requires_grad_(False)
 

@@ -187,6 +187,20 @@ def test_averaged_weights_follow_the_trained_ones(tmp_path: Path, faces: Path) -
     assert torch.equal(averaged.state_dict()[key], trainer.average[key])
 
 
+def test_weights_to_start_from_say_what_the_network_looks_like(
+    tmp_path: Path, faces: Path
+) -> None:
+    first = Trainer(training.recipe(tmp_path / "first", faces, run=training.run(1)))
+    first.run()
+    network = {"family": "compact", "start_from": str(first.export())}
+    trainer = Trainer(training.recipe(tmp_path / "run", faces, network=network, run=training.run(1)))
+    trainer.run()
+    averaged = trainer.averaged().state_dict()
+    assert averaged.keys() == first.average.keys()
+    for key, value in averaged.items():
+        assert value.shape == first.average[key].shape
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path, faces: Path) -> None:
     def trainer(**sections: Any) -> Trainer:
         return Trainer(training.recipe(tmp_path / "run", faces, **sections))

@@ -36,7 +36,8 @@ def test_sepia_is_one_line_of_brown_tones(seed: int) -> None:
     assert (red - green).min() >= -1
     assert (green - blue).min() >= -1
     order = np.argsort(green.ravel())
-    assert (np.diff(red.ravel()[order]) >= -1).all(), "a darker tone never has more red"
+    # Both are rounded, and what is one level of green spans up to 1.4 levels of red.
+    assert (np.diff(red.ravel()[order]) >= -2).all(), "a darker tone never has more red"
 
 
 @given(seed=st.integers(0, 2**32))
