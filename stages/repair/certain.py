@@ -3,8 +3,9 @@
 A place is as certain as the damage network is of it and as its mark is as a whole (:mod:`.odds`).
 What is enough depends on the picture: dust seldom comes alone. What is seen in sound photographs
 covers little of them; where far more of a picture is as certain, most of it is damage, and less
-certain places are taken too, as long as few of those taken would be found in a sound one. Specks on
-even ground are weighed apart from all else, since sound photographs have few of them.
+certain places are taken too, as long as few of those taken would be found in a sound one, and more
+of them where much speaks strongly for damage. Specks on even ground are weighed apart from all
+else, since sound photographs have few of them.
 
 Sources: Benjamini and Hochberg 1995, "Controlling the False Discovery Rate", with the pixels of
 sound photographs as what chance gives; Sun et al. 2006, "Stratified false discovery control for
@@ -27,9 +28,16 @@ _AGAINST = -4.0
 """Log odds of a mark below which it is as unlikely as it can be."""
 _MOST_FAINT = 1.5
 """Log odds of a pixel and of its mark together where the mark is faint, at most."""
-_LEAST_TAKEN = (-6.0, -0.75)
-"""Of each stratum the log odds below which nothing is taken of any picture: where one is strewn
-with scratches, the legs of a tripod and the like are as likely as half of them."""
+_EVIDENT, _STREWN = (-6.0, 2.5), (-6.0, -0.5)
+"""Of each stratum the log odds below which nothing is taken: of any picture, for cords, rules and
+belts look like damage too, and of one that is strewn with it. There the legs of a tripod and the
+like are as likely as half of what is less certain."""
+_SPEAKS = 2.5
+"""Log odds that speak strongly for damage."""
+_EVIDENT_TIMES, _STREWN_TIMES = 3.0, 2.0
+"""Where so many times less of what speaks strongly for damage is false than may be, a picture is
+strewn with it, and so many times more may be false: most sound photographs have far less that looks
+like damage than those by which it is reckoned."""
 _THIN_PX = 7
 """What a disc of so many pixels does not fit into is thin."""
 _LEAST, _STEP = -6.0, 1 / 8
@@ -42,14 +50,13 @@ LEVELS = _LEVELS * len(STRATA)
 LOG_ODDS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
 SOUND = np.array(
     [
-        [-9.37, -9.37, -9.4, -9.57, -11.11, -11.69, -12.11, -13.02, -13.82, -13.82, -13.82],
-        [-4.42, -4.47, -4.89, -5.19, -5.63, -6.28, -7.62, -9.32, -11.1, -13.82, -13.82],
+        [-8.83, -8.84, -9.5, -11.11, -11.75, -12.55, -12.89, -13.82, -13.82, -13.82, -13.82],
+        [-3.69, -3.81, -4.69, -5.13, -5.72, -6.54, -7.94, -9.27, -11.84, -13.82, -13.82],
     ]
 )
 """For each stratum the logarithm of the share of sound photographs that is of it and has at least
 these log odds: what nine in ten stay below, or the mean of all where that is more.
-``benchmarks/marks.py`` says it; these were counted, and :mod:`.odds` fitted, with marks of pixels
-from 0.35 on."""
+``benchmarks/marks.py`` says it."""
 
 
 @dataclass(frozen=True)
@@ -129,20 +136,26 @@ def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -
     ``counts``: (256,) int. ``sound``: for each stratum the logarithm of the share of sound
     photographs that is of it and has at least each of :data:`LOG_ODDS`.
     """
-    which = np.zeros((len(STRATA), _LEVELS), bool)
-    rows = zip(counts.reshape(which.shape), sound, strict=True)
-    for stratum, (own, shares) in enumerate(rows):
-        level = _enough(own, int(counts.sum()), shares, certainty)
-        which[stratum, max(level, _level(_LEAST_TAKEN[stratum])) :] = True
+    own, pixels = counts.reshape(len(STRATA), _LEVELS), int(counts.sum())
+    sure, false_share = _level(certainty.sure), certainty.false_share
+    which = np.zeros(own.shape, bool)
+    for stratum, row in enumerate(zip(own, sound, strict=True)):
+        level = _enough(*row, pixels, false_share, _EVIDENT[stratum])
+        if _enough(*row, pixels, false_share / _EVIDENT_TIMES, _SPEAKS) is not None:
+            level = _enough(*row, pixels, false_share * _STREWN_TIMES, _STREWN[stratum])
+        which[stratum, sure if level is None else min(level, sure) :] = True
     return which.ravel()
 
 
-def _enough(counts: np.ndarray, pixels: int, shares: np.ndarray, certainty: Certainty) -> int:
-    sure = _level(certainty.sure)
-    reached = counts[::-1].cumsum()[::-1][1 : sure + 1]
+def _enough(
+    counts: np.ndarray, shares: np.ndarray, pixels: int, false_share: float, least: float
+) -> int | None:
+    """The lowest level, from log odds of ``least`` on, of which at most that share is false."""
+    reached = counts[::-1].cumsum()[::-1][1:]
     share = np.exp(np.interp(_LEAST + _STEP * np.arange(len(reached)), LOG_ODDS, shares))
-    passed = (share * pixels <= certainty.false_share * reached).nonzero()[0]
-    return 1 + int(passed[0]) if len(passed) else sure
+    first = _level(least)
+    passed = (share * pixels <= false_share * reached)[first - 1 :].nonzero()[0]
+    return first + int(passed[0]) if len(passed) else None
 
 
 def _level(log_odds: float) -> int:

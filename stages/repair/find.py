@@ -26,7 +26,7 @@ TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
 _FOLDED_PX = 64
 """Networks that halve a picture up to six times see it alike from each multiple of this on: there
-tiles begin, or where they lie would show in what is found."""
+tiles begin and end, or where they lie would show in what is found."""
 _TILES_BETWEEN = 8
 """So many tiles leave some hundred megabytes of what they were reckoned in behind, in pieces."""
 _SMALLEST_COPY_PX = 768
@@ -122,14 +122,16 @@ def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:
             yield _Tile(
                 (slice(top, bottom), slice(left, right)),
                 (
-                    slice(_folded(max(0, top - reach_px)), min(height, bottom + reach_px)),
-                    slice(_folded(max(0, left - reach_px)), min(width, right + reach_px)),
+                    _read(top, bottom, reach_px, height),
+                    _read(left, right, reach_px, width),
                 ),
             )
 
 
-def _folded(start: int) -> int:
-    return start // _FOLDED_PX * _FOLDED_PX
+def _read(start: int, stop: int, reach_px: int, length: int) -> slice:
+    first = max(0, start - reach_px) // _FOLDED_PX * _FOLDED_PX
+    last = -(-(stop + reach_px) // _FOLDED_PX) * _FOLDED_PX
+    return slice(first, min(length, last))
 
 
 def _spans(length: int) -> list[tuple[int, int]]:

@@ -73,7 +73,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 5
+    version = 6
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -91,11 +91,17 @@ class Repair(Stage):
             "more damage is found, above all specks, and a network draws what lies there",
             only_with="model",
         ),
+        6: Raised(
+            "pictures strewn with damage lose more of it; cords, belts and margins of others are"
+            " left alone",
+            only_with="model",
+        ),
     }
     after = "decode"
     needs = Resources(gpus=0.2)
-    # Tiles overlap, copies of half the size and so on are looked at too, a few places are filled.
-    cost = Cost(megapixel_s=0.3, megapixels={"model": 1.8, "fill_model": 0.2})
+    # All is looked at twice; tiles overlap, copies of half the size and so on are looked at too, a
+    # few places are filled.
+    cost = Cost(megapixel_s=0.3, megapixels={"model": 3.6, "fill_model": 0.2})
     reads = frozenset({"frames", "sidecars"})
     writes = frozenset({"frames", "repairs", "sidecars"})
     takes: ClassVar[Mapping[str, str]] = {

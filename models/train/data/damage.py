@@ -47,11 +47,20 @@ class Scanned:
     sound: np.ndarray
     damage: np.ndarray
 
+    def enlarged(self, height: int, width: int) -> Scanned:
+        """The scan at another size, as small ones are before they are looked at."""
+        damaged, sound, damage = (
+            np.asarray(cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC))
+            for each in (self.damaged, self.sound, self.damage)
+        )
+        return Scanned(damaged, sound, np.clip(damage, 0, 1))
+
 
 class DamageToFind(Options):
     """What crops look like. ``sound``: the share of them that nothing lies on. ``outlines``: a
     file with the shapes of real dust and hairs; None: all are drawn. Kinds of damage come with
-    the probabilities beside them, denser than on real scans: a crop is small."""
+    the probabilities beside them, denser than on real scans: a crop is small. ``enlarged``: by how
+    much a scan is enlarged then, blocks, grain and all, as repair does it with small ones."""
 
     sound: Share = 0.3
     outlines: Path | None = None
@@ -81,11 +90,24 @@ class DamageToFind(Options):
     sensor: Sensor = Sensor()
     sensor_prob: Share = 0.4
     jpeg: Jpeg = Jpeg()
+    enlarged: Span = (1.2, 2.0)
+    enlarged_prob: Share = 0.0
 
     def __call__(
         self, good: np.ndarray, rng: np.random.Generator, outlines: Outlines | None = None
     ) -> Scanned:
         """``good``: (H, W, 3) float32 in [0, 255]."""
+        height, width = good.shape[:2]
+        if not self.enlarged_prob or rng.random() >= self.enlarged_prob:
+            return self._scanned(good, rng, outlines)
+        factor = rng.uniform(*self.enlarged)
+        return self._scanned(
+            good[: round(height / factor), : round(width / factor)], rng, outlines
+        ).enlarged(height, width)
+
+    def _scanned(
+        self, good: np.ndarray, rng: np.random.Generator, outlines: Outlines | None
+    ) -> Scanned:
         good = sometimes(self.things_prob, self.things, good, rng)
         good = sometimes(self.lettering_prob, _lettered, good, rng)
         good = sometimes(self.hard_prob, hard, good, rng)

@@ -38,6 +38,13 @@ def test_a_picture_of_any_size_gets_a_certainty_for_every_pixel(size: tuple[int,
     assert expected.min() >= 0 and expected.max() <= 1
 
 
+def test_a_picture_upside_down_shows_the_same_upside_down() -> None:
+    finder, upright = tiny(), picture(64, 96)
+    turned = finder(np.ascontiguousarray(upright[::-1, ::-1]))
+    np.testing.assert_allclose(turned[::-1, ::-1], finder(upright), atol=1e-5)
+    assert np.abs(finder(np.ascontiguousarray(upright[::-1]))[::-1] - finder(upright)).max() > 1e-3
+
+
 def test_a_tile_with_its_reach_around_it_shows_what_the_whole_picture_shows() -> None:
     finder, whole = tiny(), picture(320, 320)
     reach = finder.reach_px

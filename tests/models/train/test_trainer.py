@@ -187,13 +187,12 @@ def test_averaged_weights_follow_the_trained_ones(tmp_path: Path, faces: Path) -
     assert torch.equal(averaged.state_dict()[key], trainer.average[key])
 
 
-def test_weights_to_start_from_say_what_the_network_looks_like(
-    tmp_path: Path, faces: Path
-) -> None:
+def test_weights_to_start_from_say_what_the_network_looks_like(tmp_path: Path, faces: Path) -> None:
     first = Trainer(training.recipe(tmp_path / "first", faces, run=training.run(1)))
     first.run()
     network = {"family": "compact", "start_from": str(first.export())}
-    trainer = Trainer(training.recipe(tmp_path / "run", faces, network=network, run=training.run(1)))
+    recipe = training.recipe(tmp_path / "run", faces, network=network, run=training.run(1))
+    trainer = Trainer(recipe)
     trainer.run()
     averaged = trainer.averaged().state_dict()
     assert averaged.keys() == first.average.keys()

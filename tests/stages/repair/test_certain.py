@@ -54,6 +54,13 @@ def test_where_much_is_certain_what_is_less_so_is_taken_too() -> None:
     assert not is_taken(1.4, {8.0: 3000, 1.4: 20}, 10**8, certainty)
 
 
+def test_where_much_speaks_strongly_for_damage_twice_as_much_may_be_false() -> None:
+    certainty = Certainty(sure=9.0, false_share=0.2)
+    assert not is_taken(0.0, {3.0: 20, 0.0: 3000}, 10**6, certainty)
+    assert is_taken(0.0, {3.0: 300, 0.0: 2700}, 10**6, certainty)
+    assert not is_taken(0.0, {3.0: 300, 0.0: 1700}, 10**6, certainty)
+
+
 def test_specks_on_even_ground_are_weighed_by_what_sound_pictures_have_of_them() -> None:
     few, certainty = {1.4: 300}, Certainty(sure=9.0, false_share=0.2)
     assert is_taken(1.4, few, 10**6, certainty, SPECK)
@@ -66,9 +73,16 @@ def test_nothing_but_what_is_sure_is_taken_where_nothing_may_be_false() -> None:
 
 
 def test_however_much_is_damaged_what_is_unlikely_is_not_taken() -> None:
-    certainty = Certainty(sure=9.0, false_share=1.0)
-    assert is_taken(1.5, {1.5: 200_000}, 10**6, certainty)
-    assert not is_taken(-1.5, {1.5: 200_000, -1.5: 400_000}, 10**6, certainty)
+    certainty, strewn = Certainty(sure=9.0, false_share=0.5), {4.0: 5000}
+    assert is_taken(0.5, strewn | {0.5: 200_000}, 10**6, certainty)
+    assert not is_taken(-1.0, strewn | {0.5: 200_000, -1.0: 400_000}, 10**6, certainty)
+
+
+def test_where_nothing_speaks_strongly_for_damage_much_that_is_likely_is_left() -> None:
+    certainty = Certainty(sure=9.0, false_share=0.5)
+    cords = {1.5: 200_000}
+    assert not is_taken(1.5, cords, 10**6, certainty)
+    assert is_taken(1.5, cords, 10**6, certainty, SPECK)
 
 
 def test_a_thin_line_is_as_certain_throughout_as_a_quarter_of_it_and_a_broad_mark_is_not() -> None:

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from restore_batch.stages.repair.certain import Certainty
 from restore_batch.stages.repair.marks import FEATURES, marks
 from restore_batch.stages.repair.odds import JUDGE, even, with_products
 
 
 def odds_of(picture: np.ndarray, mask: np.ndarray, certainty: float) -> float:
     expected = cv2.GaussianBlur(np.where(mask > 0, certainty, 0.03).astype(np.float32), (0, 0), 0.7)
-    (odds,) = JUDGE.odds(marks(picture, expected, 0.35).features)
+    (odds,) = JUDGE.odds(marks(picture, expected, Certainty().pixel).features)
     return float(odds)
 
 
@@ -29,7 +30,7 @@ def test_they_are_better_for_a_speck_on_a_wall_than_for_a_leaf_among_leaves(tone
         cv2.ellipse(leaves, at, (6, 3), float(rng.uniform(0, 180)), 0, 360, grey, -1)
     for picture in (wall, leaves):
         picture[mask > 0] = tone
-    assert odds_of(wall, mask, 0.998) > odds_of(leaves, mask, 0.6) + 1
+    assert odds_of(wall, mask, 0.998) > odds_of(leaves, mask, 0.6) + 0.5
 
 
 def test_a_mark_beyond_all_bounds_is_judged_as_one_at_the_bound() -> None:
@@ -42,4 +43,4 @@ def test_a_mark_beyond_all_bounds_is_judged_as_one_at_the_bound() -> None:
 def test_products_are_of_any_two_columns() -> None:
     made = with_products(np.array([[2.0, 3.0, 5.0]]))
     assert sorted(made[0].tolist()) == [1, 2, 3, 4, 5, 6, 9, 10, 15, 25]
-    assert even(np.array([[9.0]]), np.array([1.0]), np.array([1.0])).max() == 6
+    assert even(np.array([[9.0]]), np.array([1.0]), np.array([1.0])).max() == 2

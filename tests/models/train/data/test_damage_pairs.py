@@ -80,6 +80,25 @@ def test_damage_is_where_the_crop_was_changed(scenes: list[Path]) -> None:
     assert np.abs(made.sound.astype(float) - 120).max() < 12
 
 
+def test_a_scan_that_is_enlarged_is_so_with_its_damage_and_its_blocks(scenes: list[Path]) -> None:
+    look = DamageToFind(
+        sound=0.0, dust_prob=1.0, enlarged=(2.0, 2.0), enlarged_prob=1.0, softness_prob=0,
+        lens_prob=0, sensor_prob=0,
+    )  # fmt: skip
+    good = np.full((128, 96, 3), 120, np.float32)
+    made = look(good, np.random.default_rng(4))
+    assert made.damaged.shape == made.sound.shape == good.shape
+    assert made.damage.shape == good.shape[:2]
+    assert made.damage.min() >= 0 and made.damage.max() == 1
+    change = np.abs(made.damaged.astype(float) - made.sound).max(axis=2)
+    assert change[made.damage == 1].mean() > 20
+    # Nothing is finer than two pixels.
+    for picture in (made.damaged, made.sound):
+        half = cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        again = cv2.resize(half, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+        assert np.abs(picture.astype(float) - again).mean() < 3
+
+
 def test_damage_is_given_as_a_grey_picture(scenes: list[Path]) -> None:
     crop, damage = DamagePairs(scenes, 96, DamageToFind(sound=0.0), 3, 20)[1]
     assert crop.shape == damage.shape == (3, 96, 96)
