@@ -27,8 +27,8 @@ _EDGES_PX = (0, 1, 1, 2, 2, 3)
 _MISSES_PROB, _MISSED = 0.3, 0.4
 _FALSE_PROB = 0.25
 _TOO_MUCH = 0.6
-_ASKED_PROB = 0.7
-_CERTAIN, _FRINGES_PX = (0.04, 0.6), (0, 1, 1, 2)
+_ASKED_PROB = 0.5
+_CERTAIN, _FRINGES_PX = (0.1, 0.6), (0, 1, 1, 2)
 """Span of the certainties of a finder from which on what it points at is filled, and by how much
 that is grown."""
 _OWN = 2  # a stream of chance of its own, apart from the one that makes the scan
@@ -36,7 +36,7 @@ _OWN = 2  # a stream of chance of its own, apart from the one that makes the sca
 
 class FillPairs(DamagePairs):
     """See the module, and :class:`DamagePairs` for the other arguments. ``finder``: a damage
-    network, by name or file, that says in most of the pairs where they are to be filled."""
+    network, by name or file, that says in half of the pairs where they are to be filled."""
 
     def __init__(
         self,
