@@ -60,7 +60,7 @@ CARDS = (
         tflop=0.1035,
         rank=10,
         limits=(
-            "as the repair stage judges what it points at, at most 0.02 % of 24 sound photographs is"
+            "as the repair stage judges what it points at, at most 0.02 % of a sound photograph is"
             " masked, and 59 % of the energy of drawn scratches, hairs and dust is taken away;"
             " among fine detail it sees little"
         ),
