@@ -39,8 +39,8 @@ _FRINGE_PX = 1
 that is filled in vain is a loss. What is drawn from keeps farther off."""
 _LEAST_REACHES = 2
 """A picture whose shorter side is less than so many reaches of the finder has no pixel that the
-finder sees all it goes by of. Of 120 sound photographs reduced to 24 px it would fill 2 %, of one
-32 %; at the 128 px that this comes to 0.6 %, at 384 px 0.07 %."""
+finder sees all it goes by of. Of 120 sound photographs reduced to 64 px it would fill 0.1 %, of one
+9 %; at the 128 px that this comes to 0.1 % too, of one 6 %."""
 _WORTH_SAYING = 1e-4
 _TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
 
