@@ -28,12 +28,12 @@ _AGAINST = -4.0
 """Log odds of a mark below which it is as unlikely as it can be."""
 _MOST_FAINT = 1.5
 """Log odds of a pixel and of its mark together where the mark is faint, at most."""
-_EVIDENT, _STREWN = (-6.0, 2.5), (-6.0, -0.5)
+_SPEAKS = 2.5
+"""Log odds that speak strongly for damage."""
+_EVIDENT, _STREWN = (-6.0, _SPEAKS), (-6.0, -0.5)
 """Of each stratum the log odds below which nothing is taken: of any picture, for cords, rules and
 belts look like damage too, and of one that is strewn with it. There the legs of a tripod and the
 like are as likely as half of what is less certain."""
-_SPEAKS = 2.5
-"""Log odds that speak strongly for damage."""
 _EVIDENT_TIMES, _STREWN_TIMES = 3.0, 2.0
 """Where so many times less of what speaks strongly for damage is false than may be, a picture is
 strewn with it, and so many times more may be false: most sound photographs have far less that looks
@@ -140,9 +140,9 @@ def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -
     sure, false_share = _level(certainty.sure), certainty.false_share
     which = np.zeros(own.shape, bool)
     for stratum, row in enumerate(zip(own, sound, strict=True)):
-        level = _enough(*row, pixels, false_share, _EVIDENT[stratum])
-        if _enough(*row, pixels, false_share / _EVIDENT_TIMES, _SPEAKS) is not None:
-            level = _enough(*row, pixels, false_share * _STREWN_TIMES, _STREWN[stratum])
+        strewn = _enough(*row, pixels, false_share / _EVIDENT_TIMES, _SPEAKS) is not None
+        times, least = (_STREWN_TIMES, _STREWN) if strewn else (1.0, _EVIDENT)
+        level = _enough(*row, pixels, times * false_share, least[stratum])
         which[stratum, sure if level is None else min(level, sure) :] = True
     return which.ravel()
 

@@ -98,6 +98,7 @@ class DamageToFind(Options):
     ) -> Scanned:
         """``good``: (H, W, 3) float32 in [0, 255]."""
         height, width = good.shape[:2]
+        # Asked only where some are enlarged: pairs of earlier recipes stay what they were.
         if not self.enlarged_prob or rng.random() >= self.enlarged_prob:
             return self._scanned(good, rng, outlines)
         factor = rng.uniform(*self.enlarged)
