@@ -131,8 +131,8 @@ class Repair(Section):
     """How much of the repair is blended in: 0 nothing, 1 all of it."""
 
     mask: bool = False
-    """Write what was filled of each photo as a PNG, white on black, beside its result
-    (photo.jpg.mask.png)."""
+    """Write what was filled of each photo as a PNG, white on black, grey where it was filled in
+    part, beside its result (photo.jpg.mask.png)."""
 
 
 class System(Section):

@@ -216,4 +216,4 @@ def _mask(drawn: Drawn, mask: np.ndarray, size: tuple[int, int]) -> float:
     coded, data = cv2.imencode(".png", cv2.cvtColor(colour, cv2.COLOR_RGBA2BGRA))
     if coded:
         drawn.files["mask.png"] = data.tobytes()
-    return round(float(np.mean(mask > 127)), 6)
+    return round(float(np.mean(mask > 0)), 6)

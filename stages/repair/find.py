@@ -20,7 +20,14 @@ from restore_batch.models.base import DamageFinder
 from restore_batch.stages import heap
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.parallel import Mapper
-from restore_batch.stages.repair.certain import LEVELS, Certainty, certain, levels_of, taken
+from restore_batch.stages.repair.certain import (
+    LEVELS,
+    WHOLLY,
+    Certainty,
+    certain,
+    levels_of,
+    taken,
+)
 
 TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
@@ -59,23 +66,24 @@ class _Tile:
 def find_damage(
     rgb_hwc: np.ndarray, finder: DamageFinder, certainty: Certainty, mapped: Mapper = map
 ) -> np.ndarray:
-    """The damage of a picture, (H, W) bool.
+    """The damage of a picture, (H, W) uint8: how far each pixel is to be filled, 0 not at all,
+    :data:`~restore_batch.stages.repair.certain.WHOLLY` where it is certain.
 
     ``rgb_hwc``: (H, W, 3) uint8 or uint16. ``mapped``: a ``map`` in order, for instance one that
     works on several tiles at once.
     """
     height, width = rgb_hwc.shape[:2]
-    mask = np.zeros((height, width), bool)
+    damage = np.zeros((height, width), np.uint8)
     copy = rgb_hwc
     if max(height, width) < _SMALL_PX:
         larger = (round(_ENLARGED * width), round(_ENLARGED * height))
         copy = np.asarray(cv2.resize(to_uint8(rgb_hwc), larger, interpolation=cv2.INTER_CUBIC))
     while True:
-        found = _without_margins(_at_one_size(copy, finder, certainty, mapped))
+        found = _at_one_size(copy, finder, certainty, mapped)
         if found.any():
-            mask |= _resized(found, (height, width))
+            np.maximum(damage, _resized(found, (height, width)), out=damage)
         if max(copy.shape[:2]) < 2 * _SMALLEST_COPY_PX:
-            return mask
+            return damage
         half = (max(1, copy.shape[1] // 2), max(1, copy.shape[0] // 2))
         copy = np.asarray(cv2.resize(copy, half, interpolation=cv2.INTER_AREA))
 
@@ -90,30 +98,47 @@ def _at_one_size(
         return levels_of(certain(part, finder(part), certainty.pixel))[tile.inside]
 
     levels = np.empty(rgb_hwc.shape[:2], np.uint8)
-    counts = np.zeros(LEVELS, np.int64)
     large = rgb_hwc.nbytes >= heap.WORTH_BYTES
     for number, (tile, seen) in enumerate(zip(tiles, mapped(look, tiles), strict=True), 1):
         levels[tile.own] = seen
-        counts += np.bincount(seen.ravel(), minlength=LEVELS)
         if large and (number % _TILES_BETWEEN == 0 or number == len(tiles)):
             heap.give_back()
-    return np.asarray(taken(counts, certainty)[levels])
+    damage = taken(_counted(levels), certainty)[levels]
+    if _leave_margins(damage, levels):  # nor do they speak for damage elsewhere
+        damage = taken(_counted(levels), certainty)[levels]
+        _leave_margins(damage, levels)
+    return np.asarray(damage)
 
 
-def _without_margins(mask: np.ndarray) -> np.ndarray:
-    """A mask without what runs along the picture's border and close to it: margins of paper, rules
-    and frames. Scratches cross it."""
-    if not mask.any():
-        return mask
-    depth = round(_MARGIN * min(mask.shape))
-    left = mask.copy()
-    for turned in (left, left[::-1], left.T, left.T[::-1]):  # views
-        band = turned[:depth]
-        ends = np.diff(np.pad(band.any(axis=0), 1).astype(np.int8)).nonzero()[0]
-        for start, stop in ends.reshape(-1, 2).tolist():
-            if stop - start >= _ALONG_PX:
-                band[:, start:stop] = False
-    return left
+def _counted(levels: np.ndarray) -> np.ndarray:
+    """How many pixels have each level, (256,) int64."""
+    counts = np.zeros(LEVELS, np.int64)
+    for row in levels:  # as a whole they would be taken in eight bytes each
+        counts += np.bincount(row, minlength=LEVELS)
+    return counts
+
+
+def _leave_margins(damage: np.ndarray, levels: np.ndarray) -> bool:
+    """Take out of what is certain, and of what is possible, what runs along the picture's border
+    and close to it: margins of paper, rules and frames. Scratches cross it. Whether there was
+    any."""
+    some = False
+    depth = round(_MARGIN * min(damage.shape))
+    for turned, same in zip(_turned(damage), _turned(levels), strict=True):
+        band, seen = turned[:depth], same[:depth]
+        for part in (band == WHOLLY, (band > 0) & (band < WHOLLY)):
+            ends = np.diff(np.pad(part.any(axis=0), 1).astype(np.int8)).nonzero()[0]
+            for start, stop in ends.reshape(-1, 2).tolist():
+                if stop - start >= _ALONG_PX:
+                    some = True
+                    for each in (band, seen):
+                        each[:, start:stop][part[:, start:stop]] = 0
+    return some
+
+
+def _turned(pixels: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Views of which each begins at another border."""
+    return pixels, pixels[::-1], pixels.T, pixels.T[::-1]
 
 
 def _tiles(height: int, width: int, reach_px: int) -> Iterator[_Tile]:
@@ -141,11 +166,18 @@ def _spans(length: int) -> list[tuple[int, int]]:
     return list(itertools.pairwise(bounds))
 
 
-def _resized(mask: np.ndarray, shape_hw: tuple[int, int]) -> np.ndarray:
-    if mask.shape == shape_hw:
-        return mask
-    if mask.shape < shape_hw:
-        whole = cv2.resize(mask.view(np.uint8), shape_hw[::-1], interpolation=cv2.INTER_NEAREST)
-        return np.asarray(whole).view(bool)
-    share = cv2.resize(mask.astype(np.float32), shape_hw[::-1], interpolation=cv2.INTER_AREA)
-    return np.asarray(share > _PART)
+def _resized(damage: np.ndarray, shape_hw: tuple[int, int]) -> np.ndarray:
+    if damage.shape == shape_hw:
+        return damage
+    size_wh = shape_hw[::-1]
+    if damage.shape < shape_hw:
+        return np.asarray(cv2.resize(damage, size_wh, interpolation=cv2.INTER_NEAREST))
+
+    def reduced(values: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            cv2.resize(values.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA)
+        )
+
+    share = reduced(damage > 0)
+    partly = np.where(share > _PART, np.rint(reduced(damage) / np.maximum(share, _PART)), 0)
+    return np.where(reduced(damage == WHOLLY) > _PART, WHOLLY, partly).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Masks of damage, (H, W) bool: which parts of them count, and how far they reach."""
+"""Masks of damage, (H, W) bool or uint8: which parts of them count, and how far they reach."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def reaching(sure: np.ndarray, likely: np.ndarray) -> np.ndarray:
 
 
 def grown(mask: np.ndarray, edge_px: int = EDGE_PX) -> np.ndarray:
-    """A mask with the soft edges of its damage."""
+    """A mask with the soft edges of its damage, which are filled as far as it is."""
     if not mask.any():
         return mask
     side = 2 * edge_px + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.dilate(mask.view(np.uint8), disc)).view(bool)
+    return np.asarray(cv2.dilate(mask.view(np.uint8), disc)).view(mask.dtype)

@@ -23,7 +23,7 @@ from restore_batch.stages.media import (
     Sidecar,
 )
 from restore_batch.stages.parallel import ordered_map
-from restore_batch.stages.repair.certain import Certainty
+from restore_batch.stages.repair.certain import WHOLLY, Certainty
 from restore_batch.stages.repair.draw import draw
 from restore_batch.stages.repair.fading import unfaded
 from restore_batch.stages.repair.fill import fill
@@ -39,16 +39,15 @@ _FRINGE_PX = 1
 that is filled in vain is a loss. What is drawn from keeps farther off."""
 _LEAST_REACHES = 2
 """A picture whose shorter side is less than so many reaches of the finder has no pixel that the
-finder sees all it goes by of. Of 120 sound photographs reduced to 64 px it would fill 0.1 %, of one
-9 %; at the 128 px that this comes to 0.1 % too, of one 6 %."""
+finder sees all it goes by of."""
 _WORTH_SAYING = 1e-4
 _TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
 
 
 @dataclass(frozen=True, eq=False)
 class RepairedPicture:
-    """A picture, and what was done to it. ``mask``: what was filled, (H, W) bool; ``left``: the
-    share of it, in [0, 1], that is damage too wide to be filled."""
+    """A picture, and what was done to it. ``mask``: how far it was filled, (H, W) uint8, 255
+    wholly; ``left``: the share of it, in [0, 1], that is damage too wide to be filled."""
 
     frame: Frame
     record: RepairRecord
@@ -73,7 +72,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 6
+    version = 7
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -94,6 +93,11 @@ class Repair(Stage):
         6: Raised(
             "pictures strewn with damage lose more of it; cords, belts and margins of others are"
             " left alone",
+            only_with="model",
+        ),
+        7: Raised(
+            "in pictures thickly strewn with damage what is less certain is filled in part; margins"
+            " speak for none, and small pictures are filled where more does",
             only_with="model",
         ),
     }
@@ -198,14 +202,14 @@ class Repair(Stage):
         done = self._filled(frame, mask, found)
         toned = unfaded(done, self.strength) if self.unfades else None
         by = (ref.card.name if ref and self.fills else "" for ref in (self.model, self.fill_model))
-        record = RepairRecord(float(mask.mean()), toned is not None, *by)
-        too_wide = float(found.mean() - mask.mean())
+        record = RepairRecord(np.count_nonzero(mask) / mask.size, toned is not None, *by)
+        too_wide = (np.count_nonzero(found) - np.count_nonzero(mask)) / mask.size
         return RepairedPicture(toned or done, record, mask, too_wide)
 
     def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """What is to be filled and what is damage, (H, W) bool each: the second is the first, and
-        what is too wide to be filled."""
-        nothing = np.zeros((frame.height, frame.width), bool)
+        """How far each pixel is to be filled, and how far it would be were nothing too wide for
+        that, (H, W) uint8 each."""
+        nothing = np.zeros((frame.height, frame.width), np.uint8)
         if not self.fills:
             return nothing, nothing
         if self._finder is None:
@@ -215,7 +219,14 @@ class Repair(Stage):
         found = grown(
             find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
         )
-        return narrow(found, widest_px(frame.width, frame.height)), found
+        most_px = widest_px(frame.width, frame.height)
+        mask = narrow(found == WHOLLY, most_px)
+        partly = _in_part(found)
+        if partly.any():
+            # What is certain is judged by itself: with what is not, it would seem wider.
+            partly &= narrow(found > 0, most_px)
+            mask |= partly
+        return found * mask, found
 
     def _mapped(self, step: Callable[[Any], Any], tiles: Iterable[Any]) -> Iterable[Any]:
         if self._pool is None:
@@ -225,20 +236,35 @@ class Repair(Stage):
     def _filled(self, frame: Frame, mask: np.ndarray, found: np.ndarray) -> Frame:
         if not mask.any():
             return frame
-        samples = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
-        if self._filler is not None:
-            filled = draw(samples, mask, found, self._filler, self._mapped)
-        else:
-            reach_px = widest_px(frame.width, frame.height) + 2 * EDGE_PX
-            damage = grown(mask) | found
-            filled = fill(samples, mask, damage, reach_px, self._mapped)
-        if self.strength < 1:
-            before = samples[mask].astype(np.float64)
-            blend = before + self.strength * (filled[mask] - before)
-            filled[mask] = np.rint(blend).astype(samples.dtype)
+        before = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
+        filled = self._drawn(before, mask == WHOLLY, found == WHOLLY)
+        partly = _in_part(mask)
+        if partly.any():  # after what is certain, which would lie around it
+            filled = self._drawn(filled, partly, found > 0)
+        blended = partly if self.strength == 1 else mask > 0
+        if blended.any():
+            far = np.float32(self.strength / WHOLLY) * mask[blended][:, None]
+            was = before[blended].astype(np.float32)
+            blend = was + far * (filled[blended] - was)
+            filled[blended] = np.rint(blend).astype(before.dtype)
         if frame.grey:
             filled = np.repeat(filled, 3, axis=2)
         return replace(frame, rgb_hwc=filled)
+
+    def _drawn(self, samples: np.ndarray, mask: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """A copy of a picture that is filled at ``mask``, and not drawn from at ``found``, (H, W)
+        bool each."""
+        if self._filler is not None:
+            return draw(samples, mask, found, self._filler, self._mapped)
+        reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
+        return fill(samples, mask, grown(mask) | found, reach_px, self._mapped)
+
+
+def _in_part(far: np.ndarray) -> np.ndarray:
+    """Where something is filled in part, (H, W) bool."""
+    some = far > 0
+    some &= far < WHOLLY  # in place: of a large picture each mask weighs a hundred megabytes
+    return some
 
 
 def _one_torch_thread() -> None:
@@ -249,7 +275,7 @@ def _one_torch_thread() -> None:
 
 
 def _as_png(mask: np.ndarray) -> bytes:
-    """(H, W) bool as a PNG of one bit a pixel, white where True."""
+    """(H, W) uint8 as a PNG: white where it was filled, grey where in part."""
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG", optimize=True)
     return file.getvalue()

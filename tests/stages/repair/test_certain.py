@@ -7,6 +7,7 @@ import numpy as np
 from restore_batch.stages.repair.certain import (
     LEVELS,
     LOG_ODDS,
+    WHOLLY,
     Certain,
     Certainty,
     certain,
@@ -33,11 +34,18 @@ def counts_of(seen: dict[float, int], pixels: int, stratum: int = ELSE) -> np.nd
     return counts
 
 
+def filled_at(
+    odds: float, seen: dict[float, int], pixels: int, certainty: Certainty, stratum: int = ELSE
+) -> int:
+    """How far what is so certain is filled."""
+    far = taken(counts_of(seen, pixels, stratum), certainty, SOUND)
+    return int(far[level_of(odds, stratum)])
+
+
 def is_taken(
     odds: float, seen: dict[float, int], pixels: int, certainty: Certainty, stratum: int = ELSE
 ) -> bool:
-    which = taken(counts_of(seen, pixels, stratum), certainty, SOUND)
-    return bool(which[level_of(odds, stratum)])
+    return filled_at(odds, seen, pixels, certainty, stratum) == WHOLLY
 
 
 def test_what_is_sure_is_damage_in_any_picture_and_what_is_less_is_not() -> None:
@@ -61,10 +69,32 @@ def test_where_much_speaks_strongly_for_damage_twice_as_much_may_be_false() -> N
     assert not is_taken(0.0, {3.0: 300, 0.0: 1700}, 10**6, certainty)
 
 
+def test_where_a_picture_is_thickly_strewn_what_is_less_certain_is_filled_in_part() -> None:
+    certainty, strewn = Certainty(sure=9.0, false_share=0.2), {3.0: 600}
+    likely = [-4.0, -3.0, -2.0, -1.5, -1.0, 0.0]
+    far = [filled_at(odds, strewn, 10**6, certainty) for odds in likely]
+    assert far[:2] == [0, 0] and far == sorted(far) and 0 < far[2] < far[3] < far[-1] < WHOLLY
+    assert abs(far[3] / WHOLLY - 0.5) < 0.03
+    assert filled_at(-1.5, {3.0: 300}, 10**6, certainty) == 0
+    # Where little is certain beside it, what is less so is something else.
+    assert filled_at(-1.5, strewn | {-1.5: 1150}, 10**6, certainty) > 0
+    assert filled_at(-1.5, strewn | {-1.5: 1250}, 10**6, certainty) == 0
+    # Of specks nothing speaks for damage there.
+    assert filled_at(0.0, strewn, 10**6, certainty, SPECK) > 0
+    assert taken(counts_of(strewn, 10**6), certainty, SOUND)[level_of(0.0, SPECK)] == 0
+
+
 def test_specks_on_even_ground_are_weighed_by_what_sound_pictures_have_of_them() -> None:
     few, certainty = {1.4: 300}, Certainty(sure=9.0, false_share=0.2)
     assert is_taken(1.4, few, 10**6, certainty, SPECK)
     assert not is_taken(1.4, few, 10**6, certainty, ELSE)
+
+
+def test_a_small_picture_needs_a_larger_share_than_those_by_which_shares_are_known() -> None:
+    certainty = Certainty(sure=9.0, false_share=0.2)
+    for pixels, enough in ((10**6, 5e-5), (4 * 10**6, 5e-5), (40_000, 1.66e-4)):
+        for share, wanted in ((1.1 * enough, True), (0.9 * enough, False)):
+            assert is_taken(3.0, {3.0: round(share * pixels)}, pixels, certainty) is wanted
 
 
 def test_nothing_but_what_is_sure_is_taken_where_nothing_may_be_false() -> None:

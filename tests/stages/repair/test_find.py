@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from restore_batch.stages.repair import find
-from restore_batch.stages.repair.find import (
-    TILE_PX,
-    Certainty,
-    find_damage,
-)
+from restore_batch.stages.repair.certain import Certain, Certainty
+from restore_batch.stages.repair.find import TILE_PX, find_damage
 
 from support.damage_finders import Brightness
 
@@ -78,7 +75,7 @@ def test_what_is_broader_than_the_finder_knows_is_found_on_a_smaller_copy() -> N
     picture = np.full((1700, 1700, 3), 50, np.uint8)
     picture[:, 800:812] = 255
     found = find_damage(picture, Thin(reach_px=16), ANY_MARK)
-    assert found[:, 802:810].mean() > 0.95
+    assert (found[:, 802:810] > 0).mean() > 0.95
     assert not found[:, :780].any()
 
 
@@ -93,7 +90,7 @@ def test_a_small_picture_is_looked_at_enlarged_and_its_mask_has_its_own_size() -
     found = find_damage(picture, finder, ANY_MARK)
     assert finder.seen_hw == (300, 450)
     assert found.shape == (200, 300)
-    assert (found == (picture[..., 0] > 228)).mean() > 0.99
+    assert ((found > 0) == (picture[..., 0] > 228)).mean() > 0.99
 
 
 def test_specks_strewn_over_even_ground_are_found_however_uncertain_each_is() -> None:
@@ -110,8 +107,8 @@ def test_specks_strewn_over_even_ground_are_found_however_uncertain_each_is() ->
             cv2.circle(picture, at, 2, (165, 165, 165), -1)
     assert not find_damage(few, Unsure(16), Certainty()).any()
     found = find_damage(many, Unsure(16), Certainty())
-    assert found[many.min(axis=2) > 150].mean() > 0.9
-    assert found.mean() < 0.003
+    assert (found[many.min(axis=2) > 150] > 0).mean() > 0.9
+    assert (found > 0).mean() < 0.003
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -122,7 +119,23 @@ def test_margins_are_no_damage_and_scratches_that_cross_them_are(turns: int) -> 
     found = find_damage(np.ascontiguousarray(np.rot90(picture, turns)), Brightness(8), ANY_MARK)
     found = np.rot90(found, -turns)
     assert not found[:9, 120:280].any()
-    assert found[30:, 300:303].mean() > 0.6
+    assert (found[30:, 300:303] > 0).mean() > 0.6
+
+
+@pytest.mark.parametrize(("top", "speaks"), [(4, False), (200, True)])
+def test_margins_do_not_speak_for_damage_elsewhere(
+    top: int, speaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_tone(rgb_hwc: np.ndarray, expected: np.ndarray, pixel: float) -> Certain:
+        odds = np.select([rgb_hwc[..., 0] > 240, rgb_hwc[..., 0] > 140], [4.0, 1.0], -np.inf)
+        return Certain(odds, np.ones(odds.shape, np.intp))
+
+    monkeypatch.setattr(find, "certain", by_tone)
+    picture = np.full((1100, 1100, 3), 60, np.uint8)
+    picture[top : top + 6, 100:1000] = 255
+    picture[300:1000:20, 400:420] = 150
+    found = find_damage(picture, Brightness(8), Certainty())
+    assert found[300:1000].any() == found[top].any() == speaks
 
 
 def test_a_sound_picture_has_no_damage() -> None:

@@ -52,9 +52,10 @@ def test_a_scratch_is_filled_and_nothing_else_is_touched(dtype: type, grey: bool
     after = done.frames[0]
     assert after.rgb_hwc.dtype == dtype and after.grey == grey
     (sidecar,) = done.sidecars
-    mask = np.asarray(Image.open(io.BytesIO(sidecar.content)))
-    assert sidecar.suffix == MASK_SUFFIX and mask.dtype == bool
-    assert mask[scratch].all()
+    far = np.asarray(Image.open(io.BytesIO(sidecar.content)))
+    assert sidecar.suffix == MASK_SUFFIX and far.dtype == np.uint8
+    mask = far > 0
+    assert (far[scratch] == 255).all()
     np.testing.assert_array_equal(after.rgb_hwc[~mask], frame.rgb_hwc[~mask])
     assert after.rgb_hwc[scratch].max() < 0.85 * np.iinfo(dtype).max
     assert done.repairs[0].share == pytest.approx(mask.mean())
