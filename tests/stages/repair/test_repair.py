@@ -13,6 +13,7 @@ from PIL import Image
 
 from restore_batch.jobs.units import Photo, Segment
 from restore_batch.stages.media import Chunk, Frame
+from restore_batch.stages.repair import repair
 from restore_batch.stages.repair.certain import Certainty
 from restore_batch.stages.repair.repair import MASK_SUFFIX, Repair
 
@@ -99,6 +100,36 @@ def test_strength_blends_between_before_and_after() -> None:
     between = (frame.rgb_hwc.astype(float) + whole) / 2
     assert np.abs(half - between).max() <= 1
     assert (half[scratch] != whole[scratch]).any()
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_what_is_less_certain_is_filled_in_part_after_what_is_certain(
+    strength: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, scratch = scratched()
+    faint = np.zeros(scratch.shape, bool)
+    faint[60:190, 150:153] = faint[20:100, 200:280] = True  # a line, and what is too wide
+    faint &= ~scratch
+
+    def repaired_where(level: int) -> Chunk:
+        damage = np.where(scratch, 255, np.where(faint, level, 0)).astype(np.uint8)
+        monkeypatch.setattr(repair, "find_damage", lambda *_: damage)
+        return repaired(stage(mask=True, strength=strength), frame)
+
+    none, half, most = (repaired_where(level) for level in (0, 128, 254))
+    far = np.asarray(Image.open(io.BytesIO(half.sidecars[0].content)))
+    assert set(np.unique(far)) == {0, 128, 255}
+    assert half.repairs[0].share == pytest.approx((far > 0).mean())
+    before, certain, partly, nearly = (
+        picture.astype(float)
+        for picture in (frame.rgb_hwc, *(done.frames[0].rgb_hwc for done in (none, half, most)))
+    )
+    np.testing.assert_array_equal(partly[far != 128], certain[far != 128])
+    line = far == 128
+    assert line[130, 150:153].any() and not line[50:70, 230:250].any()
+    between = before + 128 / 254 * (nearly - before)
+    assert np.abs(partly - between)[line].max() <= 1.5
+    assert np.abs(partly - before)[line].max() > 0
 
 
 def test_damage_too_wide_to_be_guessed_is_left_and_said() -> None:
