@@ -47,7 +47,7 @@ _TOO_WIDE = "of the picture is damage too wide to be filled: left as it is"
 @dataclass(frozen=True, eq=False)
 class RepairedPicture:
     """A picture, and what was done to it. ``mask``: how far it was filled, (H, W) uint8, 255
-    wholly; ``left``: the share of it, in [0, 1], that is damage too wide to be filled."""
+    wholly; ``left``: the share of it, in [0, 1], that is certain, but too wide to be filled."""
 
     frame: Frame
     record: RepairRecord
@@ -203,7 +203,7 @@ class Repair(Stage):
         toned = unfaded(done, self.strength) if self.unfades else None
         by = (ref.card.name if ref and self.fills else "" for ref in (self.model, self.fill_model))
         record = RepairRecord(np.count_nonzero(mask) / mask.size, toned is not None, *by)
-        too_wide = (np.count_nonzero(found) - np.count_nonzero(mask)) / mask.size
+        too_wide = float((found == WHOLLY).mean() - (mask == WHOLLY).mean())
         return RepairedPicture(toned or done, record, mask, too_wide)
 
     def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
