@@ -25,14 +25,16 @@ def fill_blocks(
     margin_px: int,
     draw: Draw,
     mapped: Mapper,
+    in_place: bool = False,
 ) -> np.ndarray:
-    """A copy of a picture that is filled at ``mask``; outside of it, it is the same.
+    """A copy of a picture, or itself where that is to be filled ``in_place``, filled at ``mask``;
+    outside of it, it is the same.
 
     ``samples``: (H, W, C) uint8 or uint16. ``mask``: (H, W) bool; ``damage``: the same and what
     else must not be drawn from. ``margin_px``: what is seen of the picture around a block.
     ``mapped``: a ``map`` in order, for instance one that works on several blocks at once.
     """
-    filled = samples.copy()
+    filled = samples if in_place else samples.copy()
     peak = float(np.iinfo(samples.dtype).max)
 
     def of_block(block: _Block) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -45,7 +47,8 @@ def fill_blocks(
         levels = np.clip(np.rint(values * (peak / 255)), 0, peak).astype(samples.dtype)
         return (places[:, 0] + around[0].start, places[:, 1] + around[1].start), levels
 
-    for at, levels in mapped(of_block, _blocks(mask, margin_px)):
+    drawn = mapped(of_block, _blocks(mask, margin_px))
+    for at, levels in list(drawn) if in_place else drawn:  # none sees what another has drawn
         filled[at] = levels
     return filled
 

@@ -21,9 +21,15 @@ _ANEW = 24.0
 
 
 def draw(
-    samples: np.ndarray, mask: np.ndarray, found: np.ndarray, filler: Filler, mapped: Mapper = map
+    samples: np.ndarray,
+    mask: np.ndarray,
+    found: np.ndarray,
+    filler: Filler,
+    mapped: Mapper = map,
+    in_place: bool = False,
 ) -> np.ndarray:
-    """A copy of a picture that is filled at ``mask``; outside of it, it is the same.
+    """A copy of a picture, or itself where that is to be filled ``in_place``, filled at ``mask``;
+    outside of it, it is the same.
 
     ``samples``: (H, W, 3) uint8 or uint16, or (H, W, 1). ``mask``: (H, W) bool; ``found``: the same
     and what else is damage. ``mapped``: a ``map`` in order, for instance one that works on several
@@ -41,7 +47,7 @@ def draw(
         changed = np.abs(filled - part[at]).max(axis=1, keepdims=True)
         return filled + _grain(part, grown(missing), places) * np.minimum(changed / _ANEW, 1)
 
-    return fill_blocks(samples, mask, found, filler.reach_px, of_part, mapped)
+    return fill_blocks(samples, mask, found, filler.reach_px, of_part, mapped, in_place)
 
 
 def _grain(part: np.ndarray, mask: np.ndarray, places: np.ndarray) -> np.ndarray:

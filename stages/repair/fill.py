@@ -32,8 +32,10 @@ def fill(
     damage: np.ndarray,
     reach_px: int,
     mapped: Mapper = map,
+    in_place: bool = False,
 ) -> np.ndarray:
-    """A copy of a picture that is filled at ``mask``; outside of it, it is the same.
+    """A copy of a picture, or itself where that is to be filled ``in_place``, filled at ``mask``;
+    outside of it, it is the same.
 
     ``samples``, ``mask``, ``damage``, ``mapped``: see
     :func:`~restore_batch.stages.repair.blocks.fill_blocks`. ``reach_px``: how far a missing pixel
@@ -43,7 +45,7 @@ def fill(
     def draw(part: np.ndarray, missing: np.ndarray, places: np.ndarray) -> np.ndarray:
         return _filled(part, missing, places, reach_px)
 
-    return fill_blocks(samples, mask, damage, reach_px + 4, draw, mapped)
+    return fill_blocks(samples, mask, damage, reach_px + 4, draw, mapped, in_place)
 
 
 def _filled(part: np.ndarray, mask: np.ndarray, places: np.ndarray, reach_px: int) -> np.ndarray:

@@ -240,7 +240,7 @@ class Repair(Stage):
         filled = self._drawn(before, mask == WHOLLY, found == WHOLLY)
         partly = _in_part(mask)
         if partly.any():  # after what is certain, which would lie around it
-            filled = self._drawn(filled, partly, found > 0)
+            self._drawn(filled, partly, found > 0, in_place=True)
         blended = partly if self.strength == 1 else mask > 0
         if blended.any():
             far = np.float32(self.strength / WHOLLY) * mask[blended][:, None]
@@ -251,13 +251,15 @@ class Repair(Stage):
             filled = np.repeat(filled, 3, axis=2)
         return replace(frame, rgb_hwc=filled)
 
-    def _drawn(self, samples: np.ndarray, mask: np.ndarray, found: np.ndarray) -> np.ndarray:
-        """A copy of a picture that is filled at ``mask``, and not drawn from at ``found``, (H, W)
-        bool each."""
+    def _drawn(
+        self, samples: np.ndarray, mask: np.ndarray, found: np.ndarray, in_place: bool = False
+    ) -> np.ndarray:
+        """A copy of a picture, or itself ``in_place``, that is filled at ``mask``, and not drawn
+        from at ``found``, (H, W) bool each."""
         if self._filler is not None:
-            return draw(samples, mask, found, self._filler, self._mapped)
+            return draw(samples, mask, found, self._filler, self._mapped, in_place)
         reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
-        return fill(samples, mask, grown(mask) | found, reach_px, self._mapped)
+        return fill(samples, mask, grown(mask) | found, reach_px, self._mapped, in_place)
 
 
 def _in_part(far: np.ndarray) -> np.ndarray:

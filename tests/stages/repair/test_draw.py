@@ -48,6 +48,19 @@ def test_what_the_network_draws_stands_in_the_mask_and_nowhere_else(
     assert abs(filled[mask].mean() / peak - 0.3) < 0.01
 
 
+def test_what_is_drawn_in_place_is_drawn_alike() -> None:
+    class Softening(Painter):
+        """Draws what lies around, damage too: of a block that was filled before, another thing."""
+
+        def __call__(self, rgb_hwc: np.ndarray, missing: np.ndarray) -> np.ndarray:
+            return np.asarray(cv2.blur(rgb_hwc, (41, 41)))
+
+    picture, mask = scratched(np.uint8)
+    own = picture.copy()
+    assert draw(own, mask, mask, Softening(0.0), in_place=True) is own
+    np.testing.assert_array_equal(own, draw(picture, mask, mask, Softening(0.0)))
+
+
 def test_what_is_drawn_gets_the_grain_of_what_is_around() -> None:
     rng = np.random.default_rng(7)
     good = np.clip(np.rint(128 + rng.normal(0, 9, (200, 200, 1))), 0, 255)
