@@ -30,6 +30,7 @@ from restore_batch.stages.repair.fill import fill
 from restore_batch.stages.repair.find import find_damage
 from restore_batch.stages.repair.mask import EDGE_PX, grown
 from restore_batch.stages.repair.width import narrow, widest_px
+from restore_batch.stages.rows import blocks_of_rows
 
 Scratches = Literal["auto", "off"]
 Fading = Literal["off", "auto"]
@@ -241,12 +242,9 @@ class Repair(Stage):
         partly = _in_part(mask)
         if partly.any():  # after what is certain, which would lie around it
             self._drawn(filled, partly, found > 0, in_place=True)
-        blended = partly if self.strength == 1 else mask > 0
-        if blended.any():
-            far = np.float32(self.strength / WHOLLY) * mask[blended][:, None]
-            was = before[blended].astype(np.float32)
-            blend = was + far * (filled[blended] - was)
-            filled[blended] = np.rint(blend).astype(before.dtype)
+        if self.strength < 1 or partly.any():
+            for rows in blocks_of_rows(frame.height, frame.width):
+                _blend(before[rows], filled[rows], np.float32(self.strength / WHOLLY) * mask[rows])
         if frame.grey:
             filled = np.repeat(filled, 3, axis=2)
         return replace(frame, rgb_hwc=filled)
@@ -260,6 +258,14 @@ class Repair(Stage):
             return draw(samples, mask, found, self._filler, self._mapped, in_place)
         reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
         return fill(samples, mask, grown(mask) | found, reach_px, self._mapped, in_place)
+
+
+def _blend(before: np.ndarray, filled: np.ndarray, far: np.ndarray) -> None:
+    """Take ``filled`` back to ``before``, (H, W, C), where ``far``, (H, W) float32, is below 1."""
+    at = (far > 0) & (far < 1)
+    was = before[at].astype(np.float32)
+    blend = was + far[at][:, None] * (filled[at] - was)
+    filled[at] = np.rint(blend).astype(before.dtype)
 
 
 def _in_part(far: np.ndarray) -> np.ndarray:
