@@ -48,7 +48,8 @@ _POSSIBLE_TIMES = 2.0
 """Where more than so many times what is certain is merely possible, it is something else."""
 _THICKLY_TIMES = 8.0
 """Where so many times less of what speaks strongly for damage is false than may be, a picture is
-thickly strewn with it. Of 188 sound photographs none is; the needles of a hemlock come nearest."""
+thickly strewn with it. Of 188 sound photographs one is taken for that; the needles of a hemlock
+come next."""
 WHOLLY = 255
 """How far what is certain is filled."""
 _KNOWN_PIXELS = 768 * 576
