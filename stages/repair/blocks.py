@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,14 +15,34 @@ Draw = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """A part of a picture, (H, W, C) float32 in [0, 255], the damage in it, (H, W) bool, and the places
 to be filled, (N, 2) rows and columns: their values, (N, C)."""
 
+
+@dataclass(frozen=True, eq=False)
+class Where:
+    """Where ``far``, (H, W) uint8, is from ``least`` to ``most``: a mask whose parts are made when
+    they are asked for. As a whole, one of a large picture weighs a hundred megabytes."""
+
+    far: np.ndarray
+    least: int
+    most: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.far.shape
+
+    def __getitem__(self, part: tuple[slice, slice]) -> np.ndarray:
+        """(h, w) bool."""
+        far = self.far[part]
+        return (far >= self.least) & (far <= self.most)
+
+
 _Block = tuple[tuple[slice, slice], tuple[slice, slice]]
 """Rows and columns that are filled, and those that are drawn from."""
 
 
 def fill_blocks(
     samples: np.ndarray,
-    mask: np.ndarray,
-    damage: np.ndarray,
+    mask: np.ndarray | Where,
+    damage: np.ndarray | Where,
     margin_px: int,
     draw: Draw,
     mapped: Mapper,
@@ -53,7 +74,7 @@ def fill_blocks(
     return filled
 
 
-def _blocks(mask: np.ndarray, margin_px: int) -> Iterator[_Block]:
+def _blocks(mask: np.ndarray | Where, margin_px: int) -> Iterator[_Block]:
     """Squares that hold damage, and the same with a margin."""
     height, width = mask.shape
     for top in range(0, height, BLOCK_PX):

@@ -12,7 +12,7 @@ import numpy as np
 
 from restore_batch.models.base import Filler
 from restore_batch.stages.parallel import Mapper
-from restore_batch.stages.repair.blocks import BLOCK_PX, fill_blocks
+from restore_batch.stages.repair.blocks import BLOCK_PX, Where, fill_blocks
 from restore_batch.stages.repair.grain import clipped, grain_at
 from restore_batch.stages.repair.mask import grown
 
@@ -22,8 +22,8 @@ _ANEW = 24.0
 
 def draw(
     samples: np.ndarray,
-    mask: np.ndarray,
-    found: np.ndarray,
+    mask: np.ndarray | Where,
+    found: np.ndarray | Where,
     filler: Filler,
     mapped: Mapper = map,
     in_place: bool = False,

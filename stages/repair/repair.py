@@ -23,6 +23,7 @@ from restore_batch.stages.media import (
     Sidecar,
 )
 from restore_batch.stages.parallel import ordered_map
+from restore_batch.stages.repair.blocks import Where
 from restore_batch.stages.repair.certain import WHOLLY, Certainty
 from restore_batch.stages.repair.draw import draw
 from restore_batch.stages.repair.fading import unfaded
@@ -238,11 +239,12 @@ class Repair(Stage):
         if not mask.any():
             return frame
         before = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
-        filled = self._drawn(before, mask == WHOLLY, found == WHOLLY)
-        partly = _in_part(mask)
-        if partly.any():  # after what is certain, which would lie around it
-            self._drawn(filled, partly, found > 0, in_place=True)
-        if self.strength < 1 or partly.any():
+        certain = Where(mask, WHOLLY, WHOLLY), Where(found, WHOLLY, WHOLLY)
+        filled = self._drawn(before, *certain)
+        partly = _in_part(mask).any()
+        if partly:  # after what is certain, which would lie around it
+            self._drawn(filled, Where(mask, 1, WHOLLY - 1), Where(found, 1, WHOLLY), in_place=True)
+        if self.strength < 1 or partly:
             for rows in blocks_of_rows(frame.height, frame.width):
                 _blend(before[rows], filled[rows], np.float32(self.strength / WHOLLY) * mask[rows])
         if frame.grey:
@@ -250,14 +252,16 @@ class Repair(Stage):
         return replace(frame, rgb_hwc=filled)
 
     def _drawn(
-        self, samples: np.ndarray, mask: np.ndarray, found: np.ndarray, in_place: bool = False
+        self, samples: np.ndarray, mask: Where, found: Where, in_place: bool = False
     ) -> np.ndarray:
         """A copy of a picture, or itself ``in_place``, that is filled at ``mask``, and not drawn
-        from at ``found``, (H, W) bool each."""
+        from at ``found``."""
         if self._filler is not None:
             return draw(samples, mask, found, self._filler, self._mapped, in_place)
         reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
-        return fill(samples, mask, grown(mask) | found, reach_px, self._mapped, in_place)
+        whole = slice(None), slice(None)
+        damage = grown(mask[whole]) | found[whole]
+        return fill(samples, mask[whole], damage, reach_px, self._mapped, in_place)
 
 
 def _blend(before: np.ndarray, filled: np.ndarray, far: np.ndarray) -> None:
