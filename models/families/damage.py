@@ -60,9 +60,9 @@ CARDS = (
         tflop=0.1035,
         rank=10,
         limits=(
-            "as the repair stage judges what it points at, at most 0.02 % of a sound photograph is"
-            " masked, and 59 % of the energy of drawn scratches, hairs and dust is taken away;"
-            " among fine detail it sees little"
+            "as the repair stage judges what it points at, at most 0.02 % of each of 24 sound"
+            " photographs is masked, and 63 % of the energy of drawn scratches, hairs and dust is"
+            " taken away; among fine detail it sees little"
         ),
     ),
 )
