@@ -74,6 +74,8 @@ class PrivateRay:
                     _metrics_export_port=metrics_port,
                     _node_ip_address="127.0.0.1",
                     _temp_dir=str(self.folder / "r"),
+                    # Our workers are started otherwise, so that these would do nothing.
+                    _system_config={"prestart_worker_first_driver": False},
                     **quiet(),
                 )
         except BaseException:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+import psutil
 import pytest
 
 from restore_batch.errors import WeightsError
@@ -164,6 +166,18 @@ def test_a_stage_that_cannot_open_ends_the_run_with_its_own_error(backend: Backe
 @quick
 def test_no_units_is_no_work(backend: Backend) -> None:
     assert run(backend, [], (Load(), Work())) == {}
+
+
+def test_a_private_ray_starts_no_workers_in_advance(ray_backend: Backend) -> None:
+    outcomes = run(ray_backend, ["a", "b"], (Load(), Work()), workers=(1, 1))
+    assert all(isinstance(o, Done) for o in outcomes.values())
+    titles = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # workers that have just been ended
+            titles.append(" ".join(each.cmdline()))
+    assert any("raylet" in title for title in titles)
+    # It would start one for each core. One may wait whose actor was ended before it arrived.
+    assert sum("ray::IDLE" in title for title in titles) < 8
 
 
 def test_a_killed_worker_loses_no_unit(ray_backend: Backend, tmp_path: Path) -> None:
