@@ -38,7 +38,7 @@ class PhotoOptions(Options):
 
 
 HALO_PX = 64
-LARGEST_TILE_PX = {1: 976, 2: 720}
+LARGEST_TILE_PX = {1: 976, 2: 848}
 """By scale. Small tiles would be mostly halo: at 512 px these networks compute four fifths more
 pixels, at 976 px a third; with larger ones a wide scan would need more than 3 GB."""
 
@@ -163,8 +163,6 @@ class PhotoUpscaler:
         """(N, 3, H, W) float32 in [0, 1] to (N, 3, H*scale, W*scale), clamped to [0, 1]."""
         import torch
 
-        from restore_batch.models.nets.photo import plain
-
         if rgb_nchw.ndim != 4 or rgb_nchw.shape[1] != 3 or 0 in rgb_nchw.shape[2:]:
             raise ValueError(f"expected (N, 3, H, W), got {tuple(rgb_nchw.shape)}")
         count, _, height, width = rgb_nchw.shape
@@ -174,17 +172,20 @@ class PhotoUpscaler:
         # On the CPU a batch is no faster, and could change the order of additions.
         parts = rgb.split(1) if rgb.device.type == "cpu" else (rgb,)
         with torch.no_grad():
-            return torch.cat([self._restored(part, plain(part, self.scale)) for part in parts])
+            restored = [self._restored(part) for part in parts]
+        return restored[0] if len(restored) == 1 else torch.cat(restored)
 
-    def _restored(self, rgb: torch.Tensor, plainly: torch.Tensor) -> torch.Tensor:
-        if self._strength:
-            from restore_batch.models.running.crops import mixed
+    def _restored(self, rgb: torch.Tensor) -> torch.Tensor:
+        from restore_batch.models.nets.photo import plain
+        from restore_batch.models.running.crops import mixed
 
-            with mixed(self._runtime.device, self._runtime.precision):
-                change = self._net(_padded(rgb))[-1]
-            height, width = plainly.shape[-2:]
-            plainly = plainly + self._strength * change[:, :, :height, :width]
-        return plainly.clamp(0, 1)
+        if not self._strength:
+            return plain(rgb, self.scale).clamp(0, 1)
+        with mixed(self._runtime.device, self._runtime.precision):
+            change: torch.Tensor = self._net(_padded(rgb))[-1]
+        height, width = (side * self.scale for side in rgb.shape[-2:])
+        change = change[:, :, :height, :width].mul_(self._strength)
+        return change.add_(plain(rgb, self.scale)).clamp_(0, 1)
 
     def bytes_per_pixel(self) -> int:
         """Working memory per input pixel; see the network's ``floats_per_pixel``."""

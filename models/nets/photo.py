@@ -27,6 +27,9 @@ _SLOPE = 0.1
 # Blocks start close to the identity, so that a deep stack without normalisation is stable.
 _FIRST_STEP = 0.1
 _LOBES = 4
+_BAND_PIXELS, _LEAST_BAND_PX = 1 << 16, 32
+"""What is as large as the picture is held for so many of its pixels at once, but at least for so
+many rows: smaller bands are mostly rows that their neighbours compute, too."""
 
 
 class Block(nn.Module):
@@ -101,6 +104,11 @@ class PhotoNet(nn.Module):
                 nn.Conv2d(double_width, 12, 3, padding=1),
             )
         self.heads = nn.ModuleDict(heads)
+        # How far from a pixel what its results are made of lies; even, as bands are halved.
+        convolutions = max(
+            sum(isinstance(each, nn.Conv2d) for each in head.modules()) for head in heads.values()
+        )
+        self._reach = convolutions + convolutions % 2
         with torch.no_grad():
             # An untrained network changes nothing, and enlarges plainly.
             for head in self.heads.values():
@@ -126,7 +134,51 @@ class PhotoNet(nn.Module):
                 f"expected (N, {self.inputs}, H, W) in multiples of {MULTIPLE_PX},"
                 f" got {tuple(rgb_nchw.shape)}"
             )
-        features = self._features(rgb_nchw - 0.5)
+        centred = rgb_nchw - 0.5
+        if self.training or centred.device.type != "cpu" or height <= _band_rows(width):
+            full = self._full(centred, 0, height)
+            return self._ends(self._inner(self.down_half(full)), full)
+        return self._by_bands(centred)
+
+    def _by_bands(self, centred: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The same to the bit in a fourth of the memory: of what is as large as the picture, some
+        rows at a time."""
+        height, width = centred.shape[-2:]
+        rows = _band_rows(width)
+        tops = range(0, height, rows)
+        half = self._inner(
+            torch.cat([self.down_half(self._full(centred, top, top + rows)) for top in tops], dim=2)
+        )
+        count = len(centred)
+        found = [centred.new_empty(count, 3, height * s, width * s) for s in self.scales]
+        for top in tops:
+            start, stop = max(0, top - self._reach), min(height, top + rows + self._reach)
+            full = self._full(centred, start, stop)
+            ends = self._ends(half[:, :, start // 2 : stop // 2], full)
+            for scale, whole, end in zip(self.scales, found, ends, strict=True):
+                band = whole[:, :, top * scale : (top + rows) * scale]
+                skipped = (top - start) * scale
+                band.copy_(end[:, :, skipped : skipped + band.shape[2]])
+        return tuple(found)
+
+    def _full(self, centred: torch.Tensor, top: int, bottom: int) -> torch.Tensor:
+        """What is seen in some rows, at the picture's own size."""
+        start = max(0, top - 1)
+        seen = self.entry(centred[:, :, start : bottom + 1])
+        return _act(seen[:, :, top - start : bottom - start])
+
+    def _inner(self, half: torch.Tensor) -> torch.Tensor:
+        half = self.in_half(half)
+        quarter = self.in_quarter(self.down_quarter(half))
+        eighth = self.in_eighth(self.down_eighth(quarter))
+        quarter = self._sum(self.up_quarter(eighth), quarter)
+        quarter = self.out_quarter(quarter)
+        half = self._sum(self.up_half(quarter), half)
+        del quarter
+        return self.out_half(half)
+
+    def _ends(self, half: torch.Tensor, full: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        features = _act(self._sum(self.up_full(half), full))
         found = []
         if 1 in self.scales:
             found.append(self.heads["x1"](features).float())
@@ -134,14 +186,8 @@ class PhotoNet(nn.Module):
             found.append(F.pixel_shuffle(self.heads["x2"](features).float(), 2))
         return tuple(found)
 
-    def _features(self, centred: torch.Tensor) -> torch.Tensor:
-        full = _act(self.entry(centred))
-        half = self.in_half(self.down_half(full))
-        quarter = self.in_quarter(self.down_quarter(half))
-        eighth = self.in_eighth(self.down_eighth(quarter))
-        quarter = self.out_quarter(self.up_quarter(eighth) + quarter)
-        half = self.out_half(self.up_half(quarter) + half)
-        return _act(self.up_full(half) + full)
+    def _sum(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return x + other if self.training else x.add_(other)
 
     @property
     def floats_per_pixel(self) -> int:
@@ -157,6 +203,11 @@ def cut(state: Mapping[str, torch.Tensor], scale: int) -> dict[str, torch.Tensor
         for key, value in state.items()
         if key.startswith(own) or not key.startswith("heads.")
     }
+
+
+def _band_rows(width: int) -> int:
+    """How many rows of a picture are worked on at once on a CPU; even."""
+    return max(_LEAST_BAND_PX, _BAND_PIXELS // width // 2 * 2)
 
 
 def _act(x: torch.Tensor) -> torch.Tensor:
@@ -183,7 +234,17 @@ def lanczos_doubled(rgb_nchw: torch.Tensor) -> torch.Tensor:
         # As one convolution of all channels, most of whose weights are 0, a quarter of the time
         # that one line of taps after the other takes on each channel.
         edged = edged.contiguous(memory_format=torch.channels_last)
-        return F.pixel_shuffle(F.conv2d(edged, _doubling_filters().to(edged.device)), 2)
+        filters = _doubling_filters().to(edged.device)
+        count, _, height, width = rgb_nchw.shape
+        if edged.device.type != "cpu":
+            return F.pixel_shuffle(F.conv2d(edged, filters), 2)
+        doubled = edged.new_empty(count, 3, 2 * height, 2 * width)
+        rows = _band_rows(width)
+        for top in range(0, height, rows):
+            band = doubled[:, :, 2 * top : 2 * (top + rows)]
+            seen = F.conv2d(edged[:, :, top : top + rows + 2 * _LOBES], filters)
+            band.copy_(F.pixel_shuffle(seen, 2))
+        return doubled
 
 
 @cache

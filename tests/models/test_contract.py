@@ -171,9 +171,9 @@ def test_a_restorer_gives_crops_of_the_same_kind(family: Family) -> None:
 @pytest.mark.parametrize("family", _of("restore"))
 def test_a_restorers_batch_equals_its_singles_and_repeats_itself(family: Family) -> None:
     model = _model(family)
-    crops = _crops(3, model.face_px)
+    crops = _crops(2, model.face_px)
     singles = [model([crop])[0] for crop in crops]
-    for batch in (model(crops), model(crops), model(crops[::-1])[::-1]):
+    for batch in (model(crops), model(crops[::-1])[::-1]):
         for together, alone in zip(batch, singles, strict=True):
             assert np.abs(together.astype(int) - alone.astype(int)).max() <= 1
 
@@ -223,8 +223,9 @@ def test_an_upscalers_batch_equals_its_singles_and_repeats_itself(
     model = _model(family)
     batch = _pictures(count, 16, 20)
     singles = torch.cat([model(picture[None]) for picture in batch])
-    assert torch.allclose(model(batch), singles, atol=1e-4, rtol=0)
-    assert torch.equal(model(batch), model(batch))
+    together = model(batch)
+    assert torch.allclose(together, singles, atol=1e-4, rtol=0)
+    assert torch.equal(model(batch), together)
 
 
 @pytest.mark.parametrize("family", _of("upscale"))
@@ -282,10 +283,10 @@ def test_a_parser_gives_masks_that_do_not_depend_on_the_batch(family: Family) ->
 @pytest.mark.parametrize("family", _of("identity"))
 def test_an_embedder_gives_unit_vectors_that_do_not_depend_on_the_batch(family: Family) -> None:
     model = _model(family)
-    crops = _crops(3, 512)
+    crops = _crops(2, 512)
     vectors = model(crops)
     assert vectors.dtype == np.float32
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-4)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(2), abs=1e-4)
     singles = np.concatenate([model([crop]) for crop in crops])
     assert np.abs(vectors - singles).max() <= 1e-4
     assert model([]).shape == (0, vectors.shape[1])

@@ -17,7 +17,8 @@ from restore_batch.models.families import mtcnn
 _TOLERANCE = 0.03
 # The side that a network works at where the card does not say it: its protocol resizes.
 _SIDES_PX = {"arcface": 112, "dlib": 150}
-_ANY_SIZE_PX = 640
+# In larger pictures a network may work on bands, and compute some rows twice.
+_ANY_SIZE_PX = 256
 _LAST_LAYERS = {"vgg16": ("conv5_3",), "vgg19": ("conv5_4",)}
 _CARDS = [card for card in registry.cards() if card.family not in ("mtcnn", "pulse")]
 

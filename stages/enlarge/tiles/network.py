@@ -94,6 +94,8 @@ def _pieces(
             ]
             piece = horizontal.push(across.push(kept.float().clone()))
             del result, kept
+            if large:  # what each tile leaves behind in pieces would add up
+                heap.give_back()
             if not piece.shape[3]:
                 continue
             piece = vertical.push(down.push(piece))
@@ -101,8 +103,6 @@ def _pieces(
             left, done = left + piece.shape[3], piece.shape[2]
             del piece
         top += done
-        if large:  # what a row of tiles leaves behind in pieces would add up
-            heap.give_back()
 
 
 def _to_float(pictures: Sequence[np.ndarray], device: str) -> torch.Tensor:

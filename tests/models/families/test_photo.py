@@ -12,6 +12,7 @@ import torch
 from restore_batch.models import registry
 from restore_batch.models.base import Card, Runtime
 from restore_batch.models.families import photo
+from restore_batch.models.nets import photo as nets
 from restore_batch.models.nets.photo import PhotoNet, cut, lanczos_doubled
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
@@ -104,6 +105,23 @@ def test_a_network_of_both_heads_is_cut_into_one_of_each_scale(scale: int) -> No
         **({"double_width": 8, "double_blocks": 1} if scale == 2 else {}),
     }
     assert (photo.recognise(both.state_dict()) or {})["with_same"]
+
+
+@pytest.mark.parametrize("rows", [2, 6, 22])
+@pytest.mark.parametrize("heads", [{"scale": 1}, {"scale": 2}, {"scale": 2, "with_same": True}])
+def test_bands_of_a_picture_give_the_whole_to_the_bit(
+    rows: int, heads: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = _random(**heads, double_blocks=2)
+    pictures = torch.cat([_tensor(draw_scene(seed, 48, 40)) for seed in (1, 2)])
+    with torch.no_grad():
+        whole = net(pictures)
+        enlarged = lanczos_doubled(pictures)
+        monkeypatch.setattr(nets, "_LEAST_BAND_PX", 2)
+        monkeypatch.setattr(nets, "_BAND_PIXELS", rows * 40 + 39)
+        banded = net(pictures)
+        assert all(torch.equal(a, b) for a, b in zip(whole, banded, strict=True))
+        assert torch.equal(enlarged, lanczos_doubled(pictures))
 
 
 def test_sizes_that_it_cannot_fold_are_refused_by_the_network_and_padded_by_the_upscaler() -> None:
