@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 
+_FEW = 64
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One upright picture.
@@ -45,6 +50,16 @@ class Frame:
     rgb_hwc: np.ndarray
     alpha_hw: np.ndarray | None = None
     grey: bool = False
+
+    @cached_property
+    def colourless(self) -> bool:
+        """Whether every pixel is grey, whatever the file could hold: then so is all that is made of
+        it."""
+        if self.grey:
+            return True
+        few = self.rgb_hwc[::_FEW, ::_FEW]  # most pictures with colours show some there
+        blocks = (self.rgb_hwc[top : top + _FEW] for top in range(0, self.height, _FEW))
+        return all(bool((part == part[..., :1]).all()) for part in chain((few,), blocks))
 
     @property
     def width(self) -> int:

@@ -145,7 +145,10 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
 
 
 class PhotoUpscaler:
-    """An :class:`~restore_batch.models.base.Upscaler`."""
+    """An :class:`~restore_batch.models.base.Upscaler`. ``takes_specks``: it has learned to take
+    dust away, and takes for dust what looks like it."""
+
+    takes_specks = True
 
     def __init__(self, net: Any, options: PhotoOptions, runtime: Runtime) -> None:
         from restore_batch.models.nets.layout import channels_last

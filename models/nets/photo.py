@@ -150,7 +150,8 @@ class PhotoNet(nn.Module):
             torch.cat([self.down_half(self._full(centred, top, top + rows)) for top in tops], dim=2)
         )
         count = len(centred)
-        found = [centred.new_empty(count, 3, height * s, width * s) for s in self.scales]
+        shapes = [(count, 3, height * scale, width * scale) for scale in self.scales]
+        found = [centred.new_empty(shape, dtype=torch.float32) for shape in shapes]
         for top in tops:
             start, stop = max(0, top - self._reach), min(height, top + rows + self._reach)
             full = self._full(centred, start, stop)

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Cost, Pool, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 from restore_batch.stages.geometry import output_size
 from restore_batch.stages.media import Chunk, Failure, Frame
+from restore_batch.stages.specks import keep_rare_specks
 
 if TYPE_CHECKING:
     from restore_batch.models.base import Upscaler
@@ -32,11 +34,21 @@ class Upscale(Stage):
     source including its halo; None chooses it from the network's memory need (on the CPU
     independently of what is free at the moment, so that a run can be repeated to the bit).
 
-    uint8 and uint16 keep their dtype; a grey frame stays exactly grey; alpha is resampled.
+    uint8 and uint16 keep their dtype; a grey frame stays exactly grey; alpha is resampled. Of a
+    photo, specks that the network took away are put back where they are few
+    (:mod:`restore_batch.stages.specks`).
     Raises MediaError (for one chunk) when even the smallest tile does not fit in memory.
     """
 
     name = "upscale"
+    version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised(
+            "specks stay where few would be taken away, such as lights in eyes, and what is grey"
+            " stays so in files with colours",
+            only_with="model",
+        )
+    }
     after = "restore"
     pool: ClassVar[Pool] = "pictures"
     needs = Resources(gpus=0.5)
@@ -88,6 +100,10 @@ class Upscale(Stage):
         upscaled: list[Frame] = []
         for group in _alike(chunk.frames):
             upscaled += self._through_network(self.upscaler, group, warnings)
+        # In films specks are judged beside their neighbours: here some frames would keep them.
+        if isinstance(chunk.unit, Photo) and getattr(self.upscaler, "takes_specks", False):
+            for before, after in zip(chunk.frames, upscaled, strict=True):
+                keep_rare_specks(before.rgb_hwc, after.rgb_hwc)
         return replace(
             chunk, upscaled=tuple(upscaled), warnings=(*chunk.warnings, *dict.fromkeys(warnings))
         )
@@ -117,7 +133,7 @@ class Upscale(Stage):
                     size_wh,
                     tile_px,
                     self._device,
-                    first.grey,
+                    first.colourless,
                 )
             except Exception as error:
                 if not memory.is_out_of_memory(error):
@@ -185,10 +201,10 @@ def _alike(frames: Sequence[Frame]) -> list[list[Frame]]:
     """Runs of neighbouring frames that can share a network call: same shape, dtype and grey."""
     groups: list[list[Frame]] = []
     for frame in frames:
-        kind = (frame.rgb_hwc.shape, frame.rgb_hwc.dtype, frame.grey)
+        kind = (frame.rgb_hwc.shape, frame.rgb_hwc.dtype, frame.colourless)
         if groups:
             last = groups[-1][0]
-            if kind == (last.rgb_hwc.shape, last.rgb_hwc.dtype, last.grey):
+            if kind == (last.rgb_hwc.shape, last.rgb_hwc.dtype, last.colourless):
                 groups[-1].append(frame)
                 continue
         groups.append([frame])

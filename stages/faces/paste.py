@@ -329,8 +329,8 @@ class Paste(Stage):
 
     def _fitted(self, face: _RestoredFace, source: Frame) -> np.ndarray:
         """The restored face as (S, S, 1 or 3) float32 in [0, 255], in the source's colours."""
-        channels = 1 if source.grey else 3
-        restored = masks.luma(face.restored)[..., None] if source.grey else face.restored
+        channels = 1 if source.colourless else 3
+        restored = masks.luma(face.restored)[..., None] if source.colourless else face.restored
         pixels = restored.astype(np.float32)
         if source.rgb_hwc.dtype == np.uint16:
             pixels = masks.deband(pixels)

@@ -9,12 +9,17 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from restore_batch.errors import MediaError
+from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef, Restorer
 from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.evidence import held_to_picture
 from restore_batch.stages.faces.masks import luma
 from restore_batch.stages.geometry import scale_of
 from restore_batch.stages.media import Alignment, Chunk, Failure
+from restore_batch.stages.specks import keep_rare_specks
+
+_MOST_SPECKS = 8
+"""Lights of eyes, teeth and jewels in a face; where there are more, some are dust."""
 
 RunFaces = Callable[[Sequence[np.ndarray], Sequence[float]], list[np.ndarray]]
 
@@ -52,9 +57,10 @@ class Restore(Stage):
     writes = frozenset({"restored"})
     of_faces = True
     networks: ClassVar[Mapping[str, Role]] = {"model": "restore"}
-    version = 2
+    version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("less is drawn into small faces that their picture does not show", "model")
+        2: Raised("less is drawn into small faces that their picture does not show", "model"),
+        3: Raised("lights in eyes are not taken for dust, and grey faces stay grey", "model"),
     }
 
     def __init__(self, model: ModelRef | None, batch_faces: int = 16) -> None:
@@ -117,8 +123,11 @@ class Restore(Stage):
             if self.model is not None and self.model.card.corrects:
                 crop, alignment = chunks[c].crops[f][i], chunks[c].alignments[f][i]
                 held = held_to_picture(crop, face, native_px(alignment))
+                if isinstance(chunks[c].unit, Photo):
+                    held = held.copy()
+                    keep_rare_specks(crop, held, _MOST_SPECKS)
             frames = chunks[c].frames
-            done[c][f][i] = luma(held)[..., None] if frames and frames[f].grey else held
+            done[c][f][i] = luma(held)[..., None] if frames and frames[f].colourless else held
         return [
             replace(chunk, restored=tuple(faces)) for chunk, faces in zip(chunks, done, strict=True)
         ]

@@ -61,6 +61,10 @@ _LEAST, _STEP = -6.0, 1 / 8
 _LEVELS = 128
 """Of each stratum: the first stands for what never counts."""
 LEVELS = _LEVELS * len(STRATA)
+HINT = 1
+"""The level, below those of any mark, of what is none but could be part of one."""
+_HINTED = 0.05
+"""From this certainty of the network on."""
 
 
 LOG_ODDS = (-6.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 5.0, 7.0, 9.0)
@@ -140,20 +144,40 @@ def _along(log_odds: np.ndarray) -> np.ndarray:
     return along
 
 
-def levels_of(seen: Certain) -> np.ndarray:
-    """How certain it is, in steps that fit into uint8 and tell the strata apart."""
+def levels_of(seen: Certain, expected: np.ndarray) -> np.ndarray:
+    """How certain it is, in steps that fit into uint8 and tell the strata apart; :data:`HINT` where
+    the network, which expects damage with certainty ``expected``, merely hints at it."""
     steps = np.floor((seen.log_odds - _LEAST) / _STEP) + 1
-    return (np.clip(steps, 0, _LEVELS - 1) + _LEVELS * seen.stratum).astype(np.uint8)
+    steps = np.where(steps < 1, 0, np.clip(steps, HINT + 1, _LEVELS - 1))
+    levels = (steps + _LEVELS * seen.stratum).astype(np.uint8)
+    levels[(seen.log_odds == -np.inf) & (expected >= _HINTED)] = HINT
+    return levels
+
+
+def log_odds_of(levels: np.ndarray) -> np.ndarray:
+    """The log odds that such levels begin at, float64; where nothing is, less than any."""
+    return np.asarray(_LEAST + _STEP * ((levels % _LEVELS).astype(np.float64) - 1))
+
+
+def hinted(levels: np.ndarray) -> np.ndarray:
+    """Where the network hints at damage, or more, bool."""
+    return np.asarray(levels % _LEVELS >= HINT)
+
+
+def possible(levels: np.ndarray) -> np.ndarray:
+    """Where damage is possible at all, bool."""
+    return np.asarray(levels % _LEVELS >= _level(_POSSIBLE))
 
 
 def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -> np.ndarray:
     """How far what has each level is filled, (256,) uint8, in a picture of which so many pixels
     have each: 0 not at all, :data:`WHOLLY` where it is certain enough.
 
-    ``counts``: (256,) int. ``sound``: for each stratum the logarithm of the share of sound
-    photographs that is of it and has at least each of :data:`LOG_ODDS`.
+    ``counts``: (256,) int; hints count as nothing. ``sound``: for each stratum the logarithm of the
+    share of sound photographs that is of it and has at least each of :data:`LOG_ODDS`.
     """
-    own, pixels = counts.reshape(len(STRATA), _LEVELS), _reckoned(int(counts.sum()))
+    own, pixels = counts.reshape(len(STRATA), _LEVELS).copy(), _reckoned(int(counts.sum()))
+    own[:, HINT] = 0
     sure, false_share = _level(certainty.sure), certainty.false_share
     far = np.zeros(own.shape, np.uint8)
     for stratum, row in enumerate(zip(own, sound, strict=True)):
@@ -168,6 +192,7 @@ def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -
         if thickly and possible <= _POSSIBLE_TIMES * own[stratum, enough:].sum():
             far[stratum] = _PARTLY
         far[stratum, enough:] = WHOLLY
+    far[:, HINT] = 0
     return far.ravel()
 
 

@@ -4,7 +4,8 @@ Small pictures are enlarged first: what is fine in them is finer than what the n
 is broader than that is found on copies of half the size and so on. What the network points at is
 cut into marks (:mod:`.marks`), and each is judged as a whole (:mod:`.odds`).
 
-How certain is enough depends on the picture (:mod:`.certain`).
+How certain is enough depends on the picture (:mod:`.certain`). Lines that run one way are taken
+together (:mod:`.lines`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from restore_batch.stages.repair.certain import (
     levels_of,
     taken,
 )
+from restore_batch.stages.repair.lines import lines_one_way
 
 TILE_PX = 640
 """Side of what a tile contributes; it reads the finder's reach more on each side."""
@@ -95,7 +97,8 @@ def _at_one_size(
 
     def look(tile: _Tile) -> np.ndarray:
         part = np.ascontiguousarray(to_uint8(rgb_hwc[tile.read]))
-        return levels_of(certain(part, finder(part), certainty.pixel))[tile.inside]
+        expected = finder(part)
+        return levels_of(certain(part, expected, certainty.pixel), expected)[tile.inside]
 
     levels = np.empty(rgb_hwc.shape[:2], np.uint8)
     large = rgb_hwc.nbytes >= heap.WORTH_BYTES
@@ -107,6 +110,8 @@ def _at_one_size(
     if _leave_margins(damage, levels):  # nor do they speak for damage elsewhere
         damage = taken(_counted(levels), certainty)[levels]
         _leave_margins(damage, levels)
+    if certainty.false_share:
+        damage[lines_one_way(levels)] = WHOLLY
     return np.asarray(damage)
 
 

@@ -74,7 +74,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 7
+    version = 8
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -100,6 +100,10 @@ class Repair(Stage):
         7: Raised(
             "in pictures thickly strewn with damage what is less certain is filled in part; margins"
             " speak for none, and small pictures are filled where more does",
+            only_with="model",
+        ),
+        8: Raised(
+            "scratches that run down a picture or across it, several of them, are taken together",
             only_with="model",
         ),
     }
@@ -238,7 +242,7 @@ class Repair(Stage):
     def _filled(self, frame: Frame, mask: np.ndarray, found: np.ndarray) -> Frame:
         if not mask.any():
             return frame
-        before = frame.rgb_hwc[..., :1] if frame.grey else frame.rgb_hwc
+        before = frame.rgb_hwc[..., :1] if frame.colourless else frame.rgb_hwc
         certain = Where(mask, WHOLLY, WHOLLY), Where(found, WHOLLY, WHOLLY)
         filled = self._drawn(before, *certain)
         partly = _in_part(mask).any()
@@ -247,7 +251,7 @@ class Repair(Stage):
         if self.strength < 1 or partly:
             for rows in blocks_of_rows(frame.height, frame.width):
                 _blend(before[rows], filled[rows], np.float32(self.strength / WHOLLY) * mask[rows])
-        if frame.grey:
+        if frame.colourless:
             filled = np.repeat(filled, 3, axis=2)
         return replace(frame, rgb_hwc=filled)
 

@@ -22,7 +22,7 @@ SOUND = np.stack([SHARES - 5, SHARES])
 
 
 def level_of(odds: float, stratum: int = ELSE) -> int:
-    return int(levels_of(Certain(np.array(odds), np.array(stratum))))
+    return int(levels_of(Certain(np.array([odds]), np.array([stratum])), np.ones(1))[0])
 
 
 def counts_of(seen: dict[float, int], pixels: int, stratum: int = ELSE) -> np.ndarray:
@@ -134,7 +134,9 @@ def test_what_is_no_mark_is_never_taken() -> None:
 
 def test_levels_tell_the_strata_apart() -> None:
     odds = np.array([-np.inf, -7.0, 0.0, 50.0])
-    made = [levels_of(Certain(odds, np.full(4, stratum))) for stratum in range(len(STRATA))]
+    made = [
+        levels_of(Certain(odds, np.full(4, stratum)), np.zeros(4)) for stratum in range(len(STRATA))
+    ]
     assert all(levels.dtype == np.uint8 for levels in made)
     assert made[SPECK].tolist() == [0, 0, 49, 127]
     np.testing.assert_array_equal(made[ELSE], made[SPECK] + 128)
