@@ -110,5 +110,7 @@ def test_the_scratches_of_the_sample_are_found_and_the_tripod_is_not() -> None:
     # The left leg, where no scratch crosses it.
     leg = [damage[y, round(135 - 0.27 * (y - 190)) - 2 :][:5].any() for y in range(200, 250)]
     assert np.mean(leg) < 0.3
+    # The column between the legs is as straight as they are.
+    assert not damage[205:250, 142:148].any()
     sure = find_damage(rgb, finder, Certainty(false_share=0.0)) > 0
     assert sure.sum() < 0.3 * damage.sum()
