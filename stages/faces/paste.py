@@ -122,9 +122,12 @@ class Paste(Stage):
         "restorer": "restore",
         "background": "background",
     }
-    version = 2
+    version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("a pasted face follows its outline and has the grain of its picture")
+        2: Raised("a pasted face follows its outline and has the grain of its picture"),
+        3: Raised(
+            "in films that a network cleans faces are given no grain, and grey faces stay grey"
+        ),
     }
 
     def __init__(
@@ -296,6 +299,9 @@ class Paste(Stage):
     ) -> GrainField | None:
         """The grain that a face lacks, or None. ``laid``: face, mask and matrix."""
         if self.match_grain == "off":
+            return None
+        if self.background is not None and face.face.grain is not None:
+            # What cleaning leaves of a film's grain differs from frame to frame, and would pulse.
             return None
         # In what the face is pasted into: enlarging made grain coarser, and a network that cleans
         # the picture has taken it away here as well as in the face.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from restore_batch.errors import UsageError
+from restore_batch.models import registry
 from restore_batch.models.base import Card, Licence, ModelRef
 from restore_batch.stages.enlarge.upscale import Upscale
 from restore_batch.stages.faces.compositing import inside_source
@@ -245,6 +246,17 @@ def test_in_a_film_grain_has_the_strength_that_the_face_says() -> None:
     (face,), level = chunk.faces[0], level_around(chunk.frames[0].rgb_hwc, chunk.faces[0][0])
     stronger = replace(chunk, faces=((replace(face, grain=1.3 * level),),))
     assert fine_noise(paste(Paste(1), stronger)[0], 150) == pytest.approx(1.3 * plain, rel=0.05)
+
+
+def test_in_a_film_that_a_network_cleaned_there_is_no_grain_to_be_given() -> None:
+    chunk = smoothed(grainy_frame(6))
+    (face,), level = chunk.faces[0], level_around(chunk.frames[0].rgb_hwc, chunk.faces[0][0])
+    of_a_film = replace(chunk, faces=((replace(face, grain=level),),))
+    network = ModelRef(registry.card("photo-1"), (), "0")
+    cleaned = Paste(1, background=network)
+    off = Paste(1, background=network, match_grain="off")
+    assert np.array_equal(paste(cleaned, of_a_film)[0].rgb_hwc, paste(off, of_a_film)[0].rgb_hwc)
+    assert fine_noise(paste(cleaned, chunk)[0], 150) > 5 * fine_noise(paste(off, chunk)[0], 150)
 
 
 def test_alpha_passes_unchanged() -> None:
