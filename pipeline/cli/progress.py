@@ -174,7 +174,11 @@ class LiveView(Plain):
             detail += f", {len(summary.failed)} failed"
         if summary.segments:
             detail += f", {summary.segments_done} of {plural(summary.segments, 'segment')}"
-        steps, steps_left = finished + summary.segments_done, summary.left + summary.segments_left
+        # What cannot be read fails at once: it says nothing of how long the others take.
+        steps, steps_left = (
+            summary.done + summary.segments_done,
+            summary.left + summary.segments_left,
+        )
         if steps:
             detail += f", {steps / elapsed * 60:.1f}/min"
             detail += f", {duration(steps_left * elapsed / steps)} left"
@@ -226,8 +230,11 @@ def _closing(summary: Summary, job: str) -> str:
         return f"aborted: {summary.aborted}"
     where = f"results are in {summary.output or summary.output_dir}"
     if summary.interrupted:
+        kept = ""
+        if summary.segments_done:
+            kept = f" ({plural(summary.segments_done, 'segment')} of films done and kept)"
         return (
-            f"interrupted: {summary.done} restored, {summary.left} left; {where};"
+            f"interrupted: {summary.done} restored, {summary.left} left{kept}; {where};"
             f" `restore-batch run {job}` goes on from here"
         )
     if not summary.done and not summary.failed:
