@@ -55,7 +55,7 @@ def test_what_version_0_1_0_made_with_another_network_is_found_where_the_choice_
     assert recipe.is_former
     changed = recipe.changed(made, is_film=False)
     assert changed.networks == (("background", "realesrgan-x4plus", "photo-2"),)
-    assert {name for name, _ in changed.stages} == {"detect", "restore", "paste"}
+    assert {name for name, _ in changed.stages} == {"detect", "restore", "paste", "upscale"}
 
 
 def test_not_where_the_job_names_the_network() -> None:
@@ -69,7 +69,7 @@ def test_of_a_photo_without_faces_nothing_has_changed_that_is_about_faces() -> N
     recipe = Earlier(JOB, choices(THEN), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
     names = {name for name, _ in recipe.changed(made, is_film=False).stages}
-    assert names == {"detect"}
+    assert names == {"detect", "upscale"}
 
 
 def test_what_would_be_made_the_same_today_is_no_matter() -> None:
