@@ -125,9 +125,7 @@ class Paste(Stage):
     version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised("a pasted face follows its outline and has the grain of its picture"),
-        3: Raised(
-            "in films that a network cleans faces are given no grain, and grey faces stay grey"
-        ),
+        3: Raised("in films that a network cleans faces get no grain, and grey ones stay grey"),
     }
 
     def __init__(
@@ -298,10 +296,9 @@ class Paste(Stage):
         laid: tuple[np.ndarray, np.ndarray, np.ndarray],
     ) -> GrainField | None:
         """The grain that a face lacks, or None. ``laid``: face, mask and matrix."""
-        if self.match_grain == "off":
-            return None
-        if self.background is not None and face.face.grain is not None:
-            # What cleaning leaves of a film's grain differs from frame to frame, and would pulse.
+        # What cleaning leaves of a film's grain differs from frame to frame, and would pulse.
+        is_cleaned_film = self.background is not None and face.face.grain is not None
+        if self.match_grain == "off" or is_cleaned_film:
             return None
         # In what the face is pasted into: enlarging made grain coarser, and a network that cleans
         # the picture has taken it away here as well as in the face.
