@@ -13,6 +13,7 @@ import numpy as np
 
 from restore_batch.jobs.units import Unit
 from restore_batch.models.base import Face
+from restore_batch.stages.rows import blocks_of_rows
 
 __all__ = [
     "MASK_SUFFIX",
@@ -58,7 +59,7 @@ class Frame:
         if self.grey:
             return True
         few = self.rgb_hwc[::_FEW, ::_FEW]  # most pictures with colours show some there
-        blocks = (self.rgb_hwc[top : top + _FEW] for top in range(0, self.height, _FEW))
+        blocks = (self.rgb_hwc[rows] for rows in blocks_of_rows(self.height, self.width))
         return all(bool((part == part[..., :1]).all()) for part in chain((few,), blocks))
 
     @property

@@ -175,11 +175,8 @@ class LiveView(Plain):
         if summary.segments:
             detail += f", {summary.segments_done} of {plural(summary.segments, 'segment')}"
         # What cannot be read fails at once: it says nothing of how long the others take.
-        steps, steps_left = (
-            summary.done + summary.segments_done,
-            summary.left + summary.segments_left,
-        )
-        if steps:
+        if steps := summary.done + summary.segments_done:
+            steps_left = summary.left + summary.segments_left
             detail += f", {steps / elapsed * 60:.1f}/min"
             detail += f", {duration(steps_left * elapsed / steps)} left"
         count = finished + summary.unchanged
