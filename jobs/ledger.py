@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.outputs import PARTS
@@ -54,11 +54,13 @@ class Ledger:
             for source, stamp, sha256, read_by, container in rows
         }
 
-    def made_with(self, outputs: Sequence[str]) -> dict[str, MadeWith]:
-        """How the results at these paths were made, of those that are done."""
+    def made_with(
+        self, outputs: Sequence[str], state: Literal["done", "failed"] = "done"
+    ) -> dict[str, MadeWith]:
+        """How the results at these paths were made, of those that are done; or were tried."""
         rows = self._db.among(
             "SELECT output, base_key, face_key, face_count, source_sha256 FROM items JOIN units"
-            " ON units.id = items.unit WHERE units.state = 'done' AND items.output IN (?)",
+            f" ON units.id = items.unit WHERE units.state = '{state}' AND items.output IN (?)",
             [packed(output) for output in outputs],
         )
         return {output: MadeWith(*made) for output, *made in rows}

@@ -21,7 +21,6 @@ from restore_batch.pipeline.compare.comparison import (
     open_comparison,
     plan_comparison,
 )
-from restore_batch.pipeline.drive import changes
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.engine.opening import site_of, with_sight
@@ -86,15 +85,6 @@ def plan_job(loaded: LoadedJob, headers: Headers = "all") -> Plan | ComparisonPl
     with site_of(loaded.job) as site:
         plan = _plan(loaded, store_for(loaded.job), site, fetch=False, headers=headers)
         return plan if isinstance(plan, ComparisonPlan) else with_sight(plan)
-
-
-def told_of_results(plan: Plan) -> tuple[str, ...]:
-    """What is to be said of results of ``plan`` that are there, a line each."""
-    manifest = Manifest.read(plan.output_dir)
-    if manifest is None:
-        return ()
-    with manifest:
-        return changes.told_of_results(plan, manifest)
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +15,14 @@ from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.text import plural
 
 if TYPE_CHECKING:
+    from restore_batch.pipeline.drive.foreseen import Foreseen
     from restore_batch.pipeline.plan.estimate import Estimate
     from restore_batch.pipeline.plan.items import Item
     from restore_batch.pipeline.plan.plan import Plan
 
 _ITEMS_SHOWN = 20
 _NAMES_SHOWN = 3
+_STATES = {"done": "done", "failed": "failed", "pending": "left"}
 _TRAVELS = {
     "inputs": "originals are sent",
     "weights": "weights are sent, once a node",
@@ -36,31 +38,36 @@ _TRAVELS = {
 def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
     """Show what `run` would do with the same words: files, models, workers, disk, rough time.
 
-    Of more than 10,000 photos a sample of headers is read, unless all are listed.
+    What is done is not done again: time and disk are those of what is left. Of more than 10,000
+    photos a sample of headers is read, unless all are listed.
     """
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
+    from restore_batch.pipeline.drive.foreseen import foresee
     from restore_batch.pipeline.plan.estimate import estimate
     from restore_batch.pipeline.plan.resources import Cluster
-    from restore_batch.pipeline.session import plan_job, told_of_results
+    from restore_batch.pipeline.session import plan_job
 
     # What lists all files must know all of them.
     made = plan_job(asked.read().loaded, "all" if show_all or as_json else "some")
     plans = made.systems if isinstance(made, ComparisonPlan) else {"": made}
     if measure and any(isinstance(plan.site, Cluster) for plan in plans.values()):
         raise UsageError("--measure restores frames here, which says nothing of a cluster's nodes")
-    figures = {name: estimate(plan, measure=measure) for name, plan in plans.items()}
+    found = {name: foresee(plan) for name, plan in plans.items()}
+    # What a run takes is what it has left to do.
+    figures = {
+        name: estimate(replace(plan, items=found[name].left), measure=measure)
+        for name, plan in plans.items()
+    }
     if as_json:
-        shown = {
-            name: {**_as_dict(plan, figures[name]), "earlier": list(told_of_results(plan))}
-            for name, plan in plans.items()
-        }
+        shown = {name: _as_dict(plan, found[name], figures[name]) for name, plan in plans.items()}
         sheets = str(made.sheets_dir) if isinstance(made, ComparisonPlan) else ""
         whole = {"systems": shown, "sheets_dir": sheets} if sheets else shown[""]
         say_json(whole)
         return
-    _print_files(next(iter(plans.values())), show_all)
+    first = next(iter(plans))
+    _print_files(plans[first], found[first], show_all)
     for name, plan in plans.items():
-        _print(plan, figures[name], name, told_of_results(plan))
+        _print(plan, found[name], figures[name], name)
     if isinstance(made, ComparisonPlan):
         say("")
         say(f"contact sheets go to {made.sheets_dir}")
@@ -74,7 +81,7 @@ def schema() -> None:
     say_json(job_schema())
 
 
-def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
+def _as_dict(plan: Plan, found: Foreseen, figures: Estimate) -> dict[str, Any]:
     return {
         "output_dir": str(plan.output_dir),
         "output": str(plan.job.output),
@@ -84,7 +91,7 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
                 "size_bytes": item.source.size_bytes, "width": item.facts.get("width"),
                 "height": item.facts.get("height"), "error": item.error,
                 "frames": item.frames, "duration_s": item.facts.get("duration_s"),
-                "notes": list(plan.notes_on(item)),
+                "notes": list(plan.notes_on(item)), "state": found.state_of(item),
             }
             for item in plan.items
         ],
@@ -106,6 +113,8 @@ def _as_dict(plan: Plan, figures: Estimate) -> dict[str, Any]:
         "slower_seconds": figures.slower_s,
         "timing": dict(figures.timing),
         "notes": list(plan.notes), "passed_over": dict(plan.passed_over),
+        "done": len(found.done), "failed": len(found.failed), "left": len(found.left),
+        "earlier": list(found.earlier),
     }  # fmt: skip
 
 
@@ -168,7 +177,7 @@ def _size(item: Item) -> str:
     return size
 
 
-def _print_files(plan: Plan, show_all: bool) -> None:
+def _print_files(plan: Plan, found: Foreseen, show_all: bool) -> None:
     from rich.table import Table
 
     from restore_batch.jobs.labels import passed_over_line
@@ -176,12 +185,14 @@ def _print_files(plan: Plan, show_all: bool) -> None:
     from restore_batch.text import legible
 
     out = Screen()
-    files = Table("file", "size", "result", box=None, header_style="bold", pad_edge=False)
+    columns = ["file", "size", "result"] + ([] if found.is_first else ["state"])
+    files = Table(*columns, box=None, header_style="bold", pad_edge=False)
     read = [item for item in plan.items if not item.unread]
     limit = len(plan.items) if show_all else _ITEMS_SHOWN
     for item in read[:limit]:
         size = _size(item)
-        files.add_row(legible(item.source.relative), size, legible(item.output))
+        state = [] if found.is_first else [_STATES[found.state_of(item)]]
+        files.add_row(legible(item.source.relative), size, legible(item.output), *state)
     out.print(files)
     if len(plan.items) > limit:
         out.say(f"… and {len(plan.items) - limit} more (--all lists them)")
@@ -194,6 +205,8 @@ def _print_files(plan: Plan, show_all: bool) -> None:
         out.say(passed_over)
     alike: dict[str, list[str]] = {}
     for item in read:
+        if found.state_of(item) != "pending":
+            continue
         if item.error:
             out.say(f"will fail: {item.error}")
             continue
@@ -225,7 +238,7 @@ def _known_by(figures: Estimate) -> str:
     return f" ({said})"
 
 
-def _print(plan: Plan, figures: Estimate, title: str, earlier: Sequence[str]) -> None:
+def _print(plan: Plan, found: Foreseen, figures: Estimate, title: str) -> None:
     from rich.table import Table
 
     from restore_batch.pipeline.cli.screen import Screen
@@ -255,7 +268,7 @@ def _print(plan: Plan, figures: Estimate, title: str, earlier: Sequence[str]) ->
     share = plan.share
     out.say(f"device: {share.runtime.device}, {share.runtime.precision}, {share.threads} threads"
             f" a worker; engine: {plan.job.engine.kind}")  # fmt: skip
-    for note in (*plan.notes, *earlier):
+    for note in (*plan.notes, *found.earlier):
         out.say(f"note: {note}")
     background = plan.choices["background"]
     if background.too_slow is not None and figures.slower_s is not None:
@@ -267,10 +280,20 @@ def _print(plan: Plan, figures: Estimate, title: str, earlier: Sequence[str]) ->
     if figures.seconds is not None:
         time_text = f"about {duration(figures.seconds)}{_known_by(figures)}"
     out.say(
-        f"{plural(len(plan.items), 'file')}, {figures.megapixels:.1f} megapixels,"
+        f"{plural(len(plan.items), 'file')}{_stand(found)}, {figures.megapixels:.1f} megapixels,"
         " faces not counted yet;"
         f" time: {time_text}; disk: about {figures.disk_bytes / 1e6:.0f} MB"
         f" of {figures.free_bytes / 1e9:.0f} GB free; results go to {plan.job.output}"
     )
     if figures.disk_bytes > figures.free_bytes:
         out.print("not enough disk space", style="bold red")
+
+
+def _stand(found: Foreseen) -> str:
+    """How many of the files are done, failed before and left, where something was run."""
+    if found.is_first:
+        return ""
+    parts = [f"{len(found.done)} done"] if found.done else []
+    if found.failed:
+        parts.append(f"{len(found.failed)} failed before (`retry` tries again)")
+    return f", {', '.join(parts)}, {len(found.left)} left"

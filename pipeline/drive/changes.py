@@ -8,14 +8,10 @@ from functools import reduce
 from operator import or_
 
 from restore_batch.jobs.manifest import Manifest
-from restore_batch.pipeline.drive.sources import Sources
 from restore_batch.pipeline.drive.standing import Standing
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.earlier import Changed
-from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.text import plural
-
-_ITEMS_AT_ONCE = 500
 
 
 class Tally:
@@ -43,32 +39,6 @@ class Tally:
 
 def _results(count: int) -> str:
     return f"{plural(count, 'result')} {'was' if count == 1 else 'were'}"
-
-
-def told_of_results(plan: Plan, manifest: Manifest) -> tuple[str, ...]:
-    """What a run of ``plan`` would say of results that are on record, and do with them; the sources
-    whose stamps are as they were noted are taken to be unchanged, and nothing is read. Items whose
-    headers are not read are left out: their results have no names yet."""
-    tally, sources = Tally(), Sources(manifest, plan.job)
-    earlier = plan.earlier(manifest.networks_of_runs())
-    named = [item for item in plan.items if not item.unread]
-    for first in range(0, len(named), _ITEMS_AT_ONCE):
-        some = named[first : first + _ITEMS_AT_ONCE]
-        made_with = manifest.made_with([item.output for item in some])
-        sources.look_up(some)
-        for item in some:
-            made = made_with.get(item.output)
-            if made is None or sources.expected(item) != made.source_sha256:
-                continue
-            unit = plan.unit(item, made.source_sha256)
-            same_faces = made.face_key == unit.face_key or not made.face_count
-            if made.base_key == unit.base_key and same_faces:
-                continue
-            recipe = earlier.recipe_of(made, is_film=item.is_film)
-            changed = recipe and recipe.changed(made, is_film=item.is_film)
-            if recipe is not None and changed:
-                tally.add(changed, is_kept=recipe.is_former)
-    return tuple(tally.lines("will be made again"))
 
 
 class Changes:

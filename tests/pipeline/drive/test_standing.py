@@ -14,7 +14,7 @@ from restore_batch.jobs.units import Content, digest
 from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive import standing
-from restore_batch.pipeline.drive.changes import told_of_results
+from restore_batch.pipeline.drive.foreseen import foresee, foreseen
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary
@@ -98,7 +98,7 @@ def test_results_of_0_1_0_with_faces_stay_though_those_are_made_otherwise_now(jo
     with opened(job) as (plan, manifest):
         make_former(plan, manifest, faces=1)
         then = keys(manifest)
-        for told in (told_of_results(plan, manifest), run_again(plan, manifest).earlier):
+        for told in (foreseen(plan, manifest).earlier, run_again(plan, manifest).earlier):
             (line,) = told
             assert line.startswith(f"{PICTURES - 1} results were made by version 0.1.0 and kept")
             assert "a newer paste" in line
@@ -113,13 +113,13 @@ def test_results_of_an_older_stage_are_made_again_and_plan_and_run_say_how_many_
     monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
     what = f"{PICTURES - 1} results were made by an older version of decode and"
     with opened(job) as (plan, manifest):
-        assert told_of_results(plan, manifest) == (
+        assert foreseen(plan, manifest).earlier == (
             f"{what} will be made again (grey is read as grey)",
         )
         summary = Run(plan, manifest, Quiet()).execute()
         assert summary.earlier == [f"{what} made again (grey is read as grey)"]
         assert (summary.done, summary.unchanged, summary.warned) == (PICTURES - 1, 0, [])
-        assert told_of_results(plan, manifest) == ()
+        assert foreseen(plan, manifest).earlier == ()
         assert run_again(plan, manifest).earlier == []
 
 
@@ -131,7 +131,7 @@ def test_of_results_of_another_job_nothing_is_said(
     monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
     job.write_text(job.read_text().replace('"scale": 1', '"scale": 2'))
     with opened(job) as (plan, manifest):
-        assert told_of_results(plan, manifest) == ()
+        assert foreseen(plan, manifest).earlier == ()
         summary = Run(plan, manifest, Quiet()).execute()
         assert (summary.done, summary.earlier) == (PICTURES - 1, [])
 
@@ -230,3 +230,39 @@ def test_a_result_of_another_name_does_not_count_for_that_of_today(tmp_path: Pat
         loaded = read_job(path, {"photos.format": format})
         assert run_job(loaded, Quiet(), RunOptions()).done == 1
         assert {each.name for each in (tmp_path / "out").iterdir() if each.is_file()} >= made
+
+
+def test_a_plan_says_what_is_done_what_failed_and_what_is_left(job: Path) -> None:
+    with opened(job) as (plan, manifest):
+        found = foreseen(plan, manifest)
+        assert (len(found.done), len(found.failed), found.left) == (PICTURES - 1, 1, ())
+        broken = next(item for item in plan.items if item.error)
+        assert found.state_of(broken) == "failed"
+    (job.parent / "out" / "scene00.jpg").unlink()
+    scene(48, 48, 70).save(job.parent / "in" / "scene01.jpg")
+    scene(48, 48, 71).save(job.parent / "in" / "new.jpg")
+    (job.parent / "in" / "scene03.jpg").write_bytes(b"no picture, and another one")
+    with opened(job) as (plan, manifest):
+        found = foreseen(plan, manifest)
+        left = {Path(item.source.source).name for item in found.left}
+        assert left == {"scene00.jpg", "scene01.jpg", "new.jpg", "scene03.jpg"}
+        assert (len(found.done), len(found.failed)) == (PICTURES - 3, 0)
+
+
+def test_what_is_foreseen_of_a_sample_of_headers_is_the_same(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("restore_batch.pipeline.plan.items.SAMPLED", 2)
+    loaded = read_job(job)
+    plan = make_plan(loaded, store_for(loaded.job), fetch=False, headers="some")
+    assert any(item.unread for item in plan.items)
+    found = foresee(plan)
+    assert (len(found.done), len(found.failed), found.left) == (PICTURES - 1, 1, ())
+
+
+def test_what_is_foreseen_of_another_job_is_all_of_it(job: Path) -> None:
+    plan = plan_job(read_job(job, {"background.scale": 2}))
+    assert isinstance(plan, Plan)
+    found = foresee(plan)
+    # What is no picture fails whatever is asked for.
+    assert (len(found.left), len(found.failed)) == (PICTURES, 0)
