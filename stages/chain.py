@@ -60,15 +60,16 @@ class OpenedStages:
                 i for i, r in enumerate(results)
                 if isinstance(r, Chunk) and type(r.unit) in stage.kinds
             ]  # fmt: skip
-            heavy = any(_is_heavy(results[i]) for i in concerned)
-            replies = run_stages([stage], [results[i] for i in concerned])  # type: ignore[misc]
-            heavy = heavy or any(map(_is_heavy, replies))
+            weight = max((_heaviest(results[i]) for i in concerned), default=0)
+            with heap.large_pieces_apart(weight >= heap.HUGE_BYTES):
+                replies = run_stages([stage], [results[i] for i in concerned])  # type: ignore[misc]
+            weight = max([weight, *map(_heaviest, replies)])
             # By no name that outlives the line: what a chunk drops must go before the next stage.
             kept = [self._kept(reply, self.stages[number + 1 :]) for reply in replies]
             del replies
             for i in reversed(concerned):
                 results[i] = kept.pop()
-            if heavy:
+            if weight >= heap.WORTH_BYTES:
                 heap.give_back()
         return results
 
@@ -107,12 +108,12 @@ def run_stages(stages: Sequence[Stage], batch: Sequence[Chunk]) -> list[Reply]:
     ]
 
 
-def _is_heavy(reply: Reply) -> bool:
-    """Whether its pictures are such that memory is worth being given back for them."""
+def _heaviest(reply: Reply) -> int:
+    """What the largest of its pictures weighs, in bytes."""
     if isinstance(reply, Failure):
-        return False
+        return 0
     pictures = (*reply.frames, *reply.upscaled, *reply.pasted)
-    return any(picture.nbytes >= heap.WORTH_BYTES for picture in pictures)
+    return max((picture.nbytes for picture in pictures), default=0)
 
 
 def _call(stage: Stage, batch: list[Chunk]) -> list[Reply]:

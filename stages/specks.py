@@ -21,7 +21,7 @@ _WIDEST_PX = 11
 _CONTRAST, _TAKEN = 36, 0.4
 """By so many levels of 255 a speck stands out, and so much of that is taken away."""
 _LEAST_PIXELS, _MOST_PIXELS, _SLENDER = 2, 90, 3
-_STRIP_PX, _AROUND_PX = 1024, 24
+_STRIP_PIXELS, _LEAST_STRIP_PX, _AROUND_PX = 1 << 21, 128, 24
 
 Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -51,8 +51,9 @@ def _taken(before: np.ndarray, after: np.ndarray) -> Iterator[Box]:
     """Specks that ``after`` lacks."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_WIDEST_PX, _WIDEST_PX))
     height = len(before)
-    for top in range(0, height, _STRIP_PX):
-        rows = slice(max(0, top - _AROUND_PX), min(height, top + _STRIP_PX + _AROUND_PX))
+    strip_px = max(_LEAST_STRIP_PX, _STRIP_PIXELS // before.shape[1])
+    for top in range(0, height, strip_px):
+        rows = slice(max(0, top - _AROUND_PX), min(height, top + strip_px + _AROUND_PX))
         everywhere = slice(0, before.shape[1])
         one, other = _luma(before[rows]), _luma(_reduced(before, after, rows, everywhere))
         for sign, hat in ((1, cv2.MORPH_TOPHAT), (-1, cv2.MORPH_BLACKHAT)):
@@ -65,7 +66,7 @@ def _taken(before: np.ndarray, after: np.ndarray) -> Iterator[Box]:
             for box, middle in zip(boxes[1:], middles[1:], strict=True):
                 x, y, w, h, area = (int(value) for value in box)
                 if (
-                    top <= rows.start + middle[1] < top + _STRIP_PX
+                    top <= rows.start + middle[1] < top + strip_px
                     and _LEAST_PIXELS <= area <= _MOST_PIXELS
                     and max(w, h) <= _SLENDER * min(w, h)
                 ):

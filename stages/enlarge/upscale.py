@@ -12,6 +12,7 @@ import numpy as np
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef
+from restore_batch.stages import heap
 from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 from restore_batch.stages.geometry import output_size
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from restore_batch.models.base import Upscaler
 
 MOST_FRAMES_AT_ONCE = 16
+_TILE_OF_HUGE_PX = 640
+"""Beside a picture as large as that no more is to be held; it takes a twentieth more time."""
 
 
 class Upscale(Stage):
@@ -120,6 +123,9 @@ class Upscale(Stage):
         tile_px = self.tile_px or memory.tile_side_px(
             upscaler.bytes_per_pixel(), self._device, tiling_of(upscaler).largest_px
         )
+        # On a GPU tiles lie elsewhere.
+        if first.nbytes >= heap.HUGE_BYTES and self._device == "cpu" and self.tile_px is None:
+            tile_px = min(tile_px, _TILE_OF_HUGE_PX)
         if self._tile_limit_px is not None:
             tile_px = min(tile_px, self._tile_limit_px)
         together = self._frames_at_once(upscaler, first, tile_px)

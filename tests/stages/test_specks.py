@@ -113,7 +113,8 @@ def test_strips_of_a_picture_give_what_the_whole_does(monkeypatch: pytest.Monkey
     plain = ground()
     before, whole, strips = speckled(plain, 250, PLACES), plain.copy(), plain.copy()
     assert keep_rare_specks(before, whole) == 3
-    monkeypatch.setattr(specks, "_STRIP_PX", 31)
+    monkeypatch.setattr(specks, "_STRIP_PIXELS", 1)
+    monkeypatch.setattr(specks, "_LEAST_STRIP_PX", 31)
     assert keep_rare_specks(before, strips) == 3
     assert np.array_equal(whole, strips)
 

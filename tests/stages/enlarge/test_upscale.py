@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.models.base import Tiling, Upscaler
+from restore_batch.stages import heap
 from restore_batch.stages.enlarge.tiles import memory
 from restore_batch.stages.enlarge.upscale import Upscale, enlarge_plainly
 from restore_batch.stages.geometry import output_size
@@ -86,6 +87,28 @@ def test_a_network_that_asks_for_larger_tiles_gets_them() -> None:
 
     one(stage(Notes(2)), Frame(picture(900, 40)))
     assert seen == [900]
+
+
+def test_what_is_huge_goes_through_in_smaller_tiles_and_leaves_no_others_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+
+    class Notes(Repeat):
+        tiling = Tiling(align_px=8, halo_px=32, largest_px=1024)
+
+        def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+            seen.append(rgb_nchw.shape[-1])
+            return super().__call__(rgb_nchw)
+
+    large = Frame(smooth_picture(900, 40))
+    monkeypatch.setattr(heap, "HUGE_BYTES", 900 * 40 * 3)
+    made = stage(Notes(2))
+    in_smaller = one(made, large).rgb_hwc
+    one(made, Frame(smooth_picture(890, 40)))
+    assert max(seen[:-1]) < 640
+    assert seen[-1] == 890
+    assert np.array_equal(in_smaller, one(stage(Repeat(2), tile_px=1024), large).rgb_hwc)
 
 
 @settings(deadline=None, max_examples=20)
