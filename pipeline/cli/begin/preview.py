@@ -27,7 +27,7 @@ def preview(asked: Asked, number: int, side_px: int, to: Path | None, as_json: b
     """
     from restore_batch.pipeline.begin.trial import trial
     from restore_batch.pipeline.begin.trial_sheet import expect_free, write_sheet
-    from restore_batch.text import duration
+    from restore_batch.text import duration, plural
 
     job = asked.read()
     name = Path(asked.arguments[0]).resolve().stem or "photos"
@@ -49,6 +49,7 @@ def preview(asked: Asked, number: int, side_px: int, to: Path | None, as_json: b
         say(f"failed: {source}: {reason}")
     if tried.seconds is not None:
         photos = "1 photo" if tried.photos == 1 else f"all {tried.photos:,} photos"
-        films = f"; {tried.films:,} films come on top" if tried.films else ""
+        come = "comes" if tried.films == 1 else "come"
+        films = f"; {plural(tried.films, 'film')} {come} on top" if tried.films else ""
         say(f"{photos} would take about {duration(tried.seconds)}, by what these took{films}")
     say(f"preview: {path.absolute().as_uri()}")
