@@ -71,7 +71,7 @@ class Place(Protocol):
     folders: Mapping[str, Path]
 
     def goes_on(self) -> bool:
-        """Whether a run goes on there; asked no more once it does not."""
+        """Whether a run goes on there."""
         ...
 
     def now(self) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from restore_batch.errors import OutputLockedError, RestoreBatchError
 from restore_batch.files import storage_fault
 from restore_batch.jobs.proof.faults import ManifestError
+
+_LOOKED_AT_S = 0.5
 
 
 class Hold:
@@ -66,8 +69,7 @@ class Hold:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self._handles.append(handle)
         try:
-            # flock is released by the kernel when the process dies, however it dies.
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_soon(handle)
         except BlockingIOError:
             owner = os.pread(handle, 100, 0).decode(errors="replace").strip()
             raise self._refusal(owner or "another process") from None
@@ -97,8 +99,8 @@ class Hold:
 def is_held(folder: Path) -> bool:
     """Whether a process holds ``folder``, which may be on another machine that shares it.
 
-    Where nobody does, this takes it for a moment, shared: whoever begins at that very moment is
-    refused. So do not ask again once the answer was no.
+    Where nobody does, this takes it for a moment, shared: whoever begins at that very moment waits
+    for it.
     """
     try:
         handle = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
@@ -113,6 +115,20 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _lock_soon(handle: int) -> None:
+    """Raises BlockingIOError where somebody holds it for more than a moment, as whoever asks
+    :func:`is_held` does not."""
+    end = time.monotonic() + _LOOKED_AT_S
+    while True:
+        try:
+            # flock is released by the kernel when the process dies, however it dies.
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(_LOOKED_AT_S / 50)
 
 
 def _write_owner(lock: int) -> None:

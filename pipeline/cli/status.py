@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from restore_batch.jobs.records import ItemAtWork, ItemStatus
     from restore_batch.pipeline.places import Place
 
+CUT_OFF = "was cut off"
 _FAILED_LISTED = 20
 _AT_WORK_SHOWN = 8
 _LINE_S = 10.0
@@ -55,7 +56,7 @@ def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool)
         place = opened.enter_context(place_of(asked))
         if watch:
             _watch(place)
-        standing = _Standing(place, opened)
+        standing = _Standing(place, opened, place.goes_on)
         if not standing.manifests:
             raise nothing_run(job, asked.folder)
         listed = "failed" if failed else None
@@ -85,7 +86,7 @@ def status(job: str, everything: bool, failed: bool, as_json: bool, watch: bool)
 class _Standing:
     """How far a job is: one manifest, or those of all restorers that it compares."""
 
-    def __init__(self, place: Place, opened: ExitStack) -> None:
+    def __init__(self, place: Place, opened: ExitStack, goes_on: Callable[[], bool]) -> None:
         from restore_batch.jobs.manifest import Manifest
 
         self.as_of = place.now()
@@ -104,6 +105,12 @@ class _Standing:
             ]
             self.last_run = manifest.last_run() or self.last_run
             not_begun += manifest.not_begun()
+        self.outcome = ""
+        """How the last run ended, if there was one."""
+        if self.last_run is not None:
+            self.outcome = self.last_run["outcome"] or ("is going on" if goes_on() else CUT_OFF)
+        if self.outcome == CUT_OFF:
+            self.at_work = []  # nobody is at it any more
         unfinished = self.counts["pending"] + self.counts["staged"]
         self.left = not_begun + max(0, unfinished - len(self.at_work))
 
@@ -139,9 +146,8 @@ def _print_line(state: str, output: str, detail: str) -> None:
 
 
 def _print_totals(standing: _Standing) -> None:
-    last = standing.last_run
-    ended = f"; last run {last['outcome'] or 'is going on or was cut off'}" if last else ""
-    say(_counted(standing) + ended)
+    outcome = standing.outcome
+    say(_counted(standing) + (f"; last run {outcome}" if outcome else ""))
 
 
 def _counted(standing: _Standing) -> str:
@@ -164,7 +170,7 @@ def _watch(place: Place) -> None:
                     say(str(seen))
                 view = _Picture() if sys.stdout.isatty() else _Lines()
             with ExitStack() as opened:
-                standing = _Standing(place, opened)
+                standing = _Standing(place, opened, lambda: True)
                 if standing.manifests:
                     view.show(standing)
             spent = time.monotonic() - began
