@@ -9,7 +9,7 @@ validated later, against the schema of the model chosen.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ __all__ = ["Mistake", "did_you_mean", "misfits", "mistakes"]
 
 _Schema = Mapping[str, Any]
 _Location = tuple[str | int, ...]
+_YES_OR_NO = {
+    **dict.fromkeys(("yes", "on", "true", "y"), True),
+    **dict.fromkeys(("no", "off", "false", "n"), False),
+}
 _MOST = 100
 """A file with more mistakes than this is not the file that was meant."""
 
@@ -140,6 +144,8 @@ def _wrong_value(schema: _Schema, root: _Schema, value: Any) -> str:
     choices = [str(choice) for choice in _choices(schema, root)]
     text = f"expected {_expected(schema, root)}, got {_shown(value)}"
     kinds = {_resolve(s, root).get("type") for s in (schema, *schema.get("anyOf", ()))}
+    if meant := _of_yes_or_no(value, choices, kinds):
+        return f"{text}, did you mean {meant}?"
     if choices and isinstance(value, str):
         return text + did_you_mean(value, choices)
     if "string" in kinds and isinstance(value, bool | int | float) and not choices:
@@ -147,6 +153,19 @@ def _wrong_value(schema: _Schema, root: _Schema, value: Any) -> str:
     if "array" in kinds and isinstance(value, str) and value and value.isprintable():
         return text + f" (write [{value}])"
     return text
+
+
+def _of_yes_or_no(value: Any, choices: Sequence[str], kinds: Collection[str | None]) -> str:
+    """What the words of YAML 1.1 for true and false, and these, may stand for; "" if nothing."""
+    said = _YES_OR_NO.get(str(value).casefold())
+    if said is None:
+        return ""
+    if "boolean" in kinds:
+        return "" if isinstance(value, bool) else str(said).lower()
+    if said and "object" in kinds:
+        return "{}"  # with what is usual in it
+    words = ("auto",) if said else ("off", "none")
+    return next((repr(word) for word in words if word in choices), "")
 
 
 def _choices(schema: _Schema, root: _Schema) -> list[Any]:

@@ -78,7 +78,8 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "job.yaml:7:44: background.model: expected a name or text, got nothing",
         "job.yaml:8:18: photos.format: expected a name or text, got 2 (put it in quotes)",
         "job.yaml:8:32: photos.bit_depth: expected one of keep, 8, 16, got 12",
-        "job.yaml:10:17: paste.match_colour: expected true or false, got 'yes'",
+        "job.yaml:10:17: paste.match_colour: expected true or false, got 'yes',"
+        " did you mean true?",
         "job.yaml:11:9: engine: expected a section of options, got 3",
         "job.yaml:12:1: strength: unknown option, did you mean 'repair.strength' or"
         " 'restore.strength'?",
@@ -202,6 +203,24 @@ def test_mistakes_in_overrides_are_located_there(write: Write) -> None:
     assert refused(write(GOOD), {"restore.strength": 2}) == [
         "override restore.strength: restore.strength: expected a number from 0 to 1, got 2"
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("repair: {mask: yes}", "true"),
+        ("report: Off", "false"),
+        ("repair: {fading: on}", "'auto'"),
+        ("repair: {fading: true}", "'auto'"),
+        ("repair: {scratches: no}", "'off'"),
+        ("repair: on", "{}"),
+    ],
+)
+def test_yes_and_no_are_known_for_what_they_stand_for(
+    write: Write, written: str, meant: str
+) -> None:
+    (line,) = refused(write(f"{GOOD}{written}\n"))
+    assert line.endswith(f"did you mean {meant}?")
 
 
 def test_overrides_do_not_change_the_callers_mapping() -> None:

@@ -219,9 +219,25 @@ def _without_output(arguments: Sequence[str]) -> str:
     first = Path(arguments[0])
     if len(arguments) == 1 and (first / FOLDER).is_dir():
         kept = first / KEPT_NAME
-        known = f", {shlex.quote(str(kept))}" if is_kept_job(kept) else ""
+        known = f", {shlex.quote(str(kept))}" if is_kept_job(kept) else _last_run_of(first)
         return f"{arguments[0]} is the output of a job: name its job file instead{known}"
     return f"-o is missing: name a folder for the results, such as -o {_elsewhere(arguments[0])}"
+
+
+def _last_run_of(output: Path) -> str:
+    """By what name the job of an output was run last, as far as that can be told."""
+    from restore_batch.errors import RestoreBatchError
+    from restore_batch.jobs.manifest import Manifest
+
+    try:
+        manifest = Manifest.read(output)
+        if manifest is None:
+            return ""
+        with manifest:
+            last = manifest.last_run()
+    except RestoreBatchError:
+        return ""
+    return f" (its last run was of {last['job_file']})" if last else ""
 
 
 def _elsewhere(argument: str) -> str:

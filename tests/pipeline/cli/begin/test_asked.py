@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from restore_batch.errors import UsageError
+from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import FOLDER
 from restore_batch.jobs.source import job_from_mapping
 from restore_batch.jobs.written import keep_job
@@ -62,6 +63,13 @@ def test_what_cannot_be_meant_is_one_line(arguments: str, expected: str, here: P
     (line,) = done.stderr.splitlines()
     assert expected in line
     assert sorted(here.rglob("*")) == before
+
+
+def test_of_an_output_whose_job_is_elsewhere_is_said_what_was_run(here: Path) -> None:
+    with Manifest.open(here / "restored") as manifest:
+        manifest.begin_run("0", "scans.yaml", {}, [], 1)
+    with pytest.raises(UsageError, match=r"job file instead \(its last run was of scans\.yaml\)"):
+        Asked(("restored",)).read()
 
 
 def test_a_link_is_no_way_to_put_results_among_the_originals(here: Path) -> None:
