@@ -78,8 +78,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "job.yaml:7:44: background.model: expected a name or text, got nothing",
         "job.yaml:8:18: photos.format: expected a name or text, got 2 (put it in quotes)",
         "job.yaml:8:32: photos.bit_depth: expected one of keep, 8, 16, got 12",
-        "job.yaml:10:17: paste.match_colour: expected true or false, got 'yes',"
-        " did you mean true?",
+        "job.yaml:10:17: paste.match_colour: expected true or false, got 'yes', did you mean true?",
         "job.yaml:11:9: engine: expected a section of options, got 3",
         "job.yaml:12:1: strength: unknown option, did you mean 'repair.strength' or"
         " 'restore.strength'?",
