@@ -77,6 +77,18 @@ class Ledger:
             found.setdefault(source, []).append(output)
         return found
 
+    def made_of_the_same(self) -> dict[str, list[str]]:
+        """The paths of results that are done, by their source, of those that have several."""
+        rows = self._db.execute(
+            "SELECT source, output FROM items WHERE unit_state = 'done' AND source IN"
+            " (SELECT source FROM items WHERE unit_state = 'done' GROUP BY source"
+            " HAVING COUNT(*) > 1)"
+        )
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            found.setdefault(row["source"], []).append(row["output"])
+        return found
+
     def networks_of_runs(self) -> list[dict[str, tuple[str, str]]]:
         """The networks of each run, once each: by their role the card's name and the checksum."""
         rows = self._db.execute("SELECT DISTINCT models FROM runs")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from operator import or_
 
@@ -12,6 +12,8 @@ from restore_batch.pipeline.drive.standing import Standing
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.earlier import Changed
 from restore_batch.text import plural
+
+_NAMES_SHOWN = 3
 
 
 class Tally:
@@ -70,6 +72,16 @@ class Changes:
         else:
             text = f"the result {unit.output} is gone; it is made again"
             self._summary.warned.append((unit.source, text))
+
+    def tell_beside(self, names: Sequence[str]) -> None:
+        """Say which results of earlier runs stay, though this one calls theirs otherwise."""
+        if names:
+            shown = ", ".join(names[:_NAMES_SHOWN]) + " …" * (len(names) > _NAMES_SHOWN)
+            lie = "lies" if len(names) == 1 else "lie"
+            self._summary.earlier.append(
+                f"{plural(len(names), 'result')} of earlier runs {lie} there under another name"
+                f" than now, and nothing takes it away: {shown}"
+            )
 
     def tell_kept(self, sources: Mapping[str, str] | None = None) -> None:
         """Say which files were not as they were written when they were replaced, with the sources

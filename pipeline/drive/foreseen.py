@@ -66,6 +66,27 @@ def foreseen(plan: Plan, manifest: Manifest) -> Foreseen:
     return Foreseen(tuple(items["pending"]), done, failed, earlier)
 
 
+def left_beside(plan: Plan, manifest: Manifest) -> list[str]:
+    """Results on record that lie there and that ``plan`` would call otherwise, as after a change of
+    format: nothing takes their place."""
+    several = manifest.made_of_the_same()
+    if not several:
+        return []
+    looking = _Looking(plan, manifest)
+    items = [item for item in plan.items if item.source.source in several]
+    for first in range(0, len(items), _ITEMS_AT_ONCE):
+        for item in looking.named(items[first : first + _ITEMS_AT_ONCE]):
+            outputs = several[item.source.source]
+            if item.unread:  # nobody knows which is the one
+                outputs.clear()
+            elif item.output in outputs:
+                outputs.remove(item.output)
+    planned = {item.source.source for item in items}
+    beside = sorted(name for source in several if source in planned for name in several[source])
+    is_there = manifest.results.looks(beside)
+    return [name for name, look in zip(beside, is_there, strict=True) if look is not None]
+
+
 class _Looking:
     """``tally``: of results made with something else than today, as far as they were come to."""
 
@@ -77,10 +98,7 @@ class _Looking:
 
     def states(self, some: Sequence[Item]) -> Iterator[State]:
         """Of each of ``some`` in turn."""
-        listed = iter(list(side_by_side(looked_at_item, [item for item in some if item.unread])))
-        some = [next(listed) if item.unread else item for item in some]
-        self._sources.look_up(some)
-        named = [self._named(item) for item in some]
+        named = self.named(some)
         outputs = [item.output for item in named if not item.unread]
         made_with = self._manifest.made_with(outputs)
         failed = self._manifest.made_with(outputs, "failed")
@@ -92,8 +110,14 @@ class _Looking:
             else:
                 yield "failed" if tried is not None and self._has_failed(item, tried) else "pending"
 
+    def named(self, some: Sequence[Item]) -> list[Item]:
+        """The same with the names of their results, where headers are read or noted."""
+        listed = iter(list(side_by_side(looked_at_item, [item for item in some if item.unread])))
+        some = [next(listed) if item.unread else item for item in some]
+        self._sources.look_up(some)
+        return [self._named(item) for item in some]
+
     def _named(self, item: Item) -> Item:
-        """The same item with the name of its result, where the header of its source is noted."""
         header = self._sources.header(item, again=False) if item.unread else None
         return item if header is None else read_item(item, header_read(header), self._plan.job)
 

@@ -28,6 +28,7 @@ from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.changes import Changes
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
+from restore_batch.pipeline.drive.foreseen import left_beside
 from restore_batch.pipeline.drive.staged import part_of, result_of
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
@@ -100,6 +101,7 @@ class Run:
                 outcome = "finished"
                 # Of a machine that was lost, files half written.
                 self._manifest.clear_staging()
+                self._changes.tell_beside(left_beside(plan, self._manifest))
         except (KeyboardInterrupt, ExecutorError) as error:
             if isinstance(error, ExecutorError) and not self._drained:
                 raise

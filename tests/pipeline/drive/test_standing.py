@@ -266,3 +266,17 @@ def test_what_is_foreseen_of_another_job_is_all_of_it(job: Path) -> None:
     found = foresee(plan)
     # What is no picture fails whatever is asked for.
     assert (len(found.left), len(found.failed)) == (PICTURES, 0)
+
+
+def test_results_under_other_names_than_now_are_told_and_stay(job: Path) -> None:
+    out = job.parent / "out"
+    summary = run_job(read_job(job, {"photos.format": "png"}), Quiet(), RunOptions())
+    (told,) = summary.earlier
+    assert told.startswith(f"{PICTURES - 1} results of earlier runs lie there under another name")
+    assert told.endswith("scene00.jpg, scene01.jpg, scene02.jpg …")
+    assert (out / "scene00.jpg").exists()
+    (told,) = run_job(read_job(job), Quiet(), RunOptions()).earlier
+    assert told.endswith("scene00.png, scene01.png, scene02.png …")
+    for each in out.glob("*.png"):
+        each.unlink()
+    assert run_job(read_job(job), Quiet(), RunOptions()).earlier == []
