@@ -15,6 +15,14 @@ def markdown() -> str:
     return paragraphs(*_commands(cli, click.Context(cli, info_name=NAME), 2))
 
 
+def brief() -> str:
+    """A line for each command."""
+    context = click.Context(cli, info_name=NAME)
+    named = ((name, cli.get_command(context, name)) for name in cli.list_commands(context))
+    rows = [(f"`{name}`", prose(each.get_short_help_str(200))) for name, each in named if each]
+    return table(("command", "what it does"), rows)
+
+
 def _commands(group: click.Group, context: click.Context, level: int) -> Iterator[str]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)

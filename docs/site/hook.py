@@ -1,6 +1,6 @@
 """What MkDocs runs while it builds the site (`hooks` in `mkdocs.yml`).
 
-- `<!-- made: NAME -->` in a page gives way to Markdown that is made of the code, see :data:`MADE`.
+- `<!-- made: NAME -->` in a page gives way to Markdown that is made of the code, see :mod:`made`.
 - `README.md` becomes the first page, other documents outside of `docs/` some of the others.
 - Links from a page to files outside of `docs/` lead to copies of them on the site.
 - A page that the navigation does not name comes at its end.
@@ -10,35 +10,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import command_pages
-import job_reference
-import model_pages
-import stage_pages
+from made import MADE, PLACE
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from restore_batch.stages.photo import table as photo_tables
-from restore_batch.stages.video import table as video_tables
-
 ROOT = Path(__file__).resolve().parents[2]
-MADE: Mapping[str, Callable[[], str]] = {
-    "codecs": video_tables.codecs,
-    "commands": command_pages.markdown,
-    "containers": video_tables.containers,
-    "fates": photo_tables.fates,
-    "formats": photo_tables.markdown,
-    "job file": job_reference.markdown,
-    "licences": model_pages.licences,
-    "model details": model_pages.details,
-    "models": model_pages.overview,
-    "stages": stage_pages.markdown,
-}
 _DOCUMENTS = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -46,7 +28,6 @@ _DOCUMENTS = {
 }
 PAGES = {source: target for source, target in _DOCUMENTS.items() if (ROOT / source).is_file()}
 """Documents outside of `docs/` that are pages of the site."""
-_MARK = re.compile(r"^<!-- made: (.*?) -->$", re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)")
 _FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 
@@ -97,13 +78,14 @@ def on_page_markdown(markdown: str, /, *, page: Page, config: MkDocsConfig, file
         return posixpath.relpath(target, posixpath.dirname(uri) or ".")
 
     linked = "".join(part if i % 2 else _LINK.sub(moved, part) for i, part in enumerate(parts))
-    return _MARK.sub(_made, linked)
+    return PLACE.sub(_made, linked)
 
 
 def _made(match: re.Match[str]) -> str:
-    if match[1] not in MADE:
-        raise PluginError(f"nothing makes {match[1]!r}; known: {', '.join(MADE)}")
-    return MADE[match[1]]()
+    name = match["name"]
+    if name not in MADE:
+        raise PluginError(f"nothing makes {name!r}; known: {', '.join(MADE)}")
+    return MADE[name]()
 
 
 def _links(markdown: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from markdown_text import code, paragraphs, prose
+from markdown_text import code, paragraphs, prose, table
 
 from restore_batch.pipeline.cli.model_facts import kind, written
 from restore_batch.pipeline.plan.photos import job_schema
@@ -37,6 +37,31 @@ def markdown() -> str:
         ),
         *_stages(),
     )
+
+
+def brief() -> str:
+    """A line for each key."""
+    schema = job_schema()
+    rows: list[tuple[str, str, str, str]] = []
+    for key, value in schema["properties"].items():
+        section = _section(value, schema)
+        if section is None:
+            rows.append(_row(key, schema, key, schema))
+        else:
+            rows += [_row(f"{key}.{each}", section, each, schema) for each in section["properties"]]
+    for stage in stage_classes():
+        if stage.options is not None:
+            own = stage.options.model_json_schema()
+            rows += [_row(f"stages.{stage.name}.{k}", own, k, own) for k in own["properties"]]
+    return table(("key", "takes", "default", "what it does"), rows)
+
+
+def _row(title: str, section: Schema, key: str, schema: Schema) -> tuple[str, str, str, str]:
+    value = section["properties"][key]
+    required = key in section.get("required", ())
+    default = "must be given" if required else code(written(value.get("default", {})))
+    takes = prose(kind(_inlined(value, schema)))
+    return f"`{title}`", takes, default, prose(value.get("description", ""))
 
 
 def _section(value: Schema, schema: Schema) -> Schema | None:

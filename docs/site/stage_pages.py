@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-from markdown_text import code, paragraphs, prose
+from markdown_text import code, paragraphs, prose, table
 
 from restore_batch.stages.base import Stage
 from restore_batch.stages.catalogue import stage_classes
@@ -14,6 +14,19 @@ from restore_batch.stages.catalogue import stage_classes
 def markdown() -> str:
     """A heading for each stage, in their order: what it is given, and what it says of itself."""
     return paragraphs(*(part for stage in stage_classes() for part in _stage(stage)))
+
+
+def brief() -> str:
+    """A line for each stage, in their order."""
+    rows = [
+        (f"`{stage.name}`", code(stage.after) if stage.after else "–", _first(stage))
+        for stage in stage_classes()
+    ]
+    return table(("stage", "follows", "what it does"), rows)
+
+
+def _first(stage: type[Stage]) -> str:
+    return prose((inspect.getdoc(stage) or "").split("\n\n")[0])
 
 
 def _stage(stage: type[Stage]) -> Iterator[str]:

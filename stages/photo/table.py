@@ -1,5 +1,4 @@
-"""The tables of docs/photos.md, from what the formats say: the site is built with them, and
-``python -m`` prints them."""
+"""The tables of docs/photos.md, from what the formats say."""
 
 from __future__ import annotations
 
@@ -95,7 +94,3 @@ def _kept(format: WrittenFormat) -> str:
     if format.text_keys is None:
         kept.append("text")
     return ", ".join([*kept, *(key.lower() for key in sorted(format.text_keys or ()))])
-
-
-if __name__ == "__main__":
-    print(markdown(), fates(), sep="\n\n")

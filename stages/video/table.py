@@ -1,5 +1,4 @@
-"""The tables of docs/video.md, from what containers and encoders take: the site is built with
-them, and ``python -m`` this module prints them."""
+"""The tables of docs/video.md, from what containers and encoders take."""
 
 from __future__ import annotations
 
@@ -93,7 +92,3 @@ def _fates(kind: str, known: Sequence[str], container: str) -> str:
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(cell or '–' for cell in row)} |" for row in rows)])
-
-
-if __name__ == "__main__":
-    print(containers(), codecs(), sep="\n\n")
