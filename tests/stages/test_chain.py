@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from restore_batch.errors import MediaError
 from restore_batch.jobs.units import Join
+from restore_batch.stages import heap
 from restore_batch.stages.base import Stage, WorkerContext
 from restore_batch.stages.chain import OpenedStages, Reply
 from restore_batch.stages.media import Chunk, Failure, Frame
@@ -286,3 +288,22 @@ def test_a_picture_that_no_later_stage_reads_is_gone_when_the_next_one_begins() 
     opened = OpenedStages(stages, WorkerContext(), frozenset({"artifact"}))
     opened.process([Chunk(unit("a")), Chunk(unit("b"))])
     assert (len(seen), left) == (2, [0])
+
+
+def test_large_pieces_lie_apart_while_a_huge_picture_is_worked_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+
+    @contextmanager
+    def noted(wanted: bool) -> Iterator[None]:
+        asked.append(wanted)
+        yield
+
+    monkeypatch.setattr(heap, "large_pieces_apart", noted)
+    monkeypatch.setattr(heap, "HUGE_BYTES", 8 * 8 * 3)
+    opened = OpenedStages([Mark("a")], WorkerContext())
+    for side in (7, 8):
+        picture = Frame(np.zeros((side, 8, 3), np.uint8))
+        opened.process([Chunk(unit("photo"), frames=(picture,))])
+    assert asked == [False, True]
