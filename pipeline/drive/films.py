@@ -33,6 +33,8 @@ class _Film:
     missing: set[str] = field(default_factory=set)
     warnings: tuple[str, ...] = ()
     source_state: str = ""
+    faces_before: int = 0
+    """In the parts that earlier runs have done."""
 
 
 class Films:
@@ -95,6 +97,8 @@ class Films:
             if self._manifest.state_of(part, verify=self._verify) != "done"
         ]  # fmt: skip
         film.missing = {part.id for part in pending}
+        before = (self._manifest.result_of(p) for p in film.parts if p.id not in film.missing)
+        film.faces_before = sum(part.face_count for part in before if part is not None)
         self._of |= dict.fromkeys(film.missing, film.join.id)
         started: list[Unit] = [self._manifest.start(part, film.source_sha256) for part in pending]
         return started or [self._join(film)]
@@ -156,9 +160,10 @@ class Films:
         results = (self._manifest.result_of(part) for part in self._begun[unit.id].parts)
         return mean_quality([each.quality for each in results if each and each.quality])
 
-    def forget(self, unit: Unit) -> None:
-        """The film of ``unit`` is committed."""
-        self._begun.pop(unit.id, None)
+    def forget(self, unit: Unit) -> int:
+        """The film of ``unit`` is committed. The faces in parts that earlier runs have done."""
+        film = self._begun.pop(unit.id, None)
+        return 0 if film is None else film.faces_before
 
     def _join(self, film: _Film) -> Unit:
         index = film.index

@@ -294,7 +294,7 @@ class Run:
         return self._films.part_done(outcome.unit)  # type: ignore[arg-type]
 
     def _film_joined(self, outcome: Done) -> Sequence[Unit]:
-        self._films.forget(outcome.unit)
+        self.summary.faces += self._films.forget(outcome.unit)
         self._manifest.drop_parts(outcome.unit.id)
         self._count_done(outcome)
         return ()

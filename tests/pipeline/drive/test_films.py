@@ -123,6 +123,21 @@ def test_a_later_run_does_only_the_parts_that_are_missing(manifest: Manifest) ->
     assert len(third.indexed(third.begin(the_join(manifest), "sha"), INDEX, ())) == 3
 
 
+def test_faces_that_earlier_runs_have_restored_count_with_the_film(manifest: Manifest) -> None:
+    first = Films(manifest)
+    parts = first.indexed(first.begin(the_join(manifest), "sha"), INDEX, ())
+    for part, faces in zip(parts[:2], (4, 5), strict=True):
+        done(manifest, part, faces)
+        first.part_done(part)  # type: ignore[arg-type]
+    later = Films(manifest)
+    (part,) = later.indexed(later.begin(the_join(manifest), "sha"), INDEX, ())
+    done(manifest, part, 6)
+    (join,) = later.part_done(part)  # type: ignore[arg-type]
+    assert later.joined(join)[0] == 15  # type: ignore[arg-type]
+    assert later.forget(join) == 9
+    assert later.forget(join) == 0
+
+
 def test_a_film_whose_parts_are_all_there_is_only_joined(manifest: Manifest) -> None:
     work = Films(manifest)
     for part in work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ()):
