@@ -50,8 +50,8 @@ _THICKLY_TIMES = 8.0
 """Where so many times less of what speaks strongly for damage is false than may be, a picture is
 thickly strewn with it. Of 188 sound photographs one is taken for that; the needles of a hemlock
 come next."""
-WHOLLY = 255
-"""How far what is certain is filled."""
+WHOLLY, BLINDLY = 254, 255
+"""How far what is certain is filled; and what is certain whatever seems to lie there."""
 _KNOWN_PIXELS = 768 * 576
 """Of the copies of sound photographs by which shares are known."""
 _THIN_PX = 7

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from restore_batch.stages.parallel import Mapper
-from restore_batch.stages.repair.blocks import fill_blocks
+from restore_batch.stages.repair.blocks import Where, fill_blocks
 from restore_batch.stages.repair.grain import clipped, grain_at, smooth
 
 _ALIKE = 20.0
@@ -28,8 +28,8 @@ _LENGTHS = np.hypot(_WAYS[:, 0], _WAYS[:, 1])
 
 def fill(
     samples: np.ndarray,
-    mask: np.ndarray,
-    damage: np.ndarray,
+    mask: np.ndarray | Where,
+    damage: np.ndarray | Where,
     reach_px: int,
     mapped: Mapper = map,
     in_place: bool = False,

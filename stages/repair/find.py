@@ -22,6 +22,7 @@ from restore_batch.stages import heap
 from restore_batch.stages.geometry import to_uint8
 from restore_batch.stages.parallel import Mapper
 from restore_batch.stages.repair.certain import (
+    BLINDLY,
     LEVELS,
     WHOLLY,
     Certainty,
@@ -69,7 +70,8 @@ def find_damage(
     rgb_hwc: np.ndarray, finder: DamageFinder, certainty: Certainty, mapped: Mapper = map
 ) -> np.ndarray:
     """The damage of a picture, (H, W) uint8: how far each pixel is to be filled, 0 not at all,
-    :data:`~restore_batch.stages.repair.certain.WHOLLY` where it is certain.
+    :data:`~restore_batch.stages.repair.certain.WHOLLY` where it is certain, ``BLINDLY`` where it
+    is, too, and what seems to lie there is not to be regarded.
 
     ``rgb_hwc``: (H, W, 3) uint8 or uint16. ``mapped``: a ``map`` in order, for instance one that
     works on several tiles at once.
@@ -111,7 +113,7 @@ def _at_one_size(
         damage = taken(_counted(levels), certainty)[levels]
         _leave_margins(damage, levels)
     if certainty.false_share:
-        damage[lines_one_way(levels)] = WHOLLY
+        damage[lines_one_way(levels)] = BLINDLY
     return np.asarray(damage)
 
 
@@ -185,4 +187,6 @@ def _resized(damage: np.ndarray, shape_hw: tuple[int, int]) -> np.ndarray:
 
     share = reduced(damage > 0)
     partly = np.where(share > _PART, np.rint(reduced(damage) / np.maximum(share, _PART)), 0)
-    return np.where(reduced(damage == WHOLLY) > _PART, WHOLLY, partly).astype(np.uint8)
+    for level in (WHOLLY, BLINDLY):
+        partly = np.where(reduced(damage >= level) > _PART, level, partly)
+    return partly.astype(np.uint8)

@@ -24,7 +24,7 @@ from restore_batch.stages.media import (
 )
 from restore_batch.stages.parallel import ordered_map
 from restore_batch.stages.repair.blocks import Where
-from restore_batch.stages.repair.certain import WHOLLY, Certainty
+from restore_batch.stages.repair.certain import BLINDLY, WHOLLY, Certainty
 from restore_batch.stages.repair.draw import draw
 from restore_batch.stages.repair.fading import unfaded
 from restore_batch.stages.repair.fill import fill
@@ -74,7 +74,7 @@ class Repair(Stage):
     """
 
     name = "repair"
-    version = 8
+    version = 9
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             "marks are judged as a whole, and four times as much is found", only_with="model"
@@ -106,6 +106,7 @@ class Repair(Stage):
             "scratches that run down a picture or across it, several of them, are taken together",
             only_with="model",
         ),
+        9: Raised("of such scratches nothing is left to shine through", only_with="model"),
     }
     after = "decode"
     needs = Resources(gpus=0.2)
@@ -209,7 +210,7 @@ class Repair(Stage):
         toned = unfaded(done, self.strength) if self.unfades else None
         by = (ref.card.name if ref and self.fills else "" for ref in (self.model, self.fill_model))
         record = RepairRecord(np.count_nonzero(mask) / mask.size, toned is not None, *by)
-        too_wide = float((found == WHOLLY).mean() - (mask == WHOLLY).mean())
+        too_wide = float((found >= WHOLLY).mean() - (mask >= WHOLLY).mean())
         return RepairedPicture(toned or done, record, mask, too_wide)
 
     def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
@@ -226,7 +227,7 @@ class Repair(Stage):
             find_damage(frame.rgb_hwc, self._finder, self.certainty, self._mapped), _FRINGE_PX
         )
         most_px = widest_px(frame.width, frame.height)
-        mask = narrow(found == WHOLLY, most_px)
+        mask = narrow(found >= WHOLLY, most_px)
         partly = _in_part(found)
         if partly.any():
             # What is certain is judged by itself: with what is not, it would seem wider.
@@ -243,17 +244,28 @@ class Repair(Stage):
         if not mask.any():
             return frame
         before = frame.rgb_hwc[..., :1] if frame.colourless else frame.rgb_hwc
-        certain = Where(mask, WHOLLY, WHOLLY), Where(found, WHOLLY, WHOLLY)
-        filled = self._drawn(before, *certain)
+        certain = Where(mask, WHOLLY, BLINDLY), Where(found, WHOLLY, BLINDLY)
+        shown = self._not_shown(before, mask, found)
+        filled = self._drawn(shown, *certain, in_place=shown is not before)
         partly = _in_part(mask).any()
         if partly:  # after what is certain, which would lie around it
-            self._drawn(filled, Where(mask, 1, WHOLLY - 1), Where(found, 1, WHOLLY), in_place=True)
+            self._drawn(filled, Where(mask, 1, WHOLLY - 1), Where(found, 1, BLINDLY), in_place=True)
         if self.strength < 1 or partly:
             for rows in blocks_of_rows(frame.height, frame.width):
-                _blend(before[rows], filled[rows], np.float32(self.strength / WHOLLY) * mask[rows])
+                far = np.minimum(mask[rows], WHOLLY) / np.float32(WHOLLY)
+                _blend(before[rows], filled[rows], np.float32(self.strength) * far)
         if frame.colourless:
             filled = np.repeat(filled, 3, axis=2)
         return replace(frame, rgb_hwc=filled)
+
+    def _not_shown(self, samples: np.ndarray, mask: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """The picture as a filler is to see it: a copy, drawn plainly where damage is certain
+        whatever lies there, or itself. A filler leaves what it takes for a part of the picture."""
+        if self._filler is None or mask.max() < BLINDLY:
+            return samples
+        reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
+        blindly, damage = Where(mask, BLINDLY, BLINDLY), Where(found, 1, BLINDLY)
+        return fill(samples, blindly, damage, reach_px, self._mapped)
 
     def _drawn(
         self, samples: np.ndarray, mask: Where, found: Where, in_place: bool = False
@@ -293,5 +305,5 @@ def _one_torch_thread() -> None:
 def _as_png(mask: np.ndarray) -> bytes:
     """(H, W) uint8 as a PNG: white where it was filled, grey where in part."""
     file = io.BytesIO()
-    Image.fromarray(mask).save(file, "PNG", optimize=True)
+    Image.fromarray(np.where(mask >= WHOLLY, np.uint8(255), mask)).save(file, "PNG", optimize=True)
     return file.getvalue()

@@ -14,7 +14,7 @@ from PIL import Image
 from restore_batch.jobs.units import Photo, Segment
 from restore_batch.stages.media import Chunk, Frame
 from restore_batch.stages.repair import repair
-from restore_batch.stages.repair.certain import Certainty
+from restore_batch.stages.repair.certain import BLINDLY, WHOLLY, Certainty
 from restore_batch.stages.repair.repair import MASK_SUFFIX, Repair
 
 from support.damage_finders import Brightness
@@ -112,11 +112,11 @@ def test_what_is_less_certain_is_filled_in_part_after_what_is_certain(
     faint &= ~scratch
 
     def repaired_where(level: int) -> Chunk:
-        damage = np.where(scratch, 255, np.where(faint, level, 0)).astype(np.uint8)
+        damage = np.where(scratch, WHOLLY, np.where(faint, level, 0)).astype(np.uint8)
         monkeypatch.setattr(repair, "find_damage", lambda *_: damage)
         return repaired(stage(mask=True, strength=strength), frame)
 
-    none, half, most = (repaired_where(level) for level in (0, 128, 254))
+    none, half, most = (repaired_where(level) for level in (0, 128, WHOLLY - 1))
     far = np.asarray(Image.open(io.BytesIO(half.sidecars[0].content)))
     assert set(np.unique(far)) == {0, 128, 255}
     assert half.repairs[0].share == pytest.approx((far > 0).mean())
@@ -128,9 +128,39 @@ def test_what_is_less_certain_is_filled_in_part_after_what_is_certain(
     np.testing.assert_array_equal(partly[far != 128], certain[far != 128])
     line = far == 128
     assert line[130, 150:153].any() and not line[50:70, 230:250].any()
-    between = before + 128 / 254 * (nearly - before)
+    between = before + 128 / (WHOLLY - 1) * (nearly - before)
     assert np.abs(partly - between)[line].max() <= 1.5
     assert np.abs(partly - before)[line].max() > 0
+
+
+class KeepsWhatItSees:
+    """A filler that finds nothing wrong with what it is shown."""
+
+    reach_px = align_px = 64
+
+    def __call__(self, rgb_hwc: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        return rgb_hwc
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_of_what_is_certain_whatever_lies_there_a_filler_sees_nothing(
+    grey: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, scratch = scratched(grey=grey)
+    made = Repair(finder=Brightness(), filler=KeepsWhatItSees(), mask=True)
+    left = scratch.copy()
+    left[:, :150] = False
+    damage = np.where(left, WHOLLY, np.where(scratch, BLINDLY, 0)).astype(np.uint8)
+    monkeypatch.setattr(repair, "find_damage", lambda *_: damage)
+    done = repaired(made, frame)
+    rgb_hwc = done.frames[0].rgb_hwc
+    blindly, shown = scratch & ~left, left.copy()
+    shown[:, :160] = False  # where the two meet, what is blind reaches into the other
+    assert rgb_hwc[blindly].max() < 0.85 * 255
+    assert (rgb_hwc[shown] == 255).all()
+    far = np.asarray(Image.open(io.BytesIO(done.sidecars[0].content)))
+    assert set(np.unique(far)) == {0, 255}
+    np.testing.assert_array_equal(rgb_hwc[far == 0], frame.rgb_hwc[far == 0])
 
 
 def test_damage_too_wide_to_be_guessed_is_left_and_said() -> None:
