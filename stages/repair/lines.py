@@ -8,6 +8,8 @@ the network's hints at more of them count too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -23,6 +25,8 @@ _SLENDER, _SLOPE = 8.0, 0.14
 _MOST_PIXELS = 4 << 20
 """Of larger pictures a copy is looked through."""
 _STRIP_PX = 1024
+_BRIDGED = 0.5
+"""Of what lies between two pieces of a line, so much is hinted at, at least."""
 
 
 def lines_one_way(levels: np.ndarray) -> np.ndarray:
@@ -50,8 +54,10 @@ def lines_one_way(levels: np.ndarray) -> np.ndarray:
             least = step * int(max(_LEAST_PX, _LEAST_SHARE * shorter))
             if across:
                 _add_thin(found.T, levels.T, thick, least)
+                _bridge(found.T, copy.T, thick, step)
             else:
                 _add_thin(found, levels, thick, least)
+                _bridge(found, copy, thick, step)
     return found
 
 
@@ -75,6 +81,59 @@ def _add_thin(found: np.ndarray, levels: np.ndarray, thick: float, least: int) -
         lines = cv2.dilate(cv2.morphologyEx(thin, cv2.MORPH_OPEN, long), np.ones((3, 7), np.uint8))
         strip = cv2.min(lines, thin)[:, left - begins : left - begins + _STRIP_PX]
         found[:, left : left + _STRIP_PX] |= strip > 0
+
+
+def _bridge(found: np.ndarray, copy: np.ndarray, thick: float, step: int) -> None:
+    """Add what lies between two pieces of a line that runs down, where the network hints at most
+    of it: there something else is taken for damage, too, so that it is not thin."""
+    some = found.view(np.uint8)
+    small = some if step == 1 else _largest_of_blocks(some, step)
+    _, number, boxes, _ = cv2.connectedComponentsWithStats(small, connectivity=8)
+    pieces = [_piece(number, box, label) for label, box in enumerate(boxes) if label]
+    width_px = max(1, round(thick))
+    for upper in pieces:
+        below = (each for each in pieces if _continues(upper, each, thick / step + 1))
+        if (lower := min(below, key=lambda each: each.top, default=None)) is None:
+            continue
+        rows = np.arange(upper.bottom, lower.top + 1)
+        start, end = upper.at(upper.bottom), lower.at(lower.top)
+        columns = np.linspace(start, end, len(rows)).round().astype(int)
+        beside = np.clip(columns[:, None] + (-1, 0, 1), 0, copy.shape[1] - 1)
+        if hinted(copy[rows[:, None], beside]).any(axis=1).mean() < _BRIDGED:
+            continue
+        for row, column in zip(rows * step, columns * step, strict=True):
+            left = max(0, column - width_px // 2)
+            found[row : row + step, left : left + width_px + step - 1] = True
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a line that runs down, its rows, and its column at each: a straight line."""
+
+    top: int
+    bottom: int
+    slope: float
+    column: float
+
+    def at(self, row: float) -> float:
+        return self.column + self.slope * (row - self.top)
+
+
+def _piece(number: np.ndarray, box: np.ndarray, label: int) -> _Piece:
+    left, top, width, height, _ = (int(value) for value in box)
+    is_it = number[top : top + height, left : left + width] == label
+    rows, columns = is_it.nonzero()
+    slope = 0.0 if height < 2 else float(np.polyfit(rows, columns, 1)[0])
+    column = left + float(columns.mean()) - slope * float(rows.mean())
+    return _Piece(top, top + height - 1, slope, column)
+
+
+def _continues(upper: _Piece, lower: _Piece, apart_px: float) -> bool:
+    """Whether a gap, no longer than the longer piece, is all that is between two of one line."""
+    gap = lower.top - upper.bottom - 1
+    longer = max(each.bottom - each.top + 1 for each in (upper, lower))
+    middle = (upper.bottom + lower.top) / 2
+    return 0 < gap <= longer and abs(upper.at(middle) - lower.at(middle)) <= apart_px
 
 
 def _along(boxes: np.ndarray, shorter: int, *, across: bool) -> np.ndarray:

@@ -106,7 +106,10 @@ class Repair(Stage):
             "scratches that run down a picture or across it, several of them, are taken together",
             only_with="model",
         ),
-        9: Raised("of such scratches nothing is left to shine through", only_with="model"),
+        9: Raised(
+            "of such scratches nothing is left to shine through, and gaps in them are bridged",
+            only_with="model",
+        ),
     }
     after = "decode"
     needs = Resources(gpus=0.2)

@@ -89,6 +89,27 @@ def test_hints_count_beside_scratches_alone_and_only_those_that_run_as_they_do()
     assert not found[:, 290:].any()
 
 
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_gap_in_a_line_is_bridged_where_something_else_is_hinted_at(
+    factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = drawn(STARTS)
+    cv2.line(levels, (200, 40), (204, 240), level(0.0), 3)
+    levels[120:150, 180:225] = HINT  # a face, say, that is taken for damage, too
+    levels[130:160, 70:95] = 0  # a gap in another line, in which nothing is seen
+    levels = cv2.resize(levels, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    if factor > 1:
+        monkeypatch.setattr(lines, "_MOST_PIXELS", levels.size // 8)
+    found = lines_one_way(levels)
+    gap = found[120 * factor : 150 * factor]
+    assert gap[:, 196 * factor : 209 * factor].any(axis=1).mean() > 0.95
+    assert not gap[:, 180 * factor : 194 * factor].any()
+    assert not gap[:, 211 * factor : 225 * factor].any()
+    assert not found[133 * factor : 157 * factor, 70 * factor : 95 * factor].any()
+    turned = lines_one_way(np.ascontiguousarray(levels.T))
+    assert (turned == found.T).mean() > 0.999
+
+
 def test_in_a_large_picture_the_same_is_found_in_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = cv2.resize(drawn(STARTS), None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST)
     whole = lines_one_way(levels)
