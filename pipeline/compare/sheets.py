@@ -32,7 +32,7 @@ from restore_batch.stages.photo.provenance import Provenance, provenance_of
 from restore_batch.stages.photo.read import read
 from restore_batch.stages.previews.cells import FACES_SHOWN, face_cells
 
-_VERSION = 1
+_VERSION = 2
 """Raised whenever the same results give another sheet."""
 _QUALITY = 90
 _BOUNDS = Bounds(time_s=3600.0)
