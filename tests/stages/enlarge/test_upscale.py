@@ -75,39 +75,37 @@ def test_at_scale_one_a_network_of_scale_one_restores_frames_and_leaves_their_al
     assert np.array_equal(done.alpha_hw, alpha)
 
 
+class Notes(Repeat):
+    """Asks for large tiles, and notes how wide those are that it gets."""
+
+    tiling = Tiling(align_px=8, halo_px=32, largest_px=1024)
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.seen: list[int] = []
+
+    def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+        self.seen.append(rgb_nchw.shape[-1])
+        return super().__call__(rgb_nchw)
+
+
 def test_a_network_that_asks_for_larger_tiles_gets_them() -> None:
-    seen: list[int] = []
-
-    class Notes(Repeat):
-        tiling = Tiling(align_px=8, halo_px=32, largest_px=1024)
-
-        def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
-            seen.append(rgb_nchw.shape[-1])
-            return super().__call__(rgb_nchw)
-
-    one(stage(Notes(2)), Frame(picture(900, 40)))
-    assert seen == [900]
+    asks = Notes()
+    one(stage(asks), Frame(picture(900, 40)))
+    assert asks.seen == [900]
 
 
 def test_what_is_huge_goes_through_in_smaller_tiles_and_leaves_no_others_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[int] = []
-
-    class Notes(Repeat):
-        tiling = Tiling(align_px=8, halo_px=32, largest_px=1024)
-
-        def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
-            seen.append(rgb_nchw.shape[-1])
-            return super().__call__(rgb_nchw)
-
     large = Frame(smooth_picture(900, 40))
     monkeypatch.setattr(heap, "HUGE_BYTES", 900 * 40 * 3)
-    made = stage(Notes(2))
+    asks = Notes()
+    made = stage(asks)
     in_smaller = one(made, large).rgb_hwc
     one(made, Frame(smooth_picture(890, 40)))
-    assert max(seen[:-1]) < 640
-    assert seen[-1] == 890
+    assert max(asks.seen[:-1]) < 640
+    assert asks.seen[-1] == 890
     assert np.array_equal(in_smaller, one(stage(Repeat(2), tile_px=1024), large).rgb_hwc)
 
 
