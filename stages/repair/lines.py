@@ -8,8 +8,6 @@ the network's hints at more of them count too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -84,56 +82,48 @@ def _add_thin(found: np.ndarray, levels: np.ndarray, thick: float, least: int) -
 
 
 def _bridge(found: np.ndarray, copy: np.ndarray, thick: float, step: int) -> None:
-    """Add what lies between two pieces of a line that runs down, where the network hints at most
-    of it: there something else is taken for damage, too, so that it is not thin."""
+    """Add what lies between two pieces of a line that runs down, no longer than the longer one,
+    where the network hints at most of it: there something else is taken for damage, too, so that it
+    is not thin."""
     some = found.view(np.uint8)
     small = some if step == 1 else _largest_of_blocks(some, step)
     _, number, boxes, _ = cv2.connectedComponentsWithStats(small, connectivity=8)
-    pieces = [_piece(number, box, label) for label, box in enumerate(boxes) if label]
-    width_px = max(1, round(thick))
-    for upper in pieces:
-        below = (each for each in pieces if _continues(upper, each, thick / step + 1))
-        if (lower := min(below, key=lambda each: each.top, default=None)) is None:
+    if len(boxes) < 3:
+        return
+    pieces = [_straight(number, boxes[label], label) for label in range(1, len(boxes))]
+    top, bottom, slope, column = np.array(pieces).T
+    length, width_px = bottom - top + 1, max(1, round(thick))
+    for upper in range(len(pieces)):
+        gap = top - bottom[upper] - 1
+        middle = (top + bottom[upper]) / 2
+        there = column[upper] + slope[upper] * (middle - top[upper])
+        apart = np.abs(there - column - slope * (middle - top))
+        goes_on = (gap > 0) & (gap <= np.maximum(length, length[upper]))
+        goes_on &= apart <= thick / step + 1
+        if not goes_on.any():
             continue
-        rows = np.arange(upper.bottom, lower.top + 1)
-        start, end = upper.at(upper.bottom), lower.at(lower.top)
-        columns = np.linspace(start, end, len(rows)).round().astype(int)
+        lower = int(np.where(goes_on, top, np.inf).argmin())
+        rows = np.arange(int(bottom[upper]), int(top[lower]) + 1)
+        begins = column[upper] + slope[upper] * (bottom[upper] - top[upper])
+        columns = np.linspace(begins, column[lower], len(rows)).round().astype(int)
         beside = np.clip(columns[:, None] + (-1, 0, 1), 0, copy.shape[1] - 1)
         if hinted(copy[rows[:, None], beside]).any(axis=1).mean() < _BRIDGED:
             continue
-        for row, column in zip(rows * step, columns * step, strict=True):
-            left = max(0, column - width_px // 2)
+        for row, at in zip(rows * step, columns * step, strict=True):
+            left = max(0, at - width_px // 2)
             found[row : row + step, left : left + width_px + step - 1] = True
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A piece of a line that runs down, its rows, and its column at each: a straight line."""
-
-    top: int
-    bottom: int
-    slope: float
-    column: float
-
-    def at(self, row: float) -> float:
-        return self.column + self.slope * (row - self.top)
-
-
-def _piece(number: np.ndarray, box: np.ndarray, label: int) -> _Piece:
+def _straight(number: np.ndarray, box: np.ndarray, label: int) -> tuple[float, ...]:
+    """A piece of a line as a straight one: its first and last row, its columns a row, and its
+    column at the first."""
     left, top, width, height, _ = (int(value) for value in box)
     is_it = number[top : top + height, left : left + width] == label
     rows, columns = is_it.nonzero()
-    slope = 0.0 if height < 2 else float(np.polyfit(rows, columns, 1)[0])
-    column = left + float(columns.mean()) - slope * float(rows.mean())
-    return _Piece(top, top + height - 1, slope, column)
-
-
-def _continues(upper: _Piece, lower: _Piece, apart_px: float) -> bool:
-    """Whether a gap, no longer than the longer piece, is all that is between two of one line."""
-    gap = lower.top - upper.bottom - 1
-    longer = max(each.bottom - each.top + 1 for each in (upper, lower))
-    middle = (upper.bottom + lower.top) / 2
-    return 0 < gap <= longer and abs(upper.at(middle) - lower.at(middle)) <= apart_px
+    off, middle = rows - rows.mean(), float(columns.mean())
+    slope = float(off @ (columns - middle)) / max(float(off @ off), 1.0)  # least squares
+    column = left + middle - slope * float(rows.mean())
+    return top, top + height - 1, slope, column
 
 
 def _along(boxes: np.ndarray, shorter: int, *, across: bool) -> np.ndarray:
