@@ -4,6 +4,7 @@ files, tags of pictures and films, words of servers and decoders."""
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # What a terminal obeys (C0, delete, C1), what ends a line (U+2028, U+2029), what turns the order of
 # letters around, what cannot be seen, and what is no character at all (halves of surrogate pairs,
@@ -53,6 +54,14 @@ def _escaped(character: str) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 item``, ``2,000 items``; of a noun whose plural only takes an s."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+NAMES_SHOWN = 3
+
+
+def first_of(names: Sequence[str]) -> str:
+    """``a, b, c …``: the first of some names."""
+    return ", ".join(names[:NAMES_SHOWN]) + " …" * (len(names) > NAMES_SHOWN)
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from restore_batch.pipeline.plan.photos import job_schema
 from restore_batch.stages.catalogue import stage_classes
 
 Schema = Mapping[str, Any]
+_REQUIRED = "must be given"
 
 
 def markdown() -> str:
@@ -46,22 +47,20 @@ def brief() -> str:
     for key, value in schema["properties"].items():
         section = _section(value, schema)
         if section is None:
-            rows.append(_row(key, schema, key, schema))
+            rows.append((f"`{key}`", *_facts(schema, key, schema)))
         else:
-            rows += [_row(f"{key}.{each}", section, each, schema) for each in section["properties"]]
+            rows += [
+                (f"`{key}.{each}`", *_facts(section, each, schema))
+                for each in section["properties"]
+            ]
     for stage in stage_classes():
         if stage.options is not None:
             own = stage.options.model_json_schema()
-            rows += [_row(f"stages.{stage.name}.{k}", own, k, own) for k in own["properties"]]
+            rows += [
+                (f"`stages.{stage.name}.{each}`", *_facts(own, each, own))
+                for each in own["properties"]
+            ]
     return table(("key", "takes", "default", "what it does"), rows)
-
-
-def _row(title: str, section: Schema, key: str, schema: Schema) -> tuple[str, str, str, str]:
-    value = section["properties"][key]
-    required = key in section.get("required", ())
-    default = "must be given" if required else code(written(value.get("default", {})))
-    takes = prose(kind(_inlined(value, schema)))
-    return f"`{title}`", takes, default, prose(value.get("description", ""))
 
 
 def _section(value: Schema, schema: Schema) -> Schema | None:
@@ -74,15 +73,18 @@ def _section(value: Schema, schema: Schema) -> Schema | None:
 
 
 def _key(title: str, section: Schema, key: str, schema: Schema) -> str:
+    takes, default, said = _facts(section, key, schema)
+    default = default if default == _REQUIRED else f"default {default}"
+    return paragraphs(f"### {title} {{ #{title} }}", f"*{takes}*; {default}", said)
+
+
+def _facts(section: Schema, key: str, schema: Schema) -> tuple[str, str, str]:
+    """What a key takes, its default, and what it does."""
     value = section["properties"][key]
     required = key in section.get("required", ())
-    default = "must be given" if required else f"default {code(written(value.get('default', {})))}"
-    takes = kind(_inlined(value, schema))
-    return paragraphs(
-        f"### {title} {{ #{title} }}",
-        f"*{prose(takes)}*; {default}",
-        prose(value.get("description", "")),
-    )
+    default = _REQUIRED if required else code(written(value.get("default", {})))
+    takes = prose(kind(_inlined(value, schema)))
+    return takes, default, prose(value.get("description", ""))
 
 
 def _inlined(value: Any, schema: Schema) -> Any:

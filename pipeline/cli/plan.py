@@ -12,7 +12,7 @@ import click
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.begin.asked import Asked, asks
 from restore_batch.pipeline.cli.output import say, say_json
-from restore_batch.text import plural
+from restore_batch.text import NAMES_SHOWN, first_of, plural
 
 if TYPE_CHECKING:
     from restore_batch.pipeline.drive.foreseen import Foreseen
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from restore_batch.pipeline.plan.plan import Plan
 
 _ITEMS_SHOWN = 20
-_NAMES_SHOWN = 3
 _STATES = {"done": "done", "failed": "failed", "pending": "left"}
 _TRAVELS = {
     "inputs": "originals are sent",
@@ -160,7 +159,7 @@ def _sight_lines(nodes: list[dict[str, Any]]) -> Iterator[str]:
             hidden = tuple(what for what in _TRAVELS if not node["sees"][what])
             alike.setdefault(hidden, []).append(node["node"])
     for hidden, hosts in alike.items():
-        whose = f"{plural(len(hosts), 'node')} ({_first(hosts)})"
+        whose = f"{plural(len(hosts), 'node')} ({first_of(hosts)})"
         if not hidden:
             yield f"only names travel: {whose} with originals, weights and output in sight"
         else:
@@ -218,13 +217,9 @@ def _print_files(plan: Plan, found: Foreseen, show_all: bool) -> None:
 
 def _listed(names: list[str]) -> str:
     """The files of one note: all of a few, the first and the number of many."""
-    if len(names) <= _NAMES_SHOWN:
+    if len(names) <= NAMES_SHOWN:
         return ", ".join(names)
-    return f"{plural(len(names), 'file')} ({_first(names)})"
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:_NAMES_SHOWN]) + " …" * (len(names) > _NAMES_SHOWN)
+    return f"{plural(len(names), 'file')} ({first_of(names)})"
 
 
 def _known_by(figures: Estimate) -> str:

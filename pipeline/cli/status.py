@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from restore_batch.jobs.records import ItemAtWork, ItemStatus
     from restore_batch.pipeline.places import Place
 
-CUT_OFF = "was cut off"
+_CUT_OFF = "was cut off"
 _FAILED_LISTED = 20
 _AT_WORK_SHOWN = 8
 _LINE_S = 10.0
@@ -108,8 +108,8 @@ class _Standing:
         self.outcome = ""
         """How the last run ended, if there was one."""
         if self.last_run is not None:
-            self.outcome = self.last_run["outcome"] or ("is going on" if goes_on() else CUT_OFF)
-        if self.outcome == CUT_OFF:
+            self.outcome = self.last_run["outcome"] or ("is going on" if goes_on() else _CUT_OFF)
+        if self.outcome == _CUT_OFF:
             self.at_work = []  # nobody is at it any more
         unfinished = self.counts["pending"] + self.counts["staged"]
         self.left = not_begun + max(0, unfinished - len(self.at_work))

@@ -11,9 +11,7 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.pipeline.drive.standing import Standing
 from restore_batch.pipeline.drive.summary import Summary
 from restore_batch.pipeline.plan.earlier import Changed
-from restore_batch.text import plural
-
-_NAMES_SHOWN = 3
+from restore_batch.text import first_of, plural
 
 
 class Tally:
@@ -76,11 +74,10 @@ class Changes:
     def tell_beside(self, names: Sequence[str]) -> None:
         """Say which results of earlier runs stay, though this one calls theirs otherwise."""
         if names:
-            shown = ", ".join(names[:_NAMES_SHOWN]) + " …" * (len(names) > _NAMES_SHOWN)
             lie = "lies" if len(names) == 1 else "lie"
             self._summary.earlier.append(
                 f"{plural(len(names), 'result')} of earlier runs {lie} there under another name"
-                f" than now, and nothing takes it away: {shown}"
+                f" than now, and nothing takes it away: {first_of(names)}"
             )
 
     def tell_kept(self, sources: Mapping[str, str] | None = None) -> None:

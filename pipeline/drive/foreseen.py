@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from restore_batch.files import side_by_side
 from restore_batch.jobs.manifest import Manifest, State
 from restore_batch.jobs.records import MadeWith
-from restore_batch.jobs.spec import is_url
 from restore_batch.pipeline.drive.changes import Tally
 from restore_batch.pipeline.drive.sources import Sources
+from restore_batch.pipeline.plan.earlier import Earlier
 from restore_batch.pipeline.plan.headers import header_read
 from restore_batch.pipeline.plan.items import Item, looked_at_item, read_item
 from restore_batch.pipeline.plan.plan import Plan
@@ -93,8 +94,12 @@ class _Looking:
     def __init__(self, plan: Plan, manifest: Manifest) -> None:
         self._plan, self._manifest = plan, manifest
         self._sources = Sources(manifest, plan.job)
-        self._earlier = plan.earlier(manifest.networks_of_runs())
         self.tally = Tally()
+
+    @cached_property
+    def _earlier(self) -> Earlier:
+        # Not before a result asks: there are many ways in which it may have been made.
+        return self._plan.earlier(self._manifest.networks_of_runs())
 
     def states(self, some: Sequence[Item]) -> Iterator[State]:
         """Of each of ``some`` in turn."""
@@ -123,7 +128,7 @@ class _Looking:
 
     def _there(self, outputs: Sequence[str]) -> Callable[[str], bool]:
         """Whether a result lies there; what went to a URL is taken to."""
-        if is_url(str(self._plan.job.output)):
+        if isinstance(self._plan.job.output, str):
             return lambda _: True
         looks = self._manifest.results.looks(outputs)
         there = {name for name, look in zip(outputs, looks, strict=True) if look is not None}

@@ -266,9 +266,8 @@ class Repair(Stage):
         whatever lies there, or itself. A filler leaves what it takes for a part of the picture."""
         if self._filler is None or mask.max() < BLINDLY:
             return samples
-        reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
         blindly, damage = Where(mask, BLINDLY, BLINDLY), Where(found, 1, BLINDLY)
-        return fill(samples, blindly, damage, reach_px, self._mapped)
+        return fill(samples, blindly, damage, _reach_px(samples), self._mapped)
 
     def _drawn(
         self, samples: np.ndarray, mask: Where, found: Where, in_place: bool = False
@@ -277,10 +276,14 @@ class Repair(Stage):
         from at ``found``."""
         if self._filler is not None:
             return draw(samples, mask, found, self._filler, self._mapped, in_place)
-        reach_px = widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
         whole = slice(None), slice(None)
         damage = grown(mask[whole]) | found[whole]
-        return fill(samples, mask[whole], damage, reach_px, self._mapped, in_place)
+        return fill(samples, mask[whole], damage, _reach_px(samples), self._mapped, in_place)
+
+
+def _reach_px(samples: np.ndarray) -> int:
+    """How far a pixel that is drawn plainly looks: across the widest damage that is filled."""
+    return widest_px(samples.shape[1], samples.shape[0]) + 2 * EDGE_PX
 
 
 def _blend(before: np.ndarray, filled: np.ndarray, far: np.ndarray) -> None:
