@@ -235,10 +235,14 @@ def _closing(summary: Summary, job: str) -> str:
             f" `restore-batch run {job}` goes on from here"
         )
     if not summary.done and not summary.failed:
-        return f"nothing to do: all {summary.unchanged} results are there and unchanged; {where}"
+        all_of_it = (
+            "the result is" if summary.unchanged == 1 else f"all {summary.unchanged:,} results are"
+        )
+        return f"nothing to do: {all_of_it} there and unchanged; {where}"
     parts = [f"{summary.done:,} restored ({plural(summary.faces, 'face')})"]
     if summary.unchanged:
-        parts.append(f"{summary.unchanged} unchanged")
+        parts.append(f"{summary.unchanged:,} unchanged")
     if summary.failed:
-        parts.append(f"{len(summary.failed)} failed (`restore-batch retry {job}` tries them again)")
+        again = f"`restore-batch retry {job}` tries them again"
+        parts.append(f"{len(summary.failed):,} failed ({again})")
     return f"{', '.join(parts)} in {duration(summary.seconds)}; {where}"
