@@ -30,6 +30,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parents[1]
 _FOLDERS = ("jobs", "models", "pipeline", "stages")
 _FILMS = (".mp4", ".mkv")
+_OURS = "cascade-1"  # what jobs take where it is
 _SAME_IOU = 0.4
 _ASIDE_PX = 10_000.0
 
@@ -83,7 +84,9 @@ def _detect() -> Any:
     from restore_batch.models.weights.store import Store
     from restore_batch.stages.faces.detect import Detect
 
-    return Detect(None, detector=registry.build(Store().ref(registry.card("mtcnn"), {}), Runtime()))
+    known = [card.name for card in registry.cards("detect")]
+    name = _OURS if _OURS in known else "mtcnn"
+    return Detect(None, detector=registry.build(Store().ref(registry.card(name), {}), Runtime()))
 
 
 class _OldWay:

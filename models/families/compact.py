@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.base import Card, Family, Runtime, StateDict
+from restore_batch.models.own import CONGRESS, FACES, licence, shipped
 from restore_batch.models.running.crops import CropOptions, check_crops, run_batches
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
 FACE_PX = 512
 
-_CREDIT = (
-    "trained on the Face Research Lab London Set (doi:10.6084/m9.figshare.5047666) and Young Adult"
-    " White Faces (doi:10.6084/m9.figshare.4220517), both DeBruine & Jones 2017, CC BY 4.0, and on"
-    " official portraits of the US Congress, public domain"
-)
 
 CARDS = (
     Card(
@@ -35,21 +31,13 @@ CARDS = (
         task="restore",
         title="Compact restorer, U-Net of 4.6 million parameters",
         paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
-        licence=Licence(
-            "cc-by-4.0",
-            "CC BY 4.0",
-            commercial=True,
-            url="https://creativecommons.org/licenses/by/4.0/",
-            note=_CREDIT,
-        ),
+        licence=licence(f"trained on {FACES}, and on {CONGRESS}"),
         sources=(
             (
-                WeightFile(
-                    filename="compact-1.safetensors",
-                    sha256="6d6e569d35831ec09ca9e6d992241385874751d77ddd32cec1081a2db27aebf9",
-                    size_bytes=9228862,
-                    package="restore-batch",
-                    package_path="restore_batch/weights/compact-1.safetensors",
+                shipped(
+                    "compact-1.safetensors",
+                    "6d6e569d35831ec09ca9e6d992241385874751d77ddd32cec1081a2db27aebf9",
+                    9228862,
                 ),
             ),
         ),

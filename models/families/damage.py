@@ -13,23 +13,16 @@ import numpy as np
 from restore_batch.models.base import (
     Card,
     Family,
-    Licence,
     NoOptions,
     Runtime,
     StateDict,
-    WeightFile,
 )
+from restore_batch.models.own import OUTLINES, SCENES, licence, shipped
 from restore_batch.models.running.crops import mixed, to_signed
 
 if TYPE_CHECKING:
     import torch
 
-_CREDIT = (
-    "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, with credit"
-    " to A. Berasategi, T. Freespace, R. Roletschek, P.-S. Huard, The Carpentries, C. Wurst,"
-    " Nextcloud, Images_of_Money, M. Jensen and samuelrodgers752 (CC BY), and on outlines of real"
-    " film damage from FilmDamageSimulator, D. Ivanova 2022, MIT"
-)
 
 CARDS = (
     Card(
@@ -38,21 +31,13 @@ CARDS = (
         task="damage",
         title="Finds scratches, dust, hairs and creases; U-Net of 5.0 million parameters",
         paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
-        licence=Licence(
-            "cc-by-4.0",
-            "CC BY 4.0",
-            commercial=True,
-            url="https://creativecommons.org/licenses/by/4.0/",
-            note=_CREDIT,
-        ),
+        licence=licence(f"trained on {SCENES}; {OUTLINES}"),
         sources=(
             (
-                WeightFile(
-                    filename="damage-1.safetensors",
-                    sha256="3dfd8a8caba18cd3d617914004f3dd4b36d079759b552e04cfd72e571739ad67",
-                    size_bytes=10094688,
-                    package="restore-batch",
-                    package_path="restore_batch/weights/damage-1.safetensors",
+                shipped(
+                    "damage-1.safetensors",
+                    "3dfd8a8caba18cd3d617914004f3dd4b36d079759b552e04cfd72e571739ad67",
+                    10094688,
                 ),
             ),
         ),

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDict, WeightFile
+from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDict
 from restore_batch.models.families.photo import LICENCE
+from restore_batch.models.own import shipped
 from restore_batch.models.running.crops import mixed
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ CARDS = (
         licence=LICENCE,
         sources=(
             (
-                WeightFile(
-                    filename="fill-1.safetensors",
-                    sha256="f17ccec1c56a531e358ec42f96032399d40d3b86d0a2aafc753b7faef1984cd5",
-                    size_bytes=3971006,
-                    package="restore-batch",
-                    package_path="restore_batch/weights/fill-1.safetensors",
+                shipped(
+                    "fill-1.safetensors",
+                    "f17ccec1c56a531e358ec42f96032399d40d3b86d0a2aafc753b7faef1984cd5",
+                    3971006,
                 ),
             ),
         ),

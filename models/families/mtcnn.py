@@ -8,24 +8,20 @@ Convolutional Networks" (arXiv:1604.02878), section II.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from restore_batch.errors import WeightsError
-from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
-from restore_batch.models.running.batching import equal_size_batches
-from restore_batch.models.running.octaves import Octaves, squares_around
+from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.running.cascade import CascadeDetector
+from restore_batch.models.running.octaves import Octaves
 from restore_batch.models.running.shapes import cells_around, padded, rounded, window_tiles
-from restore_batch.models.running.windows import Windows, suppress, suppress_contained
+from restore_batch.models.running.windows import Windows, suppress
 
 if TYPE_CHECKING:
-    import torch
-
     from restore_batch.models.nets.mtcnn import Cascade
 
 _WINDOW_PX = 12  # the P-Net's field of view
@@ -34,12 +30,9 @@ _FINEST_SCALE = 0.6
 """Of the finest level: a face of ``smallest_px`` is as large as the P-Net's window there. From 0.5
 on it takes two thirds of the time, and loses a tenth of the faces of up to 1.5 times that size."""
 _PYRAMID_STEP = 0.709
-_LOOK_SIZES = (0.415, 1.8)
-"""Sizes of the face that a closer look searches for, over the one that is expected."""
 _MIN_PROPOSAL = 0.6
 _MIN_FINEST_PROPOSAL = 0.5
 """On the finest level, whose windows alone are small enough for the smallest faces."""
-_MIN_REFINED = 0.7
 _SAME_ACROSS = 0.7
 """Overlap from which of two proposals of different levels the likelier stays."""
 _MOST_WINDOWS = 4000
@@ -50,87 +43,14 @@ _TILE_PX = 256
 _TILE_PX_ON_GPU = 4096
 _CELL_PX = 64
 _CELLS_A_BATCH = 16
-_PATCHES_A_BATCH = 32  # their features too
-_PIXELS_A_BATCH = 16_000_000
-_LOOKS_A_BATCH = 16
 
 
-class MTCNNDetector:
-    """A :class:`~restore_batch.models.base.Detector`. Always in float32: the networks are tiny."""
-
-    smallest_px = 20.0
-    default_score = 0.7
-    look_px = 96.0
-    certain_score = 0.7
-    """Of candidates to which the O-Net gives more than that twice, the second time in their own
-    box, one in a thousand was no face; a look at them alone misses one face in a hundred."""
-    sees_any_size = True
+class MTCNNDetector(CascadeDetector):
+    """The P-Net proposes, on a pyramid of levels."""
 
     def __init__(self, network: Cascade, runtime: Runtime) -> None:
-        import torch
-
-        self._device = torch.device(runtime.device)
+        super().__init__(network.of_pixels(), runtime.device)
         self._tile_px = _TILE_PX if self._device.type == "cpu" else _TILE_PX_ON_GPU
-        nets = network.of_pixels().to(self._device).eval()
-        self._nets = nets.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
-        """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score.
-
-        Pictures of one size go through the networks together on a GPU, one by one elsewhere.
-        """
-        import torch
-
-        found: list[list[Face]] = [[] for _ in images]
-        with torch.inference_mode():
-            for indices in equal_size_batches(images, self._device.type, _PIXELS_A_BATCH):
-                pictures = [Octaves(images[i]) for i in indices]
-                faces = self._seen_again(pictures, self._detect(pictures, min_score))
-                for i, some in zip(indices, faces, strict=True):
-                    found[i] = some
-        return found
-
-    def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
-        """The same for N pictures of one size with a face of about ``look_px``, all of one frame:
-        they share batches on any device, and much smaller faces are not searched for."""
-        import torch
-
-        found: list[list[Face]] = []
-        sizes_px = (_LOOK_SIZES[0] * self.look_px, _LOOK_SIZES[1] * self.look_px)
-        with torch.inference_mode():
-            for start in range(0, len(images), _LOOKS_A_BATCH):
-                some = [Octaves(image) for image in images[start : start + _LOOKS_A_BATCH]]
-                found += self._detect(some, min_score, sizes_px)
-        return found
-
-    def _detect(
-        self,
-        pictures: list[Octaves],
-        min_score: float,
-        sizes_px: tuple[float, float] = (0, math.inf),
-    ) -> list[list[Face]]:
-        """The three steps on pictures of one size; crops of all of them share batches."""
-        squares = [squares_around(boxes, 24) for boxes in self._propose(pictures, sizes_px)]
-        refined = self._run(self._nets.rnet, pictures, squares, 24)
-        boxes = [_refine(s, *r) for s, r in zip(squares, refined, strict=True)]
-        squares = [squares_around(some, 48) for some in boxes]
-        final = self._run(self._nets.onet, pictures, squares, 48)
-        return [_apart(_faces(s, *f), min_score) for s, f in zip(squares, final, strict=True)]
-
-    def _seen_again(self, pictures: list[Octaves], found: list[list[Face]]) -> list[list[Face]]:
-        """The same faces after the O-Net has seen each in its own box too, by falling score."""
-        squares = [squares_around(_boxes(some), 48) for some in found]
-        again = self._run(self._nets.onet, pictures, squares, 48)
-        surer = [
-            [self._surer(*both) for both in zip(some, _faces(s, *out), strict=True)]
-            for some, s, out in zip(found, squares, again, strict=True)
-        ]
-        return [sorted(some, key=lambda face: -face.score) for some in surer]
-
-    def _surer(self, face: Face, again: Face) -> Face:
-        """The face with the lower of both scores: as it was seen again where that is certain."""
-        score = min(face.score, again.score)
-        return replace(again if score > self.certain_score else face, score=score)
 
     def _propose(self, pictures: list[Octaves], sizes_px: tuple[float, float]) -> list[np.ndarray]:
         scales = list(_scales(pictures[0].size_hw, sizes_px))
@@ -204,38 +124,6 @@ class MTCNNDetector:
         own = (x < columns) & (y < rows)
         return tile[own], windows[own]
 
-    def _run(
-        self,
-        net: torch.nn.Module,
-        pictures: list[Octaves],
-        squares: list[np.ndarray],
-        side_px: int,
-    ) -> list[list[np.ndarray]]:
-        """For each picture the network's outputs on its crops, one row a crop, float64."""
-        where = [
-            (picture, square)
-            for picture, some in zip(pictures, squares, strict=True)
-            for square in some.astype(int).tolist()
-        ]
-        rows = []
-        for start in range(0, max(len(where), 1), _PATCHES_A_BATCH):
-            some = where[start : start + _PATCHES_A_BATCH]
-            patches = np.zeros((rounded(len(some), 8), side_px, side_px, 3), np.uint8)
-            for patch, (picture, square) in zip(patches, some, strict=False):
-                patch[...] = picture.square(square, side_px)
-            out = net(self._tensor(patches))
-            rows.append([each[: len(some)].double().cpu().numpy() for each in out])
-        outputs = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        ends = np.cumsum([len(some) for some in squares])[:-1]
-        return [list(each) for each in zip(*(np.split(o, ends) for o in outputs), strict=True)]
-
-    def _tensor(self, rgb_nhwc: np.ndarray) -> torch.Tensor:
-        import torch
-
-        # Writable too, which what comes from Ray's object store is not: torch warns of that.
-        pixels = torch.from_numpy(np.require(rgb_nhwc, requirements=["C", "W"])).to(self._device)
-        return pixels.float().permute(0, 3, 1, 2)
-
 
 def _scales(size_hw: tuple[int, int], sizes_px: tuple[float, float]) -> Iterator[float]:
     """The pyramid's scales whose windows are of those sizes, while the P-Net's window fits."""
@@ -251,39 +139,6 @@ def _across_scales(levels: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     return boxes[suppress(boxes, scores, _SAME_ACROSS)]
 
 
-def _refine(squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The boxes that the R-Net keeps, moved by its offsets."""
-    likely = scores > _MIN_REFINED
-    squares, scores = squares[likely], scores[likely]
-    boxes = squares + offsets[likely] * (squares[:, 2] - squares[:, 0])[:, None]
-    return boxes[suppress(boxes, scores, 0.7)]
-
-
-def _faces(
-    squares: np.ndarray, scores: np.ndarray, offsets: np.ndarray, landmarks: np.ndarray
-) -> list[Face]:
-    """The O-Net's outputs for the squares of one picture as faces."""
-    side = (squares[:, 2] - squares[:, 0])[:, None]
-    x = squares[:, :1] + landmarks[:, :5] * side
-    y = squares[:, 1:2] + landmarks[:, 5:] * side
-    boxes = (squares + offsets * side).tolist()
-    return [
-        Face((box[0], box[1], box[2], box[3]), points.astype(np.float32), score)
-        for box, points, score in zip(boxes, np.stack([x, y], axis=2), scores.tolist(), strict=True)
-    ]
-
-
-def _apart(faces: list[Face], min_score: float) -> list[Face]:
-    """Those above a score that no likelier one holds or is held by, by falling score."""
-    likely = [face for face in faces if face.score > min_score]
-    scores = np.array([face.score for face in likely])
-    return [likely[i] for i in suppress_contained(_boxes(likely), scores, 0.7)]
-
-
-def _boxes(faces: list[Face]) -> np.ndarray:
-    return np.array([face.box_xyxy for face in faces]).reshape(-1, 4)
-
-
 def network(state: StateDict | None, **architecture: Any) -> Cascade:
     """The cascade with weights in facenet-pytorch's form (prefixes ``pnet.``, ``rnet.``,
     ``onet.``) or in Keras' (``pnet.0`` and so on), or random where ``state`` is None. It has no
@@ -295,7 +150,7 @@ def network(state: StateDict | None, **architecture: Any) -> Cascade:
     cascade = Cascade().eval()
     if state is not None:
         try:
-            cascade.load_state_dict(from_keras(state) if _is_keras(state) else dict(state))
+            cascade.load_state_dict(from_keras(state))
         except RuntimeError as error:
             raise WeightsError(f"not the weights of MTCNN: {error}") from error
     return cascade
@@ -338,6 +193,31 @@ def _facenet(filename: str, sha256: str, size_bytes: int) -> WeightFile:
     )
 
 
+_PACKAGED = {
+    "pnet": _packaged(
+        "pnet.lz4", "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"
+    ),
+    "rnet": _packaged(
+        "rnet.lz4", "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"
+    ),
+    "onet": _packaged(
+        "onet.lz4", "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"
+    ),
+}
+_FACENET = {
+    "pnet": _facenet(
+        "pnet.pt", "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f", 28570
+    ),
+    "rnet": _facenet(
+        "rnet.pt", "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86", 403147
+    ),
+    "onet": _facenet(
+        "onet.pt", "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d", 1559269
+    ),
+}
+REFINERS = tuple((source["rnet"], source["onet"]) for source in (_PACKAGED, _FACENET))
+"""Where the two networks are that see what another proposes, in each form."""
+
 CARD = Card(
     name="mtcnn",
     family="mtcnn",
@@ -351,36 +231,7 @@ CARD = Card(
         url="https://github.com/ipazc/mtcnn/blob/master/LICENSE",
         note="trained on WIDER FACE and CelebA, whose pictures are for research",
     ),
-    sources=(
-        (
-            _packaged(
-                "pnet.lz4", "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"
-            ),
-            _packaged(
-                "rnet.lz4", "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"
-            ),
-            _packaged(
-                "onet.lz4", "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"
-            ),
-        ),
-        (
-            _facenet(
-                "pnet.pt",
-                "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
-                28570,
-            ),
-            _facenet(
-                "rnet.pt",
-                "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
-                403147,
-            ),
-            _facenet(
-                "onet.pt",
-                "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
-                1559269,
-            ),
-        ),
-    ),
+    sources=tuple(tuple(source.values()) for source in (_PACKAGED, _FACENET)),
     # Of the P-Net on its pyramid; the other two see only what it proposes.
     tflop=0.00136,
     rank=30,

@@ -16,13 +16,12 @@ from pydantic import ConfigDict, Field
 from restore_batch.models.base import (
     Card,
     Family,
-    Licence,
     Options,
     Runtime,
     StateDict,
     Tiling,
-    WeightFile,
 )
+from restore_batch.models.own import FACES, OUTLINES, SCENES, licence, shipped
 
 if TYPE_CHECKING:
     import torch
@@ -42,21 +41,7 @@ LARGEST_TILE_PX = {1: 976, 2: 848}
 """By scale. Small tiles would be mostly halo: at 512 px these networks compute four fifths more
 pixels, at 976 px a third; with larger ones a wide scan would need more than 3 GB."""
 
-_CREDIT = (
-    "trained on photographs under CC0, public domain, MIT, Apache-2.0, BSD and CC BY, among the"
-    " latter by The Carpentries, Aitzol Berasategi, Trevor Freespace, Ralf Roletschek, Pierre-Selim"
-    " Huard, Christoph Wurst, Nextcloud, Images_of_Money, Morten Jensen and samuelrodgers752, and"
-    " on faces of the Face Research Lab London Set (doi:10.6084/m9.figshare.5047666) and Young"
-    " Adult White Faces (doi:10.6084/m9.figshare.4220517), both DeBruine & Jones 2017, CC BY 4.0;"
-    " shapes of damage by FilmDamageSimulator (Ivanova 2022, MIT); all credits are in NOTICE"
-)
-LICENCE = Licence(
-    "cc-by-4.0",
-    "CC BY 4.0",
-    commercial=True,
-    url="https://creativecommons.org/licenses/by/4.0/",
-    note=_CREDIT,
-)
+LICENCE = licence(f"trained on {SCENES}, and on {FACES}; {OUTLINES}")
 """Of these networks and of those that begin with them."""
 _TRUNK = {"widths": [32, 48, 96, 160], "blocks": [1, 1, 3]}
 
@@ -71,17 +56,7 @@ def _card(scale: int, title: str, sha256: str, size_bytes: int, tflop: float, li
         title=title,
         paper="none; U-Net: Ronneberger et al. 2015, arXiv:1505.04597",
         licence=LICENCE,
-        sources=(
-            (
-                WeightFile(
-                    filename=f"{name}.safetensors",
-                    sha256=sha256,
-                    size_bytes=size_bytes,
-                    package="restore-batch",
-                    package_path=f"restore_batch/weights/{name}.safetensors",
-                ),
-            ),
-        ),
+        sources=((shipped(f"{name}.safetensors", sha256, size_bytes),),),
         architecture={"scale": scale, **_TRUNK, **head},
         scale=scale,
         tflop=tflop,

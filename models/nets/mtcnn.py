@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import nn
@@ -125,25 +126,34 @@ class ONet(nn.Module):
         return self.dense6_1(x).softmax(dim=1)[:, 1], self.dense6_2(x), self.dense6_3(x)
 
 
-class Cascade(nn.Module):
+class Refiners(nn.Module):
+    """The networks that see what another proposes: R-Net and O-Net."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnet = RNet()
+        self.onet = ONet()
+
+    def of_pixels(self) -> Self:
+        """A copy whose networks of MTCNN take pixels in [0, 255] as they are: what shifts and
+        scales them is in the weights of their first layers, which fill no borders."""
+        cascade = copy.deepcopy(self)
+        with torch.no_grad():
+            for net in cascade.children():
+                first = getattr(net, "conv1", None)
+                if isinstance(first, nn.Conv2d):
+                    shift = first.weight.sum(dim=(1, 2, 3)) * (127.5 / 128)
+                    first.get_parameter("bias").sub_(shift)
+                    first.weight.div_(128)
+        return cascade
+
+
+class Cascade(Refiners):
     """The three networks in one module, so that one state dict loads them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pnet = PNet()
-        self.rnet = RNet()
-        self.onet = ONet()
-
-    def of_pixels(self) -> Cascade:
-        """A copy that takes pixels in [0, 255] as they are: what shifts and scales them is in the
-        weights of its first layers, which fill no borders."""
-        cascade = copy.deepcopy(self)
-        with torch.no_grad():
-            for net in (cascade.pnet, cascade.rnet, cascade.onet):
-                first: nn.Conv2d = net.conv1
-                first.get_parameter("bias").sub_(first.weight.sum(dim=(1, 2, 3)) * (127.5 / 128))
-                first.weight.div_(128)
-        return cascade
 
 
 # The Keras form is a bare list of arrays in the order the layers were made, which puts the box
@@ -176,9 +186,12 @@ def keras_keys() -> dict[str, str]:
 
 def from_keras(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The Keras form as a state dict: kernels (h, w, in, out) to (out, in, h, w), matrices
-    transposed, the slopes of the activations to vectors. Unknown keys are kept."""
+    transposed, the slopes of the activations to vectors. Other keys stay as they are."""
     keys = keras_keys()
-    return {keys.get(key, key): _from_keras(keys.get(key, key), v) for key, v in state.items()}
+    return {
+        keys.get(key, key): _from_keras(keys[key], value) if key in keys else value
+        for key, value in state.items()
+    }
 
 
 def _from_keras(key: str, value: torch.Tensor) -> torch.Tensor:

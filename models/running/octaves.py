@@ -28,13 +28,17 @@ class Octaves:
 
     def level(self, scale: float) -> np.ndarray:
         """The whole picture at ``scale``; pixels that fill no pixel of it are left out."""
-        height, width = self.size_hw
-        return self.sized(max(int(width * scale), 1), max(int(height * scale), 1))
+        return self.sized(*self._size_at(scale))
+
+    def grey_level(self, scale: float) -> np.ndarray:
+        """The same without its colours, (H, W): a third of what is to be resized."""
+        width, height = self._size_at(scale)
+        grey = cv2.cvtColor(self._octave_for(width, height), cv2.COLOR_RGB2GRAY)
+        return _resized(grey, width, height)
 
     def sized(self, width: int, height: int) -> np.ndarray:
         """The whole picture at that size, of about its shape; the picture itself at its own."""
-        least = max(width / self.size_hw[1], height / self.size_hw[0])
-        return _resized(self._octave(math.floor(-math.log2(least))), width, height)
+        return _resized(self._octave_for(width, height), width, height)
 
     def square(self, left_top_right_bottom: Sequence[int], side_px: int) -> np.ndarray:
         """That square, one of :func:`squares_around`, at ``side_px``; mid grey outside of the
@@ -53,6 +57,14 @@ class Octaves:
                 inside, *missing, borderType=cv2.BORDER_CONSTANT, value=(128, 128, 128)
             )
         return _resized(inside, side_px, side_px)
+
+    def _size_at(self, scale: float) -> tuple[int, int]:
+        height, width = self.size_hw
+        return max(int(width * scale), 1), max(int(height * scale), 1)
+
+    def _octave_for(self, width: int, height: int) -> np.ndarray:
+        least = max(width / self.size_hw[1], height / self.size_hw[0])
+        return self._octave(math.floor(-math.log2(least)))
 
     def _octave(self, octave: int) -> np.ndarray:
         while len(self._halved) <= octave:
@@ -81,8 +93,8 @@ def _octave_of(length: float, shown_px: int) -> int:
     return max(math.ceil(math.log2(length / shown_px)) - 1, 0)
 
 
-def _resized(rgb_hwc: np.ndarray, width: int, height: int) -> np.ndarray:
-    if rgb_hwc.shape[:2] == (height, width):
-        return rgb_hwc
-    shrink = cv2.INTER_AREA if width < rgb_hwc.shape[1] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb_hwc, (width, height), interpolation=shrink))
+def _resized(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrink = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=shrink))

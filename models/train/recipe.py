@@ -153,6 +153,20 @@ class Damage(DamageToFind):
     finder: Start | None = None
 
 
+class Portraits(Part):
+    """Faces that are laid into scenes, for a network that is to propose where faces are; with the
+    objective proposals."""
+
+    folders: Annotated[list[Place], Field(min_length=1)]
+    """Folders of square pictures with a face each."""
+
+    exclude: list[str] = Field(default_factory=list)
+    """Patterns of file names left out, such as old_*."""
+
+    detector: str = "mtcnn"
+    """A face detector, by name, that says where faces are in scenes and portraits."""
+
+
 class Validation(Part):
     """Faces or scenes that measure progress; no step is trained on them."""
 
@@ -172,11 +186,11 @@ class Validation(Part):
 class ObjectiveChoice(Part):
     """What is minimised."""
 
-    name: Literal["fidelity", "scenes", "srgan", "hifacegan", "gfpgan", "glean", "damage"] = (
-        "fidelity"
-    )
+    name: Literal[
+        "fidelity", "scenes", "srgan", "hifacegan", "gfpgan", "glean", "damage", "proposals"
+    ] = "fidelity"
     """The objective of one of the systems, or fidelity, for faces, or scenes, for pictures, or
-    damage, for where it is."""
+    damage, for where it is, or proposals, for where faces are."""
 
     weights: dict[str, float] = Field(default_factory=dict)
     """Weights of its terms that differ from the published ones."""
@@ -297,6 +311,9 @@ class Recipe(Part):
     """How scenes are damaged where damage is to be found, not repaired; null: the degradations
     make pairs."""
 
+    portraits: Portraits | None = None
+    """Portraits that are laid into scenes where faces are to be proposed; null: nothing is."""
+
     validation: Validation | None = None
     """What progress is measured with; null: nothing is."""
 
@@ -335,6 +352,19 @@ class Recipe(Part):
     def _faces_or_scenes(self) -> Recipe:
         if bool(self.data) == bool(self.scenes):
             raise ValueError("expected either `data`, of aligned faces, or `scenes`")
+        return self
+
+    @model_validator(mode="after")
+    def _proposals_of_portraits(self) -> Recipe:
+        if (self.portraits is not None) != (self.objective.name == "proposals"):
+            raise ValueError("objective proposals and `portraits` belong together")
+        if self.portraits is not None and not self.scenes:
+            raise ValueError("portraits are laid into scenes: expected `scenes`")
+        if self.portraits is not None and self.validation is not None:
+            raise ValueError(
+                "what a proposal network says is no picture that could be compared: remove"
+                " `validation`; `python -m benchmarks.recall` says what is found with it"
+            )
         return self
 
     @property

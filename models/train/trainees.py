@@ -16,6 +16,7 @@ from torch import nn
 from restore_batch.errors import UsageError
 from restore_batch.models import registry
 from restore_batch.models.nets.photo import cut, plain
+from restore_batch.models.nets.propose import CELL_PX
 from restore_batch.models.nets.spade import SpectralConv2d
 from restore_batch.models.train.recipe import Network
 
@@ -131,7 +132,22 @@ class FillTrainee(Trainee):
         return 2 * filled - 1, ()
 
 
+class CascadeTrainee(Trainee):
+    """Of the cascade that finds faces the proposal network alone, which is shown grey pictures:
+    (N, 1, S, S). It says of their cells what it does in use; that is no picture."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__(net.propose)
+
+    def forward(self, degraded: torch.Tensor) -> Restored:
+        return self.net(nn.functional.pixel_unshuffle(degraded, CELL_PX)), ()
+
+    def bare_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {f"propose.{key}": value for key, value in super().bare_keys(state).items()}
+
+
 _TRAINEES: Mapping[str, type[Trainee]] = {
+    "cascade": CascadeTrainee,
     "compact": Trainee,
     "damage": DamageTrainee,
     "fill": FillTrainee,

@@ -10,10 +10,8 @@ import torch
 
 from restore_batch.models.metrics.fidelity import fidelity
 from restore_batch.models.train.curves import Curve
-from restore_batch.models.train.data.damage_pairs import DamagePairs
-from restore_batch.models.train.data.loading import degradations, scene_pairs
+from restore_batch.models.train.data.loading import Pairs, degradations, scene_pairs
 from restore_batch.models.train.data.pairs import FacePairs, picture_files
-from restore_batch.models.train.data.scenes import ScenePairs
 from restore_batch.models.train.recipe import Recipe
 from restore_batch.models.train.trainees import Trainee
 
@@ -27,7 +25,7 @@ class Validator:
     def __init__(
         self,
         recipe: Recipe,
-        pairs: FacePairs | ScenePairs | DamagePairs,
+        pairs: Pairs,
         every_steps: int,
         after: int,
     ) -> None:
@@ -44,7 +42,7 @@ class Validator:
         if chosen is None:
             return None
         files = picture_files(chosen.folders, chosen.exclude)
-        pairs: FacePairs | ScenePairs | DamagePairs
+        pairs: Pairs
         if recipe.scenes:
             pairs = scene_pairs(
                 recipe, files, recipe.side_px, 0, chosen.pairs, shrinks, augment=False

@@ -11,8 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from restore_batch.models import registry
-from restore_batch.models.base import Card, Runtime
-from restore_batch.models.families import mtcnn
+from restore_batch.models.base import Card, NoOptions, Runtime
 
 _TOLERANCE = 0.03
 # The side that a network works at where the card does not say it: its protocol resizes.
@@ -20,7 +19,7 @@ _SIDES_PX = {"arcface": 112, "dlib": 150}
 # In larger pictures a network may work on bands, and compute some rows twice.
 _ANY_SIZE_PX = 256
 _LAST_LAYERS = {"vgg16": ("conv5_3",), "vgg19": ("conv5_4",)}
-_CARDS = [card for card in registry.cards() if card.family not in ("mtcnn", "pulse")]
+_CARDS = [card for card in registry.cards() if card.family not in ("cascade", "mtcnn", "pulse")]
 
 
 def counted_tflop(card: Card) -> float:
@@ -43,17 +42,19 @@ def test_a_card_says_what_its_network_computes(card: Card) -> None:
     assert card.tflop == pytest.approx(counted_tflop(card), rel=_TOLERANCE)
 
 
-def test_the_cost_of_mtcnn_is_that_of_its_first_network_on_the_pyramid() -> None:
-    network = mtcnn.network(None)
-    for parameter in network.parameters():
-        parameter.requires_grad_(False).zero_()
-    # A network of zeros proposes nothing, so that the other two are not asked.
-    detector = mtcnn.MTCNNDetector(network, Runtime())
+@pytest.mark.parametrize("name", ["mtcnn", "cascade-1"])
+def test_the_cost_of_a_cascade_is_that_of_its_first_network_on_all_levels(name: str) -> None:
+    card = registry.card(name)
+    family = registry.family_of(card)
+    state = family.network(None, **card.architecture).state_dict()
+    state = {key: torch.zeros_like(value) for key, value in state.items()}
+    # Networks of zeros find nothing likely, so that the other two are not asked.
+    if "propose.head.bias" in state:
+        state["propose.head.bias"][0] = -9
+    detector = family.build(state, card, NoOptions(), Runtime())
     with FlopCounterMode(display=False) as counter:
         assert detector([np.zeros((1000, 1000, 3), np.uint8)], 0.5) == [[]]
-    assert registry.card("mtcnn").tflop == pytest.approx(
-        counter.get_total_flops() / 1e12, rel=_TOLERANCE
-    )
+    assert card.tflop == pytest.approx(counter.get_total_flops() / 1e12, rel=_TOLERANCE)
 
 
 def test_a_search_costs_at_least_what_its_steps_compute() -> None:

@@ -14,8 +14,11 @@ from restore_batch.models.train.data.damage_pairs import DamagePairs
 from restore_batch.models.train.data.fill_pairs import FillPairs
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.pairs import Degradation, FacePairs, Jitter, picture_files
+from restore_batch.models.train.data.proposal_pairs import ProposalPairs
 from restore_batch.models.train.data.scenes import SceneDegradation, SceneMixed, ScenePairs, clean
 from restore_batch.models.train.recipe import Degradations, Recipe
+
+Pairs = FacePairs | ScenePairs | DamagePairs | ProposalPairs
 
 Batch = tuple[torch.Tensor, ...]
 """Degraded pictures, the true ones and, of scenes for networks that double, the true ones at the
@@ -26,7 +29,7 @@ degraded ones' size."""
 class Streams(Dataset[Batch]):
     """The recipe's folders, each a stream of pairs; ``every`` says which step takes from which."""
 
-    streams: Sequence[FacePairs | ScenePairs | DamagePairs]
+    streams: Sequence[Pairs]
     every: Sequence[int]
 
     @classmethod
@@ -90,8 +93,12 @@ def scene_pairs(
     length: int,
     shrinks: int,
     augment: bool = True,
-) -> ScenePairs | DamagePairs:
+) -> ScenePairs | DamagePairs | ProposalPairs:
     """The pairs that a recipe wants of some scenes."""
+    if recipe.portraits is not None:
+        wanted = recipe.portraits
+        portraits = picture_files(wanted.folders, wanted.exclude)
+        return ProposalPairs(files, portraits, crop_px, seed, length, wanted.detector)
     if recipe.damage is not None:
         if recipe.network.family == "fill":
             return FillPairs(files, crop_px, recipe.damage, seed, length, recipe.damage.finder)

@@ -50,6 +50,7 @@ from restore_batch.models.train.losses.perceptual import (
     perceptual,
     style,
 )
+from restore_batch.models.train.losses.proposals import ProposalObjective
 from restore_batch.models.train.losses.scenes import SceneObjective
 from restore_batch.models.train.losses.structure import ms_ssim_loss
 from restore_batch.models.train.losses.verdicts import (
@@ -358,6 +359,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "gfpgan": GFPGANObjective,
     "glean": GLEANObjective,
     "damage": DamageObjective,
+    "proposals": ProposalObjective,
 }
 """What a recipe names."""
 

@@ -51,6 +51,8 @@ def test_paths_are_relative_to_the_recipes_folder(tmp_path: Path) -> None:
         ("objective", {"name": "beauty"}),
         ("optimiser", {"learning_rate": 0}),
         ("run", {"steps": 0, "batch": 1}),
+        ("objective", {"name": "proposals"}),
+        ("portraits", {"folders": ["a"]}),
         ("surprise", 1),
     ],
 )

@@ -180,8 +180,45 @@ def test_photo_learns_both_sizes_from_scenes_and_is_exported_as_two_networks(
         assert record["architecture"] == card.architecture
 
 
+def _proposal_recipe(tmp_path: Path, scenes: Path, portraits: Path, **sections: Any) -> Recipe:
+    return training.recipe(
+        tmp_path / "run",
+        scenes,
+        name="propose",
+        data=[],
+        scenes=[{"folders": [scenes], "crop_px": 96}],
+        portraits={"folders": [portraits]},
+        network={"family": "cascade", "architecture": _tiny("cascade")},
+        objective={"name": "proposals"},
+        **sections,
+    )
+
+
+def test_of_the_cascade_the_proposal_network_learns_and_is_exported(tmp_path: Path) -> None:
+    scenes = draw_scenes(tmp_path / "scenes", 2)
+    portraits = training.draw_faces(tmp_path / "faces", 1, 256)
+    recipe = _proposal_recipe(tmp_path, scenes, portraits, run=training.run(3), export="float32")
+    trainer = Trainer(recipe)
+    before = {key: value.clone() for key, value in trainer.trainee.state_dict().items()}
+    assert trainer.run()
+    assert any(not torch.equal(before[k], v) for k, v in trainer.trainee.state_dict().items())
+    assert "false_a_face" in (tmp_path / "run" / "losses.csv").read_text()
+    state = load_state([trainer.export()])
+    assert {key.split(".")[0] for key in state} == {"propose"}
+    architecture = _tiny("cascade")
+    begun = trainee(Network(family="cascade", start_from=str(tmp_path / "run/propose.safetensors")))
+    assert len(begun.net.body) == architecture["depth"]
+    for key, value in begun.bare_keys(begun.state_dict()).items():
+        assert torch.equal(value, state[key])
+
+
+def test_what_a_proposal_network_says_is_not_compared_with_pictures(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"remove `validation`.*benchmarks\.recall"):
+        _proposal_recipe(tmp_path, tmp_path, tmp_path, validation={"folders": [tmp_path]})
+
+
 def test_what_cannot_be_trained_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="'mtcnn' cannot be trained; known are compact"):
+    with pytest.raises(UsageError, match="'mtcnn' cannot be trained; known are cascade"):
         trainee(Network(family="mtcnn"))
 
 

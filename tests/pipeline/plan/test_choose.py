@@ -81,7 +81,7 @@ def names(cards: Iterable[Card]) -> list[str]:
 
 
 def test_auto_takes_networks_in_this_order() -> None:
-    detectors = ["retinaface-resnet50", "retinaface-mobilenet0.25", "mtcnn"]
+    detectors = ["retinaface-resnet50", "retinaface-mobilenet0.25", "cascade-1", "mtcnn"]
     restorers = ["gfpgan-1.4", "gfpgan-1.3", "gfpgan-1.2", "compact-1"]
     assert names(best_first("detect")) == detectors
     assert names(best_first("restore")) == [*restorers, "realesrgan-x4plus"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -432,20 +431,14 @@ def test_impossible_settings_are_refused(options: dict[str, object]) -> None:
 def real(name: str) -> Detector:
     import torch
 
-    from restore_batch.models.families import mtcnn, retinaface
-    from restore_batch.models.weights.joblib_arrays import read_arrays
+    from restore_batch.models import registry
+    from restore_batch.models.families import retinaface
+    from restore_batch.models.weights.store import Store
 
-    if name == "mtcnn":
-        spec = find_spec("mtcnn")
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        folder = Path(spec.submodule_search_locations[0]) / "assets" / "weights"
-        state = {
-            f"{net}.{i}": torch.from_numpy(array)
-            for net in ("pnet", "rnet", "onet")
-            for i, array in enumerate(read_arrays(folder / f"{net}.lz4"))
-        }
-        return mtcnn.FAMILY.build(state, mtcnn.CARD, NoOptions(), Runtime())
+    if name != "retinaface":
+        store = Store(None, download=False)
+        found: Detector = registry.build(store.ref(registry.card(name), {}), Runtime())
+        return found
     path = data.weights() / "retinaface_mobilenet025" / "mobilenet0.25_Final.pth"
     state = torch.load(path, map_location="cpu", weights_only=True)
     return retinaface.FAMILY.build(state, retinaface.CARDS[0], NoOptions(), Runtime())
@@ -491,8 +484,13 @@ PHOTOS = {
 }
 
 
-@pytest.mark.parametrize("name", PHOTOS)
-@pytest.mark.parametrize("detector", ["retinaface", "mtcnn"])
+@pytest.mark.parametrize(
+    ("detector", "name"),
+    [
+        *((detector, name) for detector in ("retinaface", "cascade-1") for name in PHOTOS),
+        *(("mtcnn", name) for name in list(PHOTOS)[:4]),
+    ],
+)
 def test_each_photo_gives_its_faces_and_no_other(detector: str, name: str) -> None:
     faces = find(photo(name), real(detector))
     assert len(faces) == PHOTOS[name]
@@ -500,7 +498,7 @@ def test_each_photo_gives_its_faces_and_no_other(detector: str, name: str) -> No
         assert one.side_px >= other.side_px
 
 
-@pytest.mark.parametrize("detector", ["retinaface", "mtcnn"])
+@pytest.mark.parametrize("detector", ["retinaface", "cascade-1", "mtcnn"])
 def test_landmarks_hardly_depend_on_the_size_of_the_picture(detector: str) -> None:
     """What the second look is for: without it a 30 px face is off by a tenth of the eye distance
     and more."""

@@ -197,7 +197,7 @@ def test_no_face_of_a_film_is_lost_that_a_search_of_every_whole_frame_follows(
     clip = data.folder("RESTORE_BATCH_VIDEO", "video") / name
     if not clip.is_file():
         pytest.skip(f"no {clip}")
-    detector = registry.build(Store().ref(registry.card("mtcnn"), {}), Runtime())
+    detector = registry.build(Store().ref(registry.card("cascade-1"), {}), Runtime())
     detect = Detect(None, detector=detector)
     with av.open(str(clip)) as container:
         film = [

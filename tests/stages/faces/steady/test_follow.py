@@ -180,7 +180,7 @@ def test_people_are_told_apart_by_their_embeddings() -> None:
 
 def detector(name: str) -> ModelRef:
     store = Store(None, download=False)
-    if name == "mtcnn":
+    if name != "retinaface":
         return store.ref(registry.card(name), {})
     weights = data.weights() / "retinaface_mobilenet025" / "mobilenet0.25_Final.pth"
     if not weights.is_file():
@@ -225,7 +225,7 @@ def jitter_px(frames: Sequence[np.ndarray], tracks: Tracks) -> float:
 @pytest.mark.parametrize(
     ("name", "most", "share", "finder"),
     [
-        ("carphone_aac.mp4", 120, 1 / 3, "mtcnn"),
+        ("carphone_aac.mp4", 120, 1 / 3, "cascade-1"),
         pytest.param("carphone_aac.mp4", 120, 1 / 3, "retinaface", marks=pytest.mark.slow),
         # Its tremor is too large to be calmed.
         pytest.param("film_1950s.mp4", 44, 1.0, "retinaface", marks=pytest.mark.slow),
