@@ -101,6 +101,7 @@ def test_a_wheel_holds_packages_weights_and_licences_and_nothing_else(wheel: Pat
         "restore_batch/weights/damage-1.safetensors", "restore_batch/weights/fill-1.safetensors",
         *(f"restore_batch/{path.relative_to(ROOT)}" for path in pages),
         "restore_batch/weights/photo-1.safetensors", "restore_batch/weights/photo-2.safetensors",
+        "restore_batch/weights/propose.safetensors",
     }  # fmt: skip
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name.endswith(".py")}
     assert folders == packages()
