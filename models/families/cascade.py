@@ -9,6 +9,7 @@ package. Trained with ``jobs/train/propose.yaml``.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -43,17 +44,18 @@ _PROPOSE = shipped(
     65872,
 )
 
-_FINEST_SCALE = 0.5
-"""Of the finest level: a face of ``smallest_px`` has 10 pixels there. At 0.6 as many are found, in
-four thirds of the time."""
+_SCALES = ((600_000, (0.5, 0.6)), (2_000_000, (0.6,)), (math.inf, (0.5,)))
+"""Of the finest levels, of pictures of up to so many pixels: a face of ``smallest_px`` has 12
+pixels at 0.6. In a street full of people 0.6 shows faces that 0.5 does not, in four thirds of the
+time, and both together more of those that are turned; in large pictures a half is as good."""
 _SMALLEST_PX = 10.0
 _LEAST_LEVEL_PX = 10
 """Shorter sides show no face that the level before does not."""
 _MIN_PROPOSAL = 0.15
 _SURE = 0.5
 """What is surer is looked at however many there are; of the rest the likeliest."""
-_MOST_UNSURE, _MOST_UNSURE_OF_MEGAPIXEL = 60, 300
-"""Proposals that are looked at, of any picture and of each megapixel of its finest level: a picture
+_MOST_UNSURE, _MOST_UNSURE_OF_MEGAPIXEL = 60, 220
+"""Proposals that are looked at, of any picture and of each megapixel of all its levels: a picture
 of mere texture has any number of them."""
 _WORTH_ANOTHER = 0.1
 _ALSO = (0.85, 1.12)
@@ -70,26 +72,24 @@ _STEP_CELLS = 8
 
 
 class ProposalDetector(CascadeDetector):
-    """The proposal network sees a picture's half, its quarter and so on."""
+    """The proposal network sees a picture at a half of its size or so, a quarter, an eighth…"""
 
     def __init__(self, network: OwnCascade, runtime: Runtime) -> None:
         super().__init__(network.of_pixels(), runtime.device)
 
     def _propose(self, pictures: list[Octaves], sizes_px: tuple[float, float]) -> list[np.ndarray]:
-        from restore_batch.models.nets.propose import SIZES_PX
-
-        scale = min(_SMALLEST_PX / max(sizes_px[0], 1e-9), _FINEST_SCALE)
-        levels = [each.grey_level(scale) for each in pictures]
-        finest_px = levels[0].size
+        height, width = pictures[0].size_hw
+        scales = next(scales for most_px, scales in _SCALES if height * width <= most_px)
+        # Where no face is so small, all of them are the same.
+        coarser = _SMALLEST_PX / max(sizes_px[0], 1e-9)
         found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in pictures]
-        while min(levels[0].shape) >= _LEAST_LEVEL_PX:
-            for some, (boxes, scores) in zip(found, self._seen(np.stack(levels)), strict=True):
-                some.append((boxes / scale, scores))
-            if SIZES_PX[1] / scale > sizes_px[1]:
-                break
-            levels = [_halved(level) for level in levels]
-            scale /= 2
-        most = _MOST_UNSURE + round(_MOST_UNSURE_OF_MEGAPIXEL * finest_px / 1e6)
+        seen_px = 0
+        for finest in sorted({min(scale, coarser) for scale in scales}):
+            for scale, level_nhw in _octaves(pictures, finest, sizes_px[1]):
+                seen_px += level_nhw[0].size
+                for some, (boxes, scores) in zip(found, self._seen(level_nhw), strict=True):
+                    some.append((boxes / scale, scores))
+        most = _MOST_UNSURE + round(_MOST_UNSURE_OF_MEGAPIXEL * seen_px / 1e6)
         return [_apart(some, most) for some in found]
 
     def _first_seen(self, pictures: list[Octaves], boxes: list[np.ndarray]) -> list[FirstSeen]:
@@ -144,6 +144,22 @@ class ProposalDetector(CascadeDetector):
             some = self._nets.propose(seen.div_(127.5).sub_(1))
             made.append(some[:, :, before : before + _ROWS_AT_ONCE, :across])
         return torch.cat(made, dim=2)
+
+
+def _octaves(
+    pictures: list[Octaves], scale: float, largest_px: float
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The pictures in grey at that scale, at half of it and so on, (N, h, w), with each scale,
+    until the network has seen faces of that size or nothing is left to see."""
+    from restore_batch.models.nets.propose import SIZES_PX
+
+    levels = [each.grey_level(scale) for each in pictures]
+    while min(levels[0].shape) >= _LEAST_LEVEL_PX:
+        yield scale, np.stack(levels)
+        if SIZES_PX[1] / scale > largest_px:
+            return
+        levels = [_halved(level) for level in levels]
+        scale /= 2
 
 
 def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +241,7 @@ CARD = Card(
     sources=tuple((_PROPOSE, *refiners) for refiners in mtcnn.REFINERS),
     architecture={"width": 32, "depth": 3},
     # Of the proposal network in its octaves; the other two see only what it proposes.
-    tflop=0.00139,
+    tflop=0.00209,
     rank=25,
     limits="faces from 20 px of its input; loses faces turned by more than 45 degrees",
 )
