@@ -15,19 +15,13 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from restore_batch.models.base import (
-    Card,
-    Family,
-    NoOptions,
-    Runtime,
-    StateDict,
-)
+from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDict
 from restore_batch.models.families import mtcnn
 from restore_batch.models.own import CONGRESS, FACES, SCENES, licence, shipped
 from restore_batch.models.running.cascade import CascadeDetector, FirstSeen
 from restore_batch.models.running.octaves import Octaves
 from restore_batch.models.running.shapes import rounded
-from restore_batch.models.running.windows import suppress
+from restore_batch.models.running.windows import apart, apart_across
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +84,7 @@ class ProposalDetector(CascadeDetector):
                 for some, (boxes, scores) in zip(found, self._seen(level_nhw), strict=True):
                     some.append((boxes / scale, scores))
         most = _MOST_UNSURE + round(_MOST_UNSURE_OF_MEGAPIXEL * seen_px / 1e6)
-        return [_apart(some, most) for some in found]
+        return [_likeliest(some, most) for some in found]
 
     def _first_seen(self, pictures: list[Octaves], boxes: list[np.ndarray]) -> list[FirstSeen]:
         once = super()._first_seen(pictures, boxes)
@@ -122,7 +116,10 @@ class ProposalDetector(CascadeDetector):
         side = USUAL_PX * 2.0 ** np.clip(size, -1, 1)[:, None]
         boxes = np.concatenate([centre - side / 2, centre + side / 2], axis=1)
         which = picture.cpu().numpy()
-        return [_best(boxes[which == i], scores[which == i]) for i in range(len(level_nhw))]
+        return [
+            apart(boxes[which == i], scores[which == i], _SAME_IN_LEVEL, _MOST_OF_LEVEL)
+            for i in range(len(level_nhw))
+        ]
 
     def _heads(self, level_nhw: np.ndarray) -> torch.Tensor:
         """What the network says of each cell, (N, 4, h, w); cells over the edge repeat it."""
@@ -162,22 +159,11 @@ def _octaves(
         scale /= 2
 
 
-def _best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Those of one level that no likelier one covers, by falling likelihood."""
-    if len(scores) > _MOST_OF_LEVEL:
-        likeliest = np.argsort(-scores, kind="stable")[:_MOST_OF_LEVEL]
-        boxes, scores = boxes[likeliest], scores[likeliest]
-    kept = suppress(boxes, scores, _SAME_IN_LEVEL)
-    return boxes[kept], scores[kept]
-
-
-def _apart(levels: list[tuple[np.ndarray, np.ndarray]], most: int) -> np.ndarray:
+def _likeliest(levels: list[tuple[np.ndarray, np.ndarray]], most: int) -> np.ndarray:
     """Those of all levels that no likelier one covers: the surer ones, and as many others as make
     ``most`` with them."""
-    boxes = np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in levels)])
-    scores = np.concatenate([np.zeros(0), *(scores for _, scores in levels)])
-    kept = suppress(boxes, scores, _SAME_ACROSS)
-    return boxes[kept[: max(most, int((scores[kept] > _SURE).sum()))]]
+    boxes, scores = apart_across(levels, _SAME_ACROSS)
+    return boxes[: max(most, int((scores > _SURE).sum()))]
 
 
 def _in_other_sizes(boxes: np.ndarray) -> np.ndarray:

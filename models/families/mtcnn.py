@@ -19,7 +19,7 @@ from restore_batch.models.base import Card, Family, Licence, Runtime, StateDict,
 from restore_batch.models.running.cascade import CascadeDetector
 from restore_batch.models.running.octaves import Octaves
 from restore_batch.models.running.shapes import cells_around, padded, rounded, window_tiles
-from restore_batch.models.running.windows import Windows, suppress
+from restore_batch.models.running.windows import Windows, apart_across
 
 if TYPE_CHECKING:
     from restore_batch.models.nets.mtcnn import Cascade
@@ -69,7 +69,7 @@ class MTCNNDetector(CascadeDetector):
             for some, windows in zip(found, seen, strict=True):
                 some.append(windows.scaled(scale))
         return [
-            _across_scales([windows.apart(0.5, _MOST_WINDOWS) for windows in some])
+            apart_across([windows.apart(0.5, _MOST_WINDOWS) for windows in some], _SAME_ACROSS)[0]
             for some in found
         ]
 
@@ -131,12 +131,6 @@ def _scales(size_hw: tuple[int, int], sizes_px: tuple[float, float]) -> Iterator
     while int(min(size_hw) * scale) >= _WINDOW_PX and _WINDOW_PX / scale <= sizes_px[1]:
         yield scale
         scale *= _PYRAMID_STEP
-
-
-def _across_scales(levels: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    boxes = np.concatenate([np.zeros((0, 4)), *(level[0] for level in levels)])
-    scores = np.concatenate([np.zeros(0), *(level[1] for level in levels)])
-    return boxes[suppress(boxes, scores, _SAME_ACROSS)]
 
 
 def network(state: StateDict | None, **architecture: Any) -> Cascade:

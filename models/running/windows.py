@@ -49,14 +49,29 @@ class Windows:
         return np.concatenate([self.left_top, self.right_bottom], axis=1) + self.offsets
 
     def apart(self, iou: float, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes and scores of those that no likelier one covers; of more than ``most`` the
-        likeliest are looked at."""
-        some = self
-        if len(self.scores) > most:
-            some = self[np.argsort(-self.scores, kind="stable")[:most]]
-        boxes = some.boxes_xyxy
-        kept = suppress(boxes, some.scores, iou)
-        return boxes[kept], some.scores[kept]
+        """Boxes and scores of those that no likelier one covers, see :func:`apart`."""
+        return apart(self.boxes_xyxy, self.scores, iou, most)
+
+
+def apart(
+    boxes: np.ndarray, scores: np.ndarray, iou: float, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of (N, 4) boxes with their scores that no likelier one covers, by falling score; of
+    more than ``most`` the likeliest are looked at."""
+    if len(scores) > most:
+        likeliest = np.argsort(-scores, kind="stable")[:most]
+        boxes, scores = boxes[likeliest], scores[likeliest]
+    kept = suppress(boxes, scores, iou)
+    return boxes[kept], scores[kept]
+
+
+def apart_across(
+    levels: Sequence[tuple[np.ndarray, np.ndarray]], iou: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of several levels' boxes and scores together, however many they are."""
+    boxes = np.concatenate([np.zeros((0, 4)), *(boxes for boxes, _ in levels)])
+    scores = np.concatenate([np.zeros(0), *(scores for _, scores in levels)])
+    return apart(boxes, scores, iou, len(scores))
 
 
 def suppress(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from restore_batch.errors import UsageError
 from restore_batch.models.train.data.damage import DamageToFind, Scanned
 from restore_batch.models.train.data.old_scan.outlines import read_outlines
 from restore_batch.models.train.data.pairs import as_chw
-from restore_batch.models.train.data.scenes import read_scene
+from restore_batch.models.train.data.scenes import read_scenes
 from restore_batch.models.train.data.tone import LUMA
 
 
@@ -36,10 +35,7 @@ class DamagePairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.side_px = side_px
         self._look = look
         self._outlines = read_outlines(look.outlines) if look.outlines else None
-        self._scenes = [read_scene(path) for path in files]
-        for path, scene in zip(files, self._scenes, strict=True):
-            if min(scene.shape[:2]) < side_px:
-                raise UsageError(f"{path}: expected at least {side_px} px a side; remove it")
+        self._scenes = read_scenes(files, side_px)
         # Large pictures have more to show.
         area = np.array([scene.shape[0] * scene.shape[1] for scene in self._scenes], np.float64)
         self._until = np.cumsum(area / area.sum())

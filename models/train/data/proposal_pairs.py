@@ -26,7 +26,7 @@ from restore_batch.models.train.data.faces_there import (
     of_scene,
 )
 from restore_batch.models.train.data.pairs import read_face
-from restore_batch.models.train.data.scenes import read_scene
+from restore_batch.models.train.data.scenes import read_scenes
 from restore_batch.models.train.data.tone import LUMA
 
 PORTRAIT_PX = 256
@@ -67,10 +67,7 @@ class ProposalPairs(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             raise UsageError(f"crop_px {side_px}: expected a multiple of {CELL_PX}")
         self.side_px = side_px
         detect = detector(detector_name)
-        self._scenes = [read_scene(path) for path in files]
-        for path, scene in zip(files, self._scenes, strict=True):
-            if min(scene.shape[:2]) < side_px:
-                raise UsageError(f"{path}: expected at least {side_px} px a side; remove it")
+        self._scenes = read_scenes(files, side_px)
         self._seen = [of_scene(scene, detect) for scene in self._scenes]
         self._faced = [i for i, seen in enumerate(self._seen) if seen.certain.any()]
         pictures = (read_face(path, PORTRAIT_PX) for path in portraits)

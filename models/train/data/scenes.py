@@ -145,6 +145,15 @@ def read_scene(path: Path) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
+def read_scenes(files: Sequence[Path], least_px: int) -> list[np.ndarray]:
+    """Pictures, rgb_hwc uint8. Raises UsageError where one cannot be read or has a shorter side."""
+    scenes = [read_scene(path) for path in files]
+    for path, scene in zip(files, scenes, strict=True):
+        if min(scene.shape[:2]) < least_px:
+            raise UsageError(f"{path}: expected at least {least_px} px a side; remove it")
+    return scenes
+
+
 def halved(rgb_hwc: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """At half the size, rgb_hwc uint8: how a lens and a sensor would have had it from further off.
 

@@ -14,6 +14,7 @@ from restore_batch.models.base import Runtime
 from restore_batch.models.families import cascade
 from restore_batch.models.families.cascade import CARD, FAMILY, ProposalDetector
 from restore_batch.models.running.octaves import Octaves
+from restore_batch.models.running.windows import apart
 from restore_batch.models.weights.safe_load import load_state
 from restore_batch.models.weights.store import Store
 
@@ -126,13 +127,10 @@ def test_a_look_searches_for_faces_of_about_that_size_alone() -> None:
     assert max(asked[:few]) < max(asked[few:])
 
 
-def test_what_is_too_much_to_compare_is_cut_to_the_likeliest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(cascade, "_MOST_OF_LEVEL", 5)
+def test_what_is_too_much_to_compare_is_cut_to_the_likeliest() -> None:
     corners = 100.0 * np.arange(20)[:, None]
     boxes, scores = corners + np.array([0, 0, 20, 20]), np.linspace(0.3, 0.9, 20)
-    kept, likely = cascade._best(boxes, scores)
+    kept, likely = apart(boxes, scores, 0.5, 5)
     assert likely.tolist() == scores[:-6:-1].tolist()
     assert kept[0].tolist() == boxes[-1].tolist()
 
@@ -182,7 +180,7 @@ def test_what_is_sure_is_looked_at_and_of_the_rest_the_likeliest() -> None:
     boxes, scores = corners + np.array([0, 0, 20, 20]), np.linspace(0.9, 0.11, 20)
     sure = int((scores > cascade._SURE).sum())
     for most, shown in ((0, sure), (sure + 2, sure + 2), (100, 20)):
-        kept = cascade._apart([(boxes[:9], scores[:9]), (boxes[9:], scores[9:])], most)
+        kept = cascade._likeliest([(boxes[:9], scores[:9]), (boxes[9:], scores[9:])], most)
         assert kept.tolist() == boxes[:shown].tolist()
 
 
