@@ -114,6 +114,11 @@ class Detect(Section):
     select: Literal["all", "largest", "center"] = "all"
     """all faces, the largest only, or the one nearest to the centre only."""
 
+    turned: Literal["auto", "off"] = "auto"
+    """auto: photos in which no face stands upright for certain are looked at from the other sides
+    too, for faces that lie on their side or stand on their head; the photo stays as it lies. off:
+    only faces that stand about upright are found."""
+
 
 class Repair(Section):
     """What is repaired before faces are looked for. A job that has this section, be it empty, asks

@@ -110,11 +110,12 @@ class Runtime:
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """A detected face, in pixels of the upright source picture (x right, y down).
+    """A detected face, in pixels of the source picture (x right, y down) as its orientation says.
 
     ``box_xyxy``: left, top, right, bottom; may reach outside the picture.
     ``landmarks_xy``: (5, 2) float32: left eye, right eye, nose, left and right corner of the
-    mouth, "left" as seen in the picture. ``score``: the detector's confidence in [0, 1].
+    mouth, "left" as seen where the face stands upright. ``score``: the detector's confidence in
+    [0, 1].
     ``grain``: of a face in a film, how strong the grain around it is, steady along its track:
     standard deviation in levels of 8 bits.
     """

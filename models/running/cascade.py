@@ -49,6 +49,10 @@ class CascadeDetector(ABC):
     """Of candidates to which the O-Net gives more than that twice, the second time in their own
     box, one in a thousand was no face; a look at them alone misses one face in a hundred."""
     sees_any_size = True
+    upright_score = 0.995
+    turned_score = 0.92
+    """A face above the first stands upright: in one of 300 turned pictures with faces one was
+    found above that from a wrong side, and in none above the second without one."""
 
     def __init__(self, networks: Any, device: str) -> None:
         """``networks`` has ``rnet`` and ``onet``, which take pixels in [0, 255]."""

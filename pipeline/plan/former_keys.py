@@ -65,7 +65,7 @@ def _min_identity(made: Sequence[MadeStage]) -> float | None:
 
 
 def _detect(job: Job) -> dict[str, Any]:
-    known = job.detect.model_dump(exclude={"model"})
+    known = job.detect.model_dump(exclude={"model", "turned"})
     if job.detect.min_face_px == "auto":
         known["min_face_px"] = _MIN_FACE_PX
     return known

@@ -87,7 +87,8 @@ def test_every_role_is_filled_for_the_stages_that_name_it() -> None:
 # -- keys -----------------------------------------------------------------------------------------
 OTHER: dict[str, Any] = {
     "detect.min_face_px": 20.0, "detect.min_score": 0.5, "detect.max_faces": 3,
-    "detect.select": "largest", "restore.strength": 0.5, "restore.min_identity": 0.5,
+    "detect.select": "largest", "detect.turned": "off",
+    "restore.strength": 0.5, "restore.min_identity": 0.5,
     "background.scale": 3.0, "background.tile_px": 128, "paste.mask": "feather",
     "paste.match_colour": False, "paste.match_grain": "off",
     "photos.quality": 80, "photos.bit_depth": 8, "photos.extras": "keep",

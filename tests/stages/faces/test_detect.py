@@ -498,6 +498,46 @@ def test_each_photo_gives_its_faces_and_no_other(detector: str, name: str) -> No
         assert one.side_px >= other.side_px
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "old/group_solvay_1927.jpg",
+        "old/scratched_couple_1916.png",
+        "portraits/historic_000374.jpg",
+        "portraits/london_061_03.jpg",
+    ],
+)
+def test_a_photo_that_lies_otherwise_gives_the_same_faces(name: str, quarters: int) -> None:
+    """A turned face moves by less than a tenth of its side, so that its eyes are its eyes."""
+    upright = photo(name)
+    stage = Detect(None, detector=real("cascade-1"))
+    lying = Frame(np.ascontiguousarray(np.rot90(upright, -quarters)))
+    turn, faces = stage.find_turned(lying, stage.find([lying])[0])
+    assert turn == quarters
+    expected = find(upright, real("cascade-1"))
+    assert len(faces) == len(expected) == PHOTOS[name]
+    for face in faces:
+        here = _turned_back(face.landmarks_xy, lying.width, lying.height, quarters)
+        apart = [np.abs(here - other.landmarks_xy).max() / other.side_px for other in expected]
+        assert min(apart) < 0.1
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+def test_a_photo_without_faces_is_not_taken_for_one_that_lies_otherwise(quarters: int) -> None:
+    stage = Detect(None, detector=real("cascade-1"))
+    upright = photo("old/noface_moulin_rouge_1914.png")
+    lying = Frame(np.ascontiguousarray(np.rot90(upright, -quarters)))
+    assert stage.find_turned(lying, stage.find([lying])[0])[0] == 0
+
+
+def _turned_back(xy: np.ndarray, width: int, height: int, quarters: int) -> np.ndarray:
+    for _ in range(quarters):
+        xy = np.stack([xy[:, 1], width - 1 - xy[:, 0]], axis=1)
+        width, height = height, width
+    return xy
+
+
 @pytest.mark.parametrize("detector", ["retinaface", "cascade-1", "mtcnn"])
 def test_landmarks_hardly_depend_on_the_size_of_the_picture(detector: str) -> None:
     """What the second look is for: without it a 30 px face is off by a tenth of the eye distance
