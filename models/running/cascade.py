@@ -51,8 +51,9 @@ class CascadeDetector(ABC):
     sees_any_size = True
     upright_score = 0.995
     turned_score = 0.92
-    """A face above the first stands upright: in one of 300 turned pictures with faces one was
-    found above that from a wrong side, and in none above the second without one."""
+    """A face above the first stands upright, with few exceptions: it was found so in one (MTCNN's
+    proposals: three) of 294 turned photographs with faces. Above the second, twice as large as the
+    smallest, nothing (two) was found in 156 without faces from any other side."""
 
     def __init__(self, networks: Any, device: str) -> None:
         """``networks`` has ``rnet`` and ``onet``, which take pixels in [0, 255]."""
