@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+
+from restore_batch.models.base import WeightFile
+
+
+def packages_of(files: Sequence[WeightFile]) -> str:
+    """The distributions that ship ``files``, in words: "packages restore-batch and mtcnn"."""
+    names = list(dict.fromkeys(file.package for file in files if file.package))
+    return f"package{'s' if len(names) > 1 else ''} {' and '.join(names)}"
 
 
 def package_file(package: str, relative: str) -> Path | None:

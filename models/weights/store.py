@@ -21,7 +21,7 @@ from restore_batch.models.weights import brought, recognise
 from restore_batch.models.weights import cache as weight_cache
 from restore_batch.models.weights.download import Patience, Progress, fetch
 from restore_batch.models.weights.fingerprint import combined
-from restore_batch.models.weights.packages import package_file
+from restore_batch.models.weights.packages import package_file, packages_of
 from restore_batch.models.weights.safe_load import SUFFIXES, load_state
 
 __all__ = ["Added", "Located", "Store", "Verified", "load_state"]
@@ -34,17 +34,16 @@ class Located:
     """A card's files on this machine: one whole source of the card, in its order.
 
     ``where``: "cache" (safetensors with a record), "folder" (the published files themselves, put
-    there by hand) or "package" (inside ``package``).
+    there by hand) or "package" (inside installed ones).
     """
 
     card: Card
     files: tuple[WeightFile, ...]
     paths: tuple[Path, ...]
     where: Where
-    package: str | None = None
 
     def __str__(self) -> str:
-        return self.where if self.package is None else f"package {self.package}"
+        return packages_of(self.files) if self.where == "package" else self.where
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class Store:
                 if source and all(found):
                     paths, wheres = zip(*(hit for hit in found if hit), strict=True)
                     where: Where = "folder" if "folder" in wheres else wheres[0]
-                    package = source[0].package if where == "package" else None
-                    return Located(card, source, paths, where, package)
+                    return Located(card, source, paths, where)
         return None
 
     def _in_folder(self, card: Card, file: WeightFile) -> tuple[Path, Where] | None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from restore_batch.models import registry
 from restore_batch.models.base import Card, Task, WeightFile
 from restore_batch.models.speed import Speeds
+from restore_batch.models.weights.packages import packages_of
 
 if TYPE_CHECKING:
     from restore_batch.models.weights.store import Store
@@ -113,7 +114,7 @@ def _origin(files: Sequence[WeightFile]) -> str:
     if all(file.urls for file in files):
         where = urlsplit(files[0].urls[0]).netloc
     elif all(file.package for file in files):
-        where = f"package {files[0].package}"
+        where = packages_of(files)
     else:
         where = "by hand"
     sizes = [file.size_bytes for file in files if file.size_bytes]

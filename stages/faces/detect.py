@@ -63,7 +63,7 @@ class Detect(Stage):
     needs = Resources(gpus=0.2)
     # A detector looks at levels and tiles: more than the picture. Small ones spend their time on
     # these and on candidates.
-    cost = Cost(least_megapixel_s=0.3, megapixels={"model": 1.2})
+    cost = Cost(picture_s=0.02, least_megapixel_s=0.08, megapixels={"model": 1.2})
     reads = frozenset({"frames"})
     writes = frozenset({"faces"})
     takes: ClassVar[Mapping[str, str]] = {

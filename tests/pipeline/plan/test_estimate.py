@@ -94,7 +94,7 @@ def test_the_detector_and_the_parser_cost_too(film: Path) -> None:
     plan = planned(film, restore={"model": "compact-1"}, paste={"mask": "feather"})
     plain = seconds(plan)
     # 50 frames of 3072 pixels, 1.2 of each seen, and 50 faces, at 0.8 x 0.1 TFLOPS.
-    finding = 50 * 0.003072 * (1.2 * 0.216 / 0.08 - 0.3)
+    finding = 50 * 0.003072 * (1.2 * 0.216 / 0.08 - 0.08)
     for role, name, more in (
         ("detect", "retinaface-resnet50", finding),
         ("parse", "parsenet", 50 * 0.469 / 0.08),
