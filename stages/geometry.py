@@ -8,7 +8,7 @@ appendix A) at 512 px.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -110,7 +110,38 @@ def warp(
     reduction is prefiltered by area (unless ``antialias`` is off); an enlargement is bilinear,
     as in the training of the restorers.
     """
-    region, offset = _region(rgb_hwc, matrix, face_px)
+    region, offset = part_under(rgb_hwc, matrix, face_px)
+    local, region = _prefiltered(region, offset, matrix, antialias)
+    enlarges = scale_of(matrix) >= 1.0
+    return np.asarray(
+        cv2.warpAffine(
+            to_uint8(region),
+            local,
+            (face_px, face_px),
+            flags=cv2.INTER_LINEAR if enlarges or not antialias else cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101 if border == "mirror" else cv2.BORDER_CONSTANT,
+            borderValue=_GREY_RGB,
+        )
+    )
+
+
+def finely_warped(
+    part: np.ndarray, offset: np.ndarray, matrix: np.ndarray, side: int
+) -> np.ndarray:
+    """The aligned crop as float32, unrounded, in the levels of 8 bits, of a picture's ``part``
+    (H, W, C), uint8 or uint16, whose corner lies at ``offset`` (x, y)."""
+    levels = part.astype(np.float32) * np.float32(255 / np.iinfo(part.dtype).max)
+    local, levels = _prefiltered(levels, offset, matrix)
+    warped = cv2.warpAffine(
+        levels, local, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(warped).reshape(side, side, -1)
+
+
+def _prefiltered(
+    region: np.ndarray, offset: np.ndarray, matrix: np.ndarray, antialias: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix for a region at ``offset``, and the region, reduced by area where it reduces."""
     local = np.array(matrix, dtype=np.float64)
     local[:, 2] += local[:, :2] @ offset
     scale = scale_of(local)
@@ -119,16 +150,7 @@ def warp(
         # Source pixel x lies at (x + 1/2) * ratio - 1/2 in the reduced picture.
         local[:, :2] = local[:, :2] / ratio_xy
         local[:, 2] += local[:, :2] @ (0.5 - 0.5 * ratio_xy)
-    return np.asarray(
-        cv2.warpAffine(
-            to_uint8(region),
-            local,
-            (face_px, face_px),
-            flags=cv2.INTER_LINEAR if scale >= 1.0 or not antialias else cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REFLECT_101 if border == "mirror" else cv2.BORDER_CONSTANT,
-            borderValue=_GREY_RGB,
-        )
-    )
+    return local, region
 
 
 def to_uint8(rgb_hwc: np.ndarray) -> np.ndarray:
@@ -140,8 +162,18 @@ def to_uint8(rgb_hwc: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.convertScaleAbs(rgb_hwc, alpha=1 / 257))
 
 
-def _region(rgb_hwc: np.ndarray, matrix: np.ndarray, face_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of the picture that the crop (and its mirror at the border) can touch."""
+class Picture(Protocol):
+    """(H, W, C) pixels of which parts can be had."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, part: tuple[slice, slice], /) -> np.ndarray:
+        """Some rows and columns."""
+
+
+def part_under(rgb_hwc: Picture, matrix: np.ndarray, face_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of the picture that the crop (and its mirror at the border) can touch, and its
+    corner (x, y)."""
     height, width = rgb_hwc.shape[:2]
     end = face_px - 1
     corners = transform(invert(matrix), np.array([(0, 0), (end, 0), (0, end), (end, end)]))

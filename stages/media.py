@@ -137,10 +137,12 @@ class Alignment:
     """Similarity transform of one face to the restorer's template.
 
     ``matrix``: (2, 3) float64, source pixels to crop pixels. ``face_px``: side of the crop.
+    ``soft``: the source has more pixels of the face, but shows nothing finer with them.
     """
 
     matrix: np.ndarray
     face_px: int
+    soft: bool = False
 
 
 @dataclass(frozen=True)

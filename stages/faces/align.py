@@ -8,8 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef
-from restore_batch.stages.base import Pool, Role, Stage
+from restore_batch.stages.base import Pool, Raised, Role, Stage
+from restore_batch.stages.faces.softness import is_soft
 from restore_batch.stages.geometry import DegenerateFaceError, estimate_similarity, warp
 from restore_batch.stages.media import Alignment, Chunk, Face, Failure, Frame
 
@@ -36,7 +38,10 @@ class Align(Stage):
     writes = frozenset({"faces", "alignments", "crops"})
     of_faces = True
     networks: ClassVar[Mapping[str, Role]] = {"restorer": "restore"}
-    version = 1
+    version = 2
+    raised: ClassVar[Mapping[int, Raised]] = {
+        2: Raised("large faces of soft photos are restored", only_with="restorer")
+    }
 
     def __init__(self, face_px: int | None = None, restorer: ModelRef | None = None) -> None:
         if face_px is None:
@@ -63,7 +68,11 @@ class Align(Stage):
                 except DegenerateFaceError as error:
                     warnings.append(f"frame {index}: a face at {_where(face)} is left: {error}")
                 else:
-                    aligned.append((face, Alignment(matrix, self.face_px)))
+                    # In films it would change from frame to frame.
+                    soft = isinstance(chunk.unit, Photo) and is_soft(
+                        frame.rgb_hwc, matrix, self.face_px
+                    )
+                    aligned.append((face, Alignment(matrix, self.face_px, soft)))
             kept.append(tuple(face for face, _ in aligned))
             alignments.append(tuple(alignment for _, alignment in aligned))
             crops.append(self._crops(frame, alignments[-1]))

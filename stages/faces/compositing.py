@@ -16,7 +16,7 @@ import numpy as np
 from restore_batch.stages.faces.before import Before
 from restore_batch.stages.faces.grain import Window
 from restore_batch.stages.faces.grain_field import GrainField
-from restore_batch.stages.geometry import invert, scale_of, transform
+from restore_batch.stages.geometry import finely_warped, invert, part_under, scale_of, transform
 
 BAND_ROWS = 256
 _LAID_AT_ONCE_PX = 1 << 18
@@ -66,6 +66,7 @@ def paste_face(
     strength: float = 1.0,
     share: Share | None = None,
     grain: GrainField | None = None,
+    seen_hwc: np.ndarray | None = None,
 ) -> None:
     """Move ``canvas`` towards a face, in place, by mask x strength x share.
 
@@ -83,6 +84,8 @@ def paste_face(
         return
     if isinstance(background, Before):
         background.keep(left, top, right, bottom)
+    if seen_hwc is not None:
+        seen_hwc = reduced(seen_hwc, mask_hw, to_output)[0]
     face_hwc, mask_hw, to_output = reduced(face_hwc, mask_hw, to_output)
     amplitude_hw = None if grain is None else grain.amplitude(face_hwc)
     unit = np.float32(np.iinfo(canvas.dtype).max / 255)
@@ -96,10 +99,10 @@ def paste_face(
         owned = share(np.arange(left, right), np.arange(band, rows.stop)) if share else None
         if owned is not None:
             weight *= owned
-        face = _laid(face_hwc, local, size_wh)
-        change: np.ndarray = np.clip(face, 0.0, 255.0, out=face)
+        change = _change(face_hwc, seen_hwc, local, size_wh)
         change *= unit
-        change -= background[rows, columns][..., :channels]
+        if seen_hwc is None:
+            change -= background[rows, columns][..., :channels]
         change *= weight[..., None]
         if grain is not None and amplitude_hw is not None:
             amplitude = cv2.warpAffine(
@@ -113,6 +116,25 @@ def paste_face(
         np.rint(change, out=change)
         # One channel of a grey picture is written to all three.
         canvas[rows, columns] = np.clip(change, 0.0, float(np.iinfo(canvas.dtype).max), out=change)
+
+
+def _change(
+    face_hwc: np.ndarray, seen_hwc: np.ndarray | None, local: np.ndarray, size_wh: tuple[int, int]
+) -> np.ndarray:
+    """The face as it is laid over the picture, or what is to be added where it is seen there."""
+    if seen_hwc is not None:
+        return _laid(face_hwc - seen_hwc, local, size_wh)
+    laid = _laid(face_hwc, local, size_wh)
+    return np.asarray(np.clip(laid, 0.0, 255.0, out=laid))
+
+
+def seen_in(picture: Before, to_output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """What an enlarged picture shows where a face of that (S, S, C) is to be laid over it, as large
+    as that: float32 in [0, 255], C of its channels."""
+    side, _, channels = shape
+    to_crop = invert(to_output)
+    part, offset = part_under(picture, to_crop, side)
+    return finely_warped(part[..., :channels], offset, to_crop, side)
 
 
 def window_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,23 +19,14 @@ from restore_batch.stages.faces.compositing import (
     inside_source,
     paste_face,
     reduced,
-    region,
-    window_of,
+    seen_in,
 )
-from restore_batch.stages.faces.grain import (
-    LEAST_LEVEL,
-    Grain,
-    cells_in,
-    level_around,
-    measure_grain,
-    missing_share,
-    to_window,
-)
+from restore_batch.stages.faces.given_grain import disc_of, given_grain
 from restore_batch.stages.faces.grain_field import GrainField
 from restore_batch.stages.faces.identity import likenesses, settled_limit
 from restore_batch.stages.faces.outline import outline_mask
 from restore_batch.stages.faces.restore import is_left_alone, native_px
-from restore_batch.stages.geometry import invert, output_size, scale_of, template, transform
+from restore_batch.stages.geometry import output_size, transform
 from restore_batch.stages.media import Alignment, Chunk, Face, FaceRecord, Failure, Frame
 
 Mask = Literal["auto", "feather", "parse"]
@@ -45,14 +35,6 @@ MatchGrain = Literal["auto", "off"]
 _LEAST_PARSED_SHARE = 0.05
 """A parsed face that covers less of its crop than this is a parser's failure (profiles, masks,
 heavy damage): the outline of the landmarks serves instead."""
-
-_MOST_STEADIED = (0.5, 2.0)
-_PARTS = 8
-"""Of a crop's side: in each the strength of grain may be another."""
-_SAY = 0.08
-"""Of the crop's side: how far around itself a place says how strong grain is."""
-_IN_FACE = 0.9
-"""Of the mask: from here on a place shows the restored face."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +74,9 @@ class Paste(Stage):
     as they are (:func:`restore_batch.stages.faces.masks.held_by_size`).
 
     Faces that overlap share pixels by nearness (``masks.ownership``);
-    faces that are not pasted keep theirs. A face larger in the source than the restorer's output,
-    and one that the restorer did not change, is not pasted.
+    faces that are not pasted keep theirs. A sharp face larger in the source than the restorer's
+    output, and one that the restorer did not change, is not pasted; of a soft one what is finer
+    than its crop stays.
 
     ``imagined_by``: name of a restorer that invents faces, by default the ``restorer``'s where it
     does; the records of those that are pasted, and a warning, then say that they are not the
@@ -268,22 +251,25 @@ class Paste(Stage):
         source_wh, output_wh = (source.width, source.height), (large.width, large.height)
         places = [crop_to_output(face.alignment.matrix, source_wh, output_wh) for face in faces]
         discs = [
-            _disc(face.alignment.face_px, place) for face, place in zip(faces, places, strict=True)
+            disc_of(face.alignment.face_px, place)
+            for face, place in zip(faces, places, strict=True)
         ]
         for index, (face, place) in enumerate(zip(faces, places, strict=True)):
             if face.strength <= 0:
                 continue
             others = discs[:index] + discs[index + 1 :]
-            fitted, mask, to_output = reduced(self._fitted(face, source), self._mask(face), place)
+            fitted, seen = self._fitted(face, source), None
+            if face.alignment.soft:
+                seen = reduced(seen_in(before, place, fitted.shape), self._mask(face), place)[0]
+            laid = reduced(fitted, self._mask(face), place)
             paste_face(
                 canvas,
                 before,
-                fitted,
-                mask,
-                to_output,
+                *laid,
                 face.strength,
                 partial(masks.ownership, own=discs[index], others=others),
-                self._grain(face, source, large, before, (fitted, mask, to_output)),
+                self._grain(face, source, large, before, laid, seen),
+                seen,
             )
         return replace(large, rgb_hwc=canvas)
 
@@ -294,30 +280,19 @@ class Paste(Stage):
         large: Frame,
         before: Before,
         laid: tuple[np.ndarray, np.ndarray, np.ndarray],
+        seen: np.ndarray | None,
     ) -> GrainField | None:
-        """The grain that a face lacks, or None. ``laid``: face, mask and matrix."""
+        """The grain that a face lacks, or None. ``laid``: face, mask and matrix; ``seen``: what the
+        picture shows there of a soft face."""
         # What cleaning leaves of a film's grain differs from frame to frame, and would pulse.
         is_cleaned_film = self.background is not None and face.face.grain is not None
         if self.match_grain == "off" or is_cleaned_film:
             return None
-        # In what the face is pasted into: enlarging made grain coarser, and a network that cleans
-        # the picture has taken it away here as well as in the face.
-        fitted, mask, to_output = laid
-        x, y, side = _disc(fitted.shape[0], to_output)
-        grain = measure_grain(before, (x, y), side, max(self.scale, 1.0))
-        if grain is None:
-            return None
-        box = region(mask, to_output, before.shape)
-        cells = cells_in(before.shape, box, len(grain.bands), 0.5)
-        cells = cells.some(_shown(mask, to_output, cells.centres_xy()))
-        after = window_of(fitted, to_output, box, cells.halo)
-        missing = missing_share(grain, cells, to_window(before), after)
-        seed = zlib.crc32(face.crop.tobytes())
-        strength = _steadied(face.face, grain, source, large)
-        uneven = missing.unevenness(_parts_of(fitted.shape[0], to_output), _SAY * side)
-        uneven = uneven.reshape(_PARTS, _PARTS)
-        field = GrainField(grain, missing.shares, seed, strength, uneven)
-        return None if field.is_nil else field
+        # The grain of a soft face has more pixels than usual, as the face has.
+        times = 1.0 if seen is None else native_px(face.alignment) / face.alignment.face_px
+        return given_grain(
+            face.face, face.crop, source, large, before, self.scale * times, laid, seen
+        )
 
     def _mask(self, face: _RestoredFace) -> np.ndarray:
         """The mask in crop pixels, (S, S) float32, 0 along the border."""
@@ -354,36 +329,6 @@ def _why_not(alignment: Alignment, crop: np.ndarray, restored: np.ndarray) -> st
             f"are more than the restorer's {alignment.face_px}"
         )
     return "not restored" if np.array_equal(crop, restored) else ""
-
-
-def _parts_of(side: int, to_output: np.ndarray) -> np.ndarray:
-    """The middles of the parts of a face's square in output pixels, row by row: (P * P, 2)."""
-    middles = (np.arange(_PARTS) + 0.5) * (side / _PARTS) - 0.5
-    return transform(to_output, np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2))
-
-
-def _steadied(face: Face, grain: Grain, source: Frame, large: Frame) -> float:
-    """By what the measured grain of a face in a film is multiplied to be steady along its track."""
-    if face.grain is None:
-        return 1.0
-    now = grain.level if large is source else level_around(source.rgb_hwc, face)
-    low, high = _MOST_STEADIED
-    return min(max(face.grain / max(now, LEAST_LEVEL), low), high)
-
-
-def _shown(mask_hw: np.ndarray, to_output: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
-    """Which of (N, 2) output pixels show the face and nothing else: boolean (N,)."""
-    x, y = np.rint(transform(invert(to_output), points_xy)).astype(int).T
-    height, width = mask_hw.shape
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    weight = mask_hw[np.where(inside, y, 0), np.where(inside, x, 0)]
-    return np.asarray(inside & (weight > _IN_FACE))
-
-
-def _disc(face_px: int, place: np.ndarray) -> tuple[float, float, float]:
-    """Centre of a face and side of its crop, in output pixels."""
-    x, y = transform(place, template(face_px).mean(axis=0, keepdims=True))[0]
-    return float(x), float(y), face_px * scale_of(place)
 
 
 def _record(face: _RestoredFace) -> FaceRecord:

@@ -30,15 +30,15 @@ def native_px(alignment: Alignment) -> float:
 
 
 def is_left_alone(alignment: Alignment) -> bool:
-    """True where the source holds more pixels of the face than the restorer would give back."""
-    return native_px(alignment) > alignment.face_px
+    """True where the source shows more of the face than the restorer would give back."""
+    return native_px(alignment) > alignment.face_px and not alignment.soft
 
 
 class Restore(Stage):
     """Run a face restorer, or an upscaler in its place, on aligned crops.
 
     In:  per frame (F, S, S, 3) uint8 crops, S = the restorer's ``face_px``, and their alignments.
-    Out: the same shapes. Faces that are larger in the source than S stay as they were
+    Out: the same shapes. Faces that are larger in the source than S, and sharp, stay as they were
     (:func:`is_left_alone`), and all do without a model. Crops of a grey frame come back grey. A
     restorer that corrects (``Card.corrects``) is held to what small faces show
     (:func:`restore_batch.stages.faces.evidence.held_to_picture`).

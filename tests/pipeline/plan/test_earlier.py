@@ -55,7 +55,13 @@ def test_what_version_0_1_0_made_with_another_network_is_found_where_the_choice_
     assert recipe.is_former
     changed = recipe.changed(made, is_film=False)
     assert changed.networks == (("background", "realesrgan-x4plus", "photo-2"),)
-    assert {name for name, _ in changed.stages} == {"detect", "restore", "paste", "upscale"}
+    assert {name for name, _ in changed.stages} == {
+        "align",
+        "detect",
+        "restore",
+        "paste",
+        "upscale",
+    }
 
 
 def test_not_where_the_job_names_the_network() -> None:
