@@ -286,7 +286,9 @@ class Paste(Stage):
         picture shows there of a soft face."""
         # What cleaning leaves of a film's grain differs from frame to frame, and would pulse.
         is_cleaned_film = self.background is not None and face.face.grain is not None
-        if self.match_grain == "off" or is_cleaned_film:
+        # What it leaves as coarse as a soft face's pixels is no grain.
+        is_cleaned_soft = self.background is not None and seen is not None
+        if self.match_grain == "off" or is_cleaned_film or is_cleaned_soft:
             return None
         # The grain of a soft face has more pixels than usual, as the face has.
         times = 1.0 if seen is None else native_px(face.alignment) / face.alignment.face_px

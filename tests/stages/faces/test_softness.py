@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from restore_batch.jobs.units import Photo, Segment
+from restore_batch.models import registry
+from restore_batch.models.weights.store import Store
 from restore_batch.stages.faces.align import Align
 from restore_batch.stages.faces.paste import Paste
 from restore_batch.stages.faces.restore import is_left_alone
@@ -184,6 +187,18 @@ def test_grain_as_coarse_as_the_restored_face_is_given_back() -> None:
     there = float((before - cv2.GaussianBlur(before, (0, 0), 12)).std())
     assert strength("off") < 0.6 * there
     assert strength("auto") == pytest.approx(there, rel=0.25)
+
+
+def test_where_a_network_cleaned_the_picture_a_soft_face_is_given_nothing(tmp_path: Path) -> None:
+    cleaner = Store(tmp_path, download=False).ref(registry.card("photo-1"), {})
+    chunk = aligned(grainy(with_detail_of(shapes(1200), 200, 1200), 8, coarse_px=2))
+    smooth = np.stack([cv2.GaussianBlur(crop, (0, 0), 2) for crop in chunk.crops[0]])
+    change = smooth.astype(int) - chunk.crops[0]
+    one, other = (
+        pasted(chunk, change, match_grain=match, background=cleaner, mask="feather")
+        for match in ("auto", "off")
+    )
+    assert (one == other).all()
 
 
 def test_portraits_with_the_detail_of_fewer_pixels_are_known() -> None:
