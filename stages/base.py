@@ -72,10 +72,14 @@ class WorkerContext:
 
 @dataclass(frozen=True)
 class Raised:
-    """Why the version of a stage was raised. ``why``: what it does now, as a clause; ``only_with``:
-    the network without which it does what it did before; ``defaults``: parameters whose default was
-    another one before, with the one of now and that."""
+    """Why the version of a stage was raised. ``change``: its number, from 1 on, among all changes
+    of results in its package, of whatever stage, in the order in which they came; those that came
+    together share one. ``why``:
+    what the stage does now, as a clause. ``only_with``: the network, or what was ``added``, without
+    which it does what it did before. ``defaults``: parameters whose default was another one before,
+    with the one of now and that."""
 
+    change: int
     why: str
     only_with: str = ""
     defaults: Mapping[str, tuple[object, object]] = field(default_factory=dict)

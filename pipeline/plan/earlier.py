@@ -29,7 +29,7 @@ from restore_batch.pipeline.plan.stages import (
     keys_of,
     make_stages,
 )
-from restore_batch.stages.base import Raised, Role
+from restore_batch.stages.base import Raised, Role, Stage
 
 
 @dataclass(frozen=True)
@@ -186,11 +186,26 @@ def _raised(made: MadeStage, version: int) -> Iterator[Raised]:
 
 
 def _versions(made: Sequence[MadeStage]) -> Iterator[dict[str, int]]:
-    """All that stages may have had, the latest first."""
-    names = [each.stage.name for each in made]
-    counts = [range(each.stage.version, 0, -1) for each in made]
-    for versions in itertools.product(*counts):
-        yield dict(zip(names, versions, strict=True))
+    """All that stages had together, the latest first. Each package counts its own changes."""
+    packages: dict[str, list[Stage]] = {}
+    for each in made:
+        packages.setdefault(type(each.stage).__module__.partition(".")[0], []).append(each.stage)
+    for versions in itertools.product(*map(_history, packages.values())):
+        yield {name: version for of_package in versions for name, version in of_package.items()}
+
+
+def _history(stages: Sequence[Stage]) -> list[dict[str, int]]:
+    """What versions a package's stages had after each change, the latest first."""
+    changes = {raised.change for stage in stages for raised in stage.raised.values()}
+    return [
+        {stage.name: _version_after(stage, last) for stage in stages}
+        for last in sorted(changes | {0}, reverse=True)
+    ]
+
+
+def _version_after(stage: Stage, change: int) -> int:
+    versions = (v for v, raised in stage.raised.items() if raised.change <= change)
+    return min(max(versions, default=1), stage.version)
 
 
 def _at(made: MadeStage, versions: Mapping[str, int]) -> MadeStage:
@@ -207,6 +222,8 @@ def _at(made: MadeStage, versions: Mapping[str, int]) -> MadeStage:
             for name, (now, then) in stage.raised[later].defaults.items():
                 if name in part and part[name] == now:
                     part[name] = then
+                    if name in stage.added and stage.added[name] == then:
+                        del part[name]  # it was not known then
     return replace(made, always=always, with_faces=with_faces)
 
 

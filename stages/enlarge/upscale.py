@@ -47,6 +47,7 @@ class Upscale(Stage):
     version = 2
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
+            13,
             "specks stay where few would be taken away, such as lights in eyes, and what is grey"
             " stays so in files with colours",
             only_with="model",

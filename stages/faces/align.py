@@ -40,7 +40,7 @@ class Align(Stage):
     networks: ClassVar[Mapping[str, Role]] = {"restorer": "restore"}
     version = 2
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("large faces of soft photos are restored", only_with="restorer")
+        2: Raised(17, "large faces of soft photos are restored", only_with="restorer")
     }
 
     def __init__(self, face_px: int | None = None, restorer: ModelRef | None = None) -> None:

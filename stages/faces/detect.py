@@ -78,15 +78,18 @@ class Detect(Stage):
     version = 4
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
+            4,
             "faces are found by quicker kernels, from the size on that can be restored",
             only_with="model",
             defaults={"min_face_px": ("auto", 16.0)},
         ),
         3: Raised(
+            9,
             "faces are looked for on one level as a whole, and once where that is certain",
             only_with="model",
         ),
         4: Raised(
+            16,
             "photos are looked at from all sides where no face stands upright for certain",
             only_with="model",
             defaults={"turned": ("auto", "off")},

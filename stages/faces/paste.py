@@ -107,8 +107,8 @@ class Paste(Stage):
     }
     version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("a pasted face follows its outline and has the grain of its picture"),
-        3: Raised("in films that a network cleans faces get no grain, and grey ones stay grey"),
+        2: Raised(2, "a pasted face follows its outline and has the grain of its picture"),
+        3: Raised(14, "in films that a network cleans faces get no grain, and grey ones stay grey"),
     }
 
     def __init__(

@@ -59,8 +59,8 @@ class Restore(Stage):
     networks: ClassVar[Mapping[str, Role]] = {"model": "restore"}
     version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
-        2: Raised("less is drawn into small faces that their picture does not show", "model"),
-        3: Raised("lights in eyes are not taken for dust, and grey faces stay grey", "model"),
+        2: Raised(3, "less is drawn into small faces that their picture does not show", "model"),
+        3: Raised(13, "lights in eyes are not taken for dust, and grey faces stay grey", "model"),
     }
 
     def __init__(self, model: ModelRef | None, batch_faces: int = 16) -> None:

@@ -83,12 +83,18 @@ class RestoreSegment(Stage):
     }
     added: ClassVar[Mapping[str, object]] = {"repair": "off", "repair_strength": 1.0}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
+            5,
             "faces are looked for everywhere in every fifth frame, else where they are expected",
             only_with="detector",
-        )
+        ),
+        3: Raised(
+            18,
+            "scratches of films are followed through more frames, and found where they are faint",
+            only_with="repair",
+        ),
     }
 
     def __init__(

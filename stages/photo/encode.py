@@ -65,7 +65,7 @@ class Encode(Stage):
     added: ClassVar[Mapping[str, object]] = {"metadata": True, "sign_with": None}
     networks: ClassVar[Mapping[str, Role]] = {"faces_by": "restore", "background_by": "background"}
     version: ClassVar[int] = 2
-    raised: ClassVar[Mapping[int, Raised]] = {2: Raised("results say how they were made")}
+    raised: ClassVar[Mapping[int, Raised]] = {2: Raised(1, "results say how they were made")}
 
     def __init__(
         self,

@@ -63,10 +63,13 @@ def luma_of(rgb_hwc: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(to_uint8(rgb_hwc)), cv2.COLOR_RGB2GRAY))
 
 
-def aligned(frame: np.ndarray, luma: np.ndarray, neighbour: np.ndarray) -> Aligned:
-    """A neighbour along the motion. ``luma``: of ``frame``, (H, W) uint8."""
+def aligned(
+    frame: np.ndarray, luma: np.ndarray, neighbour: np.ndarray, flow: np.ndarray | None = None
+) -> Aligned:
+    """A neighbour along the motion. ``luma``: of ``frame``, (H, W) uint8; ``flow``: to it, where
+    that is known."""
     other = luma_of(neighbour)
-    flow = _flow(luma, other)
+    flow = motion(luma, other) if flow is None else flow
     y, x = np.mgrid[0 : luma.shape[0], 0 : luma.shape[1]].astype(np.float32)
     where = (x + flow[..., 0], y + flow[..., 1])
     moved = cv2.remap(neighbour, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -94,7 +97,7 @@ def find_dirt(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndar
     return grown(kept)
 
 
-def _flow(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def motion(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Motion from one luma to the other, (H, W, 2) float32; smooth enough that a speck, which is
     in one of them only, does not bend it."""
     height, width = first.shape

@@ -1,8 +1,10 @@
 """Scratches along a film: thin vertical lines that stand still while the picture moves.
 
 A projector or camera scratches the film as it runs, so the line goes through the whole frame at
-one place, frame after frame. A post or the edge of a door does that as well, where the camera
-stands still; so a line counts only where the picture moves beneath it.
+one place, frame after frame, or wanders slowly. A post or the edge of a door goes through the
+whole frame as well; but it moves as the picture does. So a line is followed through the frames
+around, and counts where its places do not go along with the picture's; where the camera stands
+still that cannot be told.
 
 Source: Kokaram 1996, "Detection and removal of line scratches in degraded motion picture
 sequences": horizontal profiles of columns; that the picture must move is ours.
@@ -11,47 +13,167 @@ sequences": horizontal profiles of columns; that the picture must move is ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+WINDOW_FRAMES = 6
+"""Frames on each side that say whether a line stands still."""
+_BANDS = 8
+_LOWEST_BANDS = 0.4
+"""Quantile of the bands: in the others the line must be as strong or stronger."""
 _SIDE_PX = 4
-_LEAST = 4.0  # levels of 255 by which a line is lighter or darker than both sides
-_ROWS = 0.7
-_MOVES_PX = 0.75
-_SIDES_APART = 1.5  # of the contrast of a line
-_EDGE_PX = 1
+_SIDE_OVER_WIDTH = 1 / 240
+_BORDER = 0.03
+"""Of the width: there the gate's edge, with the light around it, stands still on any film."""
+_SIDES_APART = 1.5  # of the contrast of a line: beyond it the picture goes on
+_LEAST_NOISE = 0.5  # levels of 255
+_SEEN, _SEEN_AGAIN = 3.5, 2.0
+"""Over the noise of a frame's columns; those without a line have less than 1.5."""
+_WANDERS_PX = 1.5  # from frame to frame
+_MOST_UNSEEN = 2  # frames
+_FEWEST_FRAMES = 5
+_LEAST_MOTION_PX = 0.8
+"""Standard deviation of where the picture is: less says nothing."""
+_GOES_ALONG = 0.8
+"""Pixels that a line moves for each that the picture does: 0 on the film, 1 in the scene. It must
+be less with certainty."""
+_CERTAIN = 1.5  # standard errors
+_OF_PEAK = 0.4
 
 
-def find_lines(lumas: Sequence[np.ndarray], flow: np.ndarray) -> np.ndarray:
-    """Columns with a scratch, (W,) bool, from consecutive frames of one shot.
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """What the columns of a frame show. ``lighter``, ``darker``: (W,) float32, by how much they
+    stand out from both sides from top to bottom, over the noise. ``shift``: (W,) float32, how far
+    to the right their picture was one frame before, in pixels."""
 
-    ``lumas``: (H, W) uint8 each. ``flow``: (H, W, 2), from one of them to the next in pixels.
-    """
-    width = lumas[0].shape[1]
-    moving = np.median(np.hypot(flow[..., 0], flow[..., 1]), axis=0) > _MOVES_PX
+    lighter: np.ndarray
+    darker: np.ndarray
+    shift: np.ndarray
+
+
+def columns_of(luma: np.ndarray, to_before: np.ndarray | None) -> Columns:
+    """``luma``: (H, W) uint8; ``to_before``: (H, W, 2), the motion to the frame before in pixels,
+    None where there is none."""
+    height, width = luma.shape
+    shift = np.zeros(width) if to_before is None else np.median(to_before[..., 0], axis=0)
+    size = (width, min(_BANDS, height))
+    bands = cv2.resize(luma.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    side = side_px(width)
+    padded = np.pad(bands, ((0, 0), (side, side)), mode="edge")
+    left, right = padded[:, : -2 * side], padded[:, 2 * side :]
+    contrast = bands - (left + right) / 2
+    noise = max(1.4826 * float(np.median(np.abs(contrast))), _LEAST_NOISE)
+    lighter, darker = (
+        np.quantile(
+            np.where(np.abs(left - right) < _SIDES_APART * sign * contrast, sign * contrast, 0.0),
+            _LOWEST_BANDS,
+            axis=0,
+        )
+        / noise
+        for sign in (1.0, -1.0)
+    )
+    return Columns(*(each.astype(np.float32) for each in (lighter, darker, shift)))
+
+
+def find_lines(window: Sequence[Columns], index: int) -> np.ndarray:
+    """Columns with a scratch in frame ``index`` of consecutive frames of one shot, (W,) bool."""
+    gone = _gone(window, index)
+    width = gone.shape[1]
     found = np.zeros(width, bool)
-    for sign in (1.0, -1.0):
-        through = np.ones(width, bool)
-        for luma in lumas:
-            through &= _lines(sign * luma.astype(np.float32))
-        found |= through
-    found &= moving
-    if not found.any():
-        return found
-    side = 2 * _EDGE_PX + 1
-    return np.asarray(cv2.dilate(found[None].astype(np.uint8), np.ones((1, side)))[0]).astype(bool)
+    near = range(max(index - _MOST_UNSEEN, 0), min(index + _MOST_UNSEEN + 1, len(window)))
+    for kind in ("lighter", "darker"):
+        strengths = [getattr(each, kind) for each in window]
+        for start in near:
+            for x in _peaks(strengths[start]):
+                places = _followed(strengths, gone[:, x], start, x)
+                if index in places and _stands(places, gone[:, x]):
+                    found |= _around(strengths[index], places[index])
+    return np.asarray(cv2.dilate(found[None].astype(np.uint8), np.ones((1, 3)))[0]).astype(bool)
 
 
-def _lines(luma: np.ndarray) -> np.ndarray:
-    """Columns that are lighter than both sides in most rows, within a pixel; (W,) bool."""
-    calm = cv2.blur(luma, (1, 9))  # along the line, so that grain does not hide it
-    padded = np.pad(calm, ((0, 0), (_SIDE_PX, _SIDE_PX)), mode="edge")
-    left, right = padded[:, : -2 * _SIDE_PX], padded[:, 2 * _SIDE_PX :]
-    above = calm - np.maximum(left, right) > _LEAST
-    # The picture goes on beyond a scratch; beside the edge of the picture there is nothing.
-    contrast = (calm - (left + right) / 2).mean(axis=0)
-    goes_on = np.abs(left - right).mean(axis=0) < _SIDES_APART * contrast
-    share = above.mean(axis=0) * goes_on
-    wide = cv2.dilate(share[None].astype(np.float32), np.ones((1, 3)))[0]
-    return np.asarray((wide > _ROWS) & (share > _ROWS / 2))
+def side_px(width: int) -> int:
+    """How far beside a line the picture goes on."""
+    return max(_SIDE_PX, round(width * _SIDE_OVER_WIDTH))
+
+
+def _gone(window: Sequence[Columns], index: int) -> np.ndarray:
+    """Where the picture of each column is in every frame, (N, W) pixels to the right."""
+    gone = np.zeros((len(window), len(window[index].shift)), np.float32)
+    for i in range(index - 1, -1, -1):
+        gone[i] = gone[i + 1] + window[i + 1].shift
+    for i in range(index + 1, len(window)):
+        gone[i] = gone[i - 1] - window[i].shift
+    return gone
+
+
+def _peaks(strength: np.ndarray) -> list[int]:
+    highest = cv2.dilate(strength[None], np.ones((1, 2 * side_px(len(strength)) + 1)))[0]
+    border = max(round(_BORDER * len(strength)), side_px(len(strength)))
+    inside = slice(border, len(strength) - border)
+    at = np.flatnonzero(((strength >= highest) & (strength > _SEEN))[inside]) + border
+    return [int(x) for x in at]
+
+
+def _followed(
+    strengths: Sequence[np.ndarray], gone: np.ndarray, start: int, x: int
+) -> dict[int, float]:
+    """Frame to place of the line that is at ``x`` in frame ``start``, whether it stays or goes with
+    the picture (``gone`` (N,)); between frames in which it is seen also where it is not."""
+    places = {start: float(x)}
+    for step in (1, -1):
+        last, i = start, start + step
+        while 0 <= i < len(strengths) and abs(i - last) <= _MOST_UNSEEN + 1:
+            went = float(gone[i] - gone[last])
+            reach = _WANDERS_PX * abs(i - last)
+            place = _seen_again(
+                strengths[i],
+                places[last] + min(went, 0) - reach,
+                places[last] + max(went, 0) + reach,
+            )
+            if place is not None:
+                for between in range(last + step, i, step):
+                    share = (between - last) / (i - last)
+                    places[between] = places[last] + share * (place - places[last])
+                places[i], last = place, i
+            i += step
+    return places
+
+
+def _seen_again(strength: np.ndarray, low: float, high: float) -> float | None:
+    """The place of the strongest line from ``low`` to ``high``, None where there is none."""
+    first, end = max(round(low), 0), min(round(high) + 1, len(strength))
+    if first >= end:
+        return None
+    x = first + int(strength[first:end].argmax())
+    if strength[x] < _SEEN_AGAIN:
+        return None
+    about = slice(max(x - 1, 0), x + 2)
+    return float(np.average(np.arange(len(strength))[about], weights=strength[about]))
+
+
+def _stands(places: dict[int, float], gone: np.ndarray) -> bool:
+    frames = sorted(places)
+    if len(frames) < _FEWEST_FRAMES:
+        return False
+    line = np.array([places[i] for i in frames])
+    picture = gone[frames].astype(np.float64)
+    line, picture = line - line.mean(), picture - picture.mean()
+    motion = float(picture.std())
+    if motion < _LEAST_MOTION_PX:
+        return False
+    slope = float((line * picture).mean()) / motion**2
+    # A line that wanders is not somewhere else in each frame: half of them count.
+    error = float((line - slope * picture).std()) / (motion * np.sqrt(len(frames) / 2))
+    return slope + _CERTAIN * error < _GOES_ALONG
+
+
+def _around(strength: np.ndarray, place: float) -> np.ndarray:
+    """The columns of a line, (W,) bool."""
+    middle, side = round(place), side_px(len(strength))
+    found = np.zeros(len(strength), bool)
+    for x in range(max(middle - side, 0), min(middle + side + 1, len(strength))):
+        found[x] = x == middle or strength[x] > max(_OF_PEAK * strength[middle], _SEEN_AGAIN)
+    return found

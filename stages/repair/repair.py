@@ -77,36 +77,43 @@ class Repair(Stage):
     version = 9
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
-            "marks are judged as a whole, and four times as much is found", only_with="model"
+            6, "marks are judged as a whole, and four times as much is found", only_with="model"
         ),
         3: Raised(
+            7,
             "light marks in black without tones, and dark ones in such white, are left alone",
             only_with="model",
         ),
         4: Raised(
+            8,
             "where a large picture is cut into tiles changes nothing, faint marks are filled only"
             " among many, and pictures too small for the network are not filled",
             only_with="model",
         ),
         5: Raised(
+            10,
             "more damage is found, above all specks, and a network draws what lies there",
             only_with="model",
         ),
         6: Raised(
+            11,
             "pictures strewn with damage lose more of it; cords, belts and margins of others are"
             " left alone",
             only_with="model",
         ),
         7: Raised(
+            12,
             "in pictures thickly strewn with damage what is less certain is filled in part; margins"
             " speak for none, and small pictures are filled where more does",
             only_with="model",
         ),
         8: Raised(
+            13,
             "scratches that run down a picture or across it, several of them, are taken together",
             only_with="model",
         ),
         9: Raised(
+            15,
             "of such scratches nothing is left to shine through, and gaps in them are bridged",
             only_with="model",
         ),

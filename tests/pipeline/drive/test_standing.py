@@ -110,7 +110,7 @@ def test_results_of_an_older_stage_are_made_again_and_plan_and_run_say_how_many_
 ) -> None:
     (decode,) = (stage for stage in stage_classes() if stage.name == "decode")
     monkeypatch.setattr(decode, "version", 2)
-    monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
+    monkeypatch.setattr(decode, "raised", {2: Raised(1000, "grey is read as grey")})
     what = f"{PICTURES - 1} results were made by an older version of decode and"
     with opened(job) as (plan, manifest):
         assert foreseen(plan, manifest).earlier == (
@@ -128,7 +128,7 @@ def test_of_results_of_another_job_nothing_is_said(
 ) -> None:
     (decode,) = (stage for stage in stage_classes() if stage.name == "decode")
     monkeypatch.setattr(decode, "version", 2)
-    monkeypatch.setattr(decode, "raised", {2: Raised("grey is read as grey")})
+    monkeypatch.setattr(decode, "raised", {2: Raised(1000, "grey is read as grey")})
     job.write_text(job.read_text().replace('"scale": 1', '"scale": 2'))
     with opened(job) as (plan, manifest):
         assert foreseen(plan, manifest).earlier == ()

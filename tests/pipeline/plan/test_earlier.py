@@ -17,6 +17,7 @@ from restore_batch.pipeline.plan.earlier import Changed, Earlier
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.stages import Keys, keys_of, make_stages
 from restore_batch.stages.base import Role
+from restore_batch.stages.catalogue import stage_classes
 from restore_batch.stages.faces.detect import Detect
 
 JOB = job_from_mapping({"inputs": ["."], "output": "out"})
@@ -117,15 +118,22 @@ def test_where_no_network_looks_for_faces_it_is_no_matter_how_that_is_done() -> 
 
 
 def test_an_earlier_version_of_a_stage_had_its_own_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    sixteen = job_from_mapping({"inputs": ["."], "output": "out", "detect": {"min_face_px": 16}})
-    monkeypatch.setattr(Detect, "version", 1)
-    keys = keys_of(make_stages(sixteen, model_refs(choices(NOW))), "float32")
-    monkeypatch.setattr(Detect, "version", 2)
+    """What was made by the package as it was before faces were found by quicker kernels."""
+    asked = {"min_face_px": 16, "turned": "off"}
+    then = job_from_mapping({"inputs": ["."], "output": "out", "detect": asked})
+    change = Detect.raised[2].change
+    with monkeypatch.context() as patch:
+        for stage in stage_classes():
+            later = [v for v, raised in stage.raised.items() if raised.change >= change]
+            patch.setattr(stage, "version", min([*later, stage.version + 1]) - 1)
+        keys = keys_of(make_stages(then, model_refs(choices(NOW))), "float32")
     made = photo(keys, faces=1)
     recipe = Earlier(JOB, choices(NOW), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
     assert not recipe.is_former
-    assert recipe.changed(made, is_film=False).what == "by an older version of detect"
+    names = [name for name, _ in recipe.changed(made, is_film=False).stages]
+    assert names.count("detect") == Detect.version - 1
+    assert "encode" not in names
 
 
 def test_what_has_changed_is_said_in_one_line() -> None:

@@ -209,6 +209,13 @@ def test_every_stage_says_why_its_version_was_raised() -> None:
         assert set(stage.raised) == set(range(2, stage.version + 1)), stage.name
 
 
+def test_changes_of_results_are_counted_in_their_order() -> None:
+    changes = [[stage.raised[v].change for v in sorted(stage.raised)] for stage in stage_classes()]
+    assert all(of_stage == sorted(set(of_stage)) for of_stage in changes)
+    numbers = {change for of_stage in changes for change in of_stage}
+    assert numbers == set(range(1, len(numbers) + 1))
+
+
 # -- options of stages that the schema does not know ----------------------------------------------
 def test_options_of_a_stage_that_takes_none_are_a_mistake() -> None:
     (mistake,) = stage_mistakes(job(stages={"paste": {"softness": 1}}))

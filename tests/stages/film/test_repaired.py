@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from restore_batch.stages.film.repaired import repaired_frames
+from restore_batch.stages.film.repaired import REPAIR_FRAMES, repaired_frames
 from restore_batch.stages.media import Frame
 from restore_batch.stages.video.types import VideoFrame
 
@@ -150,6 +150,62 @@ def test_a_line_that_stands_still_in_a_still_picture_stays() -> None:
         frame[:] = frames[0] if number else frame
         frame[:, 100:102] = 240
     assert changed(frames, repaired(frames)) == 0
+
+
+def shaken(count: int, grain: float = 4.0) -> tuple[list[np.ndarray], list[float]]:
+    """Frames of a camera that is held by hand, and how far right each frame's picture is."""
+    scene, rng = landscape(), np.random.default_rng(7)
+    places = [2.6 * np.sin(0.7 * n) + 1.1 * np.sin(1.6 * n + 1) for n in range(count)]
+    frames = []
+    for place in places:
+        matrix = np.array([[1, 0, -60 + place], [0, 1, -30]], np.float32)
+        view = cv2.warpAffine(scene, matrix, SIZE[::-1], flags=cv2.INTER_CUBIC)
+        noisy = view + rng.normal(0, grain, (*SIZE, 1))
+        frames.append(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    return frames, [float(place) for place in places]
+
+
+def with_line(frame: np.ndarray, x: float, levels: float) -> np.ndarray:
+    line = levels * np.clip(1.2 - np.abs(np.arange(frame.shape[1]) - x), 0, 1)
+    lighter = frame + line[None, :, None]
+    return np.clip(np.rint(lighter), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("levels", [35.0, -35.0])
+def test_a_scratch_that_wanders_goes_in_every_frame(levels: float) -> None:
+    """It is filled in all frames in which it is: else it would flicker."""
+    good, _ = shaken(24)
+    rng = np.random.default_rng(2)
+    at = 120 + np.cumsum(rng.normal(0, 0.5, len(good)))
+    bad = [with_line(frame, x, levels) for frame, x in zip(good, at, strict=True)]
+    done = repaired(bad)
+    for n in range(2, len(good) - 2):
+        before, after = (error([some[n]], [good[n]]) for some in (bad, done))
+        assert after < 0.4 * before, n
+
+
+def test_a_post_that_goes_with_the_picture_stays() -> None:
+    frames, places = shaken(24)
+    posts = [with_line(f, 120 + x, 60) for f, x in zip(frames, places, strict=True)]
+    assert changed(posts, repaired(posts)) < 0.001
+
+
+def test_a_scratch_is_the_same_in_whatever_stretch_it_is_read() -> None:
+    good, _ = shaken(24)
+    bad = [with_line(frame, 120.0, 50) for frame in good]
+    whole, part = repaired(bad), repaired(bad[3:21])
+    for number in range(3 + REPAIR_FRAMES, 21 - REPAIR_FRAMES):
+        np.testing.assert_array_equal(whole[number], part[number - 3])
+    assert changed(bad[9:15], whole[9:15]) > 0.005
+
+
+def test_a_scratch_does_not_go_on_behind_a_cut() -> None:
+    good, _ = shaken(12)
+    bad = [with_line(frame, 120.0, 60) for frame in good]
+    other = pan(12, step=0.0, seed=9)
+    done = repaired([*bad, *other])
+    assert changed(bad[2:10], done[2:10]) > 0.005
+    assert changed(other, done[12:]) < 0.001
 
 
 def test_the_dark_edge_beside_a_picture_is_no_scratch() -> None:
