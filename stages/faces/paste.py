@@ -290,11 +290,7 @@ class Paste(Stage):
         is_cleaned_soft = self.background is not None and seen is not None
         if self.match_grain == "off" or is_cleaned_film or is_cleaned_soft:
             return None
-        # The grain of a soft face has more pixels than usual, as the face has.
-        times = 1.0 if seen is None else native_px(face.alignment) / face.alignment.face_px
-        return given_grain(
-            face.face, face.crop, source, large, before, self.scale * times, laid, seen
-        )
+        return given_grain(face.face, face.crop, source, large, before, self.scale, laid, seen)
 
     def _mask(self, face: _RestoredFace) -> np.ndarray:
         """The mask in crop pixels, (S, S) float32, 0 along the border."""
