@@ -31,8 +31,12 @@ _SIDES_APART = 1.5  # of the contrast of a line: beyond it the picture goes on
 _LEAST_NOISE = 0.5  # levels of 255
 _SEEN, _SEEN_AGAIN = 3.5, 2.0
 """Over the noise of a frame's columns; those without a line have less than 1.5."""
+_MOST_LINES = 4
+"""In a frame: more are a fence or a blind, of which one post is easily taken for another."""
 _WANDERS_PX = 1.5  # from frame to frame
 _MOST_UNSEEN = 2  # frames
+_LEAST_SEEN = 0.6
+"""Of the frames: a post of a fence can come to the place of another every second frame."""
 _FEWEST_FRAMES = 5
 _LEAST_MOTION_PX = 0.8
 """Standard deviation of where the picture is: less says nothing."""
@@ -86,8 +90,10 @@ def find_lines(window: Sequence[Columns], index: int) -> np.ndarray:
     near = range(max(index - _MOST_UNSEEN, 0), min(index + _MOST_UNSEEN + 1, len(window)))
     for kind in ("lighter", "darker"):
         strengths = [getattr(each, kind) for each in window]
+        if max(len(_peaks(each, _SEEN_AGAIN)) for each in strengths) > _MOST_LINES:
+            continue
         for start in near:
-            for x in _peaks(strengths[start]):
+            for x in _peaks(strengths[start], _SEEN):
                 places = _followed(strengths, gone[:, x], start, x)
                 if index in places and _stands(places, gone[:, x]):
                     found |= _around(strengths[index], places[index])
@@ -109,11 +115,12 @@ def _gone(window: Sequence[Columns], index: int) -> np.ndarray:
     return gone
 
 
-def _peaks(strength: np.ndarray) -> list[int]:
+def _peaks(strength: np.ndarray, least: float) -> list[int]:
+    """Columns of lines that stand out so far and from what is beside them."""
     highest = cv2.dilate(strength[None], np.ones((1, 2 * side_px(len(strength)) + 1)))[0]
     border = max(round(_BORDER * len(strength)), side_px(len(strength)))
     inside = slice(border, len(strength) - border)
-    at = np.flatnonzero(((strength >= highest) & (strength > _SEEN))[inside]) + border
+    at = np.flatnonzero(((strength >= highest) & (strength > least))[inside]) + border
     return [int(x) for x in at]
 
 
@@ -121,8 +128,10 @@ def _followed(
     strengths: Sequence[np.ndarray], gone: np.ndarray, start: int, x: int
 ) -> dict[int, float]:
     """Frame to place of the line that is at ``x`` in frame ``start``, whether it stays or goes with
-    the picture (``gone`` (N,)); between frames in which it is seen also where it is not."""
+    the picture (``gone`` (N,)); between frames in which it is seen also where it is not. None where
+    it is seen in few of them."""
     places = {start: float(x)}
+    seen = 1
     for step in (1, -1):
         last, i = start, start + step
         while 0 <= i < len(strengths) and abs(i - last) <= _MOST_UNSEEN + 1:
@@ -138,8 +147,9 @@ def _followed(
                     share = (between - last) / (i - last)
                     places[between] = places[last] + share * (place - places[last])
                 places[i], last = place, i
+                seen += 1
             i += step
-    return places
+    return places if seen >= _LEAST_SEEN * len(places) else {}
 
 
 def _seen_again(strength: np.ndarray, low: float, high: float) -> float | None:

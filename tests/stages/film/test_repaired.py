@@ -165,8 +165,9 @@ def shaken(count: int, grain: float = 4.0) -> tuple[list[np.ndarray], list[float
     return frames, [float(place) for place in places]
 
 
-def with_line(frame: np.ndarray, x: float, levels: float) -> np.ndarray:
-    line = levels * np.clip(1.2 - np.abs(np.arange(frame.shape[1]) - x), 0, 1)
+def with_line(frame: np.ndarray, x: float | Sequence[float], levels: float) -> np.ndarray:
+    away = np.abs(np.arange(frame.shape[1])[:, None] - np.atleast_1d(x)).min(axis=1)
+    line = levels * np.clip(1.2 - away, 0, 1)
     lighter = frame + line[None, :, None]
     return np.clip(np.rint(lighter), 0, 255).astype(np.uint8)
 
@@ -188,6 +189,21 @@ def test_a_post_that_goes_with_the_picture_stays() -> None:
     frames, places = shaken(24)
     posts = [with_line(f, 120 + x, 60) for f, x in zip(frames, places, strict=True)]
     assert changed(posts, repaired(posts)) < 0.001
+
+
+@pytest.mark.parametrize(("period", "step"), [(10, 10), (16, 5), (24, 25), (60, 20), (90, 9)])
+def test_a_fence_that_the_camera_passes_stays(period: int, step: int) -> None:
+    """A post comes to the place of another, and would seem to stand still."""
+    frames = [
+        with_line(frame, [x - step * number for x in range(0, 900, period)], 70)
+        for number, frame in enumerate(pan(14, step=0.3 * step))
+    ]
+    plain = pan(14, step=0.3 * step)
+    lines = [
+        (a != b).all(axis=0).any(axis=1) for a, b in zip(frames, repaired(frames), strict=True)
+    ]
+    assert not np.any(lines), "a column was filled from top to bottom"
+    assert changed(plain, repaired(plain)) < 0.02
 
 
 def test_a_scratch_is_the_same_in_whatever_stretch_it_is_read() -> None:
