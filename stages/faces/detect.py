@@ -136,14 +136,15 @@ class Detect(Stage):
         return self.each(batch, self._detect)
 
     def _detect(self, chunk: Chunk) -> Chunk:
-        found = self.find(chunk.frames, chunk.faces)
-        if self.turned == "off" or not isinstance(chunk.unit, Photo):
-            return replace(chunk, faces=found)
-        both = [self.find_turned(*each) for each in zip(chunk.frames, found, strict=True)]
-        told = [_LIES[turn] for turn, _ in both if turn]
+        found = self._search(chunk.frames, chunk.faces)
+        turns = [0] * len(found)
+        if self.turned == "auto" and isinstance(chunk.unit, Photo):
+            for i, frame in enumerate(chunk.frames):
+                turns[i], found[i] = self.find_turned(frame, found[i])
+        told = [_LIES[turn] for turn in turns if turn]
         return replace(
             chunk,
-            faces=tuple(faces for _, faces in both),
+            faces=self._chosen(chunk.frames, found),
             warnings=(*chunk.warnings, *dict.fromkeys(told)),
         )
 
@@ -156,11 +157,11 @@ class Detect(Stage):
         ``expected``: for each frame the faces that may be in it, each within its own side of its
         place; others are then not looked for.
         """
-        found = Search(self._open_detector(), self.min_score, self._min_face_px)(frames, expected)
-        return tuple(self._choose(frame, faces) for frame, faces in zip(frames, found, strict=True))
+        return self._chosen(frames, self._search(frames, expected))
 
-    def find_turned(self, frame: Frame, upright: Faces) -> tuple[int, Faces]:
-        """By how many quarter turns counter-clockwise the frame would be upright, and its faces.
+    def find_turned(self, frame: Frame, upright: Sequence[Face]) -> tuple[int, list[Face]]:
+        """By how many quarter turns counter-clockwise the frame would be upright, and all its
+        faces, whatever is chosen of them.
 
         ``upright``: those that were found in it as it is; they are returned, with no turn, where no
         other side is likelier.
@@ -169,15 +170,21 @@ class Detect(Stage):
         sure = float(getattr(detector, "upright_score", 0.0))
         best = _best_score(upright)
         if best >= sure:
-            return 0, upright
+            return 0, list(upright)
         enough = max(float(getattr(detector, "turned_score", sure)), best)
         sides = [(turn, self._from_side(frame, turn)) for turn in (1, 2, 3)]
         likely = [
-            (turn, self._choose(frame, [*faces, *self._from_side(frame, turn, least=1)]))
+            (turn, [*faces, *self._from_side(frame, turn, least=1)])
             for turn, faces in sides
             if _best_score(faces) > enough
         ]
-        return max(likely, key=lambda each: _best_score(each[1]), default=(0, upright))
+        return max(likely, key=lambda each: _best_score(each[1]), default=(0, list(upright)))
+
+    def _search(
+        self, frames: Sequence[Frame], expected: Sequence[Sequence[Face]]
+    ) -> list[list[Face]]:
+        search = Search(self._open_detector(), self.min_score, self._min_face_px)
+        return [list(filter(is_plausible, faces)) for faces in search(frames, expected)]
 
     def _from_side(self, frame: Frame, turn: int, least: float = _FIRST_TURNED) -> list[Face]:
         """The faces that stand upright after so many quarter turns, ``least`` times as large as
@@ -187,7 +194,7 @@ class Detect(Stage):
             self.min_score,
             lambda frame: least * self._min_face_px(frame),
         )
-        return [face for face in search([frame])[0] if is_plausible(face)]
+        return list(filter(is_plausible, search([frame])[0]))
 
     def _open_detector(self) -> Detector:
         if self._detector is None:
@@ -199,10 +206,12 @@ class Detect(Stage):
             return smallest_restorable_px(frame.width, frame.height)
         return float(self.min_face_px)
 
+    def _chosen(self, frames: Sequence[Frame], found: Sequence[list[Face]]) -> tuple[Faces, ...]:
+        return tuple(self._choose(frame, faces) for frame, faces in zip(frames, found, strict=True))
+
     def _choose(self, frame: Frame, faces: list[Face]) -> Faces:
         least_px = self._min_face_px(frame)
-        chosen = [f for f in faces if f.side_px >= least_px and is_plausible(f)]
-        chosen = without_contained(chosen)
+        chosen = without_contained([f for f in faces if f.side_px >= least_px])
         chosen.sort(key=lambda f: (-f.side_px, f.box_xyxy[1], f.box_xyxy[0]))
         if self.select == "center" and chosen:
             centre = np.array([frame.width, frame.height]) / 2

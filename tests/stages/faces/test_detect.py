@@ -513,8 +513,11 @@ def test_a_photo_that_lies_otherwise_gives_the_same_faces(name: str, quarters: i
     upright = photo(name)
     stage = Detect(None, detector=real("cascade-1"))
     lying = Frame(np.ascontiguousarray(np.rot90(upright, -quarters)))
-    turn, faces = stage.find_turned(lying, stage.find([lying])[0])
+    turn, _ = stage.find_turned(lying, stage.find([lying])[0])
     assert turn == quarters
+    (chunk,) = stage([Chunk(unit(name), frames=(lying,))])
+    assert isinstance(chunk, Chunk)
+    (faces,) = chunk.faces
     expected = find(upright, real("cascade-1"))
     assert len(faces) == len(expected) == PHOTOS[name]
     for face in faces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -145,6 +146,25 @@ def test_where_another_side_is_not_certain_either_nothing_is_found() -> None:
     chunk = seen(lying, Arrows(otherwise=0.8), min_score=0.85)
     assert chunk.faces == ((),)
     assert not chunk.warnings
+
+
+def test_a_certain_face_counts_even_if_another_is_chosen() -> None:
+    """The largest is uncertain, and alone it would be looked for from the other sides."""
+    doubtful, certain = (
+        replace(*Arrows()([arrow()], 0.0)[0], score=score) for score in (0.8, 0.999)
+    )
+    doubtful = replace(doubtful, box_xyxy=(150.0, 50.0, 250.0, 150.0))
+    doubtful = replace(doubtful, landmarks_xy=doubtful.landmarks_xy * 2 + (60, 0))
+
+    class Both(Arrows):
+        def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+            self.calls += len(images)
+            return [[doubtful, certain] for _ in images]
+
+    detector = Both()
+    chunk = seen(arrow(), detector, select="largest")
+    assert detector.calls == 1
+    assert [face.score for face in chunk.faces[0]] == [0.8]
 
 
 def test_only_where_the_job_and_the_detector_say_so() -> None:
