@@ -78,9 +78,10 @@ def repaired_frames(frames: Iterable[VideoFrame], strength: float) -> Iterator[R
 
     last: _Seen | None = None
     for video in frames:
+        former = None if last is None else last.luma
         last = _seen(last, video)
         waiting.append(last)
-        columns.append((last.shot, columns_of(last.luma, last.to_before)))
+        columns.append((last.shot, columns_of(last.luma, former, last.to_before)))
         if len(waiting) > REPAIR_FRAMES:
             yield next_repaired()
     while waiting:

@@ -43,7 +43,13 @@ _LEAST_MOTION_PX = 0.8
 _GOES_ALONG = 0.8
 """Pixels that a line moves for each that the picture does: 0 on the film, 1 in the scene. It must
 be less with certainty."""
+_HARDLY_GOES, _EXPLAINED = 0.25, 0.8
+"""A line that goes along more than so far, and of whose motion more than so much (of the variance)
+is the picture's, is nearer or farther than the rest of the picture."""
 _CERTAIN = 1.5  # standard errors
+_LEFT_LEVELS, _LEFT_SHARE = 12.0, 0.5
+"""Of the difference between two frames, what may be left after the motion: more was not understood,
+as where the camera is thrown round."""
 _OF_PEAK = 0.4
 
 
@@ -51,16 +57,20 @@ _OF_PEAK = 0.4
 class Columns:
     """What the columns of a frame show. ``lighter``, ``darker``: (W,) float32, by how much they
     stand out from both sides from top to bottom, over the noise. ``shift``: (W,) float32, how far
-    to the right their picture was one frame before, in pixels."""
+    to the right their picture was one frame before, in pixels. ``followed``: whether that motion
+    explains how the frame differs from the one before."""
 
     lighter: np.ndarray
     darker: np.ndarray
     shift: np.ndarray
+    followed: bool = True
 
 
-def columns_of(luma: np.ndarray, to_before: np.ndarray | None) -> Columns:
-    """``luma``: (H, W) uint8; ``to_before``: (H, W, 2), the motion to the frame before in pixels,
-    None where there is none."""
+def columns_of(
+    luma: np.ndarray, before: np.ndarray | None = None, to_before: np.ndarray | None = None
+) -> Columns:
+    """``luma``: (H, W) uint8; ``before``: the same of the frame before in the same shot, and
+    ``to_before``: (H, W, 2), the motion to it in pixels; None where there is none."""
     height, width = luma.shape
     shift = np.zeros(width) if to_before is None else np.median(to_before[..., 0], axis=0)
     size = (width, min(_BANDS, height))
@@ -79,14 +89,20 @@ def columns_of(luma: np.ndarray, to_before: np.ndarray | None) -> Columns:
         / noise
         for sign in (1.0, -1.0)
     )
-    return Columns(*(each.astype(np.float32) for each in (lighter, darker, shift)))
+    return Columns(
+        lighter.astype(np.float32),
+        darker.astype(np.float32),
+        shift.astype(np.float32),
+        before is None or to_before is None or _explains(to_before, luma, before),
+    )
 
 
 def find_lines(window: Sequence[Columns], index: int) -> np.ndarray:
     """Columns with a scratch in frame ``index`` of consecutive frames of one shot, (W,) bool."""
     gone = _gone(window, index)
-    width = gone.shape[1]
-    found = np.zeros(width, bool)
+    found = np.zeros(gone.shape[1], bool)
+    if not all(each.followed for each in window):
+        return found
     near = range(max(index - _MOST_UNSEEN, 0), min(index + _MOST_UNSEEN + 1, len(window)))
     for kind in ("lighter", "darker"):
         strengths = [getattr(each, kind) for each in window]
@@ -113,6 +129,15 @@ def _gone(window: Sequence[Columns], index: int) -> np.ndarray:
     for i in range(index + 1, len(window)):
         gone[i] = gone[i - 1] - window[i].shift
     return gone
+
+
+def _explains(to_before: np.ndarray, luma: np.ndarray, before: np.ndarray) -> bool:
+    height, width = luma.shape
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    where = (x + to_before[..., 0], y + to_before[..., 1])
+    moved = cv2.remap(before, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    left, plain = (float(cv2.absdiff(luma, other).mean()) for other in (moved, before))
+    return left < max(_LEFT_LEVELS, _LEFT_SHARE * plain)
 
 
 def _peaks(strength: np.ndarray, least: float) -> list[int]:
@@ -176,8 +201,10 @@ def _stands(places: dict[int, float], gone: np.ndarray) -> bool:
         return False
     slope = float((line * picture).mean()) / motion**2
     # A line that wanders is not somewhere else in each frame: half of them count.
-    error = float((line - slope * picture).std()) / (motion * np.sqrt(len(frames) / 2))
-    return slope + _CERTAIN * error < _GOES_ALONG
+    apart = float((line - slope * picture).std())
+    error = apart / (motion * np.sqrt(len(frames) / 2))
+    goes = abs(slope) > _HARDLY_GOES and apart**2 < (1 - _EXPLAINED) * float(line.var())
+    return not goes and slope + _CERTAIN * error < _GOES_ALONG
 
 
 def _around(strength: np.ndarray, place: float) -> np.ndarray:

@@ -191,6 +191,13 @@ def test_a_post_that_goes_with_the_picture_stays() -> None:
     assert changed(posts, repaired(posts)) < 0.001
 
 
+@pytest.mark.parametrize("share", [0.3, 0.6, 1.6])
+def test_a_post_nearer_or_farther_than_the_picture_stays(share: float) -> None:
+    frames = pan(14, step=3)
+    posts = [with_line(f, 160 - share * 3 * n, -90) for n, f in enumerate(frames)]
+    assert changed(posts, repaired(posts)) < 0.001
+
+
 @pytest.mark.parametrize(("period", "step"), [(10, 10), (16, 5), (24, 25), (60, 20), (90, 9)])
 def test_a_fence_that_the_camera_passes_stays(period: int, step: int) -> None:
     """A post comes to the place of another, and would seem to stand still."""
