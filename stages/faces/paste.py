@@ -258,10 +258,10 @@ class Paste(Stage):
             if face.strength <= 0:
                 continue
             others = discs[:index] + discs[index + 1 :]
-            fitted, seen = self._fitted(face, source), None
+            fitted, mask, seen = self._fitted(face, source), self._mask(face), None
             if face.alignment.soft:
-                seen = reduced(seen_in(before, place, fitted.shape), self._mask(face), place)[0]
-            laid = reduced(fitted, self._mask(face), place)
+                seen = reduced(seen_in(before, place, fitted.shape), mask, place)[0]
+            laid = reduced(fitted, mask, place)
             paste_face(
                 canvas,
                 before,

@@ -70,10 +70,7 @@ def aligned(
     that is known."""
     other = luma_of(neighbour)
     flow = motion(luma, other) if flow is None else flow
-    y, x = np.mgrid[0 : luma.shape[0], 0 : luma.shape[1]].astype(np.float32)
-    where = (x + flow[..., 0], y + flow[..., 1])
-    moved = cv2.remap(neighbour, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    moved_luma = cv2.remap(other, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved, moved_luma = along(neighbour, flow), along(other, flow)
     # Old film flickers: what is slow over the frame is no dirt.
     sigma_px = max(luma.shape) / 16
     light = _slow(luma, sigma_px) - _slow(moved_luma, sigma_px)
@@ -84,6 +81,16 @@ def aligned(
         moved_luma.astype(np.float32) + light,
         flow,
     )
+
+
+def along(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """A picture, (H, W) or (H, W, C), with everything where the motion to it, (H, W, 2) in pixels,
+    begins."""
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    where = (x + flow[..., 0], y + flow[..., 1])
+    moved = cv2.remap(picture, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved)
 
 
 def find_dirt(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndarray) -> np.ndarray:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from restore_batch.stages.repair.dirt import along
+
 WINDOW_FRAMES = 6
 """Frames on each side that say whether a line stands still."""
 _BANDS = 8
@@ -132,10 +134,7 @@ def _gone(window: Sequence[Columns], index: int) -> np.ndarray:
 
 
 def _explains(to_before: np.ndarray, luma: np.ndarray, before: np.ndarray) -> bool:
-    height, width = luma.shape
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    where = (x + to_before[..., 0], y + to_before[..., 1])
-    moved = cv2.remap(before, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = along(before, to_before)
     left, plain = (float(cv2.absdiff(luma, other).mean()) for other in (moved, before))
     return left < max(_LEFT_LEVELS, _LEFT_SHARE * plain)
 
