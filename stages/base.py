@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
-from restore_batch.errors import RestoreBatchError
+from restore_batch.errors import RestoreBatchError, trace_of
 from restore_batch.files import storage_fault
 from restore_batch.jobs.units import Photo, Segment, Unit
 from restore_batch.models.base import Runtime
@@ -43,9 +43,9 @@ class Cost:
     """What a stage takes, roughly, for estimates.
 
     Seconds of one core: ``picture_s`` for a picture, ``megapixel_s`` for a megapixel of it, and
-    at least ``least_megapixel_s`` with its networks, where these are small. How much its networks
-    work on, by the parameters that they are: ``faces`` for a face of a picture, ``megapixels`` for
-    a megapixel of it.
+    at least ``least_megapixel_s`` with its networks, where these are small. ``faces``,
+    ``megapixels``: faces or megapixels that a network works on for each one of the picture, keyed
+    by the constructor parameter that holds the network.
     """
 
     picture_s: float = 0.0
@@ -85,6 +85,13 @@ class Raised:
     defaults: Mapping[str, tuple[object, object]] = field(default_factory=dict)
 
 
+COMMON_FIELDS = frozenset(
+    ("unit", "pixel_aspect", "warnings", "seconds", "source_sha256", "source_state")
+)
+"""The fields of a chunk that any stage may use, and add warnings and seconds to, without declaring
+that: they are there from the beginning, some empty at first, and never dropped."""
+
+
 class Stage(ABC):
     """One step. Constructor arguments are picklable configuration, taken from the job by
     ``takes`` and ``networks``; anything heavy (weights) is loaded in ``open``, once per worker.
@@ -95,7 +102,10 @@ class Stage(ABC):
     """The stage that it follows; '' for a stage that begins from a file."""
     reads: ClassVar[frozenset[str]] = frozenset()
     writes: ClassVar[frozenset[str]] = frozenset()
-    """The fields of :class:`Chunk` that it uses and fills."""
+    """The fields of :class:`Chunk` that it uses and fills, but for :data:`COMMON_FIELDS`."""
+    may_read: ClassVar[frozenset[str]] = frozenset()
+    """Fields that it uses where they are filled. No stage need fill them before it, as one does
+    those that it ``reads``, and none but those of results are kept for it."""
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Photo})
     """Kinds of units that it works on; others pass it by."""
     of_frames: ClassVar[bool] = True
@@ -108,14 +118,14 @@ class Stage(ABC):
     needs: ClassVar[Resources] = Resources()
     cost: ClassVar[Cost] = Cost()
     takes: ClassVar[Mapping[str, str]] = {}
-    """Its constructor's parameters, and the job's options that they are: ``{"scale":
+    """Maps each constructor parameter to the job option that supplies it: ``{"scale":
     "background.scale"}``."""
     added: ClassVar[Mapping[str, object]] = {}
     """Parameters in ``takes`` that an earlier version did not know, and the values with which its
     results are the same: these stay out of the key."""
     refuses: ClassVar[frozenset[str]] = frozenset()
-    """Parameters in ``takes`` that decide whether there is a result, and not which: the key holds
-    their options' defaults, so that a limit can be raised for one original."""
+    """Parameters in ``takes`` that can only refuse an input, never change a result; the key uses
+    their defaults, so that a limit can be raised for one original."""
     networks: ClassVar[Mapping[str, Role]] = {}
     """Its constructor's parameters that are networks (ModelRef or None), by their role: those it
     runs, and those whose work it names in what it writes."""
@@ -156,7 +166,8 @@ class Stage(ABC):
         """Process chunks, maybe of several units: same length and order out as in."""
 
     def close(self) -> None:  # noqa: B027
-        """Free what ``open`` took."""
+        """Free what ``open`` took. Nothing may depend on it: where a worker is ended at work, or
+        its process is lost, it is not called."""
 
     def each(self, batch: list[Chunk], step: Callable[[Chunk], Chunk]) -> list[Chunk | Failure]:
         """Apply ``step`` chunk by chunk; an exception becomes the failure of that chunk."""
@@ -176,7 +187,10 @@ class Stage(ABC):
         if not isinstance(error, RestoreBatchError):
             text = f"{kind}: {' '.join(text.split())}"
         fault = storage_fault(error, Path(chunk.unit.staging_dir)) if chunk.unit.staging_dir else ""
-        return Failure(chunk.unit, self.name, kind, legible(text), fault, chunk.source_sha256)
+        trace = trace_of(error)
+        return Failure(
+            chunk.unit, self.name, kind, legible(text), fault, chunk.source_sha256, trace
+        )
 
 
 def needed_by(stages: Iterable[Stage], at_the_end: frozenset[str] = frozenset()) -> frozenset[str]:

@@ -76,8 +76,8 @@ class Frame:
 
 
 Holds = Literal["always", "upright", "size"]
-"""Until what happens to the picture an extra stays true: nothing, being turned or mirrored, or that
-and being given another size."""
+"""Which changes of the picture an extra survives: any; none that turns or mirrors it; none that
+turns, mirrors or resizes it."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,8 @@ class Failure:
 
     ``kind`` is the exception's class name; ``message`` one line for the user. ``storage_fault``:
     why no result at all can be written any more, or "": the fault of no chunk. ``source_sha256``:
-    of what was being worked on, "" where that is not known.
+    of what was being worked on, "" where that is not known. ``trace``: the traceback of an error
+    that nobody has foreseen, else "".
     """
 
     unit: Unit
@@ -322,3 +323,4 @@ class Failure:
     message: str
     storage_fault: str = ""
     source_sha256: str = ""
+    trace: str = ""

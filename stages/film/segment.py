@@ -1,6 +1,7 @@
 """Restore one segment of a film: two streaming passes, a few frames in memory.
 
-The first pass looks for faces in every frame, with context on both sides, and makes them steady
+The first pass, with context on both sides, looks for faces everywhere in every fifth frame and
+around those in the frames between (:mod:`restore_batch.stages.film.looks`), and makes them steady
 (:mod:`restore_batch.stages.film.faces`). The second decodes the frames again, takes each through
 the same stages as a photo, and feeds the encoder. Decoding twice costs little beside restoring
 once, and memory does not depend on the length of a segment.
@@ -66,7 +67,7 @@ class RestoreSegment(Stage):
     after: ClassVar[str] = "preview"
     needs: ClassVar[Resources] = Resources(gpus=0.5)
     cost: ClassVar[Cost] = Cost(picture_s=0.09, megapixel_s=0.25)
-    writes: ClassVar[frozenset[str]] = frozenset({"artifact", "records"})
+    writes: ClassVar[frozenset[str]] = frozenset({"artifact", "records", "repairs", "quality"})
     kinds: ClassVar[frozenset[type[Unit]]] = frozenset({Segment})
     of_frames: ClassVar[bool] = False
     reads_source = "parts"
@@ -83,7 +84,7 @@ class RestoreSegment(Stage):
     }
     added: ClassVar[Mapping[str, object]] = {"repair": "off", "repair_strength": 1.0}
     networks: ClassVar[Mapping[str, Role]] = {"detector": "detect"}
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             5,
@@ -93,6 +94,12 @@ class RestoreSegment(Stage):
         3: Raised(
             18,
             "scratches of films are followed through more frames, and found where they are faint",
+            only_with="repair",
+        ),
+        4: Raised(
+            19,
+            "what is shown in one place in frame after frame, such as a timecode, and what flies"
+            " fast is no dirt",
             only_with="repair",
         ),
     }
@@ -202,7 +209,7 @@ class RestoreSegment(Stage):
 
     # -- first pass ---
     def _find_faces(self, chunk: Chunk, work: SegmentWork) -> FilmFaces:
-        if not self.finds_faces or work.plain:
+        if not self.finds_faces or work.plain_because:
             count = len(work.frames.pts)
             return FilmFaces(((),) * count, ((),) * count, (False,) * count)
         stages, aspect = self._stages(), float(work.facts.upright_aspect)
@@ -236,7 +243,7 @@ class RestoreSegment(Stage):
         frames = read_film(chunk.unit.source, work.facts, work.frames, self.reading)
         if seen is not None:
             frames = seen.looking(frames)
-        if not self.repair_strength or work.plain:
+        if not self.repair_strength or work.plain_because:
             yield from frames
             return
         for position, done in enumerate(repaired_frames(frames, self.repair_strength)):
@@ -253,9 +260,9 @@ class RestoreSegment(Stage):
         seen: SeenFrames,
     ) -> Iterator[Batch]:
         """The segment's own frames, through all stages, in order."""
-        if work.plain:
+        if work.plain_because:
             for place in self._read(chunk, work, 0, seen):
-                yield Batch((place,), chunk, failed="its worker was lost")
+                yield Batch((place,), chunk, failed=work.plain_because)
             return
         stages, pool, ahead = self._stages(), self._threads(), self._ahead
         batches = self._batches(chunk, work, found, seen)

@@ -24,12 +24,13 @@ class Reading:
 
 @dataclass(frozen=True)
 class SegmentWork:
-    """What a segment needs. ``plain``: only enlarge it; an earlier attempt was lost."""
+    """What a segment needs. ``plain_because``: why its frames are only enlarged, an earlier attempt
+    having failed; "" restores them."""
 
     facts: VideoFacts
     frames: FrameRange
     format: VideoFormat
-    plain: bool = False
+    plain_because: str = ""
 
 
 @dataclass(frozen=True)

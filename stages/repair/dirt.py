@@ -4,7 +4,8 @@ A speck, a hair or a dropout lies on one frame. There, the frame differs from bo
 same way, while these agree with each other. Three things look like that and are none: edges that
 the motion estimate misses by a pixel or two, things that move fast, and rain. So a pixel must lie
 outside of all that the neighbours show *around* its place; what is found again elsewhere in both
-neighbours is a thing; and many parallel streaks are rain.
+neighbours is a thing; and many parallel streaks are rain. What comes again in frames farther away
+is told in :mod:`.again`.
 
 Sources: the spike detection index, Kokaram 1998, "Motion Picture Restoration", chapter 6; its form
 by rank order, Nadenau and Mitra 1997, "Blotch and Scratch Detection in Image Sequences Based on
@@ -14,13 +15,15 @@ Search" (arXiv:1603.03590).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from restore_batch.stages.geometry import to_uint8
-from restore_batch.stages.repair.mask import grown, reaching
+from restore_batch.stages.repair.mask import reaching
 
 _FLOW_CELL_PX = 8
 _AROUND_PX = 5
@@ -29,6 +32,7 @@ _OVER_NOISE = 5.0
 _AGREE = 0.6  # of the spike: how far the neighbours may be from each other
 _LARGEST_SHARE = 0.012
 """Of the frame: more is a flash, or motion that was not understood."""
+_LEAST_AREA_PX = 3
 _WIDEST_SHARE, _WIDEST_LEAST_PX = 0.05, 18
 _SEARCH_SHARE = 0.07
 _FOUND_AGAIN = 0.75
@@ -46,6 +50,40 @@ class Neighbours:
     before: np.ndarray
     frame: np.ndarray
     after: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """A place that is other than in both neighbours. ``part``: its rows and columns; ``inside``:
+    its pixels in there, (h, w) bool; ``luma``: their median, in [0, 255]; ``is_light``: whether it
+    is lighter than in the neighbours; ``may_be_dirt``: that it is neither too small nor too large,
+    is no rain, and is not found again in a neighbour."""
+
+    part: tuple[slice, slice]
+    inside: np.ndarray
+    luma: float
+    is_light: bool
+    may_be_dirt: bool
+
+    @cached_property
+    def area(self) -> int:
+        """In pixels."""
+        return int(self.inside.sum())
+
+    @cached_property
+    def middle_xy(self) -> np.ndarray:
+        """(2,) float64, in pixels of the frame."""
+        rows, columns = self.part
+        y, x = np.nonzero(self.inside)
+        return np.array([x.mean() + columns.start, y.mean() + rows.start])
+
+
+@dataclass(frozen=True, eq=False)
+class Spots:
+    """``mask``: all of a frame together, (H, W) bool; ``each``: one by one."""
+
+    mask: np.ndarray
+    each: tuple[Spot, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +131,43 @@ def along(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return np.asarray(moved)
 
 
-def find_dirt(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndarray) -> np.ndarray:
-    """The dirt of the middle frame, (H, W) bool, its soft edges included."""
+def find_spots(frames: Neighbours, before: Aligned, after: Aligned, luma: np.ndarray) -> Spots:
+    """What of the middle frame both its neighbours lack, and what of it may be dirt as far as these
+    three frames tell. ``luma``: of the middle one, (H, W) uint8."""
     spikes = _spikes(luma.astype(np.float32), before.luma, after.luma)
     if spikes.mean() > _LARGEST_SHARE:
-        return np.zeros_like(spikes)
-    kept = _without_things(
-        spikes, luma, luma_of(frames.before), luma_of(frames.after), before.flow, after.flow
-    )
-    return grown(kept)
+        return Spots(np.zeros_like(spikes), ())
+    beside = luma - (before.luma + after.luma) / 2
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(spikes.astype(np.uint8))
+    specks = [_speck(labels, stats, label) for label in range(1, count)]
+    rain = _parallel(specks)
+    widest = max(_WIDEST_SHARE * max(luma.shape), _WIDEST_LEAST_PX)
+    others = [(luma_of(frames.before), before.flow), (luma_of(frames.after), after.flow)]
+    spots = []
+    for speck in specks:
+        part = (
+            slice(speck.top, speck.top + speck.height),
+            slice(speck.left, speck.left + speck.width),
+        )
+        inside = labels[part] == speck.label
+        may_be_dirt = (
+            stats[speck.label, cv2.CC_STAT_AREA] >= _LEAST_AREA_PX
+            and min(speck.width, speck.height) <= widest
+            and speck.label not in rain
+            and not _moves(luma, others, speck)
+        )
+        is_light = bool(beside[part][inside].mean() > 0)
+        own = float(np.median(luma[part][inside]))
+        spots.append(Spot(part, inside, own, is_light, may_be_dirt))
+    return Spots(spikes, tuple(spots))
+
+
+def _moves(
+    luma: np.ndarray, others: Sequence[tuple[np.ndarray, np.ndarray]], speck: _Speck
+) -> bool:
+    """Whether it is found again elsewhere in the neighbours."""
+    found = [_found_again(luma, other, flow, speck) for other, flow in others]
+    return min(found) > _FOUND_AGAIN or max(found) > _CERTAINLY_FOUND
 
 
 def motion(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -153,33 +219,6 @@ class _Speck:
     height: int
     slenderness: float
     angle_deg: float
-
-
-def _without_things(
-    spikes: np.ndarray,
-    luma: np.ndarray,
-    before: np.ndarray,
-    after: np.ndarray,
-    to_before: np.ndarray,
-    to_after: np.ndarray,
-) -> np.ndarray:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(spikes.astype(np.uint8))
-    specks = [_speck(labels, stats, label) for label in range(1, count)]
-    rain = _parallel(specks)
-    kept = np.zeros(count, bool)
-    widest = max(_WIDEST_SHARE * max(luma.shape), _WIDEST_LEAST_PX)
-    for speck in specks:
-        if stats[speck.label, cv2.CC_STAT_AREA] < 3 or min(speck.width, speck.height) > widest:
-            continue
-        if speck.label in rain:
-            continue
-        found = [
-            _found_again(luma, other, flow, speck)
-            for other, flow in ((before, to_before), (after, to_after))
-        ]
-        moves = min(found) > _FOUND_AGAIN or max(found) > _CERTAINLY_FOUND
-        kept[speck.label] = not moves
-    return np.asarray(kept[labels])
 
 
 def _speck(labels: np.ndarray, stats: np.ndarray, label: int) -> _Speck:

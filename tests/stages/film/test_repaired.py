@@ -89,6 +89,9 @@ def thing(path: Callable[[int], tuple[float, float]]) -> list[np.ndarray]:
         pytest.param(lambda n: (60 + 2.4 * n, 60 + 0.7 * n), id="a thing in the scene"),
         pytest.param(lambda n: (40 + 13.0 * n, 90 - 6.0 * n + 1.2 * n * n), id="a ball"),
         pytest.param(lambda n: (200 - 9.0 * n, 50 + 6 * (-1) ** n), id="a bird"),
+        pytest.param(
+            lambda n: (15 + 34.0 * n, 40 + 15.0 * n), id="a ball too fast to be found again"
+        ),
     ],
 )
 def test_things_that_are_there_stay(path: Callable[[int], tuple[float, float]]) -> None:
@@ -97,6 +100,27 @@ def test_things_that_are_there_stay(path: Callable[[int], tuple[float, float]]) 
     for number, (before, after) in enumerate(zip(frames, done, strict=True)):
         x, y = (round(v) for v in path(number))
         assert (before[y - 3 : y + 4, x - 3 : x + 4] == after[y - 3 : y + 4, x - 3 : x + 4]).all()
+
+
+def test_a_timecode_that_is_burnt_in_keeps_every_digit() -> None:
+    frames = pan(25)
+    for number, frame in enumerate(frames):
+        text, font = f"10:00:01:{number:02d}", cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(frame, text, (70, 165), font, 0.5, (0, 0, 0), 3, cv2.LINE_AA)
+        cv2.putText(frame, text, (70, 165), font, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    shown = slice(148, 170), slice(66, 190)
+    for before, after in zip(frames, repaired(frames), strict=True):
+        assert (before[shown] == after[shown]).all()
+
+
+def test_specks_beside_what_is_shown_there_are_filled_all_the_same() -> None:
+    frames = pan(15)
+    for number, frame in enumerate(frames):
+        cv2.putText(frame, str(number % 10), (200, 165), 0, 0.6, (255, 255, 255), 2, cv2.LINE_AA)
+    good = [frame.copy() for frame in frames]
+    for number in range(2, 13):
+        dot(frames[number], 40 + 53 * number % 140, 30 + 29 * number % 90, 4)
+    assert error(repaired(frames), good) < 0.2 * error(frames, good)
 
 
 def test_rain_stays() -> None:
