@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef
 from restore_batch.stages import heap
 from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
+from restore_batch.stages.enlarge.hidden import without_hidden_colours
 from restore_batch.stages.enlarge.tiles.axis import SMALLEST_TILE_PX
 from restore_batch.stages.geometry import output_size
 from restore_batch.stages.media import Chunk, Failure, Frame
@@ -37,21 +37,23 @@ class Upscale(Stage):
     source including its halo; None chooses it from the network's memory need (on the CPU
     independently of what is free at the moment, so that a run can be repeated to the bit).
 
-    uint8 and uint16 keep their dtype; a grey frame stays exactly grey; alpha is resampled. Of a
-    photo, specks that the network took away are put back where they are few
-    (:mod:`restore_batch.stages.specks`).
+    uint8 and uint16 keep their dtype; a grey frame stays exactly grey; alpha is resampled, and
+    colours that it hides lend nothing to those beside them. Of a photo, specks that the network
+    took away are put back where they are few, if it is one that takes them
+    (``Card.takes_specks``, :mod:`restore_batch.stages.specks`).
     Raises MediaError (for one chunk) when even the smallest tile does not fit in memory.
     """
 
     name = "upscale"
-    version = 2
+    version = 3
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(
             13,
             "specks stay where few would be taken away, such as lights in eyes, and what is grey"
             " stays so in files with colours",
             only_with="model",
-        )
+        ),
+        3: Raised(19, "colours under full transparency draw no outline around what is seen"),
     }
     after = "restore"
     pool: ClassVar[Pool] = "pictures"
@@ -75,6 +77,7 @@ class Upscale(Stage):
         self.model = model
         self.scale = scale
         self.tile_px = tile_px
+        self.takes_specks = model is not None and model.card.takes_specks
         self.upscaler: Upscaler | None = None
         self._device = "cpu"
         self._tile_limit_px: int | None = None
@@ -102,10 +105,10 @@ class Upscale(Stage):
             return replace(chunk, upscaled=done)
         warnings: list[str] = []
         upscaled: list[Frame] = []
-        for group in _alike(chunk.frames):
+        for group in _alike([without_hidden_colours(frame) for frame in chunk.frames]):
             upscaled += self._through_network(self.upscaler, group, warnings)
         # In films specks are judged beside their neighbours: here some frames would keep them.
-        if isinstance(chunk.unit, Photo) and getattr(self.upscaler, "takes_specks", False):
+        if self.takes_specks and not chunk.unit.is_film:
             for before, after in zip(chunk.frames, upscaled, strict=True):
                 keep_rare_specks(before.rgb_hwc, after.rgb_hwc)
         return replace(
@@ -186,6 +189,7 @@ def enlarge_plainly(frame: Frame, scale: float) -> Frame:
     """Resize without a network: Lanczos to enlarge, area average to shrink."""
     if scale == 1:
         return frame
+    frame = without_hidden_colours(frame)
     size_wh = output_size(frame.width, frame.height, scale)
     kernel = cv2.INTER_LANCZOS4 if scale > 1 else cv2.INTER_AREA
     rgb = np.asarray(cv2.resize(frame.rgb_hwc, size_wh, interpolation=kernel))

@@ -21,6 +21,7 @@ from restore_batch.stages.faces.compositing import (
     reduced,
     seen_in,
 )
+from restore_batch.stages.faces.dither import is_dithered
 from restore_batch.stages.faces.given_grain import disc_of, given_grain
 from restore_batch.stages.faces.grain_field import GrainField
 from restore_batch.stages.faces.identity import likenesses, settled_limit
@@ -89,6 +90,7 @@ class Paste(Stage):
     # Identity is of the face before and the face after.
     cost = Cost(picture_s=0.06, megapixel_s=0.05, faces={"parser": 1.0, "identity": 2.0})
     reads = frozenset({"frames", "faces", "alignments", "crops", "restored", "upscaled"})
+    may_read = frozenset({"originals"})  # an enlarged frame may be one of them
     writes = frozenset({"pasted", "records"})
     of_faces = True
     takes: ClassVar[Mapping[str, str]] = {
@@ -105,10 +107,11 @@ class Paste(Stage):
         "restorer": "restore",
         "background": "background",
     }
-    version = 3
+    version = 4
     raised: ClassVar[Mapping[int, Raised]] = {
         2: Raised(2, "a pasted face follows its outline and has the grain of its picture"),
         3: Raised(14, "in films that a network cleans faces get no grain, and grey ones stay grey"),
+        4: Raised(19, "faces of dots in two tones are given none of them as grain"),
     }
 
     def __init__(
@@ -289,6 +292,8 @@ class Paste(Stage):
         # What it leaves as coarse as a soft face's pixels is no grain.
         is_cleaned_soft = self.background is not None and seen is not None
         if self.match_grain == "off" or is_cleaned_film or is_cleaned_soft:
+            return None
+        if is_dithered(source, face.face):
             return None
         return given_grain(face.face, face.crop, source, large, before, self.scale, laid, seen)
 

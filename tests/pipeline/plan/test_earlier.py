@@ -114,7 +114,7 @@ def test_where_no_network_looks_for_faces_it_is_no_matter_how_that_is_done() -> 
     made = photo(former({}), faces=0)
     recipe = Earlier(JOB, choices({}), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
-    assert not recipe.changed(made, is_film=False)
+    assert {name for name, _ in recipe.changed(made, is_film=False).stages} == {"upscale"}
 
 
 def test_an_earlier_version_of_a_stage_had_its_own_default(monkeypatch: pytest.MonkeyPatch) -> None:
