@@ -178,7 +178,8 @@ class Ledger:
         }.get(state, "COALESCE(items.unit_state, 'pending') = :state")  # fmt: skip
         rows = self._db.execute(
             "SELECT items.*, units.attempts, units.error, units.warnings, units.repaired,"
-            " units.face_count AS faces FROM items LEFT JOIN units ON units.id = items.unit"
+            " units.face_count AS faces, units.stage FROM items"
+            " LEFT JOIN units ON units.id = items.unit"
             f" WHERE {wanted} ORDER BY items.output LIMIT :most",
             {"state": state, "most": most},
         )
@@ -187,6 +188,7 @@ class Ledger:
                 row["output"], row["source"], row["unit_state"] or "pending",
                 row["faces"] or 0, row["attempts"] or 0, row["error"] or "",
                 tuple(row["warnings"] or ()), row["stand_in"] or "", row["repaired"],
+                (row["stage"] or "") if row["unit_state"] == "failed" else "",
             )  # fmt: skip
 
     def at_work(self) -> tuple[ItemAtWork, ...]:

@@ -141,7 +141,7 @@ class MadeWith(NamedTuple):
 class ItemStatus:
     """How an item stands: its newest state, and why it failed. ``stand_in``: path of the copy of
     its original that lies there instead of a result, or ''. ``repaired``: the share of its pixels
-    that were filled, or None."""
+    that were filled, or None. ``stage``: where it failed, or ''."""
 
     output: str
     source: str
@@ -152,6 +152,7 @@ class ItemStatus:
     warnings: tuple[str, ...]
     stand_in: str
     repaired: float | None = None
+    stage: str = ""
 
 
 @dataclass(frozen=True)

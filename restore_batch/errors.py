@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 
@@ -25,6 +26,17 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
+
+
+_LONGEST_TRACE = 20_000
+
+
+def trace_of(error: BaseException) -> str:
+    """The traceback of an error that nobody has foreseen, its end where it is long; "" for those
+    that say all in their line."""
+    if isinstance(error, RestoreBatchError):
+        return ""
+    return "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]
 
 
 class JobFileError(RestoreBatchError):

@@ -136,7 +136,8 @@ def _print_summary(standing: _Standing) -> None:
 def _print(state: str, item: ItemStatus) -> None:
     faces = plural(item.faces, "face")
     filled = f", {item.repaired:.2%} filled" if item.repaired else ""
-    detail = f"{faces}{filled}" if state == "done" else item.error
+    why = f"{item.stage}: {item.error}" if item.stage else item.error
+    detail = f"{faces}{filled}" if state == "done" else why
     stand_in = f"; the original stands in: {item.stand_in}" if item.stand_in else ""
     _print_line(state, item.output, f"{detail}{stand_in}")
 

@@ -67,6 +67,11 @@ class Events:
         at.node, at.since, at.is_begun = self._host(node), time.monotonic(), True
         self._tell(Change("begun", unit, at.node, at.lost + 1))
 
+    def node_of(self, unit_id: str) -> str:
+        """Where a unit was begun last, as people call it; "" where it was not."""
+        at = self._at_work.get(unit_id)
+        return "" if at is None else at.node
+
     def lost(self, unit: Unit, reason: str) -> None:
         """The worker that had it is gone."""
         at = self._at_work.setdefault(unit.id, _AtWork())

@@ -111,13 +111,14 @@ class Films:
         film.missing.discard(unit.id)
         return [] if film.missing else [self._join(film)]
 
-    def part_lost(self, unit: Unit) -> list[Unit]:
-        """The segment again without restoration: a film with a plain stretch is a film. Nothing
-        for other units, and when that was lost too."""
-        if unit.id not in self._of or not isinstance(unit, Segment) or unit.work.plain:
+    def without_restoration(self, unit: Unit, because: str) -> list[Unit]:
+        """A segment that failed, ``because`` of what is said in one line, once more with its frames
+        only enlarged: a film with a plain stretch is a film. Nothing for other units, and where
+        that has failed too."""
+        if unit.id not in self._of or not isinstance(unit, Segment) or unit.work.plain_because:
             return []
         film = self._begun[self._of[unit.id]]
-        plainly = replace(unit, work=replace(unit.work, plain=True))
+        plainly = replace(unit, work=replace(unit.work, plain_because=because))
         return [self._manifest.start(plainly, film.source_sha256)]
 
     def given_up(self, unit: Unit) -> Unit | None:

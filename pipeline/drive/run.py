@@ -32,6 +32,7 @@ from restore_batch.pipeline.drive.foreseen import left_beside
 from restore_batch.pipeline.drive.staged import part_of, result_of
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
+from restore_batch.pipeline.drive.traces import Traces
 from restore_batch.pipeline.drive.working import Working
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
@@ -52,6 +53,7 @@ class Run:
         self._plan, self._manifest, self._watcher = plan, manifest, watcher
         self._drained = False
         self._events = Events(plan.output_dir / FOLDER)
+        self._traces = Traces(plan.output_dir / FOLDER, self._events.node_of)
         self._films = Films(manifest, verify=verify)
         self._standings = Standings(plan, manifest, verify=verify, retry=retry, readers=readers)
         self._results: dict[type[Unit], Callable[[Done], tuple[Done, StagedResult]]] = {
@@ -244,10 +246,13 @@ class Run:
         return Done(outcome.unit, chunk), whole
 
     def _failed(self, outcome: Failed) -> Sequence[Unit]:
+        outcome = self._traces.kept(outcome)
         fault = outcome.failure.storage_fault
         if isinstance(outcome.unit, Content) and not fault:
             return self._content_unread(outcome)
-        again = () if fault else self._films.part_lost(outcome.unit)
+        again = (
+            () if fault else self._films.without_restoration(outcome.unit, outcome.failure.message)
+        )
         if again:
             self._events.failed(outcome)
         else:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
-from restore_batch.errors import RestoreBatchError
+from restore_batch.errors import RestoreBatchError, trace_of
 from restore_batch.jobs.units import Unit
 from restore_batch.pipeline.plan.groups import Group
 from restore_batch.stages.media import Chunk, Failure
@@ -123,10 +123,15 @@ class Meter(Protocol):
         ...
 
 
-def unexpected(parcels: Sequence[Parcel], group: Group, error: BaseException) -> Returned:
-    """What a defect of ours in a call means: its parcels fail, the job goes on."""
+def unexpected(
+    parcels: Sequence[Parcel], group: Group, error: BaseException, came_with: str = ""
+) -> Returned:
+    """What a defect of ours in a call means: its parcels fail, the job goes on. ``came_with``: the
+    traceback of an error that came from another process, which has none of its own."""
     kind = type(error).__name__
-    return Returned(tuple(Failure(p.unit, group.name, kind, f"{kind}: {error}") for p in parcels))
+    text = f"{kind}: {error}"
+    trace = trace_of(error) and (came_with or trace_of(error))
+    return Returned(tuple(Failure(p.unit, group.name, kind, text, trace=trace) for p in parcels))
 
 
 class Backend(Protocol):
@@ -171,11 +176,12 @@ class Backend(Protocol):
         """What has happened, after at most ``timeout_s``: (call, Returned | WorkerGone |
         PayloadGone) of the calls that ended, (worker, WorkerUp | WorkerGone) of the workers whose
         start did. Calls of one worker come in their order. Raises ExecutorError where no worker can
-        ever work again."""
+        ever work again, and what a defect in the backend's own threads has raised there."""
         ...
 
     def stop_worker(self, worker: Any) -> None:
-        """End a worker now, whatever it does."""
+        """End a worker now, whatever it does. One that does nothing may close its stages first;
+        nobody waits for that, but :meth:`close` a moment."""
         ...
 
     def close(self) -> None:

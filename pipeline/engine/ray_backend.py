@@ -47,6 +47,9 @@ from restore_batch.pipeline.plan.layout import Layout
 from restore_batch.pipeline.plan.resources import Engine
 from restore_batch.stages.base import WorkerContext
 
+_CLOSES_WITHIN_S = 2.0
+"""What workers may take to close their stages, all of them together."""
+
 
 class _Handle:
     def __init__(self, actor: Any, group: Group, *awaited: Any) -> None:
@@ -71,6 +74,8 @@ class RayBackend:
         self._context, self._engine = context, engine
         self.meter: Meter | None = None
         self._calls: dict[Any, _Call] = {}
+        self._closing: dict[Any, tuple[_Handle, float]] = {}
+        """Workers that close their stages, and until when they may, by the calls that do it."""
         self._private: PrivateRay | None = None
         self._cluster: Places | None = None
         self._departures: Departures | None = None
@@ -142,7 +147,9 @@ class RayBackend:
     def shortage(self, group: Group) -> str:
         if self._cluster is not None and not self.places(group):
             wanted = "a GPU" if self._context.runtime.device != "cpu" else "a core"
-            return f"no node of the cluster has {wanted} for it"
+            refusal = self._cluster.refusal
+            grows = f", and it cannot be asked to grow ({refusal})" if refusal else ""
+            return f"no node of the cluster has {wanted} for it{grows}"
         free = ray.available_resources()
         return (
             f"its process is still starting, or others hold what it needs: the cluster has"
@@ -162,6 +169,9 @@ class RayBackend:
         self, calls: Sequence[Any], starting: Sequence[_Handle], timeout_s: float
     ) -> list[tuple[Any, Any]]:
         self._memory.look()
+        self._end_closed(within_s=0.0)
+        if self._cluster is not None:
+            self._cluster.check()
         starts = {ref: worker for worker in starting for ref in worker.awaited}
         ended = set(self._ended([*calls, *starts], timeout_s))
         if not ended:
@@ -222,7 +232,8 @@ class RayBackend:
             cause = getattr(error, "cause", None) or error
             if isinstance(cause, HomeLostError):
                 return PayloadGone()
-            return unexpected(parcels, worker.group, cause)
+            # Of the worker's own traceback only the text comes along.
+            return unexpected(parcels, worker.group, cause, str(error))
         if is_last:
             return Returned(tuple(replies))
         return Returned(
@@ -233,7 +244,33 @@ class RayBackend:
         )
 
     def stop_worker(self, worker: _Handle) -> None:
-        self._calls = {c: entry for c, entry in self._calls.items() if entry.worker is not worker}
+        others = {c: entry for c, entry in self._calls.items() if entry.worker is not worker}
+        is_idle = len(others) == len(self._calls) and not worker.awaited
+        self._calls = others
+        if is_idle:
+            closed = worker.actor.close.remote()
+            self._closing[closed] = worker, time.monotonic() + _CLOSES_WITHIN_S
+        else:
+            self._end(worker)
+
+    def _end_closed(self, within_s: float) -> None:
+        """End the workers that have closed their stages, or had their time for it. What a stage
+        raises then changes no result and ends no run."""
+        if not self._closing:
+            return
+        calls = list(self._closing)
+        ended = set(ray.wait(calls, num_returns=len(calls), timeout=within_s)[0])
+        now = time.monotonic()
+        for call, (worker, until) in list(self._closing.items()):
+            if call in ended or now >= until:
+                del self._closing[call]
+                if call in ended:
+                    # Ray prints an error that nobody has asked for.
+                    with suppress(exceptions.RayError):
+                        ray.get(call)
+                self._end(worker)
+
+    def _end(self, worker: _Handle) -> None:
         ray.kill(worker.actor, no_restart=True)
         if worker.process is not None:
             # Ray only asks, and one that is stopped cannot hear.
@@ -242,14 +279,19 @@ class RayBackend:
 
     def close(self) -> None:
         self._calls.clear()
-        if self.meter is not None:
-            self.meter.close()
-        if self._cluster is not None:
-            self._cluster.close()
-        if self._departures is not None:
-            self._departures.close()
-        self._leave()
-        self._silence.close()
+        # The last first, all of them whatever one raises.
+        with ExitStack() as ends:
+            ends.callback(self._silence.close)
+            ends.callback(self._leave)
+            if self._departures is not None:
+                ends.callback(self._departures.close)
+            if self._cluster is not None:
+                ends.callback(self._cluster.close)
+            if self.meter is not None:
+                ends.callback(self.meter.close)
+            untils = (until for _, until in self._closing.values())
+            left_s = max(untils, default=0.0) - time.monotonic()
+            ends.callback(self._end_closed, max(0.0, left_s))
 
     def _check(self) -> None:
         if self._private is not None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -60,6 +61,26 @@ def test_a_frame_that_cannot_be_restored_stands_in_for_itself(
     assert summary.faces == 29
 
 
+def test_where_an_unforeseen_error_came_from_is_kept_beside_the_manifest(
+    weights_dir: Path, tmp_path: Path
+) -> None:
+    for name, tint in (("red", {0: RED}), ("sound", {})):
+        (picture,) = tinted(tmp_path / f"{name}.mkv", tint, frames=1)[1]
+        assert cv2.imwrite(str(tmp_path / f"{name}.png"), picture[..., ::-1])
+    out = tmp_path / "out"
+    summary = rb.run(
+        sections(weights_dir, DAINTY, inputs=[str(tmp_path / "*.png")], output=str(out))
+    )
+    assert summary.done == 1
+    ((source, stage, message),) = summary.failed
+    assert (Path(source).name, stage) == ("red.png", "restore")
+    said, _, place = message.removesuffix(")").partition(" (its traceback: ")
+    assert said == "ValueError: this face is too red"
+    text = (out / place).read_text("utf-8")
+    assert "films_e2e.py" in text
+    assert 'raise ValueError("this face is too red")' in text
+
+
 @pytest.mark.slow
 def test_a_stretch_that_kills_its_worker_three_times_stays_plain_and_the_film_is_done(
     weights_dir: Path, env: dict[str, str], tmp_path: Path
@@ -76,8 +97,9 @@ def test_a_stretch_that_kills_its_worker_three_times_stays_plain_and_the_film_is
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     plain = range(5, 10)
-    assert [w["warning"] for w in summary["warned"]] == [
-        f"frame {i} at {i / 5:.2f} s: not restored: its worker was lost" for i in plain
+    assert [w["warning"].partition(" (")[0] for w in summary["warned"]] == [
+        f"frame {i} at {i / 5:.2f} s: not restored: the worker was lost 3 times on it"
+        for i in plain
     ]
     assert same(rows(tmp_path / "out" / "film.mkv"), originals) == list(plain)
     assert summary["faces"] == 10

@@ -62,7 +62,7 @@ def test_by_default_only_what_is_at_work_and_the_first_failures_are_listed(outpu
     assert lines(output) == [
         *(f"at work  begun/{number}.png" for number in range(BEGUN)),
         *(
-            f"failed   failed/{number:04d}.png  failed/{number:04d}.png: not a picture"
+            f"failed   failed/{number:04d}.png  decode: failed/{number:04d}.png: not a picture"
             for number in range(20)
         ),
         "… and 301 more that failed: --failed lists them",
@@ -198,7 +198,7 @@ def test_a_watch_goes_on_until_the_run_ends_and_then_says_how(tmp_path: Path) ->
         manifest.end_run("finished")
     told = watching.end()
     assert told[-2:] == [
-        "failed   c.png  c.png: not a picture", "2 done, 1 failed; last run finished",
+        "failed   c.png  decode: c.png: not a picture", "2 done, 1 failed; last run finished",
     ]  # fmt: skip
     assert watching.process.returncode == 0
 

@@ -151,11 +151,11 @@ def test_a_film_whose_parts_are_all_there_is_only_joined(manifest: Manifest) -> 
 def test_a_lost_part_is_made_plainly_once_and_then_fails_its_film(manifest: Manifest) -> None:
     work = Films(manifest)
     parts = work.indexed(work.begin(the_join(manifest), "sha"), INDEX, ())
-    (plain,) = work.part_lost(parts[1])
+    (plain,) = work.without_restoration(parts[1], "its worker was lost")
     assert isinstance(plain, Segment)
-    assert plain.work.plain
+    assert plain.work.plain_because == "its worker was lost"
     assert plain.attempt == 2
-    assert work.part_lost(plain) == []
+    assert work.without_restoration(plain, "again") == []
     failed = work.given_up(plain)
     assert failed is not None
     assert failed.output == "clip.mp4"
