@@ -31,10 +31,10 @@ from restore_batch.jobs.proof.kept import NAME
 from restore_batch.jobs.proof.repair import repair
 from restore_batch.jobs.records import StagedResult
 from restore_batch.jobs.units import Unit
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.cli.status import status
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive.run import Run
+from restore_batch.pipeline.drive.summary import Unwatched
 from restore_batch.pipeline.plan.headers import probe_key
 from restore_batch.pipeline.plan.items import Item
 from restore_batch.pipeline.plan.plan import Plan
@@ -141,7 +141,7 @@ def main() -> None:
         manifest = measured("open", lambda: Manifest.open(out))
         with manifest:
             measured("recover", manifest.recover)
-            second = Run(plan, manifest, Quiet())
+            second = Run(plan, manifest, Unwatched())
             summary = measured("second run, nothing to do", second.execute, items)
             assert summary.unchanged == items
         shown(out)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from unittest import mock
 
 import cv2
@@ -57,6 +58,7 @@ def _whole_levels() -> Iterator[None]:
     def pooled(features_nchw: torch.Tensor, kernel: int) -> torch.Tensor:
         return F.max_pool2d(features_nchw, kernel, 2, ceil_mode=True)
 
+    looks_twice = replace(MTCNNDetector.traits, sees_any_size=False, certain_score=math.inf)
     with ExitStack() as stack:
         for module, name, other in (
             (mtcnn, "_TILE_PX", _ANY_PX),
@@ -65,8 +67,7 @@ def _whole_levels() -> Iterator[None]:
             (mtcnn, "_MIN_PROPOSAL", 0.6),
             (mtcnn, "_MIN_FINEST_PROPOSAL", 0.6),
             (mtcnn, "_SAME_ACROSS", 0.7),
-            (MTCNNDetector, "sees_any_size", False),
-            (MTCNNDetector, "certain_score", math.inf),
+            (MTCNNDetector, "traits", looks_twice),
             (MTCNNDetector, "_seen_again", lambda self, pictures, found: found),
             (mtcnn_nets, "_activated", lambda features_nchw, prelu: prelu(features_nchw)),
             (mtcnn_nets, "_pooled", pooled),

@@ -39,11 +39,10 @@ from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import results_of
 from restore_batch.pipeline.cli.plan import plan as plan_command
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.cli.status import status
 from restore_batch.pipeline.drive import run as driving
-from restore_batch.pipeline.drive import working
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive import workers as driven
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.engine.backend import Outcome
 from restore_batch.pipeline.plan.items import Headers
 from restore_batch.pipeline.plan.plan import make_plan
@@ -56,7 +55,7 @@ _UNIT_S = (0.05, 1.0)
 _FAIL_EVERY = 1000
 
 
-class _First(Quiet):
+class _First(Unwatched):
     """Notes when the first result was committed."""
 
     at: float | None = None
@@ -110,7 +109,7 @@ def _run(
         )  # fmt: skip
         return opened[-1]
 
-    working.open_backend = open_backend  # type: ignore[assignment] # the only thing not real
+    driven.open_backend = open_backend  # type: ignore[assignment] # the only thing not real
     with Manifest.open(plan.output_dir, results_of(plan.job)) as manifest:
         manifest.recover()
         if retry:

@@ -156,8 +156,8 @@ def connect(path: Path) -> Database:
 
 
 def close_tidily(database: Database) -> None:
-    """Close a manifest that was open for writing. Its log goes with it; somebody who looks on at
-    this moment would have it stay, and is waited for a while."""
+    """Close a manifest that was open for writing. SQLite deletes the log when the last connection
+    closes; if a reader keeps it open, retry for up to 3 s."""
     path = database.manifest
     log = path.with_name(f"{path.name}-wal")
     database.close()

@@ -9,7 +9,21 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from restore_batch.jobs.outputs import folded
+from restore_batch.text import plural
 
+HIDDEN_FILE, HIDDEN_FOLDER = _HIDDEN = "hidden file", "hidden folder"
+
+# Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
+_NOT_THE_USERS = frozenset(
+    {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
+)
+# Nobody looks for pictures of their own there: the state of runs, versions of texts, indices.
+_OF_PROGRAMS = frozenset(
+    {
+        *(".restore-batch", ".git", ".hg", ".svn", ".appledouble", ".appledb", ".appledesktop"),
+        *(".spotlight-v100", ".fseventsd", ".documentrevisions-v100", ".temporaryitems"),
+    }
+)
 _KINDS_NAMED = 8
 _NUMBERS = re.compile(r"\d+")
 
@@ -50,6 +64,19 @@ _by_value_again = lru_cache(maxsize=4096)(_by_value)
 """Of folders, which are asked about for each file in them."""
 
 
+def is_visible(name: str) -> bool:
+    """Whether what is of this name in a folder is looked at, where only the folder is named."""
+    return not name.startswith(".") and name.casefold() not in _NOT_THE_USERS
+
+
+def hidden_kind(name: str, *, is_folder: bool) -> str:
+    """What something that is not visible counts as; "" where it is worth no word, as what macOS
+    writes beside ``photo.jpg``, ``._photo.jpg``."""
+    if name.startswith("._") or name.casefold() in _OF_PROGRAMS:
+        return ""
+    return HIDDEN_FOLDER if is_folder else HIDDEN_FILE
+
+
 def printable(name: str) -> str:
     """``name`` with the bytes that are not UTF-8 as ``%E9``."""
     if name.isascii():
@@ -58,8 +85,16 @@ def printable(name: str) -> str:
 
 
 def passed_over_line(passed_over: Mapping[str, int]) -> str:
-    """``12 files passed over: 10 .xmp, 2 .svg``; "" where there are none. Keys are
-    suffixes with their dot, "" for none, and kinds of what is no file."""
+    """``12 files passed over: 10 .xmp, 2 .svg; 1 hidden folder passed over``; "" where there are
+    none. Keys are suffixes with their dot, "" for none, kinds of what is no file, HIDDEN_FILE and
+    HIDDEN_FOLDER."""
+    shown = {key: number for key, number in passed_over.items() if key not in _HIDDEN}
+    hidden = [plural(passed_over[kind], kind) for kind in _HIDDEN if passed_over.get(kind)]
+    lines = (_kinds(shown), f"{' and '.join(hidden)} passed over" if hidden else "")
+    return "; ".join(filter(None, lines))
+
+
+def _kinds(passed_over: Mapping[str, int]) -> str:
     count = sum(passed_over.values())
     kinds = sorted(passed_over.items(), key=lambda kind: (-kind[1], kind[0]))
     named = [f"{number} {_kind(suffix, number)}" for suffix, number in kinds[:_KINDS_NAMED]]

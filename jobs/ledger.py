@@ -121,15 +121,6 @@ class Ledger:
         ).fetchone()
         return (row["error"] or "") if row else ""
 
-    def face_count(self, output: str) -> int:
-        """Faces recorded for the item at ``output``."""
-        row = self._db.execute(
-            "SELECT face_count FROM units JOIN items ON items.unit = units.id"
-            " WHERE items.output = ?",
-            (packed(output),),
-        ).fetchone()
-        return int(row["face_count"]) if row else 0
-
     def result_of(self, unit: Unit) -> CommittedResult | None:
         """The result of ``unit``; None unless it is done."""
         row = self._db.execute(

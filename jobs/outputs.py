@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from restore_batch.jobs.results.base import FOLDER as OWN_FOLDER
-from restore_batch.jobs.results.base import Results
+from restore_batch.jobs.results.base import ResultPlace
 from restore_batch.jobs.results.local import LocalResults
 from restore_batch.jobs.spec import Job
 
@@ -70,7 +70,7 @@ def folder_of(output: Path | str, state: Path | None = None) -> Path:
     return base / "restore-batch" / f"{shown}-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
 
-def results_of(job: Job) -> Results:
+def results_of(job: Job) -> ResultPlace:
     """Where the results of a job lie. Raises RestoreBatchError for a URL without support."""
     folder = folder_of(job.output, job.state)
     if isinstance(job.output, Path):

@@ -45,8 +45,8 @@ class Engine(Section):
     on device and workers; null starts Ray on this machine."""
 
     placement: Literal["auto", "fused", "split"] = "auto"
-    """fused: all stages of a picture in one worker; split: stages for the CPU and for the GPU
-    in pools of their own; auto: fused with at most one GPU a node."""
+    """fused: all stages of a picture in one worker; split: those of faces and those of whole
+    pictures in workers of their own; auto: fused with at most one GPU a node."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
     """Worker processes (threads of the local engine) that compute; null: by cores, GPUs and
@@ -275,7 +275,7 @@ class Photos(Section):
 
 
 class Limits(Section):
-    """When a picture is given up, so that one cannot hold up the others."""
+    """When an item is given up, so that one cannot hold up the others."""
 
     max_megapixels: Annotated[float, Field(gt=0)] = 250.0
     """Larger originals are refused before they are decoded (a guard against decompression
@@ -287,17 +287,18 @@ class Limits(Section):
     was cut off, or that cannot be decoded, is given up in any case."""
 
     max_attempts: Annotated[int, Field(ge=1)] = 3
-    """Attempts at a picture whose worker was lost."""
+    """Attempts at a unit (a photo, a segment of a film) whose worker was lost."""
 
     timeout_s: Annotated[
-        Annotated[float, Field(ge=0)] | None, BeforeValidator(lambda v: 0 if v == "none" else v)
-    ] = None
-    """Seconds that one attempt at one picture, or one segment of a film, may take; 0 or none: no
-    limit; null: ten minutes, and what reading it takes at 1 MB a second, and five times what a slow
-    machine needs for its networks by its size, the frames of a segment and ten faces a megapixel.
-    What is done with an original as a whole (its content compared, a film indexed or joined) has
-    the time of null, unless there is to be no limit. The local engine's threads cannot be ended:
-    there the time is only noticed."""
+        Annotated[float, Field(ge=0)] | Literal["auto", "none"],
+        BeforeValidator(lambda v: "auto" if v is None else v),
+    ] = "auto"
+    """Seconds that one attempt at one photo, or at one segment of a film, may take; none or 0: no
+    limit; auto or null: ten minutes, plus the time to read it at 1 MB a second, plus five times
+    what a slow machine needs for its networks, by its size, the frames of a segment and ten faces a
+    megapixel. What is done with an original as a whole (its content compared, a film indexed or
+    joined) has the time of auto, unless there is to be no limit. The local engine's threads cannot
+    be ended: there the time is only noticed."""
 
     no_worker_s: Annotated[float, Field(gt=0)] = 900.0
     """Seconds after which a run is given up when there is something to do and no worker to do it,
@@ -346,13 +347,13 @@ class Job(Section):
     the URL."""
 
     on_error: Literal["skip", "copy-original", "stop"] = "skip"
-    """What happens with a picture that cannot be restored: skip reports it, copy-original also
-    puts the original in its place, stop ends the job."""
+    """What happens with an item, a photo or a film, that cannot be restored: skip reports it,
+    copy-original also puts the original in its place, stop ends the run."""
 
     report: bool = True
     """Whether a run ends by writing a page that shows before and after of every item, to a folder
-    `report` in the output. Workers draw the previews of photos; those that lack may take a tenth
-    of the run's time, at least half a minute, and `restore-batch report` makes the rest. A
+    `report` in the output. Workers draw its previews; those still missing at the end may take a
+    tenth of the run's time, at least half a minute, and `restore-batch report` makes the rest. A
     comparison has its contact sheets instead."""
 
     engine: Engine = Field(default_factory=Engine)
@@ -389,7 +390,7 @@ class Job(Section):
     where it is named."""
 
     limits: Limits = Field(default_factory=Limits)
-    """When a picture is given up."""
+    """When an item is given up."""
 
     weights: Weights = Field(default_factory=Weights)
     """Where the networks' weights come from."""

@@ -38,6 +38,9 @@ class Unit:
     """Whether its result is what an input of the job becomes."""
     is_decoded: ClassVar[bool] = True
     """Whether pictures are made of its source; else that is only read through."""
+    is_film: ClassVar[bool] = False
+    """Whether its source is a film, whose frames are followed by others: what is done to one alone,
+    as to a photo, would come and go."""
 
     id: str
     source: str
@@ -76,6 +79,7 @@ class FilmIndex(Unit):
 
     kind: ClassVar[str] = "index"
     is_item: ClassVar[bool] = False
+    is_film: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,7 @@ class Segment(Unit, Generic[Work]):
 
     kind: ClassVar[str] = "segment"
     is_item: ClassVar[bool] = False
+    is_film: ClassVar[bool] = True
 
     work: Work
 
@@ -94,6 +99,7 @@ class Join(Unit, Generic[Work]):
 
     kind: ClassVar[str] = "join"
     is_item: ClassVar[bool] = True
+    is_film: ClassVar[bool] = True
 
     work: Work | None = None
 
@@ -116,6 +122,8 @@ class PhotoContent(Content):
 @dataclass(frozen=True, kw_only=True)
 class FilmContent(Content):
     """That of a film, which is read where it is seen, as when it is indexed."""
+
+    is_film: ClassVar[bool] = True
 
 
 _PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)

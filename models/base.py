@@ -1,15 +1,16 @@
 """What is known about a network, and what it offers to a stage.
 
-A model *family* is one file in this folder: options, cards and a ``build``. A *card* is one
+A model *family* is one file in ``families/``: options, cards and a ``build``. A *card* is one
 published network of it: architecture, licence, where its weights are. This module imports
 neither torch nor a network, so that listing the models is quick.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -70,6 +71,8 @@ class Card:
     what comes out is not the person in the picture; such a restorer's options have
     ``accept_imagined_faces`` and ``paste_back``, which a job must both set. ``corrects``: a
     restorer that is to draw nothing new, and is held to what a face of few pixels shows.
+    ``takes_specks``: an upscaler that has learned to take dust away, and takes for dust what looks
+    like it; where it would take few specks of a photo, they are put back.
 
     ``tflop``: what the network computes, in 10^12 operations of which a multiplication and an
     addition are two, for one face or one megapixel of its input (:attr:`per`); None where it was
@@ -90,6 +93,7 @@ class Card:
     limits: str = ""
     imagines: bool = False
     corrects: bool = False
+    takes_specks: bool = False
     tflop: float | None = None
     rank: int | None = None
 
@@ -182,15 +186,62 @@ class Upscaler(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DetectorTraits:
+    """How a detector is best asked, and what its scores, in [0, 1], are worth.
+
+    ``default_score``: above it something counts as a face, where a job does not say. ``look_px``:
+    side of the face that it judges best, in pixels of its input; what it has found is shown to it
+    once more, alone and in that size, and stays where it is found again; None: it is asked once.
+    ``certain_score``: what is above it stays without that. ``sees_any_size``: it finds small and
+    large faces in one picture, so that no pyramid of levels is made.
+
+    ``upright_score``: a photo is looked at from its other sides too, unless a face in it has that;
+    0: never. ``turned_score``: above it a face that is seen from there counts; None:
+    ``upright_score``.
+    """
+
+    default_score: float = 0.6
+    look_px: float | None = None
+    certain_score: float = math.inf
+    sees_any_size: bool = False
+    upright_score: float = 0.0
+    turned_score: float | None = None
+
+
 class Detector(Protocol):
     """Finds faces at the resolution given (levels and tiles are the stage's matter)."""
 
     smallest_px: float
     """Side of the smallest face this detector finds reliably, in pixels of its input."""
 
+    traits: DetectorTraits
+    """How it is asked. One without them, as another package's may be, is asked as they say by
+    default: :func:`traits_of`."""
+
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         """N pictures, rgb_hwc uint8 of any size; for each its faces by falling score."""
         ...
+
+
+@runtime_checkable
+class Looker(Detector, Protocol):
+    """A detector that has a better way than its usual one to be shown a face again."""
+
+    def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        """The same for N pictures of one size, all of one frame, each with a face of about
+        ``traits.look_px`` in its middle."""
+        ...
+
+
+@runtime_checkable
+class _HasTraits(Protocol):
+    traits: DetectorTraits
+
+
+def traits_of(detector: object) -> DetectorTraits:
+    """Those of a detector, the default ones where it does not say."""
+    return detector.traits if isinstance(detector, _HasTraits) else DetectorTraits()
 
 
 class DamageFinder(Protocol):

@@ -17,14 +17,13 @@ from restore_batch.jobs.spec import Job
 from restore_batch.jobs.units import Photo
 from restore_batch.models import registry
 from restore_batch.models.base import Restorer, Runtime
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
+from restore_batch.pipeline.notebook_image import RestoredImage
 from restore_batch.pipeline.plan.mistakes import planned_mistakes
 from restore_batch.pipeline.plan.plan import Plan, frame_stages
 from restore_batch.pipeline.results import Results, open_results
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job, store_for
-from restore_batch.pipeline.shown import RestoredImage
 from restore_batch.stages.media import Chunk, Failure, Frame
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def run(
 
     Raises JobFileError for mistakes in the job; failed items are in the summary.
     """
-    return run_job(_load(job, overrides), Quiet(), RunOptions(verify, retry))
+    return run_job(_load(job, overrides), Unwatched(), RunOptions(verify, retry))
 
 
 def plan(

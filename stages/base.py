@@ -76,12 +76,14 @@ class Raised:
     of results in its package, of whatever stage, in the order in which they came; those that came
     together share one. ``why``:
     what the stage does now, as a clause. ``only_with``: the network, or what was ``added``, without
-    which it does what it did before. ``defaults``: parameters whose default was another one before,
+    which it does what it did before; ``only_where``: the fact of an original's header, as a probe
+    names it, without which it does. ``defaults``: parameters whose default was another one before,
     with the one of now and that."""
 
     change: int
     why: str
     only_with: str = ""
+    only_where: str = ""
     defaults: Mapping[str, tuple[object, object]] = field(default_factory=dict)
 
 

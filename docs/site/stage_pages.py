@@ -38,6 +38,7 @@ def _stage(stage: type[Stage]) -> Iterator[str]:
         ("follows", code(stage.after) if stage.after else "nothing: it begins from a file"),
         ("works on", f"{code(*kinds)}{', and frames of films' if stage.of_frames else ''}"),
         ("reads → writes", f"{code(*sorted(stage.reads))} → {code(*sorted(stage.writes))}"),
+        ("reads where filled", code(*sorted(stage.may_read)) or "–"),
         ("options", _links(stage)),
         ("networks", code(*stage.networks.values())),
         ("pool", code(stage.pool) if stage.pool else "that of the stage that follows"),

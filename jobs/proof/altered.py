@@ -14,13 +14,13 @@ from restore_batch.jobs.database import Database
 from restore_batch.jobs.outputs import PARTS, sidecar_of
 from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.records import SidecarFile
-from restore_batch.jobs.results.base import Look, Results
+from restore_batch.jobs.results.base import Look, ResultPlace
 
 
 class Altered:
     """What was altered among ``results``, by what ``database`` has on record of them."""
 
-    def __init__(self, results: Results, database: Database) -> None:
+    def __init__(self, results: ResultPlace, database: Database) -> None:
         self._results, self._db = results, database
         self._found: set[str] = set()
         self._kept: dict[str, str] = {}

@@ -31,7 +31,7 @@ from restore_batch.jobs.proof.kept import KeptLedger
 from restore_batch.jobs.proof.noted import note
 from restore_batch.jobs.proof.sidecars import KnownSidecar, Sidecars, recorded, sidecars_in
 from restore_batch.jobs.records import SidecarFile, SourceNote, StagedResult
-from restore_batch.jobs.results.base import Look, Move, Results, Uncommitted, in_the_way
+from restore_batch.jobs.results.base import Look, Move, ResultPlace, Uncommitted, in_the_way
 from restore_batch.jobs.units import Unit
 from restore_batch.text import legible
 
@@ -64,7 +64,7 @@ class Commits(KeptLedger):
 
     def __init__(
         self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None,
-        results: Results | None = None,
+        results: ResultPlace | None = None,
     ) -> None:  # fmt: skip
         super().__init__(output_dir, database, hold, journal, results)
         self.staging_dir = output_dir / FOLDER / "tmp"

@@ -33,7 +33,7 @@ from restore_batch.jobs.proof.faults import ManifestError, damaged
 from restore_batch.jobs.proof.hold import Hold
 from restore_batch.jobs.proof.journal import Journal, Position, Tables
 from restore_batch.jobs.proof.schema import DERIVED, KEYS, columns_of
-from restore_batch.jobs.results.base import Results
+from restore_batch.jobs.results.base import ResultPlace
 from restore_batch.jobs.results.local import LocalResults
 
 NAME = "manifest.sqlite"
@@ -53,7 +53,7 @@ class KeptLedger(Ledger):
 
     def __init__(
         self, output_dir: Path, database: Database, hold: Hold | None, journal: Journal | None,
-        results: Results | None = None,
+        results: ResultPlace | None = None,
     ) -> None:  # fmt: skip
         super().__init__(database)
         self.output_dir = output_dir
@@ -62,7 +62,7 @@ class KeptLedger(Ledger):
         self._fault: ManifestError | None = None
 
     @classmethod
-    def open(cls, output_dir: Path, results: Results | None = None) -> Self:
+    def open(cls, output_dir: Path, results: ResultPlace | None = None) -> Self:
         """Open for writing, creating what is missing. ``results``: where they lie, by default in
         the folder of the ledger.
 

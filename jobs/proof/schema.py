@@ -110,8 +110,7 @@ def bring_up_to_date(database: sqlite3.Connection) -> None:
 
 
 def show_as_this_format(database: sqlite3.Connection) -> None:
-    """Let the tables of an earlier format, that cannot be written to, be asked as those of this
-    one are."""
+    """Lay views over a read-only older manifest, so that it answers today's queries."""
     there = tables_in(database)
     for table in dict.fromkeys(table for table, _ in _ADDED):
         lacking = [c for (t, c) in _ADDED if t == table and c not in there[table]]

@@ -17,7 +17,7 @@ from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.outputs import sidecar_of
 from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.records import SidecarFile
-from restore_batch.jobs.results.base import Move, Results, in_the_way
+from restore_batch.jobs.results.base import Move, ResultPlace, in_the_way
 
 KnownSidecar: TypeAlias = tuple[SidecarFile, bool]
 """One on record, and whether its result was in place once."""
@@ -26,7 +26,7 @@ KnownSidecar: TypeAlias = tuple[SidecarFile, bool]
 class Sidecars:
     """The sidecars beside ``results``, as ``database`` has them on record."""
 
-    def __init__(self, results: Results, database: Database) -> None:
+    def __init__(self, results: ResultPlace, database: Database) -> None:
         self._results, self._db = results, database
 
     def check(

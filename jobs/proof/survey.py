@@ -15,7 +15,7 @@ from restore_batch.jobs.database import Database, Row
 from restore_batch.jobs.proof.columns import packed
 from restore_batch.jobs.proof.sidecars import Sidecars
 from restore_batch.jobs.records import MadeWith
-from restore_batch.jobs.results.base import Results
+from restore_batch.jobs.results.base import ResultPlace
 from restore_batch.jobs.units import Photo, Unit
 
 State = Literal["pending", "staged", "done", "failed"]
@@ -31,14 +31,14 @@ _COLUMNS = (
 class Survey:
     """The records of some units and a look at their results; neither is taken twice."""
 
-    def __init__(self, results: Results, sidecars: Sidecars, rows: dict[str, Row]) -> None:
+    def __init__(self, results: ResultPlace, sidecars: Sidecars, rows: dict[str, Row]) -> None:
         self._results, self._sidecars, self._rows = results, sidecars, rows
         done = [row["item"] for row in rows.values() if row["state"] == "done"]
         self._looks = dict(zip(done, results.looks(done), strict=True))
 
     @classmethod
     def of_items(
-        cls, results: Results, database: Database, sidecars: Sidecars, outputs: Sequence[str]
+        cls, results: ResultPlace, database: Database, sidecars: Sidecars, outputs: Sequence[str]
     ) -> Self:
         """Of the items at these paths, relative to the output."""
         rows = database.among(
@@ -50,7 +50,7 @@ class Survey:
 
     @classmethod
     def of_units(
-        cls, results: Results, database: Database, sidecars: Sidecars, ids: Sequence[str]
+        cls, results: ResultPlace, database: Database, sidecars: Sidecars, ids: Sequence[str]
     ) -> Self:
         """Of units that are no items, by their ids."""
         rows = database.among(f"SELECT {_COLUMNS} FROM units WHERE id IN (?)", ids)

@@ -37,7 +37,7 @@ class Move(NamedTuple):
     replaces: bool = False
 
 
-class Results(Protocol):
+class ResultPlace(Protocol):
     """The place of a job's results."""
 
     def where(self, name: str) -> str:

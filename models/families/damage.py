@@ -10,15 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import (
-    Card,
-    Family,
-    NoOptions,
-    Runtime,
-    StateDict,
-)
+from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDict
 from restore_batch.models.own import OUTLINES, SCENES, licence, shipped
 from restore_batch.models.running.crops import mixed, to_signed
+from restore_batch.models.running.pictures import PictureNetwork, repeated_to
 
 if TYPE_CHECKING:
     import torch
@@ -77,29 +72,21 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
     return inferred(infer, state)
 
 
-class UNetDamageFinder:
+class UNetDamageFinder(PictureNetwork):
     """A :class:`~restore_batch.models.base.DamageFinder` that looks twice, the second time at the
     picture upside down, and goes by the mean of the log odds (self-ensemble: Timofte et al. 2016,
     "Seven ways to improve example-based single image super resolution")."""
 
     reach_px = 64
 
-    def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
-        from restore_batch.models.nets.layout import channels_last
-
-        self._net = channels_last(net.to(runtime.device))
-        self._runtime = runtime
-
     def __call__(self, rgb_hwc: np.ndarray) -> np.ndarray:
         """rgb_hwc uint8 of any size; (H, W) float32 in [0, 1]."""
         import torch
-        from torch.nn.functional import pad
 
         height, width = rgb_hwc.shape[:2]
         with torch.inference_mode(), mixed(self._runtime.device, self._runtime.precision):
             signed = to_signed([rgb_hwc], self._runtime.device)
-            more = -width % self._net.multiple_px, -height % self._net.multiple_px
-            padded = pad(signed, (0, more[0], 0, more[1]), mode="replicate")
+            padded = repeated_to(signed, self._net.multiple_px)
             turned = self._net(padded.flip(2, 3)).flip(2, 3)
             log_odds = (self._net(padded).float() + turned.float()) / 2
             expected = torch.sigmoid(log_odds[0, 0, :height, :width])

@@ -14,6 +14,7 @@ from restore_batch.models.base import Card, Family, NoOptions, Runtime, StateDic
 from restore_batch.models.families.photo import LICENCE
 from restore_batch.models.own import shipped
 from restore_batch.models.running.crops import mixed
+from restore_batch.models.running.pictures import PictureNetwork, repeated_to
 
 if TYPE_CHECKING:
     import torch
@@ -73,30 +74,22 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
     return inferred(infer, state)
 
 
-class UNetFiller:
+class UNetFiller(PictureNetwork):
     """A :class:`~restore_batch.models.base.Filler`."""
 
     reach_px = 64
     align_px = 64
 
-    def __init__(self, net: torch.nn.Module, runtime: Runtime) -> None:
-        from restore_batch.models.nets.layout import channels_last
-
-        self._net = channels_last(net.to(runtime.device))
-        self._runtime = runtime
-
     def __call__(self, rgb_hwc: np.ndarray, missing: np.ndarray) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1] of any size and (H, W) bool; the same picture, filled
         there."""
         import torch
-        from torch.nn.functional import pad
 
         height, width = rgb_hwc.shape[:2]
-        more = -width % self.align_px, -height % self.align_px
         planes = np.concatenate([rgb_hwc, missing[..., None]], axis=2, dtype=np.float32)
         with torch.inference_mode(), mixed(self._runtime.device, self._runtime.precision):
             nchw = torch.from_numpy(planes).to(self._runtime.device).permute(2, 0, 1)[None]
-            padded = pad(nchw, (0, more[0], 0, more[1]), mode="replicate")
+            padded = repeated_to(nchw, self.align_px)
             filled = self._net(padded[:, :3], padded[:, 3:])[0, :, :height, :width]
             return np.asarray(filled.clamp_(0, 1).permute(1, 2, 0).cpu().numpy())
 

@@ -64,6 +64,7 @@ def _card(scale: int, title: str, sha256: str, size_bytes: int, tflop: float, li
         # what enlarges.
         rank=50 if scale == 2 else None,
         limits=limits,
+        takes_specks=True,
     )
 
 
@@ -120,10 +121,7 @@ def recognise(state: StateDict) -> dict[str, Any] | None:
 
 
 class PhotoUpscaler:
-    """An :class:`~restore_batch.models.base.Upscaler`. ``takes_specks``: it has learned to take
-    dust away, and takes for dust what looks like it."""
-
-    takes_specks = True
+    """An :class:`~restore_batch.models.base.Upscaler`."""
 
     def __init__(self, net: Any, options: PhotoOptions, runtime: Runtime) -> None:
         from restore_batch.models.nets.layout import channels_last

@@ -10,6 +10,7 @@ Synthetic Data" (arXiv:2107.10833).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -17,6 +18,7 @@ from pydantic import ConfigDict, Field
 from restore_batch.errors import UsageError, WeightsError
 from restore_batch.models.base import Card, Family, Licence, Options, Runtime, StateDict, WeightFile
 from restore_batch.models.running.crops import mixed
+from restore_batch.models.weights.github import released
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 Arch = Literal["rrdb", "srvgg"]
 
 _PAPER = "Wang et al. 2021, Real-ESRGAN: Real-World Blind Super-Resolution, arXiv:2107.10833"
-_RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _LICENCE = Licence(
     key="bsd-3-clause",
     title="BSD 3-Clause License",
@@ -43,8 +44,7 @@ class RealESRGANOptions(Options):
     """For realesr-general-x4v3 only: 1 removes noise, 0 keeps it; null: the authors' 0.5."""
 
 
-def _released(path: str, sha256: str, size_bytes: int) -> WeightFile:
-    return WeightFile(path.rpartition("/")[2], (f"{_RELEASES}/{path}",), sha256, size_bytes)
+_released = partial(released, "xinntao/Real-ESRGAN")
 
 
 def _packaged(name: str, sha256: str, size_bytes: int) -> WeightFile:

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import Card, Face, Family, Licence, Runtime, StateDict, WeightFile
+from restore_batch.models.base import (
+    Card,
+    DetectorTraits,
+    Face,
+    Family,
+    Licence,
+    Runtime,
+    StateDict,
+    WeightFile,
+)
 from restore_batch.models.running.batching import equal_size_batches
 from restore_batch.models.weights.facexlib import LICENCE_URL, loaded, plain_keys, released
 
@@ -35,8 +44,7 @@ class RetinaFaceDetector:
     """A :class:`~restore_batch.models.base.Detector`: finds faces with a RetinaFace network."""
 
     smallest_px = 20.0
-    default_score = 0.8
-    look_px = 128.0
+    traits = DetectorTraits(default_score=0.8, look_px=128.0)
 
     def __init__(self, network: torch.nn.Module, runtime: Runtime) -> None:
         import torch

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from restore_batch.models.base import Face
+from restore_batch.models.base import DetectorTraits, Face
 from restore_batch.models.running.batching import equal_size_batches
 from restore_batch.models.running.octaves import Octaves, squares_around
 from restore_batch.models.running.shapes import rounded
@@ -26,6 +26,7 @@ from restore_batch.models.running.windows import suppress, suppress_contained
 if TYPE_CHECKING:
     import torch
 
+_LOOK_PX = 96.0
 _LOOK_SIZES = (0.415, 1.8)
 """Sizes of the face that a closer look searches for, over the one that is expected."""
 _MIN_REFINED = 0.7
@@ -40,20 +41,23 @@ side."""
 
 
 class CascadeDetector(ABC):
-    """A :class:`~restore_batch.models.base.Detector`. Always in float32: the networks are tiny."""
+    """A :class:`~restore_batch.models.base.Looker`. Always in float32: the networks are tiny."""
 
     smallest_px = 20.0
-    default_score = 0.7
-    look_px = 96.0
-    certain_score = 0.7
-    """Of candidates to which the O-Net gives more than that twice, the second time in their own
-    box, one in a thousand was no face; a look at them alone misses one face in a hundred."""
-    sees_any_size = True
-    upright_score = 0.995
-    turned_score = 0.92
-    """A face above the first stands upright, with few exceptions: it was found so in one (MTCNN's
-    proposals: three) of 294 turned photographs with faces. Above the second, twice as large as the
-    smallest, nothing (two) was found in 156 without faces from any other side."""
+    traits = DetectorTraits(
+        default_score=0.7,
+        look_px=_LOOK_PX,
+        # Of candidates to which the O-Net gives more than that twice, the second time in their own
+        # box, one in a thousand was no face; a look at them alone misses one face in a hundred.
+        certain_score=0.7,
+        sees_any_size=True,
+        # A face above the first stands upright, with few exceptions: it was found so in one
+        # (MTCNN's proposals: three) of 294 turned photographs with faces. Above the second, twice
+        # as large as the smallest, nothing (two) was found in 156 without faces from any other
+        # side.
+        upright_score=0.995,
+        turned_score=0.92,
+    )
 
     def __init__(self, networks: Any, device: str) -> None:
         """``networks`` has ``rnet`` and ``onet``, which take pixels in [0, 255]."""
@@ -84,12 +88,13 @@ class CascadeDetector(ABC):
         return found
 
     def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
-        """The same for N pictures of one size with a face of about ``look_px``, all of one frame:
-        they share batches on any device, and much smaller faces are not searched for."""
+        """The same for N pictures of one size, all of one frame, with a face of about
+        ``traits.look_px`` each: they share batches on any device, and much smaller faces are not
+        searched for."""
         import torch
 
         found: list[list[Face]] = []
-        sizes_px = (_LOOK_SIZES[0] * self.look_px, _LOOK_SIZES[1] * self.look_px)
+        sizes_px = (_LOOK_SIZES[0] * _LOOK_PX, _LOOK_SIZES[1] * _LOOK_PX)
         with torch.inference_mode():
             for start in range(0, len(images), _LOOKS_A_BATCH):
                 some = [Octaves(image) for image in images[start : start + _LOOKS_A_BATCH]]
@@ -128,7 +133,7 @@ class CascadeDetector(ABC):
     def _surer(self, face: Face, again: Face) -> Face:
         """The face with the lower of both scores: as it was seen again where that is certain."""
         score = min(face.score, again.score)
-        return replace(again if score > self.certain_score else face, score=score)
+        return replace(again if score > self.traits.certain_score else face, score=score)
 
     def _run(
         self,

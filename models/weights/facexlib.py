@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from restore_batch.models.base import StateDict, WeightFile
+from restore_batch.models.weights import github
 from restore_batch.models.weights.state_layout import strip_prefixes
 
 if TYPE_CHECKING:
     import torch
 
 LICENCE_URL = "https://github.com/xinntao/facexlib/blob/master/LICENSE"
-_RELEASES = "https://github.com/xinntao/facexlib/releases/download"
 
 
 def released(path: str, sha256: str | None = None, size_bytes: int | None = None) -> WeightFile:
     """The file ``path``, ``<release>/<file name>``, of facexlib's releases."""
-    return WeightFile(path.rpartition("/")[2], (f"{_RELEASES}/{path}",), sha256, size_bytes)
+    return github.released("xinntao/facexlib", path, sha256, size_bytes)
 
 
 def plain_keys(state: StateDict) -> dict[str, torch.Tensor]:

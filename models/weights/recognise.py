@@ -106,6 +106,7 @@ def card_by_path(state: StateDict, path: Path, task: Task) -> Card:
         limits=said.get("limits", ""),
         imagines=any(card.imagines for card in family.cards),
         corrects=any(card.corrects for card in family.cards),
+        takes_specks=any(card.takes_specks for card in family.cards),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from restore_batch.jobs.labels import passed_over_line
 from restore_batch.pipeline.begin.sample import LOOK_PX
-from restore_batch.pipeline.begin.survey import Survey, Way
+from restore_batch.pipeline.begin.survey import CollectionSurvey, Way
 from restore_batch.pipeline.plan.choose import Role
 from restore_batch.stages.photo.formats import catalogue
 from restore_batch.text import duration, legible
@@ -23,13 +23,13 @@ _ROLES: dict[Role, str] = {"detect": "finds faces", "restore": "restores them",
                            "background": "enlarges the rest"}  # fmt: skip
 
 
-def job_file(found: Survey, name: str, inputs: Sequence[str], output: str) -> str:
+def job_file(found: CollectionSurvey, name: str, inputs: Sequence[str], output: str) -> str:
     """The text of a job file called ``name``, which reads ``inputs`` and writes to ``output``:
     paths as a job has them."""
     return "\n".join(_lines(found, name, inputs, output)) + "\n"
 
 
-def _lines(found: Survey, name: str, inputs: Sequence[str], output: str) -> Iterator[str]:
+def _lines(found: CollectionSurvey, name: str, inputs: Sequence[str], output: str) -> Iterator[str]:
     yield from _comment(
         f"Made by `restore-batch init`. `restore-batch preview {name}` tries it on nine photos,"
         f" `plan {name}` shows what would be done, `run {name}` does it. Every option has a"
@@ -55,7 +55,7 @@ def _lines(found: Survey, name: str, inputs: Sequence[str], output: str) -> Iter
     yield from _of_engine(found)
 
 
-def _findings(found: Survey) -> Iterator[str]:
+def _findings(found: CollectionSurvey) -> Iterator[str]:
     titles = {format.name: format.title for format in catalogue.formats()}
     kinds = sorted(found.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
     named = ", ".join(f"{count:,} {titles.get(kind, kind)}" for kind, count in kinds)
@@ -97,7 +97,7 @@ def _findings(found: Survey) -> Iterator[str]:
     yield from found.plan.notes
 
 
-def _photos(found: Survey) -> str:
+def _photos(found: CollectionSurvey) -> str:
     """How many there are, as far as the bracket of their kinds."""
     in_all, looked_at = found.plan.photos_by_header
     if looked_at == in_all:
@@ -108,7 +108,7 @@ def _photos(found: Survey) -> str:
     )
 
 
-def _faces_found(found: Survey) -> Iterator[str]:
+def _faces_found(found: CollectionSurvey) -> Iterator[str]:
     if not found.seen:
         return
     sides = sorted(
@@ -128,7 +128,7 @@ def _faces_found(found: Survey) -> Iterator[str]:
     yield f"{text}."
 
 
-def _of_faces(found: Survey) -> Iterator[str]:
+def _of_faces(found: CollectionSurvey) -> Iterator[str]:
     yield ""
     yield "restore:"
     chosen = found.plan.choices["restore"].card
@@ -168,7 +168,7 @@ def _why(ways: Sequence[Way]) -> str:
     return "Twice the size, by a small network: the best one here takes over a quarter of an hour."
 
 
-def _of_repair(found: Survey) -> Iterator[str]:
+def _of_repair(found: CollectionSurvey) -> Iterator[str]:
     if found.photos:
         yield ""
         yield from _comment(
@@ -181,7 +181,7 @@ def _of_repair(found: Survey) -> Iterator[str]:
         yield "#  fading: auto"
 
 
-def _of_photos(found: Survey) -> Iterator[str]:
+def _of_photos(found: CollectionSurvey) -> Iterator[str]:
     if found.photos:
         yield ""
         yield "photos:"
@@ -191,7 +191,7 @@ def _of_photos(found: Survey) -> Iterator[str]:
         yield "  format: keep"
 
 
-def _of_films(found: Survey) -> Iterator[str]:
+def _of_films(found: CollectionSurvey) -> Iterator[str]:
     if found.films:
         yield ""
         yield "video:"
@@ -203,7 +203,7 @@ def _of_films(found: Survey) -> Iterator[str]:
         yield "  audio: copy"
 
 
-def _of_engine(found: Survey) -> Iterator[str]:
+def _of_engine(found: CollectionSurvey) -> Iterator[str]:
     share = found.plan.share
     yield ""
     yield from _comment(

@@ -38,7 +38,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Survey:
+class CollectionSurvey:
     """What was found. ``photos``: those whose headers were read and that can be restored.
     ``ways``: those there are, the one that is advised first."""
 
@@ -56,7 +56,9 @@ class Survey:
         return _median_megapixels(self.photos)
 
 
-def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]) -> Survey:
+def survey(
+    folder: Path, output: Path, look_at: int, tell: Callable[[str], None]
+) -> CollectionSurvey:
     """Read the headers in ``folder``, of very many photos an even sample, and look for faces in at
     most ``look_at`` photos. Nothing is fetched. ``tell`` is given a line before what takes long.
     Raises JobFileError where there is nothing to restore."""
@@ -83,7 +85,7 @@ def survey(folder: Path, output: Path, look_at: int, tell: Callable[[str], None]
         tried = planned(options, known)
         figures, card = estimate(tried), tried.choices["background"].card
         ways.append(Way(options, card.name if card else "", figures.seconds, figures.disk_bytes))
-    return Survey(
+    return CollectionSurvey(
         plan,
         photos,
         films,

@@ -17,9 +17,8 @@ from restore_batch.jobs.source import LoadedJob
 from restore_batch.jobs.spec import Job, Photos
 from restore_batch.pipeline.begin.pieces import Piece, cut_pieces
 from restore_batch.pipeline.begin.sample import Seen, look, most_different, photos_of, spread
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, run_job
 from restore_batch.text import plural
@@ -72,7 +71,7 @@ def trial(
         if not pieces:
             raise UsageError("none of the photos that were looked at can be read")
         tell(f"restoring pieces of {plural(len(pieces), 'photo')}")
-        summary = run_job(_of_pieces(loaded.job, originals, results), Quiet(), RunOptions())
+        summary = run_job(_of_pieces(loaded.job, originals, results), Unwatched(), RunOptions())
         if summary.interrupted:
             raise KeyboardInterrupt
         if summary.aborted:

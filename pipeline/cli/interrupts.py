@@ -28,7 +28,7 @@ _HUNG = (
 
 
 @dataclass
-class Asked:
+class Interrupts:
     """``times``: how often the process was asked to end."""
 
     times: int = 0
@@ -37,12 +37,12 @@ class Asked:
 @contextmanager
 def interruptible(
     end: Callable[[], None] | None = None, within_s: float | None = WITHIN_S
-) -> Iterator[Asked]:
+) -> Iterator[Interrupts]:
     """Within, the first request calls ``end``, the second raises KeyboardInterrupt; without
     ``end`` the first does. ``within_s`` after the first the process ends with status 130, unless
     it is None. A request just before the block is entered raises KeyboardInterrupt, too. SIGHUP
     stays ignored where the process was started so, as by ``nohup``."""
-    asked = Asked()
+    asked = Interrupts()
     if threading.current_thread() is not threading.main_thread():
         yield asked  # handlers are the main thread's
         return

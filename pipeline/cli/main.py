@@ -11,7 +11,7 @@ import click
 
 from restore_batch import __version__
 from restore_batch.errors import JobFileError, RestoreBatchError
-from restore_batch.pipeline.cli.interrupts import INTERRUPTED, Asked, interruptible
+from restore_batch.pipeline.cli.interrupts import INTERRUPTED, Interrupts, interruptible
 from restore_batch.pipeline.cli.output import say, warn_in_lines
 from restore_batch.pipeline.cli.streams import UNSHOWN, kept_streams, lost
 
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code or (UNSHOWN if lost() else 0))
 
 
-def _call(arguments: Sequence[str] | None, asked: Asked) -> int:
+def _call(arguments: Sequence[str] | None, asked: Interrupts) -> int:
     try:
         # Without its standalone mode, click returns the code of an Exit that a command raised.
         # Called by its name also where the program is `python -m restore_batch`.

@@ -7,12 +7,16 @@ make the terminal do anything. JSON is told apart by its own escapes.
 from __future__ import annotations
 
 import json
+import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from restore_batch.text import legible
+
+_EVERY_S = 5.0
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -23,6 +27,20 @@ def say(line: str, *, err: bool = False) -> None:
 def say_json(value: Any) -> None:
     """Print ``value`` as JSON in ASCII: a name that is not UTF-8 keeps its surrogate escapes."""
     click.echo(json.dumps(value, indent=2))
+
+
+def every_few_seconds(what: str, *, silent: bool, err: bool = False) -> Callable[[int, int], None]:
+    """Whoever is called with what is done and how much it is in all: a line now and then, such as
+    ``previews: 20 of 300``; none where it is to be ``silent``."""
+    last = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if not silent and time.monotonic() - last > _EVERY_S:
+            last = time.monotonic()
+            say(f"{what}: {done:,} of {total:,}", err=err)
+
+    return progress
 
 
 def warn_in_lines() -> None:

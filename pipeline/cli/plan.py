@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from restore_batch.errors import UsageError
-from restore_batch.pipeline.cli.begin.asked import Asked, asks
+from restore_batch.pipeline.cli.begin.asked import CommandInput, asks
 from restore_batch.pipeline.cli.output import say, say_json
 from restore_batch.text import NAMES_SHOWN, first_of, plural
 
 if TYPE_CHECKING:
-    from restore_batch.pipeline.drive.foreseen import Foreseen
+    from restore_batch.pipeline.drive.forecast import Foreseen
     from restore_batch.pipeline.plan.estimate import Estimate
     from restore_batch.pipeline.plan.items import Item
     from restore_batch.pipeline.plan.plan import Plan
@@ -34,14 +34,14 @@ _TRAVELS = {
 @click.option("--all", "show_all", is_flag=True, help="List every file, not just the first ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--measure", is_flag=True, help="Restore a few frames of a film to tell the time.")
-def plan(asked: Asked, show_all: bool, as_json: bool, measure: bool) -> None:
+def plan(asked: CommandInput, show_all: bool, as_json: bool, measure: bool) -> None:
     """Show what `run` would do with the same words: files, models, workers, disk, rough time.
 
     What is done is not done again: time and disk are those of what is left. Of more than 10,000
     photos a sample of headers is read, unless all are listed.
     """
     from restore_batch.pipeline.compare.comparison import ComparisonPlan
-    from restore_batch.pipeline.drive.foreseen import foresee
+    from restore_batch.pipeline.drive.forecast import foresee
     from restore_batch.pipeline.plan.estimate import estimate
     from restore_batch.pipeline.plan.resources import Cluster
     from restore_batch.pipeline.session import plan_job
@@ -257,7 +257,7 @@ def _print(plan: Plan, found: Foreseen, figures: Estimate, title: str) -> None:
     out.print()
     for number, group in enumerate(plan.groups, 1):
         workers = plural(group.workers, "worker")
-        out.say(f"pool {number}: {workers}: {group.name.replace('+', ' → ')}")
+        out.say(f"group {number}: {workers}: {group.name.replace('+', ' → ')}")
     for line in _cluster_lines(plan):
         out.say(line)
     share = plan.share

@@ -15,7 +15,7 @@ from rich.text import Text
 from restore_batch.jobs.labels import passed_over_line
 from restore_batch.jobs.units import Join, Unit
 from restore_batch.pipeline.cli.screen import Screen
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.engine.backend import Done, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.plan import Plan
@@ -26,7 +26,7 @@ _FAILURES_SHOWN = 50
 _TIME_LEFT = f"what is in flight has {DRAIN_S:g} s to finish"
 
 
-class Quiet:
+class Quiet(Unwatched):
     """Shows nothing while running; at the end only what failed."""
 
     def __init__(self) -> None:
@@ -37,18 +37,6 @@ class Quiet:
 
     def __exit__(self, *_: object) -> None:
         """Nothing to take down."""
-
-    def begin(self, plan: Plan, summary: Summary) -> None:
-        """Nothing."""
-
-    def started(self, unit: Unit) -> None:
-        """Nothing."""
-
-    def ended(self, unit: Unit) -> None:
-        """Nothing."""
-
-    def update(self, outcome: Outcome, summary: Summary) -> None:
-        """Nothing."""
 
     def download(self, *progress: Any) -> None:
         """Nothing."""

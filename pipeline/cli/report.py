@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +12,12 @@ import click
 
 from restore_batch.errors import UsageError
 from restore_batch.pipeline.cli.interrupts import interruptible
-from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.pipeline.cli.output import every_few_seconds, say, say_json
 from restore_batch.pipeline.places import named, nothing_run, place_of
 from restore_batch.text import plural
 
 if TYPE_CHECKING:
-    from restore_batch.pipeline.report.writing import Progress, Report
-
-_TOLD_EVERY_S = 5.0
+    from restore_batch.pipeline.report.writing import Report
 
 
 @click.command()
@@ -58,7 +55,7 @@ def report(output: str, to: str | None, quiet: bool, as_json: bool) -> None:
             say(str(seen))
         opened.enter_context(interruptible(stopped.set, within_s=None))
         for folder in begun:
-            told = _told(quiet or as_json)
+            told = every_few_seconds("previews", silent=quiet or as_json)
             target = None if to is None else Path(to)
             # A state that is elsewhere may be in a folder that is not mounted here.
             own = folder if seen is None else folder_of(asked.url)
@@ -109,16 +106,3 @@ def lines(written: Report, *, brief: bool = False, again: str = "") -> list[str]
             f"of {plural(written.failed, 'item')} no previews can be made; the report says why"
         )
     return [*said, f"report: {written.page.absolute().as_uri()}"]
-
-
-def _told(silent: bool) -> Progress:
-    """A line every few seconds while previews are made."""
-    last = time.monotonic()
-
-    def told(done: int, total: int) -> None:
-        nonlocal last
-        if not silent and time.monotonic() - last > _TOLD_EVERY_S:
-            last = time.monotonic()
-            say(f"previews: {done:,} of {total:,}")
-
-    return told

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from restore_batch.errors import RestoreBatchError, UsageError
-from restore_batch.pipeline.cli.begin.asked import Asked, asks
+from restore_batch.pipeline.cli.begin.asked import CommandInput, asks
 from restore_batch.pipeline.cli.crash import crash_of_a_run
 from restore_batch.pipeline.cli.interrupts import interruptible
 from restore_batch.pipeline.cli.output import say, say_json
@@ -51,7 +51,12 @@ _PREVIEW = click.option(
 @_PREVIEW
 @_NOTIFY
 def run(
-    asked: Asked, quiet: bool, as_json: bool, verify: bool, preview: str | None, notifies: bool
+    asked: CommandInput,
+    quiet: bool,
+    as_json: bool,
+    verify: bool,
+    preview: str | None,
+    notifies: bool,
 ) -> None:
     """Restore photos, films and folders, or everything a JOB file names; goes on where an earlier
     run ended.
@@ -72,12 +77,12 @@ def run(
 @_QUIET
 @_JSON
 @_NOTIFY
-def retry(asked: Asked, quiet: bool, as_json: bool, notifies: bool) -> None:
+def retry(asked: CommandInput, quiet: bool, as_json: bool, notifies: bool) -> None:
     """Run again, as `run` does, with another try for what failed."""
     _run(asked, quiet, as_json, verify=False, again=True, notifies=notifies)
 
 
-def _of_preview(asked: Asked, preview: str) -> Asked:
+def _of_preview(asked: CommandInput, preview: str) -> CommandInput:
     try:
         seconds = float(preview.strip().removesuffix("s"))
     except ValueError:
@@ -92,7 +97,7 @@ def _of_preview(asked: Asked, preview: str) -> Asked:
 
 
 def _run(
-    asked: Asked, quiet: bool, as_json: bool, *, verify: bool, again: bool, notifies: bool
+    asked: CommandInput, quiet: bool, as_json: bool, *, verify: bool, again: bool, notifies: bool
 ) -> None:
     from restore_batch.jobs.outputs import FOLDER, folder_of
     from restore_batch.pipeline.cli.progress import watcher_for

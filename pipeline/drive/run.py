@@ -24,16 +24,16 @@ from restore_batch.jobs.units import (
     Segment,
     Unit,
 )
-from restore_batch.pipeline.drive.begun import Begun
 from restore_batch.pipeline.drive.changes import Changes
 from restore_batch.pipeline.drive.events import Events
 from restore_batch.pipeline.drive.films import Films
-from restore_batch.pipeline.drive.foreseen import left_beside
+from restore_batch.pipeline.drive.forecast import left_beside
+from restore_batch.pipeline.drive.in_flight import Begun
 from restore_batch.pipeline.drive.staged import part_of, result_of
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
 from restore_batch.pipeline.drive.summary import Summary, Watcher
 from restore_batch.pipeline.drive.traces import Traces
-from restore_batch.pipeline.drive.working import Working
+from restore_batch.pipeline.drive.workers import Working
 from restore_batch.pipeline.engine.backend import Done, Failed, Outcome
 from restore_batch.pipeline.engine.scheduler import DRAIN_S
 from restore_batch.pipeline.plan.choose import recorded_models

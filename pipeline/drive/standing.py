@@ -20,9 +20,9 @@ from restore_batch.files import side_by_side
 from restore_batch.jobs.manifest import Manifest, State, Survey
 from restore_batch.jobs.records import MadeWith, SourceNote
 from restore_batch.jobs.units import Content, Unit
-from restore_batch.pipeline.drive.beside import Beside
+from restore_batch.pipeline.drive.background import Beside
 from restore_batch.pipeline.drive.sources import Sources
-from restore_batch.pipeline.plan.earlier import Changed, Earlier, Recipe
+from restore_batch.pipeline.plan.earlier import Changed, Earlier, FormerRecipe
 from restore_batch.pipeline.plan.headers import HeaderReaders, header_read
 from restore_batch.pipeline.plan.items import Item, looked_at_item, output_of, read_item
 from restore_batch.pipeline.plan.plan import Plan
@@ -264,7 +264,7 @@ class Standings:
 
     def _made_earlier(
         self, item: Item, unit: Unit, source_sha256: str, survey: Survey, *, verify: bool = False
-    ) -> tuple[MadeWith, Recipe] | None:
+    ) -> tuple[MadeWith, FormerRecipe] | None:
         """What a result was made with that is there, of this content and for the same job; None
         where there is none, or nobody knows."""
         made = survey.made_with(item.output)
@@ -314,7 +314,7 @@ class Standings:
         if known is None:
             return found
         made, recipe = known
-        changed = recipe.changed(made, is_film=found.item.is_film)
+        changed = recipe.changed(made, found.item.facts, is_film=found.item.is_film)
         if not changed:
             self._adopted.append(found.unit)
             return replace(found, state="done")

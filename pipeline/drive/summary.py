@@ -93,3 +93,19 @@ class Watcher(Protocol):
     def update(self, outcome: Outcome, summary: Summary) -> None:
         """A unit is finished and committed."""
         ...
+
+
+class Unwatched:
+    """A :class:`Watcher` of a run that nobody looks at."""
+
+    def begin(self, plan: Plan, summary: Summary) -> None:
+        """Nothing."""
+
+    def started(self, unit: Unit) -> None:
+        """Nothing."""
+
+    def ended(self, unit: Unit) -> None:
+        """Nothing."""
+
+    def update(self, outcome: Outcome, summary: Summary) -> None:
+        """Nothing."""

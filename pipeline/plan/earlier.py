@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from restore_batch.errors import RestoreBatchError
@@ -75,21 +77,24 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What results may have been made with, and their keys. ``changed`` since: ``always`` for a
-    photo or a film, ``with_faces`` where it has faces. ``is_former``: by version 0.1.0."""
+class FormerRecipe:
+    """What results may have been made with, and their keys. What has changed since: for each
+    ``photo`` or ``film``, ``with_faces`` for those that have some, ``where`` for those of whose
+    originals a fact holds. ``is_former``: by version 0.1.0."""
 
     keys: Keys
     photo: Changed
     film: Changed
     with_faces: Changed
+    where: Mapping[str, Changed]
     is_former: bool
 
-    def changed(self, made: MadeWith, *, is_film: bool) -> Changed:
-        """What has changed since one result was made so."""
+    def changed(self, made: MadeWith, facts: Mapping[str, Any], *, is_film: bool) -> Changed:
+        """What has changed since one result was made so. ``facts``: of its original's header."""
         always = self.film if is_film else self.photo
         faces = self.with_faces if made.face_count else Changed()
-        return always | faces
+        some = (changed for fact, changed in self.where.items() if facts.get(fact))
+        return reduce(or_, some, always | faces)
 
 
 class Earlier:
@@ -105,7 +110,7 @@ class Earlier:
     ) -> None:
         self._recipes = list(_recipes(job, choices, precision, recorded))
 
-    def recipe_of(self, made: MadeWith, *, is_film: bool) -> Recipe | None:
+    def recipe_of(self, made: MadeWith, *, is_film: bool) -> FormerRecipe | None:
         """What a result on record was made with, if with something else than today."""
         digests: dict[str, str] = {}
         for recipe in self._recipes:
@@ -124,11 +129,11 @@ def _recipes(
     choices: Mapping[Role, Choice],
     precision: str,
     recorded: Sequence[Mapping[str, tuple[str, str]]],
-) -> Iterator[Recipe]:
+) -> Iterator[FormerRecipe]:
     now = make_stages(job, model_refs(choices))
     present = keys_of(now, precision)
-    former: dict[Keys, Recipe] = {}
-    present_ones: dict[Keys, Recipe] = {}
+    former: dict[Keys, FormerRecipe] = {}
+    present_ones: dict[Keys, FormerRecipe] = {}
     for then in _choices_then(choices, recorded):
         networks = _networks(choices, then)
         made = make_stages(job, model_refs(then))
@@ -153,12 +158,13 @@ def _recipe(
     networks: Sequence[tuple[Role, str, str]],
     *,
     is_former: bool,
-) -> Recipe:
-    def stages(wanted: Sequence[MadeStage]) -> tuple[tuple[str, str], ...]:
+) -> FormerRecipe:
+    def stages(wanted: Sequence[MadeStage], where: str = "") -> tuple[tuple[str, str], ...]:
         return tuple(
             (each.stage.name, raised.why)
             for each in wanted
             for raised in _raised(each, versions[each.stage.name])
+            if raised.only_where == where
         )
 
     always = [each for each in made if each.always and not each.stage.is_idle]
@@ -167,13 +173,19 @@ def _recipe(
     ]
     of_pictures = tuple(each for each in networks if each[0] not in FACE_ROLES)
     of_faces = tuple(each for each in networks if each[0] in FACE_ROLES)
-    return Recipe(
+    return FormerRecipe(
         keys,
         Changed(stages([each for each in always if each.stage.works_on(PHOTOS)]), of_pictures),
         Changed(stages([each for each in always if each.stage.works_on(FILMS)]), of_pictures),
         Changed(stages(faces), of_faces),
+        {fact: Changed(stages(always, fact)) for fact in _facts(always)},
         is_former,
     )
+
+
+def _facts(made: Sequence[MadeStage]) -> set[str]:
+    raised = (raised for each in made for raised in each.stage.raised.values())
+    return {each.only_where for each in raised if each.only_where}
 
 
 def _raised(made: MadeStage, version: int) -> Iterator[Raised]:

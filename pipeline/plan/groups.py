@@ -18,7 +18,7 @@ from restore_batch.jobs.units import (
     Segment,
     Unit,
 )
-from restore_batch.stages.base import Pool, Resources, Stage, needed_by
+from restore_batch.stages.base import COMMON_FIELDS, Pool, Resources, Stage, needed_by
 from restore_batch.stages.media import RESULT_FIELDS
 
 Kinds = frozenset[type[Unit]]
@@ -64,7 +64,7 @@ def check_order(stages: Sequence[Stage]) -> None:
     names = [stage.name for stage in stages]
     if len(set(names)) != len(names):
         raise ValueError(f"two stages have one name: {names}")
-    written: set[str] = set()
+    written: set[str] = set(COMMON_FIELDS)
     for stage in stages:
         missing = stage.reads - written
         if missing:

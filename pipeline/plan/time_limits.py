@@ -44,7 +44,7 @@ _FRAME_MEGAPIXEL_S = 2.0
 def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
     """Seconds that one attempt at a unit may take in one group; None: as long as it likes."""
     asked_s = plan.job.limits.timeout_s
-    if asked_s == 0:
+    if asked_s in (0, "none"):
         return lambda unit: None
     frames = {item.output: item.frames for item in plan.items if item.is_film}
     by_kind: dict[type[Unit], Callable[[Unit], float]] = {
@@ -57,8 +57,8 @@ def time_limits(plan: Plan) -> Callable[[Unit], float | None]:
     }
 
     def limit_s(unit: Unit) -> float | None:
-        if asked_s is not None and isinstance(unit, Photo | Segment):
-            return asked_s
+        if asked_s != "auto" and isinstance(unit, Photo | Segment):
+            return float(asked_s)
         reading_s = unit.size_bytes / _SLOW_BYTES_A_SECOND
         return LEAST_S + reading_s + _TIMES * by_kind[type(unit)](unit)
 

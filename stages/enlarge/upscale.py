@@ -53,7 +53,11 @@ class Upscale(Stage):
             " stays so in files with colours",
             only_with="model",
         ),
-        3: Raised(19, "colours under full transparency draw no outline around what is seen"),
+        3: Raised(
+            19,
+            "colours under full transparency draw no outline around what is seen",
+            only_where="has_alpha",
+        ),
     }
     after = "restore"
     pool: ClassVar[Pool] = "pictures"

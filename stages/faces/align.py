@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef
 from restore_batch.stages.base import Pool, Raised, Role, Stage
 from restore_batch.stages.faces.softness import is_soft
@@ -69,9 +68,7 @@ class Align(Stage):
                     warnings.append(f"frame {index}: a face at {_where(face)} is left: {error}")
                 else:
                     # In films it would change from frame to frame.
-                    soft = isinstance(chunk.unit, Photo) and is_soft(
-                        frame.rgb_hwc, matrix, self.face_px
-                    )
+                    soft = not chunk.unit.is_film and is_soft(frame.rgb_hwc, matrix, self.face_px)
                     aligned.append((face, Alignment(matrix, self.face_px, soft)))
             kept.append(tuple(face for face, _ in aligned))
             alignments.append(tuple(alignment for _, alignment in aligned))

@@ -121,7 +121,13 @@ def paste_face(
 def _change(
     face_hwc: np.ndarray, seen_hwc: np.ndarray | None, local: np.ndarray, size_wh: tuple[int, int]
 ) -> np.ndarray:
-    """The face as it is laid over the picture, or what is to be added where it is seen there."""
+    """A band of the picture, (height, width, C) float32 in levels of 8 bits: the face laid over it,
+    clipped to [0, 255], or with ``seen_hwc`` what is to be added to the picture.
+
+    ``face_hwc``: (S, S, C) float32 in [0, 255]; ``seen_hwc``: as :func:`seen_in` returns it, the
+    same shape. ``local``: (2, 3) float64, from the face's pixels to the band's. ``size_wh``: of the
+    band.
+    """
     if seen_hwc is not None:
         return _laid(face_hwc - seen_hwc, local, size_wh)
     laid = _laid(face_hwc, local, size_wh)
@@ -129,8 +135,8 @@ def _change(
 
 
 def seen_in(picture: Before, to_output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """What an enlarged picture shows where a face of that (S, S, C) is to be laid over it, as large
-    as that: float32 in [0, 255], C of its channels."""
+    """The enlarged picture under the face, warped to the face's (S, S, C) grid: float32 in
+    [0, 255]. ``shape``: (S, S, C)."""
     side, _, channels = shape
     to_crop = invert(to_output)
     part, offset = part_under(picture, to_crop, side)

@@ -15,8 +15,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from restore_batch.jobs.units import Photo
-from restore_batch.models.base import Detector, Face, ModelRef
+from restore_batch.models.base import Detector, Face, ModelRef, traits_of
 from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.search import Search, centre_xy, without_contained
 from restore_batch.stages.faces.turned import Turned
@@ -54,7 +53,8 @@ class Detect(Stage):
     pictures. auto: :func:`smallest_restorable_px`. ``min_score`` in [0, 1]: None takes the
     detector's own. ``max_faces`` keeps the largest. ``select``: all, the largest, or the one
     nearest to the picture's centre. ``turned`` auto: as above, if the detector has an
-    ``upright_score``; a photo whose faces were found so carries a warning.
+    ``upright_score`` (:class:`restore_batch.models.base.DetectorTraits`); a photo whose faces were
+    found so carries a warning.
     """
 
     name = "detect"
@@ -65,6 +65,7 @@ class Detect(Stage):
     # these and on candidates.
     cost = Cost(picture_s=0.02, least_megapixel_s=0.08, megapixels={"model": 1.2})
     reads = frozenset({"frames"})
+    may_read = frozenset({"faces"})
     writes = frozenset({"faces"})
     takes: ClassVar[Mapping[str, str]] = {
         "min_face_px": "detect.min_face_px",
@@ -138,7 +139,7 @@ class Detect(Stage):
     def _detect(self, chunk: Chunk) -> Chunk:
         found = self._search(chunk.frames, chunk.faces)
         turns = [0] * len(found)
-        if self.turned == "auto" and isinstance(chunk.unit, Photo):
+        if self.turned == "auto" and not chunk.unit.is_film:
             for i, frame in enumerate(chunk.frames):
                 turns[i], found[i] = self.find_turned(frame, found[i])
         told = [_LIES[turn] for turn in turns if turn]
@@ -166,12 +167,12 @@ class Detect(Stage):
         ``upright``: those that were found in it as it is; they are returned, with no turn, where no
         other side is likelier.
         """
-        detector = self._open_detector()
-        sure = float(getattr(detector, "upright_score", 0.0))
+        traits = traits_of(self._open_detector())
         best = _best_score(upright)
-        if best >= sure:
+        if best >= traits.upright_score:
             return 0, list(upright)
-        enough = max(float(getattr(detector, "turned_score", sure)), best)
+        sure = traits.upright_score if traits.turned_score is None else traits.turned_score
+        enough = max(sure, best)
         sides = [(turn, self._from_side(frame, turn)) for turn in (1, 2, 3)]
         likely = [
             (turn, [*faces, *self._from_side(frame, turn, least=1)])

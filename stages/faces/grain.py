@@ -223,8 +223,8 @@ def look_at(tiles: np.ndarray, cells: Cells, bands: int) -> Seen:
 class Missing:
     """What a restored face lacks of the grain.
 
-    ``shares``: (K,) from 0, of its variance in each octave. ``at_cells``: (N,), the same of all
-    octaves in single cells, which say it of their place; ``weights`` (N,), how far.
+    ``shares`` (K,): the fraction of variance missing per octave, from 0. ``at_cells`` (N,): the
+    same over all octaves per cell; ``weights`` (N,): how far each cell is trusted.
     """
 
     shares: np.ndarray

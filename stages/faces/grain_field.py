@@ -32,8 +32,8 @@ class GrainField:
 
     ``missing``: (K,) from 0, the share of its variance that a restored face lacks in each octave:
     only that is made. ``strength``: by what the measured standard deviation is multiplied;
-    ``uneven``: (M, M) float32, by what besides in each part of the face's square, None where it is
-    the same in all. ``seed``: any whole number from 0 on; the same seed makes the same grain.
+    ``uneven`` (M, M) float32: a further factor for each part of the face's square; None: uniform.
+    ``seed``: any whole number from 0 on; the same seed makes the same grain.
     """
 
     def __init__(

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Photo
 from restore_batch.models.base import ModelRef, Restorer
 from restore_batch.stages.base import Cost, Pool, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.faces.evidence import held_to_picture
@@ -123,7 +122,7 @@ class Restore(Stage):
             if self.model is not None and self.model.card.corrects:
                 crop, alignment = chunks[c].crops[f][i], chunks[c].alignments[f][i]
                 held = held_to_picture(crop, face, native_px(alignment))
-                if isinstance(chunks[c].unit, Photo):
+                if not chunks[c].unit.is_film:
                     held = held.copy()
                     keep_rare_specks(crop, held, _MOST_SPECKS)
             frames = chunks[c].frames

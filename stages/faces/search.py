@@ -7,19 +7,19 @@ best (its ``look_px``), and keeps those that are confirmed: a real face scores n
 size in the picture, a pattern does not. It also divides the error of RetinaFace's landmarks on a
 20 px face by three. A detector without ``look_px`` gets one look, and so does a candidate above the
 ``certain_score`` of one that has it. A face that is expected gets the second at once, and the first
-only where it is not confirmed there.
+only where it is not confirmed there. What a detector says of itself for all that is its
+:class:`~restore_batch.models.base.DetectorTraits`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
-from restore_batch.models.base import Detector, Face
+from restore_batch.models.base import Detector, Face, Looker, traits_of
 from restore_batch.stages.faces.pyramid import (
     PyramidTile,
     Region,
@@ -31,7 +31,6 @@ from restore_batch.stages.faces.pyramid import (
 from restore_batch.stages.geometry import warp
 from restore_batch.stages.media import Frame
 
-_DEFAULT_SCORE = 0.6
 _CANDIDATE_SCORE = 0.3
 _MAX_CANDIDATES = 1000  # bounds the second look on a picture of mere texture
 _LOOK_OVER_FACE = 2.5
@@ -61,13 +60,11 @@ class Search:
         ``expected``: for each frame the faces that may be in it, each within its own side of its
         place; others are then not looked for.
         """
-        min_score = self.min_score
-        if min_score is None:
-            min_score = float(getattr(self.detector, "default_score", _DEFAULT_SCORE))
-        look_px = getattr(self.detector, "look_px", None)
-        if look_px is None:
+        traits = traits_of(self.detector)
+        min_score = traits.default_score if self.min_score is None else self.min_score
+        if traits.look_px is None:
             return self._first_look(frames, expected, min_score)
-        return self._both_looks(frames, expected, float(look_px), min_score)
+        return self._both_looks(frames, expected, traits.look_px, min_score)
 
     def _both_looks(
         self,
@@ -90,7 +87,7 @@ class Search:
         ]
         first_score = min(min_score, _CANDIDATE_SCORE)
         candidates = self._first_look(frames, missed if expected else (), first_score)
-        certain_score = max(getattr(self.detector, "certain_score", math.inf), min_score)
+        certain_score = max(traits_of(self.detector).certain_score, min_score)
         certain = [[f for f in some if f.score > certain_score] for some in candidates]
         doubtful = [[f for f in some if f.score <= certain_score] for some in candidates]
         return [
@@ -123,7 +120,7 @@ class Search:
         # A strip thinner than half of the smallest face cannot show one.
         if min(size) < min_face_px / 2:
             return
-        if getattr(self.detector, "sees_any_size", False):
+        if traits_of(self.detector).sees_any_size:
             tiles = [plan_level(*size, self.detector.smallest_px, min_face_px)]
         else:
             tiles = plan_pyramid(*size, self.detector.smallest_px, min_face_px)
@@ -200,7 +197,7 @@ def _second_look(
     """Each candidate as the detector sees it alone, or None where it does not confirm it."""
     side_px = round(_LOOK_OVER_FACE * look_px)
     # What is seen together is of one frame: its faces do not depend on another's.
-    look = getattr(detector, "look", detector)
+    look = look_of(detector)
     seen: list[Face | None] = []
     views = ((face, *_look(frame, face, look_px, side_px)) for face in candidates)
     for some in _in_batches(views):
@@ -211,6 +208,11 @@ def _second_look(
             same = bool(back) and overlap.max() > _SAME_IOU
             seen.append(back[int(overlap.argmax())] if same else None)
     return seen
+
+
+def look_of(detector: Detector) -> Callable[[Sequence[np.ndarray], float], list[list[Face]]]:
+    """How a detector is shown pictures with one face each."""
+    return detector.look if isinstance(detector, Looker) else detector
 
 
 def _look(frame: Frame, face: Face, look_px: float, side_px: int) -> tuple[float, np.ndarray]:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
-from restore_batch.models.base import Detector, Face
+from restore_batch.models.base import Detector, Face, traits_of
+from restore_batch.stages.faces.search import look_of
 
 
 class Turned:
     """The ``detector`` for pictures that are upright after ``quarters`` quarter turns, 1 to 3,
-    counter-clockwise. Faces are where they are in the pictures as they came; the landmarks keep
-    their order, in which the eye that is left in the upright picture comes first."""
+    counter-clockwise; a :class:`~restore_batch.models.base.Looker`. Faces are where they are in the
+    pictures as they came; the landmarks keep their order, in which the eye that is left in the
+    upright picture comes first."""
 
     def __init__(self, detector: Detector, quarters: int) -> None:
         self.detector = detector
         self.quarters = quarters
         self.smallest_px = detector.smallest_px
-
-    def __getattr__(self, name: str) -> Any:
-        """How the detector wants to be used."""
-        return getattr(self.detector, name)
+        self.traits = traits_of(detector)
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         return self._seen(self.detector, images, min_score)
 
     def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         """The same for pictures with one face each, see ``search.py``."""
-        return self._seen(getattr(self.detector, "look", self.detector), images, min_score)
+        return self._seen(look_of(self.detector), images, min_score)
 
     def _seen(
         self,

@@ -29,9 +29,7 @@ class Decode(Stage):
     """
 
     name: ClassVar[str] = "decode"
-    writes: ClassVar[frozenset[str]] = frozenset(
-        {"frames", "originals", "meta", "sidecars", "warnings"}
-    )
+    writes: ClassVar[frozenset[str]] = frozenset({"frames", "originals", "meta", "sidecars"})
     of_frames: ClassVar[bool] = False
     reads_source = "whole"
     pool: ClassVar[Pool] = "io"

@@ -52,6 +52,7 @@ class Encode(Stage):
     name: ClassVar[str] = "encode"
     after: ClassVar[str] = "reassess"
     reads: ClassVar[frozenset[str]] = frozenset({"pasted", "meta", "records", "sidecars"})
+    may_read: ClassVar[frozenset[str]] = frozenset({"repairs"})
     writes: ClassVar[frozenset[str]] = frozenset({"artifact"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"

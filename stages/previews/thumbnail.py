@@ -41,7 +41,9 @@ class Thumbnail(Stage):
 
     name: ClassVar[str] = "thumbnail"
     after: ClassVar[str] = "reassess"
-    reads: ClassVar[frozenset[str]] = frozenset({"originals", "pasted", "meta", "sidecars"})
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {"originals", "pasted", "meta", "records", "sidecars"}
+    )
     writes: ClassVar[frozenset[str]] = frozenset({"previews"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
@@ -82,7 +84,7 @@ class Shelve(Stage):
 
     name: ClassVar[str] = "shelve"
     after: ClassVar[str] = "encode"
-    reads: ClassVar[frozenset[str]] = frozenset({"previews"})
+    reads: ClassVar[frozenset[str]] = frozenset({"previews", "artifact"})
     of_frames: ClassVar[bool] = False
     pool: ClassVar[Pool] = "pictures"
     takes: ClassVar[Mapping[str, str]] = Thumbnail.takes

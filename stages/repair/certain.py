@@ -170,11 +170,12 @@ def possible(levels: np.ndarray) -> np.ndarray:
 
 
 def taken(counts: np.ndarray, certainty: Certainty, sound: np.ndarray = SOUND) -> np.ndarray:
-    """How far what has each level is filled, (256,) uint8, in a picture of which so many pixels
-    have each: 0 not at all, :data:`WHOLLY` where it is certain enough.
+    """Map each of 256 certainty levels to a fill strength, (256,) uint8, given the picture's
+    histogram of levels: 0 not at all, :data:`WHOLLY` where it is certain enough.
 
-    ``counts``: (256,) int; hints count as nothing. ``sound``: for each stratum the logarithm of the
-    share of sound photographs that is of it and has at least each of :data:`LOG_ODDS`.
+    ``counts``: (256,) int, the histogram; hints count as nothing. ``sound``: for each stratum the
+    logarithm of the share of sound photographs that is of it and has at least each of
+    :data:`LOG_ODDS`.
     """
     own, pixels = counts.reshape(len(STRATA), _LEVELS).copy(), _reckoned(int(counts.sum()))
     own[:, HINT] = 0

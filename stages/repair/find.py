@@ -69,9 +69,9 @@ class _Tile:
 def find_damage(
     rgb_hwc: np.ndarray, finder: DamageFinder, certainty: Certainty, mapped: Mapper = map
 ) -> np.ndarray:
-    """The damage of a picture, (H, W) uint8: how far each pixel is to be filled, 0 not at all,
-    :data:`~restore_batch.stages.repair.certain.WHOLLY` where it is certain, ``BLINDLY`` where it
-    is, too, and what seems to lie there is not to be regarded.
+    """Per pixel, how strongly to fill, (H, W) uint8: 0 not at all,
+    :data:`~restore_batch.stages.repair.certain.WHOLLY` completely, ``BLINDLY`` completely and
+    ignoring what is there.
 
     ``rgb_hwc``: (H, W, 3) uint8 or uint16. ``mapped``: a ``map`` in order, for instance one that
     works on several tiles at once.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from PIL import Image
 
-from restore_batch.jobs.units import Photo, Segment, Unit
+from restore_batch.jobs.units import Photo, Unit
 from restore_batch.models.base import DamageFinder, Filler, ModelRef
 from restore_batch.stages.base import Cost, Raised, Resources, Role, Stage, WorkerContext
 from restore_batch.stages.media import (
@@ -200,7 +200,7 @@ class Repair(Stage):
         return self.each(batch, self._repair)
 
     def _repair(self, chunk: Chunk) -> Chunk:
-        if isinstance(chunk.unit, Segment):
+        if chunk.unit.is_film:
             return chunk
         done = [self.repaired(frame) for frame in chunk.frames]
         left = [f"{each.left:.2%} {_TOO_WIDE}" for each in done if each.left >= _WORTH_SAYING]
@@ -224,8 +224,8 @@ class Repair(Stage):
         return RepairedPicture(toned or done, record, mask, too_wide)
 
     def _damage(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
-        """How far each pixel is to be filled, and how far it would be were nothing too wide for
-        that, (H, W) uint8 each."""
+        """Two (H, W) uint8 masks: the fill strength, and what it would be without the limit on
+        width."""
         nothing = np.zeros((frame.height, frame.width), np.uint8)
         if not self.fills:
             return nothing, nothing

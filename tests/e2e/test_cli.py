@@ -207,7 +207,7 @@ def test_originals_are_never_written_to(job: Path) -> None:
 def test_plan_shows_files_models_pools_and_cost_and_writes_nothing(job: Path) -> None:
     done = cli("plan", job, "--set", "restore.model=auto", "--set", "background.model=auto")
     assert done.returncode == 0, done.stderr
-    for text in ("face00.png", "64×64", "detect", "licence", "pool 1", "disk: about", "note: "):
+    for text in ("face00.png", "64×64", "detect", "licence", "group 1", "disk: about", "note: "):
         assert text in done.stdout, text
     assert not (job.parent / "out").exists()
     plain = json.loads(cli("plan", job, "--json").stdout)

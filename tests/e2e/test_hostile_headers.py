@@ -24,8 +24,8 @@ import pytest
 from restore_batch.errors import MediaError
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.source import load_job
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.drive.run import Run
+from restore_batch.pipeline.drive.summary import Unwatched
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import plan_job
 from restore_batch.stages.photo.read import probe
@@ -269,7 +269,7 @@ def test_what_becomes_something_else_than_a_file_after_it_was_listed_is_refused(
     for name in ("d.png", "f.mp4"):
         (folder / name).symlink_to("/dev/zero")
     with Manifest.open(plan.output_dir) as manifest:
-        summary = Run(plan, manifest, Quiet()).execute()
+        summary = Run(plan, manifest, Unwatched()).execute()
     assert summary.done == 1
     found = {"b.png": "a pipe", "c.png": "a folder", "d.png": "a device", "e.mp4": "a pipe",
              "f.mp4": "a device"}  # fmt: skip

@@ -82,7 +82,7 @@ def test_there_is_one_face_of_a_size_worth_restoring_and_it_moves(tmp_path: Path
     frames = decoded(CLIP)
     centres = []
     for _, picture in (frames[0], frames[-1]):
-        (found,) = detector([picture], detector.default_score)
+        (found,) = detector([picture], detector.traits.default_score)
         (face,) = found
         left, top, right, bottom = face.box_xyxy
         assert 70 < right - left < 110

@@ -83,7 +83,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write: Write
         "job.yaml:12:1: strength: unknown option, did you mean 'repair.strength' or"
         " 'restore.strength'?",
         "job.yaml:13:20: weights.mirrors: expected a list, got 'here' (write [here])",
-        "job.yaml:14:21: limits.timeout_s: expected a number of at least 0, got -1",
+        "job.yaml:14:21: limits.timeout_s: expected a number of at least 0 or auto, none, got -1",
     ]
 
 

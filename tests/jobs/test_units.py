@@ -10,7 +10,19 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.jobs.units import Photo, digest, digest_of_texts, unit_id
+from restore_batch.jobs.units import (
+    Content,
+    FilmContent,
+    FilmIndex,
+    Join,
+    Photo,
+    PhotoContent,
+    Segment,
+    Unit,
+    digest,
+    digest_of_texts,
+    unit_id,
+)
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -77,6 +89,13 @@ def test_parts_cannot_run_into_each_other(one: str, two: str) -> None:
     assert (unit_id(one, two, "", "") == unit_id(two, one, "", "")) == (one == two)
     if one:
         assert unit_id("", one, two, "") != unit_id("", "", one + two, "")
+
+
+def test_whose_source_is_a_film_is_said_by_each_kind() -> None:
+    of_films = {FilmIndex, Segment, Join, FilmContent}
+    kinds = {*Unit.__subclasses__(), *Content.__subclasses__()} - {Content}
+    assert {kind for kind in kinds if kind.is_film} == of_films
+    assert kinds - of_films == {Photo, PhotoContent}
 
 
 def test_each_attempt_writes_to_its_own_file_with_the_suffix_of_the_result() -> None:

@@ -13,7 +13,16 @@ import pytest
 import torch
 
 from restore_batch.models import registry
-from restore_batch.models.base import Card, Family, Licence, Runtime, WeightFile
+from restore_batch.models.base import (
+    Card,
+    DetectorTraits,
+    Family,
+    Licence,
+    Looker,
+    Runtime,
+    WeightFile,
+    traits_of,
+)
 
 from support import toy_model
 
@@ -263,6 +272,17 @@ def test_a_detector_takes_no_pictures_and_finds_no_impossible_score(family: Fami
     assert list(model([], 0.5)) == []
     assert model([np.zeros((64, 64, 3), np.uint8)], 1.1) == [[]]
     assert model.smallest_px > 0
+
+
+@pytest.mark.parametrize("family", _of("detect"))
+def test_a_detector_says_how_it_is_asked(family: Family) -> None:
+    model = _model(family)
+    assert isinstance(model.traits, DetectorTraits)
+    assert traits_of(model) is model.traits
+    if isinstance(model, Looker):
+        assert model.traits.look_px is not None, "it would never be asked to look again"
+        side = round(2.5 * model.traits.look_px)
+        assert len(model.look([crop[:side, :side] for crop in _crops(2, 400)], 0.5)) == 2
 
 
 @pytest.mark.parametrize("family", _of("parse"))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from restore_batch.jobs.units import Segment
 from restore_batch.models import registry
-from restore_batch.models.base import Runtime
+from restore_batch.models.base import ModelRef, Runtime
+from restore_batch.models.weights.recognise import card_by_path
 from restore_batch.models.weights.store import Store
 from restore_batch.stages import specks
 from restore_batch.stages.enlarge.upscale import Upscale
@@ -117,6 +123,42 @@ def test_strips_of_a_picture_give_what_the_whole_does(monkeypatch: pytest.Monkey
     monkeypatch.setattr(specks, "_LEAST_STRIP_PX", 31)
     assert keep_rare_specks(before, strips) == 3
     assert np.array_equal(whole, strips)
+
+
+class Sweeps:
+    """An upscaler that takes away all that is bright."""
+
+    scale = 1
+
+    def __call__(self, rgb_nchw: torch.Tensor) -> torch.Tensor:
+        return rgb_nchw.clamp(max=0.7)
+
+    def bytes_per_pixel(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("of_film", [False, True])
+@pytest.mark.parametrize("takes_specks", [False, True])
+def test_only_of_photos_and_of_networks_that_take_specks_are_they_put_back(
+    takes_specks: bool, of_film: bool
+) -> None:
+    card = replace(registry.card("photo-1"), takes_specks=takes_specks)
+    stage = Upscale(ModelRef(card, (), ""), 1)
+    stage.upscaler = Sweeps()
+    before = Chunk(unit("photo"), frames=(Frame(speckled(ground(), 250, PLACES)),))
+    if of_film:
+        segment: Segment[None] = Segment(id="s", source="f", output="f.mp4", work=None)
+        before = replace(before, unit=segment)
+    (reply,) = stage([before])
+    assert isinstance(reply, Chunk), reply
+    assert (reply.upscaled[0].rgb_hwc.max() > 200) == (takes_specks and not of_film)
+
+
+def test_weights_by_path_take_specks_as_those_of_their_family_do(tmp_path: Path) -> None:
+    for family, takes in (("photo", True), ("realesrgan", False)):
+        known = registry.family_of(registry.card(family))
+        state = known.network(None, **(known.tiny or {})).state_dict()
+        assert card_by_path(state, tmp_path / "own.pth", "upscale").takes_specks == takes
 
 
 @pytest.mark.parametrize(("name", "scale"), [("photo-1", 1), ("photo-2", 2)])

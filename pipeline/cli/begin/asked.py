@@ -55,7 +55,7 @@ _DECORATORS = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class CommandInput:
     """The arguments of a command. ``flags``: (flag, option of a job, value) of those given."""
 
     arguments: tuple[str, ...]
@@ -63,7 +63,7 @@ class Asked:
     flags: tuple[tuple[str, str, object], ...] = ()
     overrides: tuple[str, ...] = ()
 
-    def read(self) -> Job:
+    def read(self) -> AskedJob:
         """The job. Raises UsageError or JobFileError, one line a mistake."""
         if not self.arguments:
             raise click.UsageError(
@@ -77,7 +77,7 @@ class Asked:
             )
         return self._from_file(jobs[0]) if jobs else self._from_pictures()
 
-    def with_flags(self, *flags: tuple[str, str, object]) -> Asked:
+    def with_flags(self, *flags: tuple[str, str, object]) -> CommandInput:
         """The same with further options set."""
         return replace(self, flags=(*self.flags, *flags))
 
@@ -100,12 +100,12 @@ class Asked:
         flags = [Setting(*flag) for flag in self.flags]
         return [*flags, *self.overrides, *(Setting(*each) for each in output)]
 
-    def _from_file(self, name: str) -> Job:
+    def _from_file(self, name: str) -> AskedJob:
         from restore_batch.pipeline.session import read_job
 
-        return Job(read_job(name, self._changes()), name)
+        return AskedJob(read_job(name, self._changes()), name)
 
-    def _from_pictures(self) -> Job:
+    def _from_pictures(self) -> AskedJob:
         from restore_batch.jobs.source import load_mapping
         from restore_batch.pipeline.plan.mistakes import planned_mistakes
 
@@ -118,11 +118,11 @@ class Asked:
         mapping = {"inputs": list(map(_literal, self.arguments))}
         # What a report is called, and where a mistake is said to be.
         name = Path(self.arguments[0]).resolve().name or "photos"
-        return Job(load_mapping(mapping, name, ".", self._changes(), planned_mistakes), None)
+        return AskedJob(load_mapping(mapping, name, ".", self._changes(), planned_mistakes), None)
 
 
 @dataclass(frozen=True)
-class Job:
+class AskedJob:
     """A job that was asked for. ``name``: of its file; None where it has none."""
 
     loaded: LoadedJob
@@ -148,7 +148,7 @@ def asks(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         values = [(flag, path, others.pop(name)) for name, (flag, path) in _FLAGS.items()]
         flags = tuple(each for each in values if each[2] is not None)
-        return command(Asked(arguments, output, flags, overrides), **others)
+        return command(CommandInput(arguments, output, flags, overrides), **others)
 
     for decorate in reversed(_DECORATORS):
         asking = decorate(asking)

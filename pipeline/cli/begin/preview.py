@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from restore_batch.pipeline.cli.begin.asked import Asked, asks
+from restore_batch.pipeline.cli.begin.asked import CommandInput, asks
 from restore_batch.pipeline.cli.output import say, say_json
 
 
@@ -20,7 +20,7 @@ from restore_batch.pipeline.cli.output import say, say_json
 @click.option("--to", "to", type=click.Path(path_type=Path), metavar="FILE",
               help="The sheet, a JPEG. [NAME-preview.jpg]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def preview(asked: Asked, number: int, side_px: int, to: Path | None, as_json: bool) -> None:
+def preview(asked: CommandInput, number: int, side_px: int, to: Path | None, as_json: bool) -> None:
     """Restore pieces of a few photos, as different as there are, and show them on one sheet.
 
     Says how long all photos would take, by these. Nothing is written to the output of the job.

@@ -7,8 +7,7 @@ import dataclasses
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from restore_batch.errors import RestoreBatchError, UsageError
-from restore_batch.pipeline.cli.output import say, say_json
+from restore_batch.pipeline.cli.output import every_few_seconds, say, say_json
 from restore_batch.pipeline.cli.streams import goes_on
 from restore_batch.text import plural
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from restore_batch.pipeline.evaluate.cases import Paired
     from restore_batch.pipeline.evaluate.evaluation import Column, Evaluation, Row
 
-_TOLD_EVERY_S = 5.0
 _ARROWS = {"higher": "↑", "lower": "↓"}
 _LEFT_OUT_LISTED = 20
 _AS_IT_IS = "as it is"
@@ -107,7 +105,12 @@ def evaluate(
             compared = [(name, _AS_IT_IS) for name in restorers]
         choices = Choices(metrics, border, workers, seed, frames)
         grouped = None if groups is None else groups_in(groups)
-        done = scored(systems, choices, grouped, _told(quiet or to_json == "-"))
+        done = scored(
+            systems,
+            choices,
+            grouped,
+            every_few_seconds("scored", silent=quiet or to_json == "-", err=True),
+        )
         page = None if to_html is None else write_page(done, to_html)
     if to_csv is not None:
         _write_csv(to_csv, done)
@@ -228,7 +231,7 @@ def _through(
 def _restored(bad: Path, output: Path, job: Path | None, overrides: tuple[str, ...]) -> Path:
     """The output folder of a job on degraded pictures."""
     from restore_batch.jobs.source import LoadedJob, job_from_mapping
-    from restore_batch.pipeline.cli.progress import Quiet
+    from restore_batch.pipeline.drive.summary import Unwatched
     from restore_batch.pipeline.plan.mistakes import planned_mistakes
     from restore_batch.pipeline.session import RunOptions, read_job, run_job
 
@@ -244,22 +247,10 @@ def _restored(bad: Path, output: Path, job: Path | None, overrides: tuple[str, .
         moved = {"inputs": (inputs,), "output": output}
         loaded = dataclasses.replace(loaded, job=loaded.job.model_copy(update=moved))
     # What failed is told with what is left out.
-    summary = run_job(loaded, Quiet(), RunOptions())
+    summary = run_job(loaded, Unwatched(), RunOptions())
     if summary.aborted:
         raise RestoreBatchError(f"{output}: the run was ended: {summary.aborted}")
     return output
-
-
-def _told(silent: bool) -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def told(done: int, total: int) -> None:
-        nonlocal last
-        if not silent and time.monotonic() - last > _TOLD_EVERY_S:
-            last = time.monotonic()
-            say(f"scored: {done:,} of {total:,}", err=True)
-
-    return told
 
 
 def _print(done: Evaluation, compared: list[tuple[str, str]], *, quiet: bool) -> None:

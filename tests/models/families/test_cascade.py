@@ -50,7 +50,7 @@ def picture(name: str) -> np.ndarray:
 )
 def test_the_shipped_weights_find_the_faces(name: str, count: int) -> None:
     found = detector()
-    (faces,) = found([picture(name)], found.default_score)
+    (faces,) = found([picture(name)], found.traits.default_score)
     assert len(faces) == count
     for face in faces:
         left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks_xy
@@ -178,8 +178,8 @@ def test_a_key_that_is_missing_or_too_much_is_named() -> None:
 def test_what_is_sure_is_looked_at_and_of_the_rest_the_likeliest() -> None:
     corners = 100.0 * np.arange(20)[:, None]
     boxes, scores = corners + np.array([0, 0, 20, 20]), np.linspace(0.9, 0.11, 20)
-    sure = int((scores > cascade._SURE).sum())
-    for most, shown in ((0, sure), (sure + 2, sure + 2), (100, 20)):
+    assert scores[9] > 0.5 > scores[10]
+    for most, shown in ((0, 10), (12, 12), (100, 20)):
         kept = cascade._likeliest([(boxes[:9], scores[:9]), (boxes[9:], scores[9:])], most)
         assert kept.tolist() == boxes[:shown].tolist()
 
@@ -193,8 +193,9 @@ def test_what_may_be_a_face_is_shown_in_other_sizes_too() -> None:
         ((squares, likely, moved),) = found._first_seen(
             [Octaves(portrait)], [np.concatenate([[face.box_xyxy], elsewhere])]
         )
-    assert len(squares) == len(likely) == len(moved) == 2 + len(cascade._ALSO)
-    assert likely[0] > cascade._WORTH_ANOTHER > likely[1]
+    assert len(squares) == len(likely) == len(moved) == 4
+    assert likely[0] > 0.9
+    assert likely[1] < 0.1, "it is not worth another look"
     sides, middles = squares[:, 2] - squares[:, 0], (squares[:, :2] + squares[:, 2:]) / 2
-    assert sides[2:] / sides[0] == pytest.approx(cascade._ALSO, abs=0.05)
+    assert sides[2:] / sides[0] == pytest.approx([0.85, 1.12], abs=0.05)
     assert np.abs(middles[2:] - middles[0]).max() < 0.05 * sides[0]

@@ -196,7 +196,7 @@ def test_the_packaged_weights_find_the_faces(name: str, count: int) -> None:
     with Image.open(data.photos() / name) as picture:
         rgb_hwc = np.asarray(picture.convert("RGB"))
     mtcnn = detector()
-    (faces,) = mtcnn([rgb_hwc], mtcnn.default_score)
+    (faces,) = mtcnn([rgb_hwc], mtcnn.traits.default_score)
     assert len(faces) == count
     for face in faces:
         left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks_xy
@@ -340,11 +340,11 @@ def test_a_face_is_certain_that_the_last_network_finds_again_in_its_own_box() ->
         beside = (left + 2 * side, top, right + 2 * side, bottom)
         elsewhere = dataclasses.replace(face, box_xyxy=beside)
         ((again, doubtful),) = mtcnn._seen_again(octaves, [[face, elsewhere]])
-    assert mtcnn.certain_score < again.score <= face.score
+    assert mtcnn.traits.certain_score < again.score <= face.score
     assert again.box_xyxy != face.box_xyxy
     assert np.abs(np.array(again.box_xyxy) - face.box_xyxy).max() < 0.15 * side
     assert np.abs(again.landmarks_xy - face.landmarks_xy).max() < 0.1 * side
-    assert doubtful.score < mtcnn.certain_score
+    assert doubtful.score < mtcnn.traits.certain_score
     assert doubtful.box_xyxy == beside
     assert mtcnn([rgb_hwc], 0.7)[0][0].box_xyxy == again.box_xyxy
 

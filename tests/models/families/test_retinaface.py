@@ -157,7 +157,7 @@ def test_the_published_weights_find_the_face_of_a_portrait() -> None:
     detector = FAMILY.build(state, FAMILY.cards[0], NoOptions(), Runtime())
     with Image.open(data.photos() / "portraits" / "congress_D000096.jpg") as picture:
         rgb_hwc = np.asarray(picture.convert("RGB"))
-    (faces,) = detector([rgb_hwc], detector.default_score)
+    (faces,) = detector([rgb_hwc], detector.traits.default_score)
     assert len(faces) == 1
     left, top, right, bottom = faces[0].box_xyxy
     assert ((faces[0].landmarks_xy > (left, top)) & (faces[0].landmarks_xy < (right, bottom))).all()

@@ -23,9 +23,8 @@ import pytest
 
 from restore_batch.jobs.manifest import FOLDER
 from restore_batch.jobs.units import Content, Unit
-from restore_batch.pipeline.cli.progress import Quiet
-from restore_batch.pipeline.drive import working
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive import workers
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.engine.local import LocalBackend
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.plan.resources import Engine
@@ -110,8 +109,8 @@ def originals(root: Path) -> list[Path]:
     return sorted(path for path in (root / "in").rglob("*") if path.is_file())
 
 
-def run(root: Path, watcher: Quiet | None = None, **options: bool) -> Summary:
-    return run_job(read_job(root / "job.yaml"), watcher or Quiet(), RunOptions(**options))
+def run(root: Path, watcher: Unwatched | None = None, **options: bool) -> Summary:
+    return run_job(read_job(root / "job.yaml"), watcher or Unwatched(), RunOptions(**options))
 
 
 def counts(summary: Summary) -> tuple[int, int, int]:
@@ -200,7 +199,7 @@ def test_what_is_to_be_made_anew_for_another_reason_is_though_the_original_is_th
     assert text == "the result scene03.jpg is gone; it is made again"
 
 
-class Hasty(Quiet):
+class Hasty(Unwatched):
     """Does something when the content of an original is about to be read, or was."""
 
     def __init__(self, do: Callable[[Unit], object], after: int = 0) -> None:
@@ -413,7 +412,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         opened.append(engine.kind)
         return LocalBackend(context)
 
-    monkeypatch.setattr(working, "open_backend", open_threads)
+    monkeypatch.setattr(workers, "open_backend", open_threads)
     return opened
 
 

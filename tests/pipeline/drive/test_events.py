@@ -14,10 +14,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.drive import events
 from restore_batch.pipeline.drive.events import EventLog, Events
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.engine.backend import Done, Failed
 from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
@@ -50,7 +49,7 @@ def run(folder: Path, output: str = "out") -> Summary:
         background={"model": "none", "scale": 1}, detect={"model": "none"},
         engine={"kind": "local", "workers": 1, "threads": 1},
     )  # fmt: skip
-    return run_job(read_job(job), Quiet(), RunOptions())
+    return run_job(read_job(job), Unwatched(), RunOptions())
 
 
 @pytest.fixture

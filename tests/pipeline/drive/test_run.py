@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from restore_batch.jobs.manifest import FOLDER
-from restore_batch.pipeline.cli.progress import Quiet
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, read_job, run_job
 
 from support.archive import make_archive, write_job
 
 
-class Losing(Quiet):
+class Losing(Unwatched):
     """Leaves what a worker would that is cut off while it writes."""
 
     def __init__(self, staging: Path) -> None:

@@ -14,9 +14,8 @@ import pytest
 from restore_batch.files import sha256_of
 from restore_batch.jobs.inputs import discover
 from restore_batch.jobs.manifest import FOLDER, Manifest
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.drive.standing import Standing, Standings
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.pipeline.session import RunOptions, plan_job, read_job, run_job
 
@@ -39,7 +38,7 @@ def job(tmp_path: Path) -> Path:
 
 
 def run(job: Path, *, verify: bool = False) -> Summary:
-    return run_job(read_job(job), Quiet(), RunOptions(verify=verify))
+    return run_job(read_job(job), Unwatched(), RunOptions(verify=verify))
 
 
 def counts(summary: Summary) -> tuple[int, int, int]:
@@ -180,7 +179,7 @@ def test_a_retry_counts_the_attempts_at_what_a_worker_has_read(job: Path) -> Non
     folder = job.parent / "in"
     (folder / "cut.jpg").write_bytes((folder / "scene00.jpg").read_bytes()[:-300])
     for expected in (1, 2, 3):
-        again = run_job(read_job(job), Quiet(), RunOptions(retry=expected > 1))
+        again = run_job(read_job(job), Unwatched(), RunOptions(retry=expected > 1))
         assert len(again.failed) == 1
         manifest = Manifest.read(job.parent / "out")
         assert manifest is not None

@@ -11,13 +11,12 @@ import pytest
 
 from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.units import Content, digest
-from restore_batch.pipeline.cli.progress import Quiet
 from restore_batch.pipeline.compare.comparison import ComparisonPlan
 from restore_batch.pipeline.drive import standing
-from restore_batch.pipeline.drive.foreseen import foresee, foreseen
+from restore_batch.pipeline.drive.forecast import foresee, foreseen
 from restore_batch.pipeline.drive.run import Run
 from restore_batch.pipeline.drive.standing import Settled, Standing, Standings
-from restore_batch.pipeline.drive.summary import Summary
+from restore_batch.pipeline.drive.summary import Summary, Unwatched
 from restore_batch.pipeline.plan.choose import chosen_refs, model_refs
 from restore_batch.pipeline.plan.former_keys import former_keys
 from restore_batch.pipeline.plan.plan import Plan, make_plan
@@ -42,7 +41,7 @@ def job(tmp_path: Path) -> Path:
         background={"model": "none", "scale": 1}, detect={"model": "none"},
         engine={"kind": "local", "workers": 1},
     )  # fmt: skip
-    summary = run_job(read_job(path), Quiet(), RunOptions())
+    summary = run_job(read_job(path), Unwatched(), RunOptions())
     assert (summary.done, len(summary.failed)) == (PICTURES - 1, 1)
     return path
 
@@ -75,7 +74,7 @@ def make_former(plan: Plan, manifest: Manifest, faces: int = 0) -> None:
 
 
 def run_again(plan: Plan, manifest: Manifest) -> Summary:
-    summary = Run(plan, manifest, Quiet()).execute()
+    summary = Run(plan, manifest, Unwatched()).execute()
     assert (summary.done, summary.unchanged, len(summary.failed)) == (0, PICTURES - 1, 1)
     return summary
 
@@ -116,7 +115,7 @@ def test_results_of_an_older_stage_are_made_again_and_plan_and_run_say_how_many_
         assert foreseen(plan, manifest).earlier == (
             f"{what} will be made again (grey is read as grey)",
         )
-        summary = Run(plan, manifest, Quiet()).execute()
+        summary = Run(plan, manifest, Unwatched()).execute()
         assert summary.earlier == [f"{what} made again (grey is read as grey)"]
         assert (summary.done, summary.unchanged, summary.warned) == (PICTURES - 1, 0, [])
         assert foreseen(plan, manifest).earlier == ()
@@ -132,7 +131,7 @@ def test_of_results_of_another_job_nothing_is_said(
     job.write_text(job.read_text().replace('"scale": 1', '"scale": 2'))
     with opened(job) as (plan, manifest):
         assert foreseen(plan, manifest).earlier == ()
-        summary = Run(plan, manifest, Quiet()).execute()
+        summary = Run(plan, manifest, Unwatched()).execute()
         assert (summary.done, summary.earlier) == (PICTURES - 1, [])
 
 
@@ -172,18 +171,18 @@ def test_a_run_that_reads_headers_on_its_way_makes_what_was_planned(tmp_path: Pa
     )  # fmt: skip
     plan = plan_job(read_job(path))
     assert isinstance(plan, Plan)
-    summary = run_job(read_job(path), Quiet(), RunOptions())
+    summary = run_job(read_job(path), Unwatched(), RunOptions())
     ((failed, _, reason),) = summary.failed
     assert (summary.done, Path(failed).name) == (9, "nothing.png")
     assert reason == next(item.error for item in plan.items if item.error)
     made = {each.name for each in (tmp_path / "out").iterdir() if each.is_file()}
     assert made == {item.output for item in plan.items if not item.error}
     assert made >= {"photo0.png", "photo1.jpg", "photo1.tif", "photo3.jpg"}
-    again = run_job(read_job(path), Quiet(), RunOptions())
+    again = run_job(read_job(path), Unwatched(), RunOptions())
     assert (again.done, again.unchanged, len(again.failed)) == (0, 9, 1)
-    tried = run_job(read_job(path), Quiet(), RunOptions(retry=True))
+    tried = run_job(read_job(path), Unwatched(), RunOptions(retry=True))
     assert (tried.done, tried.unchanged, len(tried.failed)) == (0, 9, 1)
-    assert run_job(read_job(path), Quiet(), RunOptions(verify=True)).unchanged == 9
+    assert run_job(read_job(path), Unwatched(), RunOptions(verify=True)).unchanged == 9
 
 
 def test_what_is_plainly_done_is_only_counted_and_all_else_is_looked_at(job: Path) -> None:
@@ -228,7 +227,7 @@ def test_a_result_of_another_name_does_not_count_for_that_of_today(tmp_path: Pat
     )  # fmt: skip
     for format, made in [("png", {"photo.png"}), ("keep", {"photo.png", "photo.jpg"})]:
         loaded = read_job(path, {"photos.format": format})
-        assert run_job(loaded, Quiet(), RunOptions()).done == 1
+        assert run_job(loaded, Unwatched(), RunOptions()).done == 1
         assert {each.name for each in (tmp_path / "out").iterdir() if each.is_file()} >= made
 
 
@@ -270,13 +269,13 @@ def test_what_is_foreseen_of_another_job_is_all_of_it(job: Path) -> None:
 
 def test_results_under_other_names_than_now_are_told_and_stay(job: Path) -> None:
     out = job.parent / "out"
-    summary = run_job(read_job(job, {"photos.format": "png"}), Quiet(), RunOptions())
+    summary = run_job(read_job(job, {"photos.format": "png"}), Unwatched(), RunOptions())
     (told,) = summary.earlier
     assert told.startswith(f"{PICTURES - 1} results of earlier runs lie there under another name")
     assert told.endswith("scene00.jpg, scene01.jpg, scene02.jpg …")
     assert (out / "scene00.jpg").exists()
-    (told,) = run_job(read_job(job), Quiet(), RunOptions()).earlier
+    (told,) = run_job(read_job(job), Unwatched(), RunOptions()).earlier
     assert told.endswith("scene00.png, scene01.png, scene02.png …")
     for each in out.glob("*.png"):
         each.unlink()
-    assert run_job(read_job(job), Quiet(), RunOptions()).earlier == []
+    assert run_job(read_job(job), Unwatched(), RunOptions()).earlier == []

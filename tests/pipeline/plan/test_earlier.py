@@ -54,7 +54,7 @@ def test_what_version_0_1_0_made_with_another_network_is_found_where_the_choice_
     recipe = Earlier(JOB, choices(NOW), "float32", [recorded(THEN)]).recipe_of(made, is_film=False)
     assert recipe is not None
     assert recipe.is_former
-    changed = recipe.changed(made, is_film=False)
+    changed = recipe.changed(made, {}, is_film=False)
     assert changed.networks == (("background", "realesrgan-x4plus", "photo-2"),)
     assert {name for name, _ in changed.stages} == {
         "align",
@@ -75,7 +75,7 @@ def test_of_a_photo_without_faces_nothing_has_changed_that_is_about_faces() -> N
     made = photo(former(THEN), faces=0)
     recipe = Earlier(JOB, choices(THEN), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
-    names = {name for name, _ in recipe.changed(made, is_film=False).stages}
+    names = {name for name, _ in recipe.changed(made, {}, is_film=False).stages}
     assert names == {"detect", "upscale"}
 
 
@@ -84,7 +84,7 @@ def test_what_would_be_made_the_same_today_is_no_matter() -> None:
     made = photo(keys_of(stages, "float32"), faces=1)
     earlier = Earlier(JOB, choices(NOW), "float32", [recorded(THEN), recorded(NOW)])
     recipe = earlier.recipe_of(made, is_film=False)
-    assert recipe is None or not recipe.changed(made, is_film=False)
+    assert recipe is None or not recipe.changed(made, {}, is_film=False)
     assert earlier.recipe_of(made._replace(base_key="of another job"), is_film=False) is None
 
 
@@ -107,14 +107,23 @@ def test_a_result_whose_key_held_a_limit_that_only_refuses_is_as_good_as_todays(
     result = photo(keys, faces=1)
     earlier = Earlier(limited, choices(NOW), "float32", [])
     recipe = earlier.recipe_of(result, is_film=False)
-    assert recipe is not None and not recipe.changed(result, is_film=False)
+    assert recipe is not None and not recipe.changed(result, {}, is_film=False)
 
 
 def test_where_no_network_looks_for_faces_it_is_no_matter_how_that_is_done() -> None:
     made = photo(former({}), faces=0)
     recipe = Earlier(JOB, choices({}), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
-    assert {name for name, _ in recipe.changed(made, is_film=False).stages} == {"upscale"}
+    assert not recipe.changed(made, {}, is_film=False)
+    assert not recipe.changed(made, {"has_alpha": False}, is_film=False)
+
+
+def test_what_changed_for_pictures_with_transparency_alone_changes_no_others() -> None:
+    made = photo(former({}), faces=0)
+    recipe = Earlier(JOB, choices({}), "float32", []).recipe_of(made, is_film=False)
+    assert recipe is not None
+    changed = recipe.changed(made, {"has_alpha": True}, is_film=False)
+    assert [name for name, _ in changed.stages] == ["upscale"]
 
 
 def test_an_earlier_version_of_a_stage_had_its_own_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +140,7 @@ def test_an_earlier_version_of_a_stage_had_its_own_default(monkeypatch: pytest.M
     recipe = Earlier(JOB, choices(NOW), "float32", []).recipe_of(made, is_film=False)
     assert recipe is not None
     assert not recipe.is_former
-    names = [name for name, _ in recipe.changed(made, is_film=False).stages]
+    names = [name for name, _ in recipe.changed(made, {}, is_film=False).stages]
     assert names.count("detect") == Detect.version - 1
     assert "encode" not in names
 

@@ -15,7 +15,7 @@ from restore_batch.jobs.outputs import FOLDER, PREVIEWS
 from restore_batch.jobs.source import LoadedJob, job_from_mapping
 from restore_batch.models import registry, speed
 from restore_batch.models.speed import Speed
-from restore_batch.pipeline.cli.progress import Quiet
+from restore_batch.pipeline.drive.summary import Unwatched
 from restore_batch.pipeline.plan import items
 from restore_batch.pipeline.plan.estimate import estimate
 from restore_batch.pipeline.plan.plan import Plan
@@ -180,7 +180,7 @@ def test_a_report_takes_about_what_its_previews_do(tmp_path: Path, name: str) ->
         for report in (False, True)
     ]
     without, figures = (estimate(plan).disk_bytes for plan in plans)
-    assert run_job(plans[1].loaded, Quiet(), RunOptions()).done == 1
+    assert run_job(plans[1].loaded, Unwatched(), RunOptions()).done == 1
     drawn = (tmp_path / "out" / FOLDER / PREVIEWS).rglob("*")
     taken = sum(path.stat().st_size for path in drawn if path.is_file())
     assert taken / 4 < figures - without < 4 * taken

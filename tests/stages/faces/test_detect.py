@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restore_batch.models.base import Detector, Face, NoOptions, Runtime
+from restore_batch.models.base import (
+    Detector,
+    DetectorTraits,
+    Face,
+    Looker,
+    NoOptions,
+    Runtime,
+    traits_of,
+)
 from restore_batch.stages.base import WorkerContext
 from restore_batch.stages.faces.detect import Detect, is_plausible, smallest_restorable_px
 from restore_batch.stages.faces.pyramid import TILE_PX, plan_pyramid, render_tiles
@@ -32,7 +41,7 @@ class DiscDetector:
 
     smallest_px = 20.0
     largest_px = 640.0
-    default_score = 0.5
+    traits = DetectorTraits(default_score=0.5)
 
     def __init__(self) -> None:
         self.largest_input = (0, 0)
@@ -60,7 +69,7 @@ class DiscDetector:
 class LookingDetector(DiscDetector):
     """The same with a second look, which confirms only discs with a bright green channel."""
 
-    look_px = 64.0
+    traits = DetectorTraits(default_score=0.5, look_px=64.0)
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         found = super().__call__(images, min_score)
@@ -296,7 +305,7 @@ def test_the_second_look_drops_what_it_does_not_confirm() -> None:
 class SureDetector(LookingDetector):
     """The same, certain of discs with a bright green channel; the others it sees as likely."""
 
-    certain_score = 0.8
+    traits = replace(LookingDetector.traits, certain_score=0.8)
 
     def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         found = super().__call__(images, min_score)
@@ -319,7 +328,7 @@ def test_what_the_detector_is_certain_of_needs_no_second_look() -> None:
     assert np.abs(np.array(confirmed.box_xyxy) - (155, 155, 245, 245)).max() < 3
     looks = detector.calls.copy()
     detector.calls.clear()
-    detector.certain_score = 0.95
+    detector.traits = replace(detector.traits, certain_score=0.95)
     assert [f.box_xyxy for f in find(picture, detector)] == [
         pytest.approx(confirmed.box_xyxy, abs=3)
     ]
@@ -329,7 +338,7 @@ def test_what_the_detector_is_certain_of_needs_no_second_look() -> None:
 
 def test_a_higher_threshold_than_certainty_is_kept() -> None:
     detector = SureDetector()
-    detector.certain_score = 0.5
+    detector.traits = replace(detector.traits, certain_score=0.5)
     assert find(discs((900, 700), (200, 200, 90)), detector, min_score=0.95) != []
     assert detector.calls[-1] == 1
 
@@ -337,17 +346,67 @@ def test_a_higher_threshold_than_certainty_is_kept() -> None:
 def test_a_detector_that_sees_any_size_gets_the_finest_level_as_a_whole() -> None:
     picture = discs((4000, 2400), (1200, 1200, 620), (3900, 60, 30))
     detector = DiscDetector()
-    detector.sees_any_size = True  # type: ignore[attr-defined]
+    detector.traits = replace(detector.traits, sees_any_size=True)
     faces = find(picture, detector, min_face_px=24)
     assert [round(f.side_px, -1) for f in faces] == [620, 30]
     assert detector.calls == [1]
     assert detector.largest_input == (2000, 3333)
 
 
+class LookingClosely(LookingDetector):
+    """The same with a way of its own to be shown what it has found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[int] = []
+
+    def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        self.looks.append(len(images))
+        return super().__call__(images, min_score)
+
+
+def test_a_detector_that_has_a_way_to_look_again_is_asked_so() -> None:
+    picture = discs((900, 700), (200, 200, 90), (600, 400, 150))
+    plain, closely = LookingDetector(), LookingClosely()
+    assert isinstance(closely, Looker)
+    assert not isinstance(plain, Looker)
+    boxes = [f.box_xyxy for f in find(picture, plain)]
+    assert [f.box_xyxy for f in find(picture, closely)] == boxes
+    assert closely.looks == [2]
+    assert closely.calls == plain.calls
+
+
+class PlainDetector:
+    """Says nothing of itself, as one of another package may; counts what it is asked."""
+
+    smallest_px = 20.0
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+
+    def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        self.asked.append((len(images), min_score))
+        return DiscDetector()(images, min_score)
+
+
+def test_a_detector_without_traits_is_asked_as_they_say_by_default() -> None:
+    picture, detector = discs((900, 700), (200, 200, 90)), PlainDetector()
+    assert traits_of(detector) == DetectorTraits()
+    (found,) = find(picture, detector)  # type: ignore[arg-type]
+    assert np.abs(np.array(found.box_xyxy) - (155, 155, 245, 245)).max() < 3
+    assert {least for _, least in detector.asked} == {DetectorTraits().default_score}
+    tiles = len(plan_pyramid(900, 700, 20.0, smallest_restorable_px(900, 700)))
+    assert sum(count for count, _ in detector.asked) == tiles, "it was asked again, or as a whole"
+    (chunk,) = Detect(None, detector=detector)([Chunk(unit("a"), frames=(Frame(picture),))])  # type: ignore[arg-type]
+    assert isinstance(chunk, Chunk)
+    assert sum(count for count, _ in detector.asked) == 2 * tiles, "it was asked from other sides"
+
+
 class FixedDetector:
     """Returns the same faces for any picture."""
 
     smallest_px = 20.0
+    traits = DetectorTraits()
 
     def __init__(self, *faces: Face) -> None:
         self.faces = list(faces)
@@ -377,7 +436,7 @@ def test_the_threshold_is_the_detectors_own_unless_given() -> None:
     detector = FixedDetector(face(20, 20, 80, 0.65), face(300, 300, 80, 0.95))
     assert len(find(BLANK, detector)) == 2
     assert len(find(BLANK, detector, min_score=0.9)) == 1
-    detector.default_score = 0.8  # type: ignore[attr-defined]
+    detector.traits = DetectorTraits(default_score=0.8)
     assert len(find(BLANK, detector)) == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restore_batch.jobs.units import Segment
-from restore_batch.models.base import Detector, Face
+from restore_batch.models.base import Detector, DetectorTraits, Face, Looker
 from restore_batch.stages.faces.detect import Detect
 from restore_batch.stages.faces.turned import Turned
 from restore_batch.stages.geometry import TEMPLATE_512
@@ -28,10 +28,9 @@ class Arrows:
     are green there as faces of less; of other sides it sees squares too, as ``otherwise`` says."""
 
     smallest_px = 20.0
-    default_score = 0.5
-    sees_any_size = True
-    upright_score = 0.99
-    turned_score = 0.9
+    traits = DetectorTraits(
+        default_score=0.5, sees_any_size=True, upright_score=0.99, turned_score=0.9
+    )
 
     def __init__(self, otherwise: float = 0.0) -> None:
         self.otherwise = otherwise
@@ -83,6 +82,7 @@ def test_what_is_seen_in_the_turned_picture_is_said_of_the_picture(
 
     class Pixel:
         smallest_px = 1.0
+        traits = DetectorTraits()
 
         def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
             assert all(image.flags.c_contiguous for image in images)
@@ -99,6 +99,19 @@ def test_what_is_seen_in_the_turned_picture_is_said_of_the_picture(
         assert (face.landmarks_xy == (x, y)).all()
         across, down = (1, 2) if quarters == 2 else (2, 1)
         assert face.box_xyxy == (x - across, y - down, x + across, y + down)
+
+
+def test_a_turned_detector_is_asked_and_shown_a_face_again_as_the_detector_is() -> None:
+    class Looks(Arrows):
+        def look(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+            return [[] for _ in images]
+
+    turned, plain = Turned(Looks(), 1), Turned(Arrows(), 1)
+    assert isinstance(turned, Looker)
+    assert turned.traits == Looks.traits
+    lying = np.ascontiguousarray(np.rot90(arrow(), -1))
+    assert len(turned([lying], 0.5)[0]) == len(plain.look([lying], 0.5)[0]) == 1
+    assert turned.look([lying], 0.5) == [[]]
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
@@ -173,6 +186,7 @@ def test_only_where_the_job_and_the_detector_say_so() -> None:
 
     class Unsaid:
         smallest_px = 20.0
+        traits = DetectorTraits(default_score=0.5, sees_any_size=True)
 
         def __call__(self, images: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
             return Arrows()(images, min_score)

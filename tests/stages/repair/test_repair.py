@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from restore_batch.jobs.units import Photo, Segment
+from restore_batch.jobs.units import FilmIndex, Photo, Segment, Unit
 from restore_batch.stages.media import Chunk, Frame
 from restore_batch.stages.repair import repair
 from restore_batch.stages.repair.certain import BLINDLY, WHOLLY, Certainty
@@ -189,8 +189,16 @@ def test_it_is_idle_where_nothing_is_asked_of_it(options: dict[str, Any]) -> Non
     assert not stage().is_idle
 
 
-def test_frames_of_a_film_pass() -> None:
+@pytest.mark.parametrize(
+    "unit",
+    [
+        Segment(id="s", source="f.mp4", output="f.mp4", work=None),
+        # Which stretch of a film is its preview is no matter of whether photos lie beside it.
+        FilmIndex(id="i", source="f.mp4", output="f.mp4"),
+    ],
+    ids=lambda unit: unit.kind,
+)
+def test_frames_of_a_film_pass(unit: Unit) -> None:
     frame, _ = scratched()
-    unit = Segment(id="s", source="f.mp4", output="f.mp4", work=None)
     (done,) = stage()([Chunk(unit, frames=(frame,))])
     assert isinstance(done, Chunk) and done.frames[0] is frame and not done.repairs

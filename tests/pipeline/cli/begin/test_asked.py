@@ -12,7 +12,7 @@ from restore_batch.jobs.manifest import Manifest
 from restore_batch.jobs.outputs import FOLDER
 from restore_batch.jobs.source import job_from_mapping
 from restore_batch.jobs.written import keep_job
-from restore_batch.pipeline.cli.begin.asked import Asked
+from restore_batch.pipeline.cli.begin.asked import CommandInput
 from restore_batch.pipeline.session import read_job
 
 from support.archive import scene
@@ -69,18 +69,18 @@ def test_of_an_output_whose_job_is_elsewhere_is_said_what_was_run(here: Path) ->
     with Manifest.open(here / "restored") as manifest:
         manifest.begin_run("0", "scans.yaml", {}, [], 1)
     with pytest.raises(UsageError, match=r"job file instead \(its last run was of scans\.yaml\)"):
-        Asked(("restored",)).read()
+        CommandInput(("restored",)).read()
 
 
 def test_a_link_is_no_way_to_put_results_among_the_originals(here: Path) -> None:
     (here / "link").symlink_to(here / "photos", target_is_directory=True)
     with pytest.raises(UsageError, match="among the originals"):
-        Asked(("photos",), "link/out").read()
+        CommandInput(("photos",), "link/out").read()
 
 
 def test_photos_are_the_job_that_a_file_with_the_same_options_is(here: Path) -> None:
     flags = (("--scale", "background.scale", 1.0), ("--repair", "repair.scratches", "auto"))
-    asked = Asked(("photos", "photos/a.png"), "out", flags, ("photos.format=png",)).read()
+    asked = CommandInput(("photos", "photos/a.png"), "out", flags, ("photos.format=png",)).read()
     (here / "same.yaml").write_text(
         "inputs: [photos, photos/a.png]\noutput: out\nbackground: {scale: 1}\n"
         "repair: {scratches: auto}\nphotos: {format: png}\n"
@@ -94,7 +94,9 @@ def test_photos_are_the_job_that_a_file_with_the_same_options_is(here: Path) -> 
 def test_options_change_a_job_file_too_and_its_own_name_stays(here: Path) -> None:
     (here / "jobs").mkdir()
     (here / "jobs" / "job.yaml").write_text("inputs: [../photos]\noutput: out\n")
-    asked = Asked(("jobs/job.yaml",), "there", (("--scale", "background.scale", 3.0),)).read()
+    asked = CommandInput(
+        ("jobs/job.yaml",), "there", (("--scale", "background.scale", 3.0),)
+    ).read()
     assert asked.loaded.job.output == here / "there"
     assert asked.loaded.job.background.scale == 3.0
     assert asked.keep() == "jobs/job.yaml"

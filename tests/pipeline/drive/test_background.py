@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from restore_batch.pipeline.drive.beside import Beside
+from restore_batch.pipeline.drive.background import Beside
 
 
 def test_what_is_asked_is_answered_in_whatever_order() -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import restore_batch as rb
-from restore_batch.pipeline.shown import RestoredImage
+from restore_batch.pipeline.notebook_image import RestoredImage
 
 from support.archive import scene
 

@@ -145,7 +145,7 @@ class _Looking:
         recipe = self._earlier.recipe_of(made, is_film=item.is_film)
         if recipe is None:
             return False
-        changed = recipe.changed(made, is_film=item.is_film)
+        changed = recipe.changed(made, item.facts, is_film=item.is_film)
         if changed:
             self.tally.add(changed, is_kept=recipe.is_former)
         return recipe.is_former or not changed
