@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from restore_batch.errors import MediaError
-from restore_batch.jobs.units import Photo, Segment
+from restore_batch.jobs.units import FilmIndex, Segment
 from restore_batch.pipeline.compare.contact_sheet import Rows
 from restore_batch.pipeline.plan.plan import Plan
 from restore_batch.stages.base import Stage
@@ -140,8 +140,8 @@ def _look(find: FrameChain, film: _Opened, number: int) -> tuple[np.ndarray, _Pl
     return _cell(frame, *place), place, caption
 
 
-def _unit(source: str) -> Photo:
-    return Photo(id="moment", source=source, output="")
+def _unit(source: str) -> FilmIndex:
+    return FilmIndex(id="moment", source=source, output="")
 
 
 def _cell(frame: Frame, box: Box, source_wh: tuple[int, int]) -> np.ndarray:

@@ -23,7 +23,7 @@ from restore_batch.pipeline.plan.header_reader import ERROR, ReadHeader
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.video.types import ColourTags, StreamFacts, VideoFacts
 
-VERSION = 2
+VERSION = 3
 """Raised when the same file gives another header with the same fields."""
 
 BOUNDS = Bounds(time_s=60.0, memory_bytes=4 << 30)

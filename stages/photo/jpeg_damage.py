@@ -9,6 +9,7 @@ Source: ITU-T T.81 annexes B (markers) and G (progressive mode).
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 from restore_batch.stages.photo.metadata.jpeg_segments import JpegError, JpegHead
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
-_SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
+_SOI, _EOI, _SOS, _DNL, _DHT = 0xD8, 0xD9, 0xDA, 0xDC, 0xC4
 _WITH_PAYLOAD = frozenset({0xC4, *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE})
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 END = bytes((0xFF, _EOI))
@@ -113,12 +114,20 @@ def with_height(data: bytes, height: int) -> bytes:
     raise JpegError("no picture size before the data")
 
 
+def has_huffman_tables(data: bytes) -> bool:
+    """Whether any stand before the first scan."""
+    before = itertools.takewhile(lambda mark: mark.marker != _SOS, _marks(data, 2))
+    return any(mark.marker == _DHT for mark in before)
+
+
 def damage(data: bytes, head: JpegHead) -> str | None:
     """What is missing or wrong in a file that ends as it should, "" where all is there; None for
     the kinds of JPEG that nothing here can check."""
     unfinished = _unfinished(data, head)
     if unfinished:
         return unfinished
+    if head.lossless:
+        return None
     said = _read(data, head, strict=True)
     if not isinstance(said, str):
         return ""
@@ -144,7 +153,11 @@ def _of_sequential(data: bytes, head: JpegHead, reason: str) -> str:
 
 def _read(data: bytes, head: JpegHead, *, strict: bool) -> np.ndarray | str:
     """(H / 8, W / 8) luminance, or black of CMYK, or what stands against it; ``strict``: also what
-    libjpeg warns of. All data is read and hardly anything computed."""
+    libjpeg warns of. All data is read and hardly anything computed.
+
+    Never of a lossless picture: libjpeg cannot scale it, and writes all of it into an array that
+    TurboJPEG's interface has made for an eighth.
+    """
     import simplejpeg
 
     try:

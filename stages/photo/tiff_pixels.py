@@ -114,7 +114,11 @@ def _damaged_parts(file: BinaryIO, page: TiffPage, places: Sequence[tuple[int, i
             data = tables.removesuffix(jpeg_damage.END) + data[2:]
         if not data.endswith(jpeg_damage.END):
             data += jpeg_damage.END
-        found += bool(jpeg_damage.damage(data, jpeg_segments.head(io.BytesIO(data))))
+        head = jpeg_segments.head(io.BytesIO(data))
+        if head.lossless and not jpeg_damage.has_huffman_tables(data):
+            # The decoder that tifffile turns to where libjpeg gives up would crash.
+            raise ValueError("a part is a lossless JPEG without Huffman tables")
+        found += bool(jpeg_damage.damage(data, head))
     return found
 
 

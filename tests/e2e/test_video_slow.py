@@ -37,7 +37,7 @@ EXPLAINED = {
     "vfr.mp4": ["duration: frame 89: 0.033367 s became 0.044467 s", UNSAID_MATRIX],
 }
 FACES = {
-    "anamorphic.mp4": [*range(44)],
+    "anamorphic.mp4": [*range(43)],  # MTCNN; our own finder is as sure of the last before the cut
     "carphone_aac.mp4": [*range(120)],
     "cuts_and_gaps.mp4": [*range(25), *range(70, 100)],
     "hevc_10bit.mp4": [*range(60)],

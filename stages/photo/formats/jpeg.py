@@ -102,7 +102,7 @@ class Jpeg(WrittenFormat):
                 damage = jpeg_damage.damage(plain, head) or "some of its data is wrong"
                 pixels = pillow.loaded(JpegImagePlugin.JpegImageFile(io.BytesIO(plain)))
         else:
-            pixels = full_range(np.asarray(imagecodecs.jpeg_decode(data)), head.bits)
+            pixels = full_range(np.asarray(imagecodecs.jpeg8_decode(data)), head.bits)
         meta = PhotoMeta(
             container=self.name,
             bits=head.bits,

@@ -34,13 +34,13 @@ class Tiff(WrittenFormat):
         "tiles and planes become strips",
     )
     left_out = (
-        "smaller pictures and masks",
+        "smaller pictures, pictures marked as reduced copies, masks",
         "layers of Photoshop, further channels",
         "tags of the samples as they were, repeated tags",
         "content credentials",
     )
     refused = (
-        "several pages",
+        "several pages, or pictures in SubIFDs that are no copies",
         "floating-point, signed and 32-bit samples",
         "files that are cut off",
     )

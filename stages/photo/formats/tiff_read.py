@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 
 from restore_batch.stages.media import Extra, PhotoMeta
-from restore_batch.stages.photo import icc, tiff_pixels
+from restore_batch.stages.photo import icc, tiff_pages, tiff_pixels
 from restore_batch.stages.photo.colour import Space, lab_under_d50
 from restore_batch.stages.photo.metadata import photoshop, promises, tiff_tags
-from restore_batch.stages.photo.metadata.allowance import Allowance
 from restore_batch.stages.photo.metadata.extras import left_out
 from restore_batch.stages.photo.metadata.tiff_left_out import tags_left_out
 from restore_batch.stages.photo.metadata.tiff_tags import Directory
 from restore_batch.stages.photo.raster import Header, Raster, full_range
+from restore_batch.stages.photo.tiff_pages import Pages, first, pages_of
 from restore_batch.stages.rows import by_rows
 
-_SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES_PER_PIXEL, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DEPTH = 277, 338, 339, 32997
-_KINDS = frozenset({_SUBFILE, _OLD_SUBFILE})
 _WHITE_POINT, _SAME_WHITE = 318, 0.002
 _PHOTOSHOP_LAYERS, _PRINT_MATCHING = 37724, 50341
 _MAX_CHANNELS = 64
@@ -51,81 +48,44 @@ _LOSSY = frozenset({_OLD_JPEG, _JPEG, 33003, 33004, 33005, 34712, 34892, 50001})
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate"}
 
 
-def _first(page: Directory, code: int, default: int) -> int:
-    values = page[code].integers(1) if code in page else ()
-    return values[0] if values else default
-
-
-def _is_page(directory: Directory) -> bool:
-    """Whether a directory is a page, and no thumbnail and no mask."""
-    if _SUBFILE in directory:
-        return not _first(directory, _SUBFILE, 0) & 0b101
-    return _first(directory, _OLD_SUBFILE, 1) != 2
-
-
-@dataclass(frozen=True)
-class _Pages:
-    """``at``: place of the first page's directory; ``tags``: its own, as far as they fit
-    ``allowance``; ``count``: how many pages, ``others``: how many smaller ones."""
-
-    at: int
-    tags: Directory
-    count: int
-    others: int
-    allowance: Allowance
-
-
-def _pages(file: BinaryIO) -> _Pages:
-    places = list(tiff_tags.chain(file))
-    if not places:
-        raise tiff_tags.TagError("no page in the file")
-    layout, _ = tiff_tags.layout_of(file)
-    kinds = [tiff_tags.directory_at(file, layout, at, _KINDS) for at in places]
-    pages = [at for at, kind in zip(places, kinds, strict=True) if _is_page(kind)]
-    first = (pages or places)[0]
-    allowance = Allowance()
-    tags = tiff_tags.directory_at(file, layout, first, allowance=allowance)
-    return _Pages(first, tags, max(len(pages), 1), len(places) - len(pages), allowance)
-
-
 def header(file: BinaryIO) -> Header:
     """Read the tags. Raises TagError."""
-    found = _pages(file)
-    page, pages = found.tags, found.count
-    width, height = _first(page, _WIDTH, 0), _first(page, _LENGTH, 0)
+    found = pages_of(file)
+    page = found.tags
+    width, height = first(page, _WIDTH, 0), first(page, _LENGTH, 0)
     if not width or not height:
         raise tiff_tags.TagError("no picture size in the tags")
-    photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
+    photometric = first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     channels = {_PALETTE: 3}.get(photometric, _COLOURS.get(photometric, 1))
-    bits = 8 if photometric == _PALETTE else _first(page, _BITS, 1)
+    bits = 8 if photometric == _PALETTE else first(page, _BITS, 1)
     return Header(
         width,
         height,
         bits,
         channels,
         has_alpha=_alpha_channel(page) is not None,
-        pages=pages,
+        pages=found.count,
         orientation=_orientation(page),
-        refusal=_refusal(page, pages),
-        notes=_notes(file, page),
+        refusal=_refusal(page, found.count, found.in_branches),
+        notes=_notes(found),
     )
 
 
 def described(file: BinaryIO) -> PhotoMeta:
     """What the tags say that a note may be about. Raises TagError."""
-    found = _pages(file)
-    return PhotoMeta("tiff", xmp=_bytes(found.tags, tiff_tags.XMP), extras=_extras(file, found))
+    found = pages_of(file)
+    return PhotoMeta("tiff", xmp=_bytes(found.tags, tiff_tags.XMP), extras=_extras(found))
 
 
 def _orientation(page: Directory) -> int:
-    value = _first(page, tiff_tags.ORIENTATION, 1)
+    value = first(page, tiff_tags.ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
 
 
 def _alpha_channel(page: Directory) -> int | None:
     for index, kind in enumerate(_several(page, _EXTRA_SAMPLES, ())):
         if kind in {_ASSOCIATED, _UNASSOCIATED}:
-            return _COLOURS.get(_first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 3) + index
+            return _COLOURS.get(first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 3) + index
     return None
 
 
@@ -136,18 +96,18 @@ def _several(page: Directory, code: int, default: tuple[int, ...]) -> tuple[int,
 
 def decode(file: BinaryIO, source: str) -> Raster:
     """Decode the only page of a file that its header does not refuse."""
-    found = _pages(file)
+    found = pages_of(file)
     page = found.tags
     damage = ""
-    photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
-    compression = _first(page, _COMPRESSION, 1)
+    photometric = first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
+    compression = first(page, _COMPRESSION, 1)
     if compression == _OLD_JPEG or (photometric == _YCBCR and compression != _JPEG):
         pixels, photometric = tiff_pixels.by_libtiff(file, found.at), _RGB
     else:
         pixels, damage = tiff_pixels.by_tifffile(file, found.at, source)
     colours = _COLOURS[photometric]
     alpha_at = _alpha_channel(page)
-    bits = _first(page, _BITS, 1) if pixels.dtype != np.uint8 or photometric != _RGB else 8
+    bits = first(page, _BITS, 1) if pixels.dtype != np.uint8 or photometric != _RGB else 8
     alpha = None
     if alpha_at is not None and alpha_at < pixels.shape[2]:
         alpha = full_range(np.ascontiguousarray(pixels[..., alpha_at]), bits)
@@ -165,35 +125,35 @@ def _is_associated(page: Directory, alpha_at: int | None, colours: int) -> bool:
     return alpha_at is not None and extra[alpha_at - colours] == _ASSOCIATED
 
 
-def _codes(file: BinaryIO) -> tuple[int, ...]:
-    layout, at = tiff_tags.layout_of(file)
-    return tuple(entry.code for entry in tiff_tags.entries_of(file, layout, at)[0])
-
-
-def _notes(file: BinaryIO, page: Directory) -> tuple[str, ...]:
-    notes = []
-    if _PHOTOSHOP_LAYERS in _codes(file):
+def _notes(pages: Pages) -> tuple[str, ...]:
+    page, notes = pages.tags, []
+    if _PHOTOSHOP_LAYERS in pages.codes_of_file:
         notes.append("its Photoshop layers are not kept, only the flattened picture")
-    colours = _COLOURS.get(_first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 1)
+    colours = _COLOURS.get(first(page, _PHOTOMETRIC, _BLACK_IS_ZERO), 1)
     kept = colours + (_alpha_channel(page) is not None)
-    if _first(page, _SAMPLES_PER_PIXEL, 1) > kept:
+    if first(page, _SAMPLES_PER_PIXEL, 1) > kept:
         notes.append("a channel that is neither colour nor transparency is not kept")
     return tuple(notes)
 
 
-def _refusal(page: Directory, pages: int) -> str:
+def _refusal(page: Directory, pages: int, in_branches: int) -> str:
     """Why the page cannot be kept faithfully, or ""."""
+    if pages > 1 and in_branches:
+        return (
+            f"holds {pages} pictures of which none is marked as a copy, {in_branches} of them in"
+            " SubIFDs; save the one to restore as a file of its own"
+        )
     if pages > 1:
         return f"holds {pages} pages; split it into one file a page (for example with tiffsplit)"
-    if _first(page, _DEPTH, 1) > 1:
-        return f"holds a volume of {_first(page, _DEPTH, 1)} layers, and no photo"
-    if inside := tiff_pixels.NOT_READ.get(_first(page, _COMPRESSION, 1)):
+    if first(page, _DEPTH, 1) > 1:
+        return f"holds a volume of {first(page, _DEPTH, 1)} layers, and no photo"
+    if inside := tiff_pixels.NOT_READ.get(first(page, _COMPRESSION, 1)):
         return f"TIFF with {inside} inside is not read; save it with another compression"
     return _refusal_of_samples(page)
 
 
 def _refusal_of_samples(page: Directory) -> str:
-    photometric = _first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
+    photometric = first(page, _PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric not in _COLOURS:
         return f"TIFF photometric interpretation {photometric} is not supported"
     bits = _several(page, _BITS, (1,))
@@ -204,8 +164,8 @@ def _refusal_of_samples(page: Directory) -> str:
         return f"TIFF with {described} samples; expected unsigned integers of 1 to 16 bits"
     if photometric in {_CIELAB, _ICCLAB} and bits[0] not in {8, 16}:
         return f"Lab TIFF with {bits[0]} bits; expected 8 or 16"
-    channels, colours = _first(page, _SAMPLES_PER_PIXEL, 1), _COLOURS[photometric]
-    width, height = _first(page, _WIDTH, 0), _first(page, _LENGTH, 0)
+    channels, colours = first(page, _SAMPLES_PER_PIXEL, 1), _COLOURS[photometric]
+    width, height = first(page, _WIDTH, 0), first(page, _LENGTH, 0)
     if channels > _USUAL_CHANNELS and width * height * channels > _MAX_SAMPLES:
         return f"{width}x{height} pixels of {channels} channels are too many"
     if channels < colours:
@@ -286,9 +246,9 @@ def _iptc(page: Directory) -> bytes | None:
     return records
 
 
-def _meta(file: BinaryIO, found: _Pages, bits: int, compression: int) -> PhotoMeta:
+def _meta(file: BinaryIO, found: Pages, bits: int, compression: int) -> PhotoMeta:
     page = found.tags
-    described = tiff_tags.tree(file, allowance=Allowance())
+    described = tiff_pages.described(file, found.at)
     dpi = tiff_tags.resolution_of(page)
     codes = {tiff_tags.X_RESOLUTION, tiff_tags.Y_RESOLUTION, tiff_tags.RESOLUTION_UNIT}
     extra = {code: page[code] for code in codes & page.keys() if dpi is not None}
@@ -306,18 +266,16 @@ def _meta(file: BinaryIO, found: _Pages, bits: int, compression: int) -> PhotoMe
         icc=_bytes(page, tiff_tags.ICC),
         dpi=dpi,
         quality_hint=hint,
-        extras=_extras(file, found),
+        extras=_extras(found),
     )
 
 
-def _extras(file: BinaryIO, pages: _Pages) -> tuple[Extra, ...]:
+def _extras(pages: Pages) -> tuple[Extra, ...]:
     page = pages.tags
     found = photoshop.extras_of(_bytes(page, tiff_tags.PHOTOSHOP) or b"")
     if tiff_tags.CREDENTIALS in page:
         found += (left_out(promises.CREDENTIALS),)
-    if _PRINT_MATCHING in _codes(file):
+    if _PRINT_MATCHING in pages.codes_of_file:
         found += (Extra("print settings (PrintIM)", left_out="of the picture as it was"),)
-    if pages.others or tiff_tags.SUB_IFDS in page:
-        what = f"{pages.others or page[tiff_tags.SUB_IFDS].count} smaller pictures or masks"
-        found += (Extra(what, left_out="of the picture as it was"),)
-    return (*found, *tags_left_out(_codes(file), page), *pages.allowance.left_out)
+    tags = tags_left_out(pages.codes, page)
+    return (*found, *pages.others, *tags, *pages.allowance.left_out)

@@ -19,6 +19,7 @@ from restore_batch.stages.photo.metadata import packets as metadata
 from restore_batch.stages.photo.metadata import photoshop
 from restore_batch.stages.photo.metadata.allowance import Allowance
 
+JFIF = b"JFIF\x00"
 _EXIF = b"Exif\x00\x00"
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
@@ -34,6 +35,7 @@ _PREVIEW = 0x010000
 _SOS, _EOI = 0xDA, 0xD9
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 SEGMENT_MAX = 65533
 EXIF_MAX = SEGMENT_MAX - len(_EXIF)
 
@@ -51,6 +53,7 @@ class JpegHead:
     bits: int = 8
     components: int = 0
     progressive: bool = False
+    lossless: bool = False
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
@@ -63,6 +66,9 @@ class JpegHead:
     """Marker and payload of application segments that nothing here reads, and of comments."""
 
     dpi: tuple[float, float] | None = None
+    shape: bytes = b""
+    """The sides of a pixel as JFIF has them, where they differ and have no unit."""
+
     pictures: int = 1
     previews: frozenset[int] = frozenset()
     """Sizes in bytes of those pictures that are smaller copies of the first."""
@@ -126,13 +132,16 @@ def head(file: BinaryIO) -> JpegHead:  # noqa: PLR0912, PLR0915 - one branch a k
                 ">BHHB", payload[:6]
             )
             found.progressive = marker in _PROGRESSIVE
+            found.lossless |= marker in _LOSSLESS
         elif marker == 0xDB:
             found.tables.update(_tables(payload))
-        elif marker == _APP0 and payload[:5] == b"JFIF\x00" and len(payload) >= 12:
+        elif marker == _APP0 and payload[:5] == JFIF and len(payload) >= 12:
             unit, across, down = struct.unpack(">BHH", payload[7:12])
             if unit in {1, 2} and across and down:
                 scale = 2.54 if unit == 2 else 1.0
                 found.dpi = across * scale, down * scale
+            elif across and down and across != down:
+                found.shape = payload[8:12]
             if len(payload) > 14 and payload[12] and payload[13]:
                 found.others.append((marker, payload))
         elif marker == _APP1 and payload.startswith(_EXIF) and found.exif is None:
@@ -268,7 +277,9 @@ def with_metadata(
 
     ``exif`` is at most EXIF_MAX long. ``extras``: segments and Photoshop resources.
     """
-    parts = [_jfif(dpi)]
+    kept = [extra for extra in extras if extra.stored_as == STORED_AS]
+    shapes = [extra.payload for extra in kept if extra.payload.startswith(JFIF)]
+    parts = [_jfif(dpi, shapes[0][len(JFIF) :] if shapes else b"")]
     if exif:
         parts.append(_segment(_APP1, _EXIF + exif))
     if xmp:
@@ -283,8 +294,7 @@ def with_metadata(
         for number, piece in enumerate(pieces, start=1):
             place = bytes((number, len(pieces)))
             parts.append(_segment(_APP2, _ICC + place + piece))
-    kept = [extra for extra in extras if extra.stored_as == STORED_AS]
-    parts += [_segment(extra.kind[0], extra.payload) for extra in kept]
+    parts += [_segment(each.kind[0], each.payload) for each in kept if each.payload not in shapes]
     if comment and not any(extra.text_key for extra in kept):
         parts.append(_segment(_COMMENT, comment.encode()[:SEGMENT_MAX]))
     at = 2
@@ -294,10 +304,13 @@ def with_metadata(
     return [view[:2], *parts, view[at:]]
 
 
-def _jfif(dpi: tuple[float, float] | None) -> bytes:
-    """The JFIF header; square pixels of no particular size where the resolution is unknown."""
+def _jfif(dpi: tuple[float, float] | None, shape: bytes) -> bytes:
+    """The JFIF header; pixels of no particular size where the resolution is unknown, and square
+    ones unless they have a ``shape``."""
     across, down = (min(max(round(v), 1), 65535) for v in dpi) if dpi else (1, 1)
-    return _segment(_APP0, struct.pack(">5sHBHHBB", b"JFIF", 0x0102, bool(dpi), across, down, 0, 0))
+    sides = shape or struct.pack(">HH", across, down)
+    has_unit = bool(dpi) and not shape
+    return _segment(_APP0, struct.pack(">5sHB4sBB", JFIF, 0x0102, has_unit, sides, 0, 0))
 
 
 def _segment(marker: int, payload: bytes) -> bytes:

@@ -48,7 +48,7 @@ VALUE_SIZES = {
     17: (8, 8),
     18: (8, 8),
 }
-_INCH = 2
+_NO_UNIT, _INCH = 1, 2
 _MAX_ENTRIES = 4096
 _MAX_PAGES = 10_000
 _MAX_ENTRIES_OF_PAGES = 200_000
@@ -75,12 +75,12 @@ class Tag:
         return struct.unpack_from(f"<{min(self.count, most)}{code}", self.data) if code else ()
 
     def number(self) -> float | None:
-        """The first value of an integer or rational tag."""
-        if self.field_type == RATIONAL and self.count:
-            above, below = struct.unpack_from("<II", self.data)
-            return above / below if below else None
-        values = self.integers(1)
-        return float(values[0]) if values else None
+        """The first value of a tag of numbers."""
+        code = {RATIONAL: "II", 10: "ii", 11: "f", 12: "d"}.get(self.field_type)
+        if code is None or not self.count:
+            return next(map(float, self.integers(1)), None)
+        above, *below = struct.unpack_from(f"<{code}", self.data)
+        return None if below == [0] else above / (below or [1])[0]
 
 
 Directory = dict[int, Tag]
@@ -113,15 +113,13 @@ class Entry:
 
 def exactly(file: BinaryIO, at: int, size: int) -> bytes:
     """``size`` bytes from ``at`` on. Raises TagError where they are not all in the file."""
-    if (
-        at < 0 or size < 0 or at + size > size_of(file)
-    ):  # asked for too many, reading would set memory aside first
-        raise TagError(f"a tag points outside the file (to byte {at + size})")
-    file.seek(at)
-    data = file.read(size)
-    if len(data) != size:
-        raise TagError(f"a tag points outside the file (to byte {at + size})")
-    return data
+    # Asked for too many, reading would set memory aside first.
+    if at >= 0 and 0 <= size <= size_of(file) - at:
+        file.seek(at)
+        data = file.read(size)
+        if len(data) == size:
+            return data
+    raise TagError(f"a tag points outside the file (to byte {at + size})")
 
 
 def layout_of(file: BinaryIO) -> tuple[Layout, int]:
@@ -261,10 +259,10 @@ class Tree:
 _STRUCTURAL = frozenset(
     {
         *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279),
-        *(280, 281, 284, 288, 289, 290, 291, 292, 293, 297, 301, 317, 318, 319, 320, 321),
+        *(280, 281, 284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321),
         *(322, 323, 324, 325, 326, 327, 328, 330, 332, 333, 334, 336, 338, 339, 340, 341),
         *(342, 343, 346, 347, 351, 400, 401, 403, 404, 405, 433, 434, 435, 512, 513, 514),
-        *(515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 559, 34016, 34032),
+        *(515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 559, 34032),
         *(X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, ICC, XMP, IPTC, PHOTOSHOP),
         *(CREDENTIALS, 37724, 50341, EXIF_IFD, GPS_IFD, INTEROP_IFD, 33421, 33422),
         *(32932, 50838, 50839, 65535, 42112, 42113),
@@ -273,15 +271,17 @@ _STRUCTURAL = frozenset(
 _DNG_TAGS = range(50706, 53000)
 
 
-def tree(file: BinaryIO, *, of_raw: bool = False, allowance: Allowance | None = None) -> Tree:
-    """The descriptive tags of the first page of a TIFF file, or of an EXIF block, as far as they
-    fit ``allowance`` (None: a whole one).
+def tree(
+    file: BinaryIO, *, at: int = 0, of_raw: bool = False, allowance: Allowance | None = None
+) -> Tree:
+    """The descriptive tags of a page of a TIFF file (``at`` 0: the first), or of an EXIF block, as
+    far as they fit ``allowance`` (None: a whole one).
 
     Raises TagError when there is no directory at all; a broken sub-directory is left out.
     """
-    layout, at = layout_of(file)
+    layout, first_at = layout_of(file)
     allowance = allowance or Allowance()
-    main = directory_at(file, layout, at, allowance=allowance)
+    main = directory_at(file, layout, at or first_at, allowance=allowance)
 
     def branch(parent: Directory, code: int) -> Directory:
         place = parent[code].integers(1) if code in parent else ()
@@ -295,12 +295,17 @@ def tree(file: BinaryIO, *, of_raw: bool = False, allowance: Allowance | None = 
     exif = branch(main, EXIF_IFD)
     interop = branch(exif, INTEROP_IFD)
     exif.pop(INTEROP_IFD, None)
-    kept = {
-        code: tag
-        for code, tag in main.items()
-        if code not in _STRUCTURAL and not (of_raw and code in _DNG_TAGS)
-    }
+    kept = {code: tag for code, tag in main.items() if _describes(code, main, of_raw)}
     return Tree(kept, exif, branch(main, GPS_IFD), interop)
+
+
+def _describes(code: int, main: Directory, of_raw: bool) -> bool:
+    if code in {X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT}:
+        # Without a unit it is the shape of a pixel, which no other field tells.
+        return RESOLUTION_UNIT in main and main[RESOLUTION_UNIT].number() == _NO_UNIT
+    if of_raw and (code == ORIENTATION or code in _DNG_TAGS):
+        return code == ORIENTATION
+    return code not in _STRUCTURAL
 
 
 def serialise(directory: Mapping[int, Tag], at: int, *, big: bool = False) -> bytes:
