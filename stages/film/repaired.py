@@ -34,7 +34,8 @@ from restore_batch.stages.repair.film_scratch import (
 from restore_batch.stages.repair.mask import grown
 from restore_batch.stages.video.types import VideoFrame
 
-REPAIR_FRAMES = max(WINDOW_FRAMES, AROUND_FRAMES) + 1
+_AROUND = max(WINDOW_FRAMES, AROUND_FRAMES)
+REPAIR_FRAMES = _AROUND + 1
 """Frames on each side that a repaired frame depends on: what is seen in those around it, each of
 which is seen beside its neighbours."""
 _REACH_PX = 16
@@ -65,51 +66,60 @@ class _Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class _Looked:
-    """A frame beside its neighbours. ``columns``: what each column shows of scratches; ``spots``:
-    what both neighbours lack; ``before``: the pixels of the one before, as they would be here, of
-    all spots with their edges, (N, 3), at ``places`` of the flattened frame, (N,), rising."""
+class _Signs:
+    """What a frame of a ``shot`` shows beside its neighbours, and frames around it go by.
+    ``columns``: of scratches; ``spots``: what both neighbours lack."""
 
-    seen: _Seen
+    shot: int
     columns: Columns
     spots: Spots
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """A frame to be repaired. ``before``: the pixels of the one before, as they would be here, of
+    all its spots with their edges, (N, 3), at ``places`` of the flattened frame, (N,), rising."""
+
+    video: VideoFrame
     places: np.ndarray
     before: np.ndarray
 
 
 def repaired_frames(frames: Iterable[VideoFrame], strength: float) -> Iterator[RepairedFrame]:
     """The same frames, repaired where both neighbours are of the same shot. Holds
-    :data:`REPAIR_FRAMES` and two, and less of as many that went before."""
-    looked: deque[_Looked] = deque()
-    first = done = 0  # numbers of the first that is held, and of the one to be repaired
+    :data:`REPAIR_FRAMES` and two, and of some that went before what they show."""
+    waiting: deque[_Waiting] = deque()
+    signs: deque[_Signs] = deque()
+    first = done = 0  # numbers of the first that has signs here, and of the one to be repaired
 
     def next_repaired() -> RepairedFrame:
         nonlocal first, done
-        while done - first > AROUND_FRAMES:
-            looked.popleft()
+        while done - first > _AROUND:
+            signs.popleft()
             first += 1
-        repaired = _repaired(list(looked), done - first, strength)
+        repaired = _repaired(waiting.popleft(), list(signs), done - first, strength)
         done += 1
         return repaired
 
-    for one in _beside_each_other(frames):
-        looked.append(one)
-        if first + len(looked) - done > max(WINDOW_FRAMES, AROUND_FRAMES):
+    for one, shows in _beside_each_other(frames):
+        waiting.append(one)
+        signs.append(shows)
+        if len(waiting) > _AROUND:
             yield next_repaired()
-    while done < first + len(looked):
+    while waiting:
         yield next_repaired()
 
 
-def _beside_each_other(frames: Iterable[VideoFrame]) -> Iterator[_Looked]:
+def _beside_each_other(frames: Iterable[VideoFrame]) -> Iterator[tuple[_Waiting, _Signs]]:
     before: _Seen | None = None
     current: _Seen | None = None
     for video in frames:
         after = _seen(current, video)
         if current is not None:
-            yield _looked(before, current, after)
+            yield _looked_at(before, current, after)
         before, current = current, after
     if current is not None:
-        yield _looked(before, current, None)
+        yield _looked_at(before, current, None)
 
 
 def _seen(before: _Seen | None, video: VideoFrame) -> _Seen:
@@ -123,48 +133,54 @@ def _seen(before: _Seen | None, video: VideoFrame) -> _Seen:
     return _Seen(video, luma, motion(luma, before.luma), before.shot)
 
 
-def _looked(before: _Seen | None, current: _Seen, after: _Seen | None) -> _Looked:
-    columns = columns_of(current.luma, None if before is None else before.luma, current.to_before)
-    nothing = Spots(np.zeros(current.luma.shape, bool), ())
-    alone = _Looked(current, columns, nothing, np.empty(0, np.int64), np.empty((0, 3), np.uint8))
-    if before is None or after is None or current.video.fault:
-        return alone
-    if not before.shot == current.shot == after.shot:
-        return alone
+def _looked_at(
+    before: _Seen | None, current: _Seen, after: _Seen | None
+) -> tuple[_Waiting, _Signs]:
+    former = None if before is None else before.luma
+    columns = columns_of(current.luma, former, current.to_before)
     rgb, luma = current.video.frame.rgb_hwc, current.luma
+    if (
+        before is None
+        or after is None
+        or not before.shot == current.shot == after.shot
+        or current.video.fault
+    ):
+        none = np.empty(0, np.int64), np.empty((0, 3), rgb.dtype)
+        nothing = Spots(np.zeros(luma.shape, bool), ())
+        return _Waiting(current.video, *none), _Signs(current.shot, columns, nothing)
     frames = Neighbours(before.video.frame.rgb_hwc, rgb, after.video.frame.rgb_hwc)
     earlier = aligned(rgb, luma, frames.before, current.to_before)
     later = aligned(rgb, luma, frames.after)
     spots = find_spots(frames, earlier, later, luma)
     places = np.flatnonzero(grown(spots.mask))
-    return _Looked(current, columns, spots, places, earlier.rgb_hwc.reshape(-1, 3)[places])
+    pixels = earlier.rgb_hwc.reshape(-1, 3)[places]
+    return _Waiting(current.video, places, pixels), _Signs(current.shot, columns, spots)
 
 
-def _repaired(looked: Sequence[_Looked], at: int, strength: float) -> RepairedFrame:
-    """The frame ``at`` of some in a row."""
-    current = looked[at].seen
-    shot = [i for i, one in enumerate(looked) if one.seen.shot == current.shot]
-    window, own = [looked[i] for i in shot], at - shot[0]
-    sound = RepairedFrame(current.video, RepairRecord(0.0))
-    if current.video.fault or not 0 < own < len(window) - 1:
+def _repaired(
+    waiting: _Waiting, signs: Sequence[_Signs], at: int, strength: float
+) -> RepairedFrame:
+    """A frame. ``signs``: of some in a row, it being number ``at`` of them."""
+    shot = [i for i, one in enumerate(signs) if one.shot == signs[at].shot]
+    window, own = [signs[i] for i in shot], at - shot[0]
+    sound = RepairedFrame(waiting.video, RepairRecord(0.0))
+    if waiting.video.fault or not 0 < own < len(window) - 1:
         return sound
-    lines = find_lines(
-        [one.columns for one in window[max(0, own - WINDOW_FRAMES) : own + WINDOW_FRAMES + 1]],
-        min(own, WINDOW_FRAMES),
-    )
+    near = window[max(0, own - WINDOW_FRAMES) : own + WINDOW_FRAMES + 1]
+    lines = find_lines([one.columns for one in near], min(own, WINDOW_FRAMES))
     dirt = grown(find_dirt([one.spots for one in window], own))
     scratch = np.broadcast_to(lines, dirt.shape) & ~dirt
     if not dirt.any() and not scratch.any():
         return sound
-    rgb = current.video.frame.rgb_hwc
+    rgb = waiting.video.frame.rgb_hwc
     filled = rgb.copy()
     places = np.flatnonzero(dirt)
-    filled.reshape(-1, 3)[places] = looked[at].before[np.searchsorted(looked[at].places, places)]
+    filled.reshape(-1, 3)[places] = waiting.before[np.searchsorted(waiting.places, places)]
     if scratch.any():
         filled = fill(filled, scratch, np.asarray(scratch), _REACH_PX)
     mask = dirt | scratch
     if strength < 1:
         blend = rgb[mask].astype(np.float64) * (1 - strength) + strength * filled[mask]
         filled[mask] = np.rint(blend).astype(rgb.dtype)
-    frame = replace(current.video.frame, rgb_hwc=filled)
-    return RepairedFrame(replace(current.video, frame=frame), RepairRecord(float(mask.mean())))
+    frame = replace(waiting.video.frame, rgb_hwc=filled)
+    return RepairedFrame(replace(waiting.video, frame=frame), RepairRecord(float(mask.mean())))
