@@ -16,22 +16,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress
+from itertools import compress, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from restore_batch.errors import UsageError
 from restore_batch.files import other_than_file, side_by_side, version_of
-from restore_batch.jobs.labels import labels_of, natural_order, passed_over_line, printable
+from restore_batch.jobs import labels
+from restore_batch.jobs.labels import hidden_kind, is_visible, passed_over_line, printable
 from restore_batch.jobs.numbered import is_numbered
 from restore_batch.jobs.outputs import REPORT_MARK, folded, suffix_of
 from restore_batch.jobs.path_options import is_url, real_place
 from restore_batch.jobs.patterns import Patterns, Scope, has_pattern, literal, split_pattern
 
-# Folders that file servers and operating systems leave, full of thumbnails and deleted pictures.
-_NOT_THE_USERS = frozenset(
-    {"@eadir", "#recycle", "$recycle.bin", "__macosx", "lost+found", "system volume information"}
-)
 _OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/")
 # The whole machine, and its state, which has no end.
 _SYSTEM = re.compile(r"/|/(proc|sys)(/.*)?", re.DOTALL)
@@ -109,11 +106,15 @@ class _Wanted:
     def is_media(self, name: str) -> bool:
         return suffix_of(name).lower() in self.suffixes
 
-    def pass_over(self, name: str, identity: str) -> None:
-        self.passed_over[identity] = suffix_of(name).lower()
+    def pass_over(self, name: str, identity: str, *, is_file: bool = True) -> None:
+        kind = suffix_of(name).lower() if is_file else other_than_file(identity)
+        if is_file or kind:
+            self.passed_over[identity] = kind
 
-    def pass_over_other(self, identity: str) -> None:
-        if kind := other_than_file(identity):
+    def pass_hidden(self, parts: Sequence[str], identity: str, scope: Scope, folder: bool) -> None:
+        """Count what is hidden and could hold what is wanted, without a look into it."""
+        could = scope.enters(parts) if folder else self.is_media(parts[-1]) and scope.takes(parts)
+        if could and (kind := hidden_kind(parts[-1], is_folder=folder)):
             self.passed_over[identity] = kind
 
     def is_output(self, real: str) -> bool:
@@ -179,7 +180,7 @@ def discover(
     if problems:
         raise InputsError(problems)
     files = _once(batches)
-    taken = {file.identity for file in files}
+    taken = {file.identity for file in files} | set(map(real_place, {file.root for file in files}))
     others = Counter(kind for path, kind in passed_over.items() if path not in taken)
     sources = _labelled(files)
     return Discovered(list(side_by_side(looked_at, sources)) if look else sources, dict(others))
@@ -196,7 +197,7 @@ def _once(batches: Iterable[Iterable[_Found]]) -> list[_Found]:
     taken: set[str] = set()
     files: list[_Found] = []
     for batch in batches:
-        in_order = sorted(batch, key=lambda f: natural_order(f.parts))
+        in_order = sorted(batch, key=lambda f: labels.natural_order(f.parts))
         kept = bytearray(len(in_order))
         for links in (False, True):
             for number, file in enumerate(in_order):
@@ -216,11 +217,11 @@ def _labelled(files: Sequence[_Found]) -> list[SourceFile]:
         for file, relative in zip(files, relatives, strict=True):
             roots.setdefault(folded(relative), set()).add(file.root)
     meeting = {root for same in roots.values() if len(same) > 1 for root in same}
-    labels = labels_of(sorted(meeting))
+    named = labels.labels_of(sorted(meeting))
     return [
         SourceFile(
             file.source,
-            f"{labels[file.root]}/{relative}" if file.root in labels else relative,
+            f"{named[file.root]}/{relative}" if file.root in named else relative,
             file.size_bytes,
             file.version,
         )
@@ -239,10 +240,6 @@ def _found(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     return _remote(entry, wanted)
 
 
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.casefold() not in _NOT_THE_USERS
-
-
 # --- local files -------------------------------------------------------------------------------
 
 
@@ -252,7 +249,7 @@ def _numbered(entry: str, wanted: _Wanted) -> Iterator[_Found]:
     if wanted.is_output(real):
         raise _NothingFoundError(f"{folder} lies inside the output folder")
     try:
-        stats = [(p.name, p.stat()) for p in sorted(folder.iterdir()) if _is_visible(p.name)]
+        stats = [(p.name, p.stat()) for p in sorted(folder.iterdir()) if is_visible(p.name)]
     except OSError as error:
         raise _NothingFoundError(f"cannot read {folder}: {error.strerror or error}") from None
     if stats:
@@ -311,10 +308,10 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
             continue
         entered.add(real)
         with os.scandir(path) as entries:
-            visible = sorted((e for e in entries if _is_visible(e.name)), key=lambda e: e.name)
-        if any(entry.name == REPORT_MARK for entry in visible):
+            listed = sorted(entries, key=lambda e: e.name)
+        if any(entry.name == REPORT_MARK for entry in listed):
             continue  # previews of a report are nobody's originals
-        for entry in visible:
+        for entry in listed:
             below, is_link = (*parts, entry.name), entry.is_symlink()
             here = Path(entry.path) if is_link else entry  # Path takes circular links for broken
             inside = entry.path if real == path else f"{real}{os.sep}{entry.name}"
@@ -322,7 +319,9 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
             is_folder = here.is_dir()
             if (is_folder or is_link) and wanted.is_output(target):
                 continue
-            if is_folder:
+            if not is_visible(entry.name):
+                wanted.pass_hidden(below, inside, scope, is_folder)
+            elif is_folder:
                 if is_link and _SYSTEM.fullmatch(target):
                     wanted.pass_over(entry.name, target)
                 elif scope.enters(below):
@@ -333,10 +332,8 @@ def _walk(root: str, real: str, scope: Scope, wanted: _Wanted) -> Iterator[_Foun
                 is_lost = is_link and not is_file and not Path(entry.path).exists()
                 if wanted.is_media(entry.name) and (is_file or is_lost):
                     yield _Found(root, below, entry.path, target, is_link=is_link)
-                elif is_file:
-                    wanted.pass_over(entry.name, target)
                 else:
-                    wanted.pass_over_other(target)
+                    wanted.pass_over(entry.name, target, is_file=is_file)
 
 
 # --- URLs --------------------------------------------------------------------------------------
@@ -381,12 +378,15 @@ def _listed(url: str, wanted: _Wanted) -> Iterator[_Found]:
         return
     for name, details in fs.find(path, detail=True).items():
         parts = tuple(name[len(path) :].strip("/").split("/"))
-        visible = all(map(_is_visible, parts)) and not wanted.is_output(fs.unstrip_protocol(name))
-        if not (visible and scope.takes(parts)):
+        if wanted.is_output(fs.unstrip_protocol(name)):
             continue
-        if wanted.is_media(parts[-1]):
+        hidden = parts[: len(list(takewhile(is_visible, parts))) + 1]
+        if not is_visible(hidden[-1]):
+            place = fs.unstrip_protocol("/".join((path.rstrip("/"), *hidden)))
+            wanted.pass_hidden(hidden, place, scope, len(hidden) < len(parts))
+        elif scope.takes(parts) and wanted.is_media(parts[-1]):
             yield _object(fs, path, parts, name, details)
-        else:
+        elif scope.takes(parts):
             wanted.pass_over(parts[-1], fs.unstrip_protocol(name))
 
 

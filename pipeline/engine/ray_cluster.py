@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import ray
+from ray import exceptions
 from ray._private import services
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -22,6 +23,7 @@ from restore_batch.pipeline.plan.layout import Layout, Node
 _LOOKS_S = 1.0
 _REACHED_WITHIN_S = 10.0
 _LEAVES_WITHIN_S = 5.0
+_NO_ANSWER = (exceptions.RayError, OSError)
 
 
 def connect(address: str) -> Callable[[], None]:
@@ -95,7 +97,8 @@ class Places:
     """The nodes on which each pool has a worker, as nodes join and leave.
 
     A thread asks Ray for its nodes, so that nobody waits for the answer. Where a job wants more
-    workers than there is room for, a cluster that can grow is asked for them.
+    workers than there is room for, a cluster that can grow is asked for them, again and again until
+    it takes note; ``refusal`` says why it has not.
 
     ``landmarks``: each node is asked what it sees of them; None: all see everything. ``at_home``:
     the nodes of those workers that need to see all files; the driver's own where no other does.
@@ -106,7 +109,9 @@ class Places:
         self._sight = None if landmarks is None else Sight(landmarks)
         self._nodes: dict[str, Node] = {}
         self._hosts: dict[str, str] = {}
-        self._asked_for = 0
+        self._is_asked = False
+        self.refusal = ""
+        self._fault: Exception | None = None
         self.computing: Sequence[str] = ()
         self.reading: Sequence[str] = ()
         self.at_home: Sequence[str] = ()
@@ -130,19 +135,28 @@ class Places:
         """The host name of a node that is there or was."""
         return self._hosts.get(node_id, node_id)
 
+    def check(self) -> None:
+        """Raises what has ended the watch, which is a defect of ours: nodes would join and leave
+        unseen."""
+        if self._fault is not None:
+            raise self._fault
+
     def close(self) -> None:
         """Watch no longer, and ask for nothing more."""
         self._ends.set()
         self._thread.join(_LEAVES_WITHIN_S)
-        if self._asked_for:
-            with suppress(Exception):
-                _ask_for([])
+        # It may have heard what it gave no answer to.
+        if self._is_asked or self.refusal:
+            _ask_for([])
 
     def _watch(self) -> None:
-        while not self._ends.wait(_LOOKS_S):
-            # While Ray's head does not answer, what was known last holds.
-            with suppress(Exception):
-                self._follow(nodes())
+        try:
+            while not self._ends.wait(_LOOKS_S):
+                # While Ray's head does not answer, what was known last holds.
+                with suppress(*_NO_ANSWER):
+                    self._follow(nodes())
+        except Exception as error:
+            self._fault = error
 
     def _follow(self, found: Sequence[Node]) -> None:
         # In the order in which they were first seen: who has work keeps it.
@@ -161,16 +175,20 @@ class Places:
         if at_home != self.at_home:
             self.at_home = at_home
         wanted = self._layout.most or 1
-        if len(computing) < wanted and not self._asked_for:
-            self._asked_for = wanted
+        if len(computing) < wanted and not self._is_asked:
             one = {"CPU": float(self._layout.threads)}
             if self._layout.on_gpu:
                 one["GPU"] = self._layout.gpu_share
-            with suppress(Exception):
-                _ask_for([one] * wanted)
+            self.refusal = _ask_for([one] * wanted)
+            self._is_asked = not self.refusal
 
 
-def _ask_for(bundles: list[dict[str, float]]) -> None:
+def _ask_for(bundles: list[dict[str, float]]) -> str:
+    """Ask a cluster to grow; returns why it was not to be asked, or ""."""
     from ray.autoscaler.sdk import request_resources
 
-    request_resources(bundles=bundles)
+    try:
+        request_resources(bundles=bundles)
+    except Exception as error:  # by a ray:// address it is an AssertionError
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ray import exceptions
 
+from restore_batch import cgroups
+
 _NOTE_WITHIN_S = 2.0
 _RECENT_S = 15.0
 _LOOKS_S = 1.0
@@ -23,6 +25,11 @@ class MemoryKills:
 
     def __init__(self) -> None:
         self._counts: deque[tuple[float, int]] = deque()
+        self._counters = [
+            Path("/proc/vmstat"),
+            *(each / "memory.events" for each in cgroups.folders(cgroups.UNIFIED)[:1]),
+            *(each / "memory.oom_control" for each in cgroups.folders("memory")[:1]),
+        ]
         self.look()
 
     def look(self) -> None:
@@ -30,29 +37,22 @@ class MemoryKills:
         now = time.monotonic()
         if self._counts and now - self._counts[-1][0] < _LOOKS_S:
             return
-        self._counts.append((now, _memory_kills()))
+        self._counts.append((now, self._count()))
         while len(self._counts) > 1 and now - self._counts[1][0] > _RECENT_S:
             self._counts.popleft()
 
     def recent(self) -> bool:
         """Whether there was one in the last seconds."""
-        return _memory_kills() > self._counts[0][1]
+        return self._count() > self._counts[0][1]
+
+    def _count(self) -> int:
+        found = [re.search(r"^oom_kill (\d+)$", _read(p), re.MULTILINE) for p in self._counters]
+        return sum(int(count[1]) for count in found if count)
 
 
-def _memory_kills() -> int:
-    groups = dict(re.findall(r"^\d+:(memory|):/(.*)$", _read("/proc/self/cgroup"), re.MULTILINE))
-    counted = [
-        _read("/proc/vmstat"),
-        _read(f"/sys/fs/cgroup/{groups.get('', '')}/memory.events"),
-        _read(f"/sys/fs/cgroup/memory/{groups.get('memory', '')}/memory.oom_control"),
-    ]
-    found = [re.search(r"^oom_kill (\d+)$", text, re.MULTILINE) for text in counted]
-    return sum(int(count[1]) for count in found if count)
-
-
-def _read(path: str) -> str:
+def _read(path: Path) -> str:
     try:
-        return Path(path).read_text()
+        return path.read_text()
     except OSError:
         return ""  # kernels differ in which of them they have
 

@@ -7,6 +7,7 @@ again, and take innocent neighbours with it.
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ PAYLOAD_LOSSES = (exceptions.ObjectLostError, exceptions.ReferenceCountingAssert
 class PoolWorker:
     """Runs the stages of one group on batches of chunks."""
 
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+        """What :meth:`close` has to close."""
+
     def arrive(self, threads: int) -> int:
         """The id of its process; the first call on a new actor, which ends once that has found its
         room. Its libraries are to use so many ``threads``."""
@@ -50,15 +55,23 @@ class PoolWorker:
 
         self._writer = writer
         self._away: Away | None = None
-        if travel is not None:
-            from restore_batch.pipeline.engine.ray_home import RayHome
-            from restore_batch.pipeline.engine.travel.away import Away, bring_weights
+        with ExitStack() as opened:
+            if travel is not None:
+                from restore_batch.pipeline.engine.ray_home import RayHome
+                from restore_batch.pipeline.engine.travel.away import Away, bring_weights
 
-            sees, home = travel.landmarks.seen_here(), RayHome(travel.actor)
-            bring_weights(group, travel.landmarks, home)
-            if not sees.files:
-                self._away = Away(group, sees, home)
-        self._stages = GroupWorker(group, context)
+                sees, home = travel.landmarks.seen_here(), RayHome(travel.actor)
+                bring_weights(group, travel.landmarks, home)
+                if not sees.files:
+                    self._away = Away(group, sees, home)
+                    opened.callback(self._away.close)
+            self._stages = GroupWorker(group, context)
+            opened.callback(self._stages.close)
+            self._opened = opened.pop_all()
+
+    def close(self) -> None:
+        """Close the stages, and leave no file on this node; nothing else is asked of it then."""
+        self._opened.close()
 
     def run(self, is_last: bool, *batch: Chunk) -> Any:
         """First a list with each chunk's failure (or None), then the chunks themselves.

@@ -12,6 +12,7 @@ from typing import Literal
 
 import psutil
 
+from restore_batch import cgroups
 from restore_batch.jobs.spec import Job
 from restore_batch.models.base import Precision, Runtime
 from restore_batch.pipeline.plan.landmarks import Landmarks, Sees
@@ -84,10 +85,14 @@ class Engine:
 
 
 def this_machine() -> Machine:
-    """Look, without importing torch: affinity, cgroup and the driver's own device files."""
+    """Look, without importing torch: affinity, control groups and the driver's own device files."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = min(psutil.virtual_memory().total, _cgroup_bytes())
-    return Machine(_cgroup_cores(cores or 1), memory, _count_gpus())
+    cores, memory = cores or 1, psutil.virtual_memory().total
+    return Machine(
+        max(1, min(cores, int(cgroups.cores() or cores))),
+        min(memory, cgroups.memory_bytes() or memory),
+        _count_gpus(),
+    )
 
 
 def share_out(job: Job, site: Site) -> Share:
@@ -168,22 +173,3 @@ def _shared_bytes() -> int:
     if sys.platform != "linux" or not Path("/dev/shm").is_dir():
         return _LARGEST_STORE
     return shutil.disk_usage("/dev/shm").total // 2
-
-
-def _cgroup_bytes() -> int:
-    return _cgroup_number("memory.max") or sys.maxsize
-
-
-def _cgroup_cores(cores: int) -> int:
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):
-        return cores
-
-
-def _cgroup_number(name: str) -> int | None:
-    try:
-        return int(Path("/sys/fs/cgroup", name).read_text())
-    except (OSError, ValueError):
-        return None

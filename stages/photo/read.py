@@ -19,6 +19,8 @@ from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import extras, tiff_tags
 from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.metadata.places.geometry import Change
+from restore_batch.stages.photo.metadata.places.moving import moved
 from restore_batch.stages.photo.probe import Probe
 from restore_batch.stages.photo.raster import Header, Raster, upright
 from restore_batch.stages.photo.source import decoding, open_source, size_of
@@ -151,16 +153,20 @@ def _finished(raster: Raster) -> tuple[Frame, PhotoMeta, tuple[str, ...]]:
         alpha_hw=None if alpha is None else upright(alpha, orientation),
         grey=raster.space == "grey",
     )
+    # Some decoders have turned the pixels already, as EXIF says too.
+    turned_by = exif_block.stated_orientation(raster.meta.exif) if orientation == 1 else orientation
+    change = Change.upright(turned_by, (frame.width, frame.height))
+    meta, misplaced = moved(meta, change)
     meta = dataclasses.replace(
         meta,
-        size=(frame.width, frame.height),
+        size=change.after,
         icc=managed.icc,
         icc_made=meaning.made,
         icc_elsewhere=meaning.elsewhere,
         stored=None if managed.stored is None else upright(managed.stored, orientation),
         outside_srgb=managed.outside_srgb,
     )
-    return frame, meta, (*raster.warnings, *warnings, *not_kept, *meaning.warnings)
+    return frame, meta, (*raster.warnings, *warnings, *not_kept, *misplaced, *meaning.warnings)
 
 
 def _upright_meta(raster: Raster) -> tuple[PhotoMeta, int, tuple[str, ...]]:

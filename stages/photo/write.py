@@ -21,6 +21,8 @@ from restore_batch.stages.photo.formats.base import Format, WrittenFormat
 from restore_batch.stages.photo.metadata import exif as exif_block
 from restore_batch.stages.photo.metadata import extras
 from restore_batch.stages.photo.metadata import packets as metadata
+from restore_batch.stages.photo.metadata.places.geometry import Change
+from restore_batch.stages.photo.metadata.places.moving import moved
 from restore_batch.stages.photo.raster import Picture
 from restore_batch.stages.photo.source import one_line
 from restore_batch.stages.photo.verdict import BitDepth, losses, too_large, written_bits
@@ -123,15 +125,19 @@ def _fitting(
     if lost:
         warnings.append(f"{format.title} cannot hold {', '.join(lost)}: not kept")
     size = frame.width, frame.height
-    if xmp and meta.size and meta.size != size:
-        scale = size[0] / meta.size[0], size[1] / meta.size[1]
-        xmp = metadata.scaled_xmp(xmp, scale)
+    meta = dataclasses.replace(meta, exif=exif, xmp=xmp)
+    if meta.size and meta.size != size:
+        if xmp:
+            scale = size[0] / meta.size[0], size[1] / meta.size[1]
+            meta = dataclasses.replace(meta, xmp=metadata.scaled_xmp(xmp, scale))
+        meta, misplaced = moved(meta, Change.sized(meta.size, size))
+        warnings += misplaced
     kept, not_kept = extras.fitting(meta, size, format.stores_extras, format.title)
     warnings += not_kept
     return dataclasses.replace(
         meta,
-        exif=exif_block.sized(exif, frame.width, frame.height) if exif else None,
-        xmp=metadata.sized_xmp(xmp, frame.width, frame.height) if xmp else None,
+        exif=exif_block.sized(meta.exif, frame.width, frame.height) if meta.exif else None,
+        xmp=metadata.sized_xmp(meta.xmp, frame.width, frame.height) if meta.xmp else None,
         iptc=iptc,
         text=texts,
         extras=kept,

@@ -439,6 +439,18 @@ def test_urls_that_lead_nowhere_are_named(bucket: str, monkeypatch: pytest.Monke
     assert "chained" in texts[4]
 
 
+def test_what_is_hidden_in_a_bucket_is_counted_by_its_uppermost_folder(bucket: str) -> None:
+    fs, root = fsspec.core.url_to_fs(bucket)
+    for name in ("x/a.png", "x/.b.png", "x/._b.png", "x/.album/c.png", "x/.album/d/e.png"):
+        fs.pipe(f"{root}/{name}", b"x")
+    found = discover([f"{bucket}/x"], SUFFIXES)
+    assert relatives(found.files) == ["a.png"]
+    assert found.passed_over == {"hidden file": 1, "hidden folder": 1}
+    named = discover([f"{bucket}/x", f"{bucket}/x/.album"], SUFFIXES)
+    assert len(named.files) == 3
+    assert named.passed_over == {"hidden file": 1}
+
+
 def test_files_of_other_suffixes_are_counted_once_and_not_what_is_hidden_or_excluded(
     tmp_path: Path,
 ) -> None:
@@ -453,6 +465,51 @@ def test_files_of_other_suffixes_are_counted_once_and_not_what_is_hidden_or_excl
     # The drawing is named outright, so it is taken.
     assert [Path(file.source).name for file in found.files] == ["a.tif", "c.svg"]
     assert found.passed_over == {".xmp": 2, "": 1}
+
+
+HIDDEN = (".b.png", ".c.JPG", ".album/d.png", ".album/e/f.png", "old/@eaDir/a.png", "old/.g.tif")
+OF_PROGRAMS = ("._b.png", ".DS_Store", ".notes.txt", ".restore-batch/tmp/x.png", ".git/a.png")
+
+
+def test_hidden_pictures_and_folders_are_counted_without_a_look_into_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.png", "old/z.png", *HIDDEN, *OF_PROGRAMS)
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / ".circle").symlink_to(".circle")
+    looked_into, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (looked_into.append(path), scandir(path))[1])
+    found = discover([str(tmp_path), str(tmp_path / "old")], SUFFIXES)
+    assert relatives(found.files) == ["a.png", "old/z.png"]
+    assert set(looked_into) == {str(tmp_path), str(tmp_path / "old")}
+    assert found.passed_over == {"hidden file": 3, "hidden folder": 2}
+    line = passed_over_line({**found.passed_over, ".xmp": 2})
+    assert line == "2 files passed over: 2 .xmp; 3 hidden files and 2 hidden folders passed over"
+    assert passed_over_line({"hidden folder": 1}) == "1 hidden folder passed over"
+
+
+def test_what_is_hidden_is_taken_where_it_is_named_and_not_counted_then(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", *HIDDEN)
+    named = [str(tmp_path / name) for name in ("", ".b.png", ".album", "old/@eaDir")]
+    found = discover(named, SUFFIXES)
+    assert sorted(Path(file.source).name for file in found.files) == [
+        ".b.png",
+        "a.png",
+        "a.png",
+        "d.png",
+        "f.png",
+    ]
+    assert found.passed_over == {"hidden file": 2}
+
+
+def test_what_is_hidden_and_excluded_or_of_the_results_is_not_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", *HIDDEN, ".results/b.png")
+    excluded = discover([str(tmp_path)], SUFFIXES, [".*", "@eaDir"], tmp_path / ".results")
+    assert excluded.passed_over == {}
+    some = discover([str(tmp_path / "*.png")], SUFFIXES, (), tmp_path / ".results")
+    assert some.passed_over == {"hidden file": 1}
+    with pytest.raises(InputsError, match=r"no picture in .*\(1 hidden file passed over\)"):
+        discover([str(tmp_path / "old" / "*.tif")], SUFFIXES)
 
 
 def test_a_pattern_passes_over_only_what_it_covers(tmp_path: Path) -> None:

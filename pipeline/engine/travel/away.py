@@ -72,8 +72,10 @@ class Away:
 
     def close(self) -> None:
         """Leave nothing on this node."""
-        self._films.close()
-        self._scratch.close()
+        try:
+            self._films.close()
+        finally:
+            self._scratch.close()
 
     # -- there ---
     def _begin(self, chunk: Chunk, rooms: ExitStack) -> _Trip | Failure:

@@ -6,12 +6,14 @@ Source: ITU-T T.81 annex B; ExifTool's JPEG tag tables for what makers put where
 
 from __future__ import annotations
 
+import dataclasses
+
 from restore_batch.stages.media import Extra
 from restore_batch.stages.photo.metadata import behind, jpeg_segments, photoshop, promises
 from restore_batch.stages.photo.metadata.extras import in_bytes, left_out, unknown
 
 STORED_AS = jpeg_segments.STORED_AS
-_APP11, _COMMENT = 0xEB, 0xFE
+_APP0, _APP11, _COMMENT = 0xE0, 0xEB, 0xFE
 # Marker and first bytes of segments that speak of nothing that changes: text, dates, serial
 # numbers, measurements of sensors.
 _KEPT = (
@@ -69,6 +71,8 @@ def of_segments(head: jpeg_segments.JpegHead) -> tuple[Extra, ...]:
     # A box of JUMBF may fill many segments, which share a number.
     boxes = {payload[:4] for marker, payload in head.others if _is_c2pa(marker, payload)}
     found = [left_out(promises.CREDENTIALS)] if boxes else []
+    if head.shape:
+        found.append(_shape(head.shape))
     for marker, payload in head.others:
         if not (marker == _APP11 and payload[:4] in boxes):
             found.append(_extra(marker, payload))
@@ -90,6 +94,12 @@ def _extra(marker: int, payload: bytes) -> Extra:
     if any(marker == known and payload.startswith(start) for known, start in _KEPT):
         return _kept(name, marker, payload)
     return unknown(name + in_bytes(len(payload)))
+
+
+def _shape(sides: bytes) -> Extra:
+    extra = _kept("", _APP0, jpeg_segments.JFIF + sides)
+    what = f"{_name(_APP0, extra.payload)} (shape of a pixel)"
+    return dataclasses.replace(extra, what=what, holds="upright")
 
 
 def _kept(what: str, marker: int, payload: bytes, text_key: str = "") -> Extra:

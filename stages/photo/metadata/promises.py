@@ -143,7 +143,8 @@ class _Reader:
         self.depth -= 1
         if not self.depth:
             at = self.offset + self.parser.CurrentByteIndex
-            tag = _TAG_END.match(self.xmp, at)
+            # Of an element that is empty by its start tag, the end is told behind that.
+            tag = _TAG_END.match(self.xmp, at) if self.xmp.startswith(b"</", at) else None
             self._cut(self.cut_name, name, self.cut_from, tag.end() if tag else at)
 
     def _full(self, name: str) -> tuple[str, str]:

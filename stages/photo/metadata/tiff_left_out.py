@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from restore_batch.stages.media import Extra
+from restore_batch.stages.photo.metadata.extras import unknown
 from restore_batch.stages.photo.metadata.tiff_tags import Directory, Tag
 
-_PHOTOMETRIC, _CHROMATICITIES = 262, 319
+_PHOTOMETRIC, _CHROMATICITIES, _CLIP_PATH = 262, 319, 343
 _OF_RGB = frozenset({2, 3, 6})
 _SRGB = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 _SAME = 0.002
@@ -22,11 +23,14 @@ _OF_SAMPLES = {
     291: "response to grey",
     301: "transfer function",
     319: "chromaticities",
+    321: "hints for halftones",
     333: "names of inks",
     336: "range of dots",
     340: "least sample",
     341: "greatest sample",
+    342: "range of the transfer function",
     32932: "annotations",
+    34032: "CMYK equivalent",
     42112: "metadata of GDAL",
     42113: "value of GDAL for no data",
     50839: "metadata of ImageJ",
@@ -45,6 +49,7 @@ def tags_left_out(codes: Iterable[int], page: Directory) -> tuple[Extra, ...]:
             for code, name in _OF_SAMPLES.items()
             if code in counted
         ),
+        *((unknown(f"TIFF tag {_CLIP_PATH} (clipping path)"),) if _CLIP_PATH in counted else ()),
         *(
             Extra(f"TIFF tag {code}, repeated", left_out=why_once)
             for code, count in counted.items()
@@ -54,8 +59,8 @@ def tags_left_out(codes: Iterable[int], page: Directory) -> tuple[Extra, ...]:
 
 
 def _tells_of_other_colours(page: Directory) -> bool:
-    """Whether the chromaticities of a page say something: many programs write those of sRGB, or
-    beside samples that are no RGB."""
+    """Whether the chromaticities carry information; many writers put sRGB's there, or put them
+    beside data that is not RGB."""
     tag, kind = page.get(_CHROMATICITIES), page.get(_PHOTOMETRIC)
     if tag is None or kind is None or kind.integers()[:1] not in {(each,) for each in _OF_RGB}:
         return False

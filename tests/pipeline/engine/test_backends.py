@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -23,6 +25,29 @@ from support.toys import Broken, Load, Work, unit
 from support.toys import groups as groups_of
 
 FRAME_SUM = 400 * 300 * 3 * 7
+WITHIN_S = 60.0
+
+
+class Leaving(Work):
+    """Leaves a mark when it is closed. ``ends``: how that goes on."""
+
+    name = "leaving"
+
+    def __init__(self, marks: str, ends: str = "") -> None:
+        super().__init__(marks)
+        self.ends = ends
+
+    def close(self) -> None:
+        (Path(self.marks) / f"closed-{os.getpid()}-{time.monotonic_ns()}").touch()
+        if self.ends == "raises":
+            raise OSError("cannot be closed")
+        if self.ends == "hangs":
+            time.sleep(3600)
+
+
+def closed(marks: Path) -> int:
+    """How often stages were closed."""
+    return len(list(marks.glob("closed-*")))
 
 
 @pytest.fixture(scope="module", params=["local", "ray"])
@@ -158,6 +183,15 @@ def test_weights_are_loaded_once_per_worker(backend: Backend, tmp_path: Path) ->
     assert 1 <= opened <= 2, "the run may be over before the second worker is there"
 
 
+def test_stages_are_closed_once_when_their_worker_ends(backend: Backend, tmp_path: Path) -> None:
+    outcomes = run(backend, ["a", "b"], (Load(), Leaving(str(tmp_path))))
+    assert all(isinstance(o, Done) for o in outcomes.values())
+    until = time.monotonic() + WITHIN_S
+    while not closed(tmp_path) and time.monotonic() < until:
+        backend.wait([], [], 0.05)
+    assert len(list(tmp_path.glob("opened-*"))) == closed(tmp_path) == 1
+
+
 def test_a_stage_that_cannot_open_ends_the_run_with_its_own_error(backend: Backend) -> None:
     with pytest.raises(WeightsError, match="no weights here"):
         run(backend, ["a"], (Load(), Broken()))
@@ -184,6 +218,24 @@ def test_a_killed_worker_loses_no_unit(ray_backend: Backend, tmp_path: Path) -> 
     names = [f"u{i}" for i in range(6)] + ["once1", "once2"] + [f"v{i}" for i in range(6)]
     outcomes = run(ray_backend, names, (Load(), Work(str(tmp_path))), workers=(1, 2))
     assert all(isinstance(o, Done) for o in outcomes.values())
+
+
+def test_whatever_a_stage_does_when_it_is_closed_the_others_are_closed_and_the_run_ends(
+    tmp_path: Path,
+) -> None:
+    groups = groups_of(
+        (Load(), Leaving(str(tmp_path), "raises"), Leaving(str(tmp_path), "")),
+        (Leaving(str(tmp_path), "hangs"),),
+        (Leaving(str(tmp_path), ""),),
+    )
+    backend = open_backend(Engine("ray", None, 8, 128 << 20), WorkerContext(threads=1))
+    try:
+        scheduler = Scheduler(groups, backend, Budget(1 << 30))
+        outcomes = list(chain.from_iterable(scheduler.run([unit("a")])))
+    finally:
+        backend.close()
+    assert [type(outcome) for outcome in outcomes] == [Done]
+    assert closed(tmp_path) == 4
 
 
 def test_a_poisonous_unit_fails_after_three_losses_and_spares_its_neighbours(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -18,13 +19,15 @@ from restore_batch.pipeline.engine.budget import Budget
 from restore_batch.pipeline.engine.opening import open_backend
 from restore_batch.pipeline.engine.scheduler import Limits, Scheduler
 from restore_batch.pipeline.plan.groups import Group
-from restore_batch.pipeline.plan.layout import Layout
+from restore_batch.pipeline.plan.layout import Layout, Node
 from restore_batch.pipeline.plan.resources import Engine
 from restore_batch.stages.base import Resources, WorkerContext
 from restore_batch.stages.media import Chunk
 
 from support import ray_nodes
 from support.toys import Broken, Load, Work, groups, unit
+
+WITHIN_S = 60.0
 
 
 class Marked(Work):
@@ -55,6 +58,19 @@ def opened(cluster: ray_nodes.Nodes, *, on_gpu: bool = False) -> Backend:
 def pools(tmp_path: Path, nap_s: float) -> tuple[Group, ...]:
     reading, computing = groups((Load(),), (Marked(str(tmp_path), nap_s),))
     return replace(reading, pool="io"), computing
+
+
+def asked_of_the_cluster() -> object:
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    return json.loads(_internal_kv_get(b"autoscaler_resource_request") or b"[]")
+
+
+def await_that(reached: Callable[[], bool]) -> None:
+    until = time.monotonic() + WITHIN_S
+    while not reached():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_results_keep_coming_while_nodes_die_and_join(
@@ -126,15 +142,92 @@ def test_a_cluster_is_asked_for_the_workers_it_lacks_until_the_run_ends(
     cluster.add(cpus=1)
     backend = opened(cluster)  # whose connection is used
     try:
-        from ray.experimental.internal_kv import _internal_kv_get
-
         from restore_batch.pipeline.engine.ray_cluster import Places, nodes
 
         wanted = len(nodes()) + 5
         places = Places(Layout(False, threads=1, most=wanted))
-        asked = json.loads(_internal_kv_get(b"autoscaler_resource_request"))
-        assert asked == [{"CPU": 1.0}] * wanted
+        assert asked_of_the_cluster() == [{"CPU": 1.0}] * wanted
         places.close()
-        assert json.loads(_internal_kv_get(b"autoscaler_resource_request")) == []
+        assert asked_of_the_cluster() == []
+    finally:
+        backend.close()
+
+
+def test_a_cluster_that_refuses_to_grow_is_asked_again(
+    cluster: ray_nodes.Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = opened(cluster)  # whose connection is used
+    try:
+        from ray.autoscaler import sdk
+        from ray.exceptions import RpcError
+
+        from restore_batch.pipeline.engine.ray_cluster import Places, nodes
+
+        theirs, refusals = sdk.request_resources, [RpcError("busy"), AssertionError("not now")]
+
+        def request_resources(bundles: list[dict[str, float]]) -> None:
+            if refusals:
+                raise refusals.pop(0)
+            theirs(bundles=bundles)
+
+        monkeypatch.setattr(sdk, "request_resources", request_resources)
+        wanted = len(nodes()) + 5
+        places = Places(Layout(False, threads=1, most=wanted))
+        assert places.refusal == "busy"
+        await_that(lambda: asked_of_the_cluster() == [{"CPU": 1.0}] * wanted)
+        await_that(lambda: places.refusal == "")
+        places.check()
+        places.close()
+        assert asked_of_the_cluster() == []
+    finally:
+        backend.close()
+
+
+def test_a_head_that_does_not_answer_is_asked_for_its_nodes_again(
+    cluster: ray_nodes.Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = opened(cluster)
+    try:
+        from ray.exceptions import RpcError
+
+        from restore_batch.pipeline.engine import ray_cluster
+
+        theirs, silence = ray_cluster.nodes, [RpcError("no answer"), ConnectionError("no way")]
+
+        def nodes() -> tuple[Node, ...]:
+            if silence:
+                raise silence.pop()
+            return theirs()
+
+        monkeypatch.setattr(ray_cluster, "nodes", nodes)
+        joined = cluster.add(cpus=1)
+        (group,) = groups((Load(),))
+        await_that(lambda: joined in backend.places(group))
+        assert silence == []
+        assert backend.wait([], [], 0.0) == []
+    finally:
+        backend.close()
+
+
+class Miscounting(Layout):
+    """Wrong from the second look on."""
+
+    def computing(self, nodes: Sequence[Node], before: Sequence[str] = ()) -> tuple[str, ...]:
+        assert not before, "a defect"
+        return super().computing(nodes, before)
+
+
+def test_a_defect_in_the_watch_of_the_nodes_ends_the_run(
+    cluster: ray_nodes.Nodes, tmp_path: Path
+) -> None:
+    cluster.add(cpus=1)
+    engine = Engine("ray", cluster.address, 0, 0, 1.0, Miscounting(False, threads=1))
+    backend = open_backend(engine, WorkerContext(threads=1))
+    try:
+        scheduler = Scheduler(pools(tmp_path, 0.3), backend, Budget(1 << 30), Limits(timeout_s=120))
+        source = (unit(f"u{i}") for i in range(10_000))
+        with pytest.raises(AssertionError, match="a defect"):
+            for _ in scheduler.run(source):
+                pass
     finally:
         backend.close()

@@ -304,7 +304,7 @@ def test_the_stage_keeps_order_and_fails_item_by_item(tmp_path: Path) -> None:
     assert second.unit.id == "1"
     assert second.stage == "decode"
     assert first.meta is not None
-    assert Decode.writes == {"frames", "originals", "meta", "sidecars", "warnings"}
+    assert Decode.writes == {"frames", "originals", "meta", "sidecars"}
 
 
 def test_reading_changes_neither_the_file_nor_its_time(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_credentials_and_small_pages_of_a_tiff_are_said(tmp_path: Path) -> None:
         tiff.write(photo(8, 8), photometric="rgb", subfiletype=1)
     done = restored(tmp_path, "b.tif", (tmp_path / "a.tif").read_bytes())
     assert done.says("content credentials")
-    assert done.says("1 smaller pictures or masks")
+    assert done.says("1 smaller picture")
     assert beside.JUMBF not in done.content
 
 

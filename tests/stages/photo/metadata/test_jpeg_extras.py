@@ -46,6 +46,33 @@ def test_segments_that_speak_of_nothing_that_changes_stay_to_the_bit(tmp_path: P
     assert [each for each in written if each in kept] == kept
 
 
+def with_shape(across: int, down: int) -> bytes:
+    """A JPEG whose header says how wide and high a pixel is, of no unit."""
+    at = JPEG.index(b"JFIF\x00") + 7
+    return JPEG[:at] + struct.pack(">BHH", 0, across, down) + JPEG[at + 5 :]
+
+
+def test_pixels_that_are_not_square_keep_their_shape(tmp_path: Path) -> None:
+    done = restored(tmp_path, "a.jpg", with_shape(2, 1))
+    assert done.warnings == ()
+    found = beside.exiftool(done.path)
+    assert (found["JFIF:XResolution"], found["JFIF:YResolution"]) == (2, 1)
+    assert found["JFIF:ResolutionUnit"] == 0
+    same = restored(tmp_path, "b.jpg", with_shape(3, 3))
+    assert beside.segments_of(same.content) == beside.segments_of(
+        restored(tmp_path, "c.jpg", JPEG).content
+    )
+
+
+def test_the_shape_of_a_pixel_is_named_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    done = restored(tmp_path, "a.jpg", with_shape(2, 1), "a.png")
+    assert done.says("PNG cannot hold", "'JFIF' (shape of a pixel)")
+    block = tiff_tags.block(tiff_tags.Tree({}, {}, {}, {}), {274: tiff_tags.short(6)})
+    turned = beside.with_segments(with_shape(2, 1), (0xE1, b"Exif\x00\x00" + block))
+    done = restored(tmp_path, "b.jpg", turned)
+    assert done.says("(shape of a pixel)", "turned upright")
+
+
 def test_segments_that_another_format_cannot_hold_are_named(tmp_path: Path) -> None:
     ducky = beside.with_segments(JPEG, (0xEC, b"Ducky\x00\x01\x00\x04\x00\x00\x00\x3c"))
     done = restored(tmp_path, "a.jpg", ducky, "a.png")

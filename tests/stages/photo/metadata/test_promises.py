@@ -76,6 +76,21 @@ def test_a_promise_is_taken_out_of_the_packet_and_nothing_else(
     assert probe(str(tmp_path / "a.jpg")).notes == done.warnings
 
 
+@pytest.mark.parametrize("empty", ["<Container:Directory/>", "<Container:Directory />\n\t"])
+def test_a_promise_without_content_takes_nothing_of_what_follows(
+    empty: str, tmp_path: Path
+) -> None:
+    title = "<dc:title>a &gt; b</dc:title>"
+    done = restored(
+        tmp_path, "a.jpg", beside.with_xmp(JPEG, packet(CONTAINER, f"{title}{empty}{title}"))
+    )
+    kept = empty.partition(">")[2]
+    # A prefix that nothing uses any more is not declared, one that was never used is.
+    declared = CONTAINER[CONTAINER.index(" xmlns:Item") :]
+    assert beside.xmp_of(done.content) == packet(declared, f"{title}{kept}{title}")
+    assert done.says("further pictures")
+
+
 def test_what_else_the_camera_says_stays(tmp_path: Path) -> None:
     said = f'{GCAMERA} GCamera:BurstID="7"'
     xmp = packet(f'{said} GCamera:MotionPhoto="1"')

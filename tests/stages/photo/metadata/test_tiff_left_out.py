@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from restore_batch.stages.photo.metadata import tiff_tags
 from restore_batch.stages.photo.read import probe, read
 from restore_batch.stages.photo.write import write
 
+from support.beside import exiftool
 from support.photo_files import LIMIT, photo
 
 
@@ -25,11 +28,14 @@ def test_what_tells_of_the_samples_as_they_were_is_said(tmp_path: Path) -> None:
         (280, "H", 3, (0, 0, 0), True),
         (42112, "s", 0, "<GDALMetadata/>", True),
         (42113, "s", 0, "-9999", True),
+        (321, "H", 2, (9, 240), True),
+        (343, "B", 4, b"\x00\x01\x02\x03", True),
     )
     _, _, warnings = read(source, LIMIT)
-    (said,) = warnings
-    for words in ("280 (least sample)", "42112 (metadata of GDAL)", "42113"):
+    said, unknown = warnings
+    for words in ("280 (least sample)", "42112 (metadata of GDAL)", "42113", "321 (hints for"):
         assert words in said
+    assert "343 (clipping path): it is unknown" in unknown
     assert probe(source).notes == warnings
 
 
@@ -66,10 +72,41 @@ def test_private_tags_are_kept_without_a_word(tmp_path: Path) -> None:
         (65000, "s", 0, "private", True),
         (33550, "d", 3, (1.0, 1.0, 0.0), True),
         (285, "s", 0, "recto", True),
+        (297, "H", 2, (2, 12), True),
+        (34016, "I", 1, 7, True),
     )
     frame, meta, warnings = read(source, LIMIT)
     assert warnings == ()
     write(frame, meta, tmp_path / "b.tif")
     with (tmp_path / "b.tif").open("rb") as file:
         (page,) = tiff_tags.directories(file)
-    assert {65000, 33550, 285} <= page.keys()
+    assert {65000, 33550, 285, 34016} <= page.keys()
+    assert page[297].integers() == (2, 12)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
+def test_the_shape_of_a_pixel_without_a_unit_is_kept(suffix: str, tmp_path: Path) -> None:
+    source = tagged(tmp_path / "a.tif", resolution=(2, 1), resolutionunit=1)
+    frame, meta, warnings = read(source, LIMIT)
+    warnings += write(frame, meta, tmp_path / f"b{suffix}")
+    assert warnings == ()
+    found = exiftool(tmp_path / f"b{suffix}")
+    assert (found["IFD0:XResolution"], found["IFD0:YResolution"]) == (2, 1)
+    assert found["IFD0:ResolutionUnit"] == 1
+
+
+@pytest.mark.parametrize("kind", ["11 f", "3 HH", "4 I"])
+def test_a_resolution_in_other_numbers_than_fractions_is_kept(kind: str, tmp_path: Path) -> None:
+    source = tagged(tmp_path / "a.tif", resolution=(72, 72), resolutionunit=2)
+    data = bytearray(Path(source).read_bytes())
+    field_type, code = kind.split()
+    layout, at = tiff_tags.layout_of(io.BytesIO(data))
+    for entry in tiff_tags.entries_of(io.BytesIO(data), layout, at)[0]:
+        if entry.code in {tiff_tags.X_RESOLUTION, tiff_tags.Y_RESOLUTION}:
+            numbers = (300, 0)[: len(code)]
+            value = struct.pack("<HI" + code, int(field_type), 1, *numbers)
+            data[entry.at + 2 : entry.at + 12] = value
+    Path(source).write_bytes(data)
+    _, meta, warnings = read(source, LIMIT)
+    assert meta.dpi == (300, 300)
+    assert warnings == ()
