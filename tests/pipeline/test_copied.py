@@ -72,7 +72,8 @@ def test_status_of_a_url_says_what_the_copy_says_and_of_when_it_is(
     assert " ago, by the copy of the ledger there; the run on " in as_of
     assert as_of.endswith(" has ended")
     assert rest == [
-        "failed   b.png  decode: b.png: not a picture", "1 done, 1 failed, 1 left; last run interrupted",
+        "failed   b.png  decode: b.png: not a picture",
+        "1 done, 1 failed, 1 left; last run interrupted",
     ]  # fmt: skip
     assert store.objects(own=True) == before
     assert not folder_of(URL).exists()
