@@ -22,7 +22,7 @@ from restore_batch.stages.media import Artifact, Chunk, Failure
 from restore_batch.stages.photo.provenance import film_comment, provenance_of
 from restore_batch.stages.photo.source import open_source
 from restore_batch.stages.video.join import Part, join
-from restore_batch.stages.video.streams.choice import AudioWish
+from restore_batch.stages.video.streams.choice import AudioWish, left_out_of_pictures
 from restore_batch.stages.video.types import FRAME_FOLDER
 
 
@@ -82,7 +82,9 @@ class JoinFilm(Stage):
         work, staged = unit.work, unit.staged_path
         staged.parent.mkdir(parents=True, exist_ok=True)
         if self.output == "frames":
-            told = (why_unsigned(unit.output),) if self.sign_with is not None else ()
+            told = left_out_of_pictures(work.facts, self.audio)
+            if self.sign_with is not None:
+                told = (why_unsigned(unit.output), *told)
             artifact = write_frames(unit.source, work, staged)
             return replace(chunk, artifact=artifact, warnings=(*chunk.warnings, *told))
         report = join(

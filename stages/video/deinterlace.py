@@ -2,7 +2,8 @@
 
 FFmpeg's bwdif (Bob Weaver: the motion test of yadif with the interpolation of BBC R&D's w3fdif)
 looks at one picture before and one after. The first and last picture of a film have none and
-stand in for it themselves, so whoever starts in the middle has to give a picture more.
+stand in for it themselves, so whoever starts in the middle has to give a picture more, unless the
+first that is wanted is not interlaced: such pictures stay as they are where they are marked.
 """
 
 from __future__ import annotations
@@ -33,37 +34,52 @@ _FEWEST_COLUMNS, _FEWEST_LINES = 3, 4
 @dataclass(frozen=True, eq=False)
 class DecodedPicture:
     """A picture as the decoder gave it. ``pts``: None where it has no time. ``damage``: what is
-    wrong with it, '' for nothing. ``captions``: closed captions that came with it."""
+    wrong with it, '' for nothing. ``captions``: closed captions that came with it. ``aspect``: of a
+    pixel, None if unknown. ``woven``: its fields have been, with the help of pictures around it."""
 
     picture: av.VideoFrame
     pts: int | None
     damage: str = ""
     captions: bytes = b""
+    aspect: Fraction | None = None
+    woven: bool = False
 
 
 def fields_to_weave(facts: VideoFacts, wish: Literal["auto", "always", "never"]) -> Fields | None:
     """What to deinterlace in a film; None for nothing.
 
-    ``auto``: if the film says that it is interlaced, the pictures that say so (all of them, where
-    the codec's pictures do not tell); ``always``: every picture.
+    ``auto``: the pictures that say that they are interlaced, which a film may have anywhere; where
+    the codec's pictures do not tell, all of them if the film says so; ``always``: every picture.
     """
-    order: FieldOrder = facts.field_order
-    if wish == "never" or (wish == "auto" and order == "progressive"):
+    if wish == "never":
         return None
     if wish == "auto" and facts.codec in _MARKING:
         return "marked"
-    return "unknown" if order == "progressive" else order
+    order: FieldOrder = facts.field_order
+    if order == "progressive":
+        return "unknown" if wish == "always" else None
+    return order
 
 
 def deinterlaced(pictures: Iterable[DecodedPicture], fields: Fields) -> Iterator[DecodedPicture]:
-    """The same pictures, in order, without interlacing; one is held back until the next comes."""
+    """The same pictures, in order, without interlacing; one is held back until the next comes.
+
+    Up to the first that is interlaced, none is held back where they are marked.
+    """
     weaver: _Weaver | None = None
+    before: DecodedPicture | None = None
     for decoded in pictures:
         if weaver is not None and not weaver.takes(decoded.picture):
             yield from weaver.finish()
-            weaver = None
+            weaver = before = None
+        if weaver is None and fields == "marked" and not decoded.picture.interlaced_frame:
+            yield decoded
+            before = decoded
+            continue
         if weaver is None:
             weaver = _Weaver(decoded.picture, fields)
+            if before is not None and weaver.takes(before.picture):
+                weaver.begin(before, decoded)
         yield from weaver(decoded)
     if weaver is not None:
         yield from weaver.finish()
@@ -74,7 +90,8 @@ class _Weaver:
 
     def __init__(self, like: av.VideoFrame, fields: Fields) -> None:
         self._key = _key(like)
-        self._waiting: deque[DecodedPicture] = deque()
+        self._all = fields != "marked"
+        self._waiting: deque[DecodedPicture | None] = deque()  # None: has gone its way already
         self._graph: av.filter.Graph | None = None
         if like.width < _FEWEST_COLUMNS or like.height < _FEWEST_LINES:
             return  # too small for the filter
@@ -89,6 +106,15 @@ class _Weaver:
 
     def takes(self, picture: av.VideoFrame) -> bool:
         return self._key == _key(picture)
+
+    def begin(self, before: DecodedPicture, first: DecodedPicture) -> None:
+        """Make ready for the first that is interlaced, ``before`` being the one ahead of it."""
+        if self._graph is None:
+            return
+        # For the first that it weaves, the filter does not look at others: one is woven in vain.
+        for decoded in (first, before):
+            self._waiting.append(None)
+            self._graph.vpush(decoded.picture)
 
     def __call__(self, decoded: DecodedPicture) -> Iterator[DecodedPicture]:
         if self._graph is None:
@@ -110,7 +136,12 @@ class _Weaver:
             except (BlockingIOError, EOFError):
                 return
             # One comes out for each that went in, in the same order.
-            yield replace(self._waiting.popleft(), picture=picture)
+            decoded = self._waiting.popleft()
+            if decoded is None:
+                continue
+            if self._all or decoded.picture.interlaced_frame:
+                decoded = replace(decoded, picture=picture, woven=True)
+            yield decoded
 
 
 def _key(picture: av.VideoFrame) -> tuple[str, int, int]:

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import cast
 
 import av
@@ -37,7 +38,8 @@ _RANGES = {1: False, 2: True}  # AVColorRange
 class FirstPicture:
     """``pts``: its time in units of the stream, None if unknown. ``width``, ``height``: as stored.
     ``bits``: of a component. ``rotation_deg``: clockwise turn that shows it upright.
-    ``captions``: it brings closed captions. ``warnings``: what is odd about it, a line each."""
+    ``captions``: it brings closed captions. ``warnings``: what is odd about it, a line each.
+    ``aspect``: see :func:`coded_aspect`."""
 
     pts: int | None
     pix_fmt: str
@@ -49,6 +51,7 @@ class FirstPicture:
     colour: ColourTags
     captions: bool = False
     warnings: tuple[str, ...] = ()
+    aspect: Fraction | None = None
 
 
 def first_picture(container: InputContainer, stream: av.VideoStream, source: str) -> FirstPicture:
@@ -76,7 +79,14 @@ def first_picture(container: InputContainer, stream: av.VideoStream, source: str
         colour=_colour(frame),
         captions=bool(captions_of(frame)),
         warnings=warnings,
+        aspect=coded_aspect(stream),
     )
+
+
+def coded_aspect(stream: av.VideoStream) -> Fraction | None:
+    """Width of a pixel over its height in the picture whose packet the decoder was given last, None
+    where nothing says so: PyAV does not show it of a frame."""
+    return stream.codec_context.sample_aspect_ratio or None
 
 
 def _first_frame(

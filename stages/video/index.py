@@ -33,6 +33,11 @@ _PROBED_PACKETS = 250
 # Share of wrong times up to which the others are believed: made-up ones are wrong by the third.
 _FEW = 0.05
 _LONGEST_PICTURE_S = 24 * 3600
+# It has packets that say there is nothing new to show.
+_SKIPPING = "mpeg4"
+# Why a film's own times are not those of its frames, none of them.
+_SWAPPED = "its presentation times are in decoding order"
+_PACKED = "its packets hold several pictures each"
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +80,18 @@ def index_video(source: str, max_megapixels: float = float("inf")) -> VideoIndex
     with open_video(source) as container:
         stream = video_stream(container, source)
         table = read_packets(container, stream, source)
-        reorders = stream.codec_context.reorder_depth > 0
+        depth = stream.codec_context.reorder_depth
     refuse_restart(table, source)
     warnings = list(facts.warnings)
     step = max(1, round(1 / (facts.mean_fps * facts.time_base_s)))
-    shown, doubt = _trusted(table, reorders, source, facts.container)
+    shown, doubt = _trusted(table, depth > 0, source, facts.container)
     lost = 0
     if doubt:
-        order = _decoded_order(source)
+        order, refused = _decoded_order(source)
         order = order[shown[order]]
         warnings.append(f"{doubt}: it was decoded once to count its frames")
+        missed = np.setdiff1d(refused if facts.codec == _SKIPPING else np.flatnonzero(shown), order)
+        warnings += _left_out(table, missed, order)
     else:
         order, lost = _in_order(table, shown, found.first_pts)
     if not len(order):
@@ -100,7 +107,9 @@ def index_video(source: str, max_megapixels: float = float("inf")) -> VideoIndex
     if last * facts.time_base_s > _LONGEST_PICTURE_S:
         last = 0
     if doubt:
-        pts, last = _repaired(pts, table.dts[order], step), 0
+        if doubt in (_SWAPPED, _PACKED):
+            pts[1:] = NO_TIME
+        pts, last = _repaired(pts, table.dts[order], depth, step), 0
     # The packets' own durations are steps of decoding order in MP4, and absent elsewhere.
     durations = np.diff(pts, append=pts[-1] + (last if last > 0 else _usual(pts, step)))
     duration_s = float((pts[-1] + durations[-1] - pts[0]) * facts.time_base_s)
@@ -129,27 +138,60 @@ def _trusted(
     The reason is empty where they can. Decodes the beginning of the film where that may decide.
     """
     pts, shown = table.pts, table.shown
+    if table.packed:
+        return shown, _PACKED
     untimed = np.flatnonzero(shown & (pts == NO_TIME))
     if len(untimed):
         # Matroska cannot say times before zero: leading pictures of a cut film have none.
         if untimed[-1] < _PROBED_PACKETS // 2:
             shown = shown.copy()
-            shown[np.setdiff1d(untimed, _decoded_order(source, _PROBED_PACKETS))] = False
+            shown[np.setdiff1d(untimed, _decoded_order(source, _PROBED_PACKETS)[0])] = False
         if np.any(pts[shown] == NO_TIME):
             return shown, "its packets have no presentation times"
     steps = np.diff(pts[shown])
     if np.any(np.diff(np.sort(pts[shown])) == 0):
         return shown, "several of its pictures have the same presentation time"
-    if reorders and np.all(steps > 0) and len(steps):
-        swapped = container == "avi" or np.any(np.diff(_decoded_order(source, _PROBED_PACKETS)) < 0)
-        return shown, "its presentation times are in decoding order" if swapped else ""
-    return shown, ""
+    if not reorders or not len(steps) or np.any(steps <= 0):
+        return shown, ""
+    swapped = container == "avi" or _swaps(_decoded_order(source, _PROBED_PACKETS)[0])
+    return shown, _SWAPPED if swapped else ""
 
 
-def _decoded_order(source: str, limit: int | None = None) -> np.ndarray:
-    """:func:`presentation_order` of a file, (N,) int64."""
+def _swaps(order: np.ndarray) -> bool:
+    return bool(np.any(np.diff(order) < 0))
+
+
+def _decoded_order(source: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`presentation_order` of a file, the same on every machine."""
     with open_video(source) as container:
-        return presentation_order(container, video_stream(container, source), limit)
+        found = presentation_order(container, video_stream(container, source), limit)
+    if len(found[1]):
+        with open_video(source) as container:
+            stream = video_stream(container, source)
+            found = presentation_order(container, stream, limit, one_thread=True)
+    return found
+
+
+def _left_out(table: PacketTable, missed: np.ndarray, order: np.ndarray) -> list[str]:
+    """What to say of the packets that give no frame though they should.
+
+    Leading pictures of a cut film are no loss: those stored behind the first frame that are shown
+    before it.
+    """
+    if not len(order):
+        return []
+    pts, first = table.pts, order[0]
+    missed = missed[missed < len(pts)]
+    leading = (missed > first) & (pts[missed] < pts[first]) & (pts[missed] != NO_TIME)
+    lost = missed[~leading]
+    if not len(lost):
+        return []
+    when = ""
+    if NO_TIME not in (pts[first], pts[lost[0]]):
+        when = f", the first after {clock(float(pts[lost[0]] - pts[first]) * table.tick_s)}"
+    count = len(lost) + len(order)
+    verb = "is" if len(lost) == 1 else "are"
+    return [f"{len(lost)} of its {count} pictures cannot be decoded and {verb} left out{when}"]
 
 
 def _in_order(
@@ -167,12 +209,13 @@ def _in_order(
     return kept, int(np.sum(order[:first] < kept[0])) if len(kept) else 0
 
 
-def _repaired(pts: np.ndarray, dts: np.ndarray, step: int) -> np.ndarray:
+def _repaired(pts: np.ndarray, dts: np.ndarray, late: int, step: int) -> np.ndarray:
     """Strictly rising times for frames in order of presentation whose own are missing or wrong.
 
-    Own times are kept where most are known and in order; else decoding times are handed out in
-    order from the first frame's time on, as players do with AVI; else frames come every ``step``,
-    so that the first time that is known holds.
+    Own times are kept where most are known and in order; else frames get decoding times, from the
+    first frame's time on, as players do with AVI; else they come every ``step``, so that the first
+    time that is known holds. ``dts``: of the frames' packets. ``late``: how many frames a decoder
+    holds back.
     """
     known = pts != NO_TIME
     places = np.arange(len(pts))
@@ -182,12 +225,23 @@ def _repaired(pts: np.ndarray, dts: np.ndarray, step: int) -> np.ndarray:
         own = np.rint(np.interp(places, places[known], (pts[known] - zero).astype(float)))
         times = zero + own.astype(np.int64)
     elif np.all(dts != NO_TIME):
-        times = np.sort(dts) + (pts[0] - dts.min() if known[0] else 0)
+        times = _as_decoded(dts, late, step)
+        times += (pts[0] if known[0] else dts.min()) - times[0]
     else:
         times = places * step
         if np.any(known):  # the sound beside it counts from the same zero
             times = times + (pts - times)[known][0]
     return np.maximum.accumulate(times - places) + places
+
+
+def _as_decoded(dts: np.ndarray, late: int, step: int) -> np.ndarray:
+    """When a decoder gives frames that holds ``late`` of them back.
+
+    Where pictures are missing, a packet's time jumps so many frames before its own frame's does.
+    """
+    times = np.sort(dts)
+    behind = times[-1] + _usual(times, step) * np.arange(1, late + 1)
+    return np.concatenate([times, behind])[late:]
 
 
 def _usual(pts: np.ndarray, step: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,14 +19,17 @@ from av.container import InputContainer, OutputContainer
 from restore_batch.errors import MediaError
 from restore_batch.files import naming, settle
 from restore_batch.stages.media import Artifact
-from restore_batch.stages.video.headers.early_blocks import early_begin_ticks, with_early_times
+from restore_batch.stages.video.headers.early_blocks import early_begin_ticks
 from restore_batch.stages.video.headers.matroska import DISPLAY_ROOM, set_display
 from restore_batch.stages.video.headers.parameter_sets import IN_BAND_TAGS
 from restore_batch.stages.video.parts import FilmParts, Part, check_parts
 from restore_batch.stages.video.probe import open_video
-from restore_batch.stages.video.streams.carried import CarriedStreams, first_packets
-from restore_batch.stages.video.streams.carriers import Carrier
-from restore_batch.stages.video.streams.choice import FORMATS, AudioWish
+from restore_batch.stages.video.streams.ahead import look_ahead
+from restore_batch.stages.video.streams.beside import packets_beside
+from restore_batch.stages.video.streams.carried import CarriedStreams, Remedy
+from restore_batch.stages.video.streams.carriers import ChangedSoundError
+from restore_batch.stages.video.streams.choice import FORMATS, AudioWish, stream_fate
+from restore_batch.stages.video.streams.shape import largest_shape
 from restore_batch.stages.video.streams.tags import (
     copy_chapters,
     film_tags,
@@ -78,10 +81,9 @@ def join(
     nothing is then left at ``staged``.
     """
     film = check_parts(parts, facts.time_base_s, format)
+    work = _Work(source, film, facts, format, staged, audio, metadata or {}, excerpt)
     try:
-        warnings, origin_s = _write(
-            source, film, facts, format, staged, audio, metadata or {}, excerpt=excerpt
-        )
+        warnings, origin_s = _written(work)
         size_bytes, sha256 = settle(staged)
     except (av.FFmpegError, OSError, ValueError) as error:
         staged.unlink(missing_ok=True)
@@ -94,23 +96,62 @@ def join(
     return JoinReport(artifact, len(film.pts), warnings, origin_s)
 
 
-def _write(
-    source: str,
-    film: FilmParts,
-    facts: VideoFacts,
-    format: VideoFormat,
-    staged: Path,
-    audio: AudioWish,
-    metadata: Mapping[str, str],
-    *,
-    excerpt: bool,
-) -> tuple[tuple[str, ...], Fraction]:
+@dataclass(frozen=True)
+class _Work:
+    source: str
+    film: FilmParts
+    facts: VideoFacts
+    format: VideoFormat
+    staged: Path
+    audio: AudioWish
+    metadata: Mapping[str, str]
+    excerpt: bool
+
+
+def _written(work: _Work) -> tuple[tuple[str, ...], Fraction]:
+    """Write the film; begin again with other sound where it turns out that it cannot be copied.
+
+    What the sound is worth is seen only while it is copied: damage and changes may lie anywhere.
+    """
+    remedies: dict[int, Remedy] = {}
+    while True:
+        try:
+            return _write(work, remedies)
+        except ChangedSoundError as found:
+            with open_video(work.source) as source:
+                shape = largest_shape(source, found.stream)
+            remedies[found.stream] = Remedy("encode", found.reason, shape)
+        except av.FFmpegError as error:
+            further = _without_copies(work, remedies, error)
+            if isinstance(error, OSError) or further == remedies:
+                raise
+            remedies = further
+
+
+def _without_copies(
+    work: _Work, tried: Mapping[int, Remedy], error: av.FFmpegError
+) -> dict[int, Remedy]:
+    """What else may become of the sound where FFmpeg cannot write the film: it is encoded, then
+    left out."""
+    further = dict(tried)
+    for stream in work.facts.streams:
+        fate = stream_fate(stream.kind, stream.codec, work.format.container, work.audio)
+        if stream.kind == "audio" and fate != "drop":
+            before = tried.get(stream.index)
+            reason = before.reason if before else f"cannot be copied ({error.strerror})"
+            further[stream.index] = Remedy("drop" if before else "encode", reason)
+    return further
+
+
+def _write(work: _Work, remedies: Mapping[int, Remedy]) -> tuple[tuple[str, ...], Fraction]:
+    source, film, facts, format = work.source, work.film, work.facts, work.format
+    staged, excerpt = work.staged, work.excerpt
     with ExitStack() as stack:
         old = None
         if facts.container != FRAME_FOLDER:
             old = stack.enter_context(open_video(source))
         origin_s = _begin_s(film) if excerpt else _origin_s(film, facts, old)
-        tags = film_tags(old, facts.video_stream, metadata)
+        tags = film_tags(old, facts.video_stream, work.metadata)
         output = stack.enter_context(
             av.open(
                 str(staged.absolute()),
@@ -134,19 +175,26 @@ def _write(
             add_picture()
         else:
             with open_video(source) as ahead:
-                peeked = first_packets(ahead)
-            carried = CarriedStreams(output, facts, format.container, audio, origin_s, peeked)
+                begun = look_ahead(ahead)
+            carried = CarriedStreams(
+                output, facts, format.container, work.audio, origin_s, begun, remedies
+            )
             carried.open(old, add_picture)
             if not excerpt:
                 copy_chapters(old, output, origin_s)
             warnings = carried.warnings
             span_s = (_begin_s(film), _end_s(film)) if excerpt else None
-            beside = _beside(old, carried.carriers, warnings, span_s)
+            beside = packets_beside(old, carried, span_s)
         if not pictures:
             raise MediaError(f"{source}: stream {facts.video_stream} is gone: the file has changed")
-        for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
-            with naming(staged):
-                output.mux_one(packet)
+        try:
+            for packet in _interleaved(film.packets(pictures[0], origin_s), beside):
+                with naming(staged):
+                    output.mux_one(packet)
+        except ChangedSoundError:
+            with suppress(av.FFmpegError):  # of a file that is written again
+                output.close()
+            raise
         with naming(staged):
             output.close()
     if format.container == "mkv":
@@ -214,8 +262,9 @@ def _options(
         return {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
     # Delays are counted in the clock of the whole file: exact for picture and sound if it can be.
     sounds = old.streams.audio if old else ()
-    # One that a broadcast announces and does not send has no rate.
-    rates = [rate for each in sounds if (rate := each.codec_context.sample_rate)]
+    # One that a broadcast announces and does not send has no rate, one of no known kind no codec.
+    known = [each.codec_context for each in sounds if each.codec_context is not None]
+    rates = [context.sample_rate for context in known if context.sample_rate]
     picture_hz = film.time_base_s.denominator
     clock_hz = math.lcm(1000, picture_hz, *rates)
     return {
@@ -232,34 +281,6 @@ def _begin_s(film: FilmParts) -> Fraction:
 def _end_s(film: FilmParts) -> Fraction:
     last = film.parts[-1].part.durations[-1] * film.ticks
     return (film.pts[-1] + last) * film.time_base_s
-
-
-def _beside(
-    old: InputContainer,
-    carriers: Mapping[int, Carrier],
-    warnings: list[str],
-    span_s: tuple[Fraction, Fraction] | None = None,
-) -> Iterator[av.Packet]:
-    """What is written beside the picture, in the order of the source; of ``span_s`` alone where
-    that is given."""
-    if not carriers:
-        return
-    time_s = 0.0
-    try:
-        wanted = old.demux([old.streams[index] for index in carriers])
-        for packet in with_early_times(old, wanted):
-            if packet.dts is not None:
-                time_s = float(packet.dts * packet.time_base)
-            if span_s is not None and not span_s[0] <= time_s < span_s[1]:
-                continue
-            yield from carriers[packet.stream.index].packets(packet)
-    except av.FFmpegError as error:
-        warnings.append(
-            f"the source is damaged at {time_s:.1f} s, where its sound and subtitles end: "
-            f"{error.strerror or error}"
-        )
-    for carrier in carriers.values():
-        yield from carrier.flush()
 
 
 def _interleaved(picture: Iterable[av.Packet], beside: Iterable[av.Packet]) -> Iterator[av.Packet]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import av
 import av.error
@@ -105,11 +105,13 @@ def packets_of(
 class PacketTable:
     """The packets of one stream, in file order.
 
-    ``pts``, ``dts``: (P,) int64 in units of the stream, ``NO_TIME`` where unknown. ``durations``:
-    (P,) int64, 0 where unknown. ``shown``: (P,) bool, the packet gives a frame to show, as far as
-    its headers tell. ``starts``: (P,) bool, decoding can begin at it. ``promised_s``: duration
-    that the file's header promises, 0 if none. ``cut_off``: the file holds less than that.
-    ``tick_s``: unit of the times. ``wraps``: the clock has 33 bits, and begins again behind them.
+    ``pts``, ``dts``: (P,) int64 in units of the stream, ``NO_TIME`` where unknown, as ``dts`` is of
+    packets that an edit list discards: their clock is not the film's. ``durations``: (P,) int64, 0
+    where unknown. ``shown``: (P,) bool, the packet gives a frame to show, as far as its headers
+    tell. ``starts``: (P,) bool, decoding can begin at it. ``promised_s``: duration that the file's
+    header promises, 0 if none. ``cut_off``: the file holds less than that. ``tick_s``: unit of the
+    times. ``wraps``: the clock has 33 bits, and begins again behind them. ``packed``: see
+    :class:`PacketRoles`.
     """
 
     pts: np.ndarray
@@ -121,6 +123,7 @@ class PacketTable:
     cut_off: bool
     tick_s: float
     wraps: bool
+    packed: bool
 
 
 def read_packets(container: InputContainer, stream: av.VideoStream, source: str) -> PacketTable:
@@ -140,7 +143,7 @@ def read_packets(container: InputContainer, stream: av.VideoStream, source: str)
                 continue
             role = roles(packet)
             pts.append(NO_TIME if packet.pts is None else packet.pts)
-            dts.append(NO_TIME if packet.dts is None else packet.dts)
+            dts.append(NO_TIME if packet.dts is None or packet.is_discard else packet.dts)
             durations.append(packet.duration or 0)
             if role.second_field and len(durations) > 1:
                 durations[-2] += durations[-1]
@@ -167,6 +170,7 @@ def read_packets(container: InputContainer, stream: av.VideoStream, source: str)
         cut_off=cut or missing or missing_s > _TOLERANCE_S,
         tick_s=float(stream.time_base or 0),
         wraps=container.format.name in _WRAPPED,
+        packed=roles.packed,
     )
 
 
@@ -239,31 +243,37 @@ class _Ends:
 
 # -- what the decoder says of them ---
 def presentation_order(
-    container: InputContainer, stream: av.VideoStream, limit: int | None = None
-) -> np.ndarray:
-    """The number of the packet behind every frame that the decoder gives, in order of presentation.
+    container: InputContainer,
+    stream: av.VideoStream,
+    limit: int | None = None,
+    *,
+    one_thread: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The number of the packet behind every frame that the decoder gives, in order of presentation;
+    and those of the packets that it refuses.
 
-    Numbers are those of :func:`numbered_packets`; (N,) int64. ``container`` must be freshly
-    opened. Only the first ``limit`` packets are decoded, if given. Pictures that cannot be
-    decoded are missing. Raises OSError when the file itself cannot be read any more.
+    Numbers are those of :func:`numbered_packets`; (N,) and (R,) int64. ``container`` must be
+    freshly opened. Only the first ``limit`` packets are decoded, if given. With more than one
+    thread, what is refused is heard of some packets later, and pictures around it may be lost.
+    Raises OSError when the file itself cannot be read any more.
     """
-    numbers: list[int] = []
-    stream.codec_context.thread_type = "AUTO"
-    for number, packet in numbered_packets(container, stream):
-        if number == limit:
-            break
-        # A decoder hands a packet's time on to the frame; it does not look at it.
-        packet.pts = number
-        numbers += _decoded_numbers(stream, packet)
-    numbers += _decoded_numbers(stream, None)
-    return np.array(numbers, np.int64)
-
-
-def _decoded_numbers(stream: av.VideoStream, packet: av.Packet | None) -> list[int]:
-    try:
-        return [frame.pts for frame in stream.decode(packet) if frame.pts is not None]
-    except av.error.FFmpegError:  # a damaged picture; the next ones may be fine
-        return []
+    numbers, refused = array("q"), array("q")
+    if one_thread:
+        stream.codec_context.thread_count = 1
+    else:
+        stream.codec_context.thread_type = "AUTO"
+    packets = (packet for _, packet in numbered_packets(container, stream))
+    for number, packet in enumerate(chain(islice(packets, limit), (None,))):
+        if packet is not None:
+            # A decoder hands a packet's time on to the frame; it does not look at it.
+            packet.pts = number
+        try:
+            shown = stream.decode(packet)
+        except av.error.FFmpegError:  # a damaged picture; the next ones may be fine
+            refused.append(number)
+        else:
+            numbers.extend(frame.pts for frame in shown if frame.pts is not None)
+    return np.array(numbers, np.int64), np.array(refused, np.int64)
 
 
 # -- those of a range of frames ---
@@ -307,6 +317,8 @@ def _from_keyframe(
     while _sought(container, stream, target):
         packets = packets_of(container, stream)
         for packet in packets:
+            if packet.is_discard:
+                continue  # it may have the time of one that is shown elsewhere
             if packet.is_keyframe and packet.pts == seek_pts:
                 yield from chain([packet], packets)
                 return

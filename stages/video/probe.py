@@ -264,6 +264,9 @@ def examine(source: str, max_megapixels: float = float("inf")) -> Examined:
         # Of the demuxers that fill this in, only this one counts pictures and not clock ticks.
         frames = stream.frames if _is_mov(container) else 0
         picture = first_picture(container, stream, source)
+        aspect = stream.sample_aspect_ratio
+        if container.format.name == "dv":  # the stream has that of the picture read last
+            aspect = picture.aspect or aspect
         facts = VideoFacts(
             container=_container_name(container, source),
             codec=stream.codec_context.codec.canonical_name,
@@ -271,7 +274,7 @@ def examine(source: str, max_megapixels: float = float("inf")) -> Examined:
             width=picture.width,
             height=picture.height,
             rotation_deg=picture.rotation_deg,
-            sample_aspect=stream.sample_aspect_ratio or Fraction(1),
+            sample_aspect=aspect or Fraction(1),
             bits=picture.bits,
             field_order=picture.field_order,
             colour=picture.colour,
@@ -284,6 +287,7 @@ def examine(source: str, max_megapixels: float = float("inf")) -> Examined:
             chapters=len(container.chapters()),
             captions=picture.captions,
             warnings=(*warnings, *picture.warnings),
+            coded_aspect=picture.aspect,
         )
     return Examined(facts, bool(frames), picture.pts)
 

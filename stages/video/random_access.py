@@ -21,6 +21,7 @@ _TYPE_BITS = {"msmpeg4v2": 2, "msmpeg4v3": 2, "wmv1": 2, "wmv2": 1}
 # Of these FFmpeg's own AVI reader looks at the pictures.
 _CHECKED_IN_AVI = frozenset({"mpeg4", "ffv1"})
 _IRAP = range(16, 24)  # nal_unit_type of ITU-T H.265, table 7-1
+_VOP = b"\0\0\1\xb6"  # vop_start_code of ISO/IEC 14496-2, 6.2.1
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,14 @@ class PacketRole:
 
 
 class PacketRoles:
-    """Tells the role of every packet of one stream, given in decoding order."""
+    """Tells the role of every packet of one stream, given in decoding order.
+
+    ``packed``: a packet so far held several pictures, as DivX and XviD write B-frames into an AVI:
+    the packet's times are not those of its pictures.
+    """
 
     def __init__(self, stream: av.VideoStream) -> None:
+        self.packed = False
         self._codec = stream.codec_context.codec.canonical_name
         extradata = stream.codec_context.extradata
         self._h264 = H264Headers(extradata) if self._codec == "h264" else None
@@ -56,6 +62,8 @@ class PacketRoles:
     def __call__(self, packet: av.Packet) -> PacketRole:
         if self._h264 is not None:
             return self._h264_role(self._h264, packet)
+        if self._codec == "mpeg4" and not self.packed:
+            self.packed = bytes(packet).count(_VOP) > 1
         shown = True
         if self._codec in ("vp8", "vp9"):
             shown = _vp8_shows(packet) if self._codec == "vp8" else _vp9_shows(packet)

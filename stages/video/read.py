@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from itertools import chain
 from typing import Literal, cast
 
@@ -24,13 +25,14 @@ from restore_batch.stages.media import Frame
 from restore_batch.stages.video.colour.convert import FrameConverter, refuse_hdr
 from restore_batch.stages.video.colour.tone_map import tone_map
 from restore_batch.stages.video.deinterlace import DecodedPicture, deinterlaced, fields_to_weave
+from restore_batch.stages.video.first_picture import coded_aspect
 from restore_batch.stages.video.headers.captions import captions_of
 from restore_batch.stages.video.limits import largest_picture, limit_pictures
 from restore_batch.stages.video.packets import packets_of, range_packets
 from restore_batch.stages.video.probe import open_video
 from restore_batch.stages.video.random_access import PacketRoles
 from restore_batch.stages.video.types import FrameRange, UntimedRange, VideoFacts, VideoFrame
-from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first
+from restore_batch.stages.video.uniform import LOST_FRAME, conform_to_first, misshapen
 
 __all__ = ["FrameRangeReader"]
 
@@ -77,12 +79,15 @@ class FrameRangeReader:
         self._facts = facts
         self._range = frame_range
         self._places = {pts: place for place, pts in enumerate(frame_range.pts)}
+        self._aspect = facts.coded_aspect or facts.sample_aspect
         self._fields = fields_to_weave(facts, deinterlace)
+        interlaced = self._fields != "marked" or facts.field_order != "progressive"
+        self._weaves_from_the_start = self._fields is not None and interlaced
         self._tonemap = tonemap if facts.colour.hdr else None
 
     def __iter__(self) -> Iterator[VideoFrame]:
         start: FrameRange | None = self._range
-        if self._fields is not None and _starts_with_its_first(self._range):
+        if self._weaves_from_the_start and _starts_with_its_first(self._range):
             # The first frame is woven with the one before it.
             start = self._earlier(self._range) or self._range
         while start is not None:
@@ -112,6 +117,8 @@ class FrameRangeReader:
                     before = decoded
                 if place < done:
                     continue
+                if decoded.woven and good is None and _lacks_one_before(start, self._range):
+                    return
                 frame, fault = self._finished(convert, decoded)
                 if place > done and good is None:
                     if before is None and _can_start_earlier(start):
@@ -168,6 +175,7 @@ class FrameRangeReader:
             limit_pictures(stream, largest_picture(self._facts.width * self._facts.height))
             packets = range_packets(container, stream, start)
             doubtful: set[int] = set()
+            aspects: dict[int | None, Fraction] = {}
             group_broken = False
             try:
                 for packet in chain(packets, (None,)):
@@ -181,9 +189,17 @@ class FrameRangeReader:
                         # This picture is lost. What builds on it may come out wrong in silence.
                         group_broken = True
                         continue
+                    aspect = coded_aspect(stream)
+                    if packet is not None and packet.pts is not None and aspect is not None:
+                        aspects[packet.pts] = aspect
                     for picture in pictures:
-                        damage, captions = _damage(picture, doubtful), captions_of(picture)
-                        yield DecodedPicture(picture, picture.pts, damage, captions)
+                        yield DecodedPicture(
+                            picture,
+                            picture.pts,
+                            _damage(picture, doubtful),
+                            captions_of(picture),
+                            aspects.pop(picture.pts, None),
+                        )
             except OSError as error:
                 raise MediaError(f"{self._source}: cannot be read: {error.strerror}") from error
 
@@ -221,13 +237,16 @@ class FrameRangeReader:
             frame = convert(picture)
         except MediaError as error:
             raise MediaError(f"{self._source}: {error}") from error
-        rgb_hwc, fault = conform_to_first(frame.rgb_hwc, (facts.width, facts.height), facts.bits)
+        size = facts.width, facts.height
+        rgb_hwc, fault = conform_to_first(frame.rgb_hwc, size, facts.bits)
+        stored = (picture.width, picture.height), decoded.aspect or self._aspect
+        shape = misshapen(*stored, size, self._aspect)
         if facts.rotation_deg:
             rgb_hwc = np.asarray(cv2.rotate(rgb_hwc, _CLOCKWISE[facts.rotation_deg]))
         frame = replace(frame, rgb_hwc=rgb_hwc)
         if self._tonemap is not None:
             frame = tone_map(frame, facts.colour, self._tonemap)
-        return frame, "; ".join(filter(None, (decoded.damage, fault)))
+        return frame, "; ".join(filter(None, (decoded.damage, fault, shape)))
 
 
 def _damage(picture: av.VideoFrame, doubtful: set[int]) -> str:
@@ -247,7 +266,7 @@ def _last_start(
     roles = PacketRoles(stream)
     found = None
     for packet in packets_of(container, stream):
-        if packet.pts is None:
+        if packet.pts is None or packet.is_discard:
             continue
         behind = packet.dts is not None and packet.dts > pts
         if behind or (packet.is_keyframe and packet.pts >= pts):
@@ -262,6 +281,11 @@ def _starts_with_its_first(frame_range: FrameRange) -> bool:
     if isinstance(frame_range, UntimedRange):
         return frame_range.packets[0] == frame_range.start_packet
     return frame_range.seek_pts == frame_range.pts[0]
+
+
+def _lacks_one_before(start: FrameRange, frames: FrameRange) -> bool:
+    """Whether decoding begins at the first of ``frames``, and could begin earlier."""
+    return start is frames and _starts_with_its_first(frames) and _can_start_earlier(frames)
 
 
 def _can_start_earlier(start: FrameRange) -> bool:

@@ -54,7 +54,8 @@ class VideoFacts:
     its height, 1 where the source does not say. ``bits``: of a component. ``time_base_s``: unit
     of the timestamps. ``duration_s``: end of the last frame minus start of the first.
     ``chapters``: how many. ``captions``: its first picture brings closed captions.
-    ``warnings``: what is odd about the file, a line each.
+    ``warnings``: what is odd about the file, a line each. ``coded_aspect``: ``sample_aspect`` by
+    the first picture itself, of which the container may say another; None where it says nothing.
     """
 
     container: str
@@ -76,6 +77,7 @@ class VideoFacts:
     chapters: int = 0
     captions: bool = False
     warnings: tuple[str, ...] = ()
+    coded_aspect: Fraction | None = None
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -6,54 +6,45 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Literal
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.subtitles.stream import SubtitleStream
 
+from restore_batch.stages.video.streams.aac import has_parameters
+from restore_batch.stages.video.streams.ahead import Beginning, is_cover
 from restore_batch.stages.video.streams.audio_encode import EncodedSound
-from restore_batch.stages.video.streams.carriers import (
-    Carrier,
-    CopiedStream,
-    CoverArt,
-    TextSubtitles,
-    add_copied_sound,
-)
+from restore_batch.stages.video.streams.carriers import Carrier, CoverArt
 from restore_batch.stages.video.streams.choice import (
     FORMATS,
+    SOUND_CODECS,
     AudioWish,
     StreamFate,
     fate_note,
     stream_fate,
+    stream_name,
 )
+from restore_batch.stages.video.streams.copied import add_copied_sound, add_copied_stream
+from restore_batch.stages.video.streams.shape import SoundShape
 from restore_batch.stages.video.streams.tags import stream_tags
+from restore_batch.stages.video.streams.text import add_text
 from restore_batch.stages.video.types import StreamFacts, VideoFacts
 
-__all__ = ["CarriedStreams", "first_packets"]
+__all__ = ["CarriedStreams", "Remedy"]
 
-_LOOKAHEAD_PACKETS = 5000
 _COVER_FILES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 
-def first_packets(source: InputContainer) -> dict[int, av.Packet]:
-    """The first packet of each stream of sound and cover art, by the number of the stream.
+@dataclass(frozen=True)
+class Remedy:
+    """What becomes of sound that cannot be copied. ``reason``: why. ``shape``: of what is encoded,
+    None for that of its beginning."""
 
-    They have to be known before the header is written. The reader is spent afterwards.
-    """
-    wanted = [each for each in source.streams if each.type == "audio" or _is_cover(each)]
-    found: dict[int, av.Packet] = {}
-    if not wanted:
-        return found
-    try:
-        for count, packet in enumerate(source.demux(wanted)):
-            if packet.size:
-                found.setdefault(packet.stream.index, packet)
-            if len(found) == len(wanted) or count > _LOOKAHEAD_PACKETS:
-                break
-    except av.FFmpegError:
-        pass  # a damaged file: what was found before is what there is
-    return found
+    becomes: Literal["encode", "drop"]
+    reason: str
+    shape: SoundShape | None = None
 
 
 @dataclass
@@ -61,8 +52,9 @@ class CarriedStreams:
     """The streams of ``output`` beside its picture.
 
     ``container``: mp4, mkv or mov. ``origin_s``: the moment of the source that becomes zero.
-    ``first``: see :func:`first_packets`. ``carriers``: number of a stream of the source → what
-    carries it. ``warnings``: a line about each stream that is not kept as it is.
+    ``begun``: see :func:`look_ahead`. ``remedies``: number of a stream → what becomes of it
+    instead of being copied. ``carriers``: number of a stream of the source → what carries it.
+    ``warnings``: a line about each stream that is not kept as it is.
     """
 
     output: OutputContainer
@@ -70,7 +62,8 @@ class CarriedStreams:
     container: str
     audio: AudioWish
     origin_s: Fraction
-    first: Mapping[int, av.Packet]
+    begun: Mapping[int, Beginning]
+    remedies: Mapping[int, Remedy]
     carriers: dict[int, Carrier] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -89,39 +82,57 @@ class CarriedStreams:
             return  # chapters and timecodes are written anew from the tags
         if stream.type == "audio" and self.audio == "drop":
             return
-        about = self._facts_of(stream)
-        if isinstance(stream, av.AudioStream) and self._is_empty(stream):
-            what = f"stream {stream.index} (audio, {about.codec})"
-            self.warnings.append(f"{what}: is announced but holds no sound, left out")
+        about = self._facts_of(stream.index)
+        if isinstance(stream, av.AudioStream) and (absence := self._absence(stream)):
+            self.warnings.append(f"{stream_name(about)}: {absence}, left out")
             return
-        becomes, reason = self._settled(stream, about)
-        if note := fate_note(about, becomes, self.container):
-            self.warnings.append(f"{note}: {reason}" if reason else note)
+        becomes, note = self._settled(stream, about)
+        if note:
+            self.warnings.append(note)
         if becomes == "cover" and self.container == "mkv":
             self._attach(stream, about.codec)
         elif becomes != "drop":
             self._carry(stream, becomes)
 
-    def _is_empty(self, stream: av.AudioStream) -> bool:
-        """Whether nothing is known of a stream because nothing of it came."""
-        known = stream.codec_context is not None and stream.codec_context.sample_rate > 0
-        return not known and stream.index not in self.first
+    def _absence(self, stream: av.AudioStream) -> str:
+        """Why there is no sound in a stream of it, "" where there is some."""
+        begun, context = self.begun.get(stream.index), stream.codec_context
+        if begun is None:
+            is_known = context is not None and context.sample_rate
+            return "" if is_known else "is announced but holds no sound"
+        if begun.played is None and begun.first.is_discard:
+            return "its edit list hides all of it"
+        is_known = context is not None and (context.sample_rate or begun.shape is not None)
+        if is_known and context.codec.canonical_name == "aac":
+            is_known = has_parameters(stream, begun.first)
+        return "" if is_known else "nothing of it can be decoded"
 
     def _settled(self, stream: av.stream.Stream, about: StreamFacts) -> tuple[StreamFate, str]:
-        """What becomes of a stream, and FFmpeg's reason where it refuses what it claims to take.
+        """What becomes of a stream, and a line about it where it is not kept as it is.
 
-        It refuses some streams only when the header is written, and then nothing can be taken
+        FFmpeg refuses some streams only when the header is written, and then nothing can be taken
         back, so a file of this stream alone is begun in memory.
         """
-        becomes = stream_fate(about.kind, about.codec, self.container, self.audio)
-        if becomes == "drop" or (stream.type == "video" and not _is_cover(stream)):
-            return "drop", ""
-        if becomes == "cover":
-            return becomes, ""
-        reason = self._refusal(stream, becomes)
-        if reason and stream.type == "audio" and self.audio == "transcode":
-            becomes, reason = "encode", self._refusal(stream, "encode")
-        return ("drop", reason) if reason else (becomes, "")
+        if stream.index in self.remedies:
+            return self._remedied(stream, about, self.remedies[stream.index])
+        becomes, reason = stream_fate(about.kind, about.codec, self.container, self.audio), ""
+        if stream.type == "video" and not is_cover(stream):
+            becomes = "drop"
+        if becomes not in ("drop", "cover"):
+            reason = self._refusal(stream, becomes)
+            if reason and stream.type == "audio" and self.audio == "transcode":
+                becomes, reason = "encode", self._refusal(stream, "encode")
+        becomes = "drop" if reason else becomes
+        note = fate_note(about, becomes, self.container)
+        return becomes, f"{note}: {reason}" if note and reason else note
+
+    def _remedied(
+        self, stream: av.stream.Stream, about: StreamFacts, remedy: Remedy
+    ) -> tuple[StreamFate, str]:
+        what = f"{stream_name(about)}: {remedy.reason}"
+        if remedy.becomes == "encode" and not self._refusal(stream, "encode"):
+            return "encode", f"{what}, encoded as {SOUND_CODECS[self.container]}"
+        return "drop", f"{what}, left out"
 
     def _refusal(self, stream: av.stream.Stream, becomes: StreamFate) -> str:
         trial = av.open(io.BytesIO(), "w", format=FORMATS[self.container])
@@ -147,29 +158,36 @@ class CarriedStreams:
         if becomes == "cover":
             return CoverArt(output.add_stream_from_template(stream, opaque=True))
         if isinstance(stream, SubtitleStream) and becomes == "text":
-            return TextSubtitles(stream, output, self.container, self.origin_s)
+            return add_text(stream, output, self.container, self.origin_s)
         if isinstance(stream, av.AudioStream):
             if becomes == "encode":
-                return EncodedSound(stream, output, self.container, self.origin_s)
-            return add_copied_sound(stream, output, self.origin_s, self.first.get(stream.index))
-        return CopiedStream(output.add_stream_from_template(stream), self.origin_s)
+                shape = self._shape(stream)
+                return EncodedSound(stream, output, self.container, self.origin_s, shape)
+            return add_copied_sound(stream, output, self.origin_s, self.begun.get(stream.index))
+        return add_copied_stream(stream, output, self.origin_s)
+
+    def _shape(self, stream: av.AudioStream) -> SoundShape:
+        """Of sound that is encoded. Raises ValueError where nothing is known of it."""
+        begun, remedy = self.begun.get(stream.index), self.remedies.get(stream.index)
+        shape = (remedy and remedy.shape) or (begun and begun.shape)
+        return shape or SoundShape.of(stream.codec_context)
 
     def _attach(self, stream: av.stream.Stream, codec: str) -> None:
         """Cover art is an attached file in Matroska."""
-        picture = self.first.get(stream.index)
-        if picture is not None:
+        begun = self.begun.get(stream.index)
+        if begun is not None:
             name, kind = _COVER_FILES[codec]
             name = stream.metadata.get("filename", name)
-            self.output.add_attachment(name, kind, bytes(picture))
+            self.output.add_attachment(name, kind, bytes(begun.first))
 
-    def _facts_of(self, stream: av.stream.Stream) -> StreamFacts:
+    def name(self, index: int) -> str:
+        """A stream of the source, as warnings call it."""
+        return stream_name(self._facts_of(index))
+
+    def _facts_of(self, index: int) -> StreamFacts:
         known = {each.index: each for each in self.facts.streams}
         # A broadcast may have streams that began only after its facts were read.
-        return known.get(stream.index) or StreamFacts(stream.index, "data", "unknown")
-
-
-def _is_cover(stream: av.stream.Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
+        return known.get(index) or StreamFacts(index, "data", "unknown")
 
 
 def _is_timecode(stream: av.stream.Stream) -> bool:

@@ -22,7 +22,9 @@ __all__ = [
     "AudioWish",
     "StreamFate",
     "fate_note",
+    "left_out_of_pictures",
     "stream_fate",
+    "stream_name",
     "stream_warnings",
 ]
 
@@ -50,6 +52,7 @@ _REFUSED = {"mov": frozenset({"flac", "opus", "truehd"}), "mp4": frozenset({"tru
 # The only kind of timed data that FFmpeg writes, beside what it makes itself.
 _DATA = "bin_data"
 _UNKNOWN = "unknown"
+_BESIDE_PICTURES = {"audio": "sound", "subtitle": "subtitles", "attachment": "attached files"}
 _NAVIGATION = frozenset({"dvd_nav_packet"})
 
 
@@ -88,10 +91,28 @@ def stream_warnings(
     return tuple(note for note in notes if note)
 
 
+def left_out_of_pictures(facts: VideoFacts, audio: AudioWish = "copy") -> tuple[str, ...]:
+    """A line about what stays behind where a film is written as pictures, if anything does."""
+    kinds = {stream.kind for stream in facts.streams}
+    if audio == "drop":
+        kinds.discard("audio")
+    lost = [name for kind, name in _BESIDE_PICTURES.items() if kind in kinds]
+    lost += ["chapters"] * (facts.chapters > 0)
+    if not lost:
+        return ()
+    names = " and ".join(filter(None, (", ".join(lost[:-1]), lost[-1])))
+    return (f"only its pictures are written, without its {names}",)
+
+
+def stream_name(stream: StreamFacts) -> str:
+    """``stream 2 (audio, aac, deu)``."""
+    named = f"stream {stream.index} ({stream.kind}, {stream.codec}"
+    return named + (f", {stream.language})" if stream.language not in ("", "und") else ")")
+
+
 def fate_note(stream: StreamFacts, becomes: StreamFate, container: str) -> str:
     """A line about a stream that is not kept as it is; empty for one that is."""
-    what = f"stream {stream.index} ({stream.kind}, {stream.codec}"
-    what += f", {stream.language})" if stream.language not in ("", "und") else ")"
+    what = stream_name(stream)
     refused = f"{what}: {container} does not take it"
     match becomes:
         case "encode":

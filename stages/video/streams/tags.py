@@ -13,9 +13,9 @@ from av.container import InputContainer, OutputContainer
 
 __all__ = ["copy_chapters", "film_tags", "mp4_options", "stream_tags"]
 
-# Brands and statistics are facts of the old file; muxers write their own.
+# Brands and statistics are facts of the old file; muxers write their own. No result is transparent.
 _OF_THE_FILE = re.compile(
-    r"major_brand|minor_version|compatible_brands|encoder|duration|vendor_id|rotate"
+    r"major_brand|minor_version|compatible_brands|encoder|duration|vendor_id|rotate|alpha_mode"
     r"|(bps|number_of_(frames|bytes)|_statistics_\w+|duration|source_id)(-\w+)?",
     re.IGNORECASE,
 )

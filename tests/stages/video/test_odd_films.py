@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from av.bitstream import BitStreamFilterContext
 from av.stream import Disposition
 
 from restore_batch.errors import MediaError
+from restore_batch.stages.video.packets import presentation_order, range_packets
+from restore_batch.stages.video.segments import cut_segments
 
 from support import ffprobe
 from support.clips import clip, decoded, frame_number
+from support.edit_lists import edited
 from support.field_pictures import field_clip
 from support.films import KINDS, checked_index, times
+from support.reading import SEGMENTATIONS, numbers, read, same, whole
 from support.remux import copied, decodable_times
 
 
@@ -43,6 +48,26 @@ def test_leading_pictures_at_the_start_of_a_cut_film_are_no_frames(
     assert index.count == 28
     assert index.keyframes.tolist() == [0, 12, 24]
     assert index.facts.warnings == ()
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_leading_pictures_at_the_start_are_not_missed_where_frames_are_counted(
+    codec: str, tmp_path: Path
+) -> None:
+    options = {"libx264": {"x264-params": "open-gop=1"}}.get(codec, {})
+    source = clip(tmp_path / "a.ts", codec=codec, frames=40, b_frames=2, options=options)
+    times: list[int] = []
+
+    def twin(packet: av.Packet) -> None:
+        times.append(packet.pts)
+        if len(times) == 20:
+            packet.pts = times[-2]
+
+    cut = copied(source, tmp_path / "cut.ts", from_keyframe=1, change=twin)
+    index = checked_index(cut)
+    assert index.count == 28
+    (warning,) = index.facts.warnings
+    assert "decoded once" in warning
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
@@ -73,6 +98,37 @@ def test_packets_that_an_edit_list_discards_are_no_frames(tmp_path: Path) -> Non
     assert [frame_number(rgb) for _, rgb in shown] == list(range(5, 40))
     assert index.pts[0] == 0
     assert index.keyframes.tolist() == [7, 19, 31]
+
+
+EDITS: dict[str, list[tuple[float, float]]] = {
+    "two": [(1, 0), (1, 2)],
+    "between keyframes": [(1.2, 0.2), (0.8, 2.2)],
+    "in another order": [(1, 2), (1, 0)],
+    "twice": [(0.6, 1.2), (0.6, 1.2)],
+    "a part twice": [(0.4, 0), (0.4, 0.52), (0.6, 0.52)],
+}
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("name", EDITS)
+def test_a_film_of_several_edits_has_the_frames_that_are_shown(
+    name: str, b_frames: int, tmp_path: Path
+) -> None:
+    film = clip(tmp_path / "film.mp4", frames=100, gop=10, b_frames=b_frames)
+    shown = decoded(edited(film, EDITS[name]))
+    assert abs(len(shown) - 25 * sum(lasts_s for lasts_s, _ in EDITS[name])) <= 1
+    index = checked_index(film)
+    assert index.pts.tolist() == [pts for pts, _ in shown]
+    assert index.facts.warnings == ()
+    frames = whole(film, index)
+    assert not any(frame.fault for frame in frames)
+    assert numbers(frames) == [frame_number(rgb) for _, rgb in shown]
+    assert all(same(frames, read(film, index, *cut)) for cut in SEGMENTATIONS)
+    for segment in cut_segments(index, 0.2, 1 << 40, 0):
+        with av.open(str(film)) as container:
+            first = next(range_packets(container, container.streams.video[0], segment))
+            assert segment.seek_pts in (None, first.pts)
+            assert segment.seek_pts is None or not first.is_discard
 
 
 def test_two_fields_in_packets_of_their_own_are_one_frame(tmp_path: Path) -> None:
@@ -226,6 +282,39 @@ def test_pictures_lost_at_the_start_are_said_to_be(tmp_path: Path) -> None:
     assert index.pts.tolist() == decodable_times(bad)
     assert index.count == 30
     assert index.facts.warnings == ("its first 10 pictures cannot be decoded and are left out",)
+
+
+@pytest.mark.parametrize(
+    ("codecs", "of_first", "lost", "since"),
+    [
+        (("libx264", "mpeg2video"), 60, 30, "0:00:02.280"),
+        (("libx264", "mpeg2video"), 20, 20, "0:00:00.000"),  # too few for FFmpeg to see them first
+    ],
+)
+def test_pictures_of_another_codec_are_left_out_and_said_to_be(
+    codecs: tuple[str, str], of_first: int, lost: int, since: str, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.ts"
+    spans = range(of_first), range(of_first - 1, of_first + 29)
+    for codec, pts in zip(codecs, spans, strict=True):
+        making: dict[str, Any] = {"codec": codec, "size": (160, 120), "b_frames": 2}
+        part = clip(tmp_path / "part.ts", frames=len(pts), pts=pts, **making)
+        with film.open("ab") as file:
+            file.write(part.read_bytes())
+    index = checked_index(film)
+    counted, left_out = index.facts.warnings
+    assert "decoded once" in counted
+    said = re.fullmatch(
+        r"(\d+) of its (\d+) pictures cannot be decoded and are left out, the first after (.*)",
+        left_out,
+    )
+    assert said is not None
+    assert index.count == int(said[2]) - int(said[1])
+    assert abs(int(said[1]) - lost) <= 1
+    assert said[3] == since
+    with av.open(str(film)) as container:
+        order, _ = presentation_order(container, container.streams.video[0], one_thread=True)
+        assert index.count == len(order)
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "mpeg2.ts", "mpeg4.avi", "vp9.webm"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -11,51 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.filter
 import numpy as np
 import pytest
 
 from restore_batch.errors import MediaError
-from restore_batch.stages.video.colour.convert import FrameConverter
-from restore_batch.stages.video.index import VideoIndex, index_video
+from restore_batch.stages.video.index import index_video
 from restore_batch.stages.video.read import FrameRangeReader
 from restore_batch.stages.video.segments import cut_segments
-from restore_batch.stages.video.types import ColourTags, UntimedRange, VideoFrame
+from restore_batch.stages.video.types import ColourTags, UntimedRange
 
+from support import ffprobe
 from support.clips import CODECS, clip, decoded, frame_number
 from support.data import folder
+from support.reading import SEGMENTATIONS, numbers, read, same, whole
 
-SEGMENTATIONS = ((0.2, 2), (0.35, 0), (0.04, 1), (0.6, 5))
 LOST = "cannot be decoded; its neighbour stands in"
-
-
-def read(
-    path: Path, index: VideoIndex, segment_s: float, context: int, **how: Any
-) -> list[VideoFrame]:
-    """All frames of a film, read segment by segment."""
-    frames: list[VideoFrame] = []
-    for segment in cut_segments(index, segment_s, 1 << 40, context):
-        some = list(FrameRangeReader(str(path), index.facts, segment, **how))
-        assert [frame.pts for frame in some] == list(segment.pts)
-        assert [frame.duration for frame in some] == list(segment.durations)
-        frames += some[segment.before : len(some) - segment.after]
-    return frames
-
-
-def whole(path: Path, index: VideoIndex, **how: Any) -> list[VideoFrame]:
-    return read(path, index, 1e6, 0, **how)
-
-
-def same(one: Sequence[VideoFrame], other: Sequence[VideoFrame]) -> bool:
-    return len(one) == len(other) and all(
-        a.pts == b.pts and a.fault == b.fault and np.array_equal(a.frame.rgb_hwc, b.frame.rgb_hwc)
-        for a, b in zip(one, other, strict=True)
-    )
-
-
-def numbers(frames: Iterable[VideoFrame]) -> list[int]:
-    return [frame_number(frame.frame.rgb_hwc) for frame in frames]
-
 
 # -- every frame, in order, whatever the segments ---------------------------------------------
 
@@ -169,78 +139,6 @@ def test_real_films_are_read_alike_in_any_segments() -> None:
         index = replace(index, pts=index.pts[:45], durations=index.durations[:45])
         index = replace(index, keyframes=index.keyframes[index.keyframes < 45])
         assert same(whole(film, index), read(film, index, 0.5, 3))
-
-
-# -- interlaced films -------------------------------------------------------------------------
-
-
-def combing(rgb_hwc: np.ndarray) -> float:
-    """How a line differs from its neighbours, over what those do: above 1 where fields mix."""
-    luma = rgb_hwc.astype(float).mean(axis=2)
-    apart = np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean()
-    return float(apart / (np.abs(luma[2:] - luma[:-2]).mean() + 0.1))
-
-
-def moving_edge(i: float) -> np.ndarray:
-    picture = np.full((48, 64, 3), 40, np.uint8)
-    for line in range(48):
-        left = int(8 + 6 * (i + 0.5 * (line % 2)))
-        picture[line, left : left + 12] = 220
-    return picture
-
-
-def test_fields_are_woven_where_the_film_says_it_is_interlaced(tmp_path: Path) -> None:
-    film = clip(tmp_path / "i.mp4", frames=6, interlaced=True, picture=moving_edge)
-    index = index_video(str(film))
-    assert index.facts.field_order == "top-first"
-    woven, raw = whole(film, index), whole(film, index, deinterlace="never")
-    assert len(woven) == len(raw) == 6
-    assert all(combing(frame.frame.rgb_hwc) > 1 for frame in raw)
-    assert all(combing(frame.frame.rgb_hwc) < 0.5 for frame in woven)
-
-
-def test_progressive_films_are_woven_only_on_request(tmp_path: Path) -> None:
-    film = clip(tmp_path / "p.mp4", frames=6, picture=moving_edge)
-    index = index_video(str(film))
-    raw = whole(film, index, deinterlace="never")
-    assert same(whole(film, index), raw)
-    woven = whole(film, index, deinterlace="always")
-    assert all(combing(frame.frame.rgb_hwc) < 0.5 < combing(old.frame.rgb_hwc)
-               for frame, old in zip(woven, raw, strict=True))  # fmt: skip
-    assert same(woven, read(film, index, 0.1, 1, deinterlace="always"))
-
-
-@pytest.mark.parametrize("order", ["top-first", "bottom-first"])
-def test_unmarked_pictures_are_woven_by_the_order_the_film_states(
-    tmp_path: Path, order: str
-) -> None:
-    film = clip(tmp_path / "m.avi", codec="mjpeg", frames=5, picture=moving_edge)
-    index = index_video(str(film))
-    said = replace(index, facts=replace(index.facts, field_order=order))
-    frames = read(film, said, 0.1, 1)
-    assert same(frames, woven_by_ffmpeg(film, {"top-first": "tff", "bottom-first": "bff"}[order]))
-
-
-def woven_by_ffmpeg(film: Path, parity: str) -> list[VideoFrame]:
-    """The whole film through one filter, as a witness for what segments give."""
-    with av.open(str(film)) as container:
-        stream = container.streams.video[0]
-        graph = av.filter.Graph()
-        graph.link_nodes(
-            graph.add_buffer(template=stream, time_base=stream.time_base),
-            graph.add("bwdif", f"mode=send_frame:parity={parity}:deint=all"),
-            graph.add("buffersink"),
-        ).configure()
-        convert = FrameConverter(ColourTags(), stream.codec_context.name)
-        pictures = []
-        for picture in [*container.decode(stream), None]:
-            graph.vpush(picture)
-            while True:
-                try:
-                    pictures.append(graph.vpull())
-                except (BlockingIOError, EOFError):
-                    break
-        return [VideoFrame(convert(picture), n, 1) for n, picture in enumerate(pictures)]
 
 
 # -- damaged films ----------------------------------------------------------------------------
@@ -371,6 +269,68 @@ def test_pictures_of_another_size_are_scaled_to_the_first_one_and_say_so(tmp_pat
         "",
     ]
     assert same(frames, read(film, index, 0.08, 1))
+
+
+def joined(film: Path, **parts: dict[str, Any]) -> Path:
+    """Recordings of 20 frames, one behind the other in one stream; ``parts``: how each is made."""
+    with film.open("wb") as file:
+        for number, making in enumerate(parts.values()):
+            pts = range(number * 30, number * 30 + 20)
+            part = clip(film.with_name(f"part{film.suffix}"), frames=20, pts=pts, **making)
+            file.write(part.read_bytes())
+    return film
+
+
+DV: dict[str, Any] = {"codec": "dvvideo", "size": (720, 576)}
+WIDER = "has pixels of 64:45, not 16:15: shown squeezed"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "making"),
+    [
+        (".dv", DV),
+        (".ts", {"b_frames": 2}),
+        (".ts", {"codec": "libx265", "b_frames": 2}),
+        (".mpg", {"codec": "mpeg4", "b_frames": 2}),
+    ],
+)
+def test_pictures_with_other_pixels_than_the_first_say_so(
+    suffix: str, making: dict[str, Any], tmp_path: Path
+) -> None:
+    narrow, wide = ({**making, "sample_aspect": Fraction(*a)} for a in ((16, 15), (64, 45)))
+    film = joined(tmp_path / f"film{suffix}", a=narrow, b=wide, c=narrow)
+    index = index_video(str(film))
+    assert index.facts.sample_aspect == Fraction(16, 15)
+    frames = whole(film, index)
+    assert [frame.fault for frame in frames] == [""] * 20 + [WIDER] * 20 + [""] * 20
+    assert numbers(frames) == [*range(20)] * 3
+    assert same(frames, read(film, index, 0.3, 1))
+    other = joined(tmp_path / f"other{suffix}", a=wide, b=narrow)
+    turned = whole(other, index_video(str(other)))
+    assert {frame.fault for frame in turned[20:]} == {
+        "has pixels of 16:15, not 64:45: shown stretched"
+    }
+
+
+def test_pictures_of_another_size_have_the_pixels_that_give_them_their_shape(
+    tmp_path: Path,
+) -> None:
+    film = joined(
+        tmp_path / "film.ts",
+        a={"size": (72, 48), "sample_aspect": Fraction(16, 15)},
+        b={"size": (96, 48), "sample_aspect": Fraction(4, 5)},
+    )
+    frames = whole(film, index_video(str(film)))
+    assert {frame.fault for frame in frames[20:]} == {"is 96x48, not 72x48: scaled"}
+
+
+def test_a_container_may_say_of_all_pictures_what_none_of_them_says(tmp_path: Path) -> None:
+    said = clip(tmp_path / "said.mp4", frames=5, sample_aspect=Fraction(16, 15))
+    film = tmp_path / "film.mkv"
+    ffprobe.ffmpeg("-i", said, "-c", "copy", "-aspect", "16:9", film)
+    index = index_video(str(film))
+    assert index.facts.sample_aspect == Fraction(4, 3)
+    assert not any(frame.fault for frame in whole(film, index))
 
 
 # -- high dynamic range -----------------------------------------------------------------------

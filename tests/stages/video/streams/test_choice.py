@@ -17,11 +17,19 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from restore_batch.jobs.units import Join
+from restore_batch.stages.film.join import JoinFilm
+from restore_batch.stages.film.work import JoinWork
+from restore_batch.stages.media import Chunk
 from restore_batch.stages.video.format import VideoWish
 from restore_batch.stages.video.join import join
 from restore_batch.stages.video.probe import probe_video
-from restore_batch.stages.video.streams.choice import stream_fate, stream_warnings
-from restore_batch.stages.video.types import StreamFacts
+from restore_batch.stages.video.streams.choice import (
+    left_out_of_pictures,
+    stream_fate,
+    stream_warnings,
+)
+from restore_batch.stages.video.types import FrameRange, StreamFacts
 
 from support.clip_sound import LANGUAGES
 from support.clips import attachment, clip
@@ -427,6 +435,33 @@ def test_the_plan_names_the_stream_that_stays_behind() -> None:
     assert stream_warnings(replace(FACTS, streams=streams), "mp4") == (
         "stream 3 (subtitle, dvb_subtitle, fra): mp4 does not take it, left out",
     )
+
+
+def test_what_stays_behind_pictures_is_said(tmp_path: Path) -> None:
+    rich = probe_video(str(clip(tmp_path / "a.mkv", **{**RICH, "frames": 6})))  # type: ignore[arg-type]
+    assert left_out_of_pictures(rich) == (
+        "only its pictures are written, without its sound, subtitles and chapters",
+    )
+    assert left_out_of_pictures(rich, "drop") == (
+        "only its pictures are written, without its subtitles and chapters",
+    )
+    assert left_out_of_pictures(FACTS) == ()
+
+
+def test_a_film_written_as_pictures_says_that_its_sound_is_not_there(tmp_path: Path) -> None:
+    source = clip(tmp_path / "a.mp4", frames=6, audio=["aac"])
+    film = in_parts(source, tmp_path / "parts", 1, VideoWish(codec="ffv1", container="mkv"))
+    (part,) = film.parts
+    frames = FrameRange(0, 0, film.pts, film.durations, 0, 0, None)
+    folder = str(tmp_path / "out" / "a.frames")
+    work = JoinWork(film.facts, film.format, ((str(part.path), frames),), folder)
+    unit = Join(
+        id="film", source=str(source), output="a.frames/frames.json",
+        staging_dir=str(tmp_path / "tmp"), work=work,
+    )  # fmt: skip
+    (done,) = JoinFilm(output="frames")([Chunk(unit)])
+    assert isinstance(done, Chunk)
+    assert done.warnings == ("only its pictures are written, without its sound",)
 
 
 @pytest.mark.slow
