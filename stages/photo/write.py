@@ -124,13 +124,12 @@ def _fitting(
             lost.append("resolution")
     if lost:
         warnings.append(f"{format.title} cannot hold {', '.join(lost)}: not kept")
-    size = frame.width, frame.height
+    size, before = (frame.width, frame.height), meta.size
+    if xmp and before and before != size:
+        xmp = metadata.scaled_xmp(xmp, (size[0] / before[0], size[1] / before[1]))
     meta = dataclasses.replace(meta, exif=exif, xmp=xmp)
-    if meta.size and meta.size != size:
-        if xmp:
-            scale = size[0] / meta.size[0], size[1] / meta.size[1]
-            meta = dataclasses.replace(meta, xmp=metadata.scaled_xmp(xmp, scale))
-        meta, misplaced = moved(meta, Change.sized(meta.size, size))
+    if before and before != size:
+        meta, misplaced = moved(meta, Change.sized(before, size))
         warnings += misplaced
     kept, not_kept = extras.fitting(meta, size, format.stores_extras, format.title)
     warnings += not_kept
