@@ -17,7 +17,7 @@ from restore_batch.stages.video.colour.convert import colour_warnings, refuse_hd
 from restore_batch.stages.video.format import output_suffix, resolve_format
 from restore_batch.stages.video.limits import size_refusal
 from restore_batch.stages.video.probe import is_video
-from restore_batch.stages.video.streams.choice import stream_warnings
+from restore_batch.stages.video.streams.choice import left_out_of_pictures, stream_warnings
 from restore_batch.stages.video.types import VideoFacts
 
 _FACTS = TypeAdapter(VideoFacts)
@@ -64,12 +64,11 @@ def film_notes(plain: Mapping[str, Any], job: Job, source: str) -> tuple[str, ..
         chosen, notes = resolve_format(index_stage(job).wish, facts, job.background.scale, source)
     except (RestoreBatchError, ValueError) as error:
         return (f"will fail: {error}",)
-    return (
-        *facts.warnings,
-        *colour_warnings(facts),
-        *notes,
-        *stream_warnings(facts, chosen.container, job.video.audio),
-    )
+    if job.video.output == "frames":
+        beside = left_out_of_pictures(facts, job.video.audio)
+    else:
+        beside = stream_warnings(facts, chosen.container, job.video.audio)
+    return (*facts.warnings, *colour_warnings(facts), *notes, *beside)
 
 
 def index_stage(job: Job) -> IndexFilm:
