@@ -129,8 +129,9 @@ def unexpected(
     """What a defect of ours in a call means: its parcels fail, the job goes on. ``came_with``: the
     traceback of an error that came from another process, which has none of its own."""
     kind = type(error).__name__
-    text = f"{kind}: {error}"
-    trace = trace_of(error) and (came_with or trace_of(error))
+    text, trace = f"{kind}: {error}", trace_of(error)
+    if trace and came_with:
+        trace = came_with
     return Returned(tuple(Failure(p.unit, group.name, kind, text, trace=trace) for p in parcels))
 
 

@@ -11,12 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from restore_batch.stages.repair.dirt import Spot, Spots
-from restore_batch.stages.repair.mask import grown
+from restore_batch.stages.repair.dirt import NEAR_PX, Spot, Spots
 
 AROUND_FRAMES = 6
 """Frames on each side that are looked at."""
-_NEAR_PX = 2
 _OFTEN = 2
 """Other frames, of twelve."""
 _COVERED = 0.5
@@ -38,7 +36,7 @@ def find_dirt(window: Sequence[Spots], at: int) -> np.ndarray:
     own = window[at]
     dirt = np.zeros_like(own.mask)
     others = [each for i, each in enumerate(window) if i != at and abs(i - at) <= AROUND_FRAMES]
-    masks = [grown(each.mask, _NEAR_PX) for each in others if each.each]
+    masks = [each.near for each in others if each.each]
     for spot in own.each:
         if not spot.may_be_dirt or _is_shown(spot, masks) or _flies(spot, window, at):
             continue
@@ -94,5 +92,5 @@ def _alike(spot: Spot, window: Sequence[Spots], at: int) -> list[Spot]:
         if max(other.area, spot.area) <= _AS_LARGE * min(other.area, spot.area)
         and other.is_light == spot.is_light
         and abs(other.luma - spot.luma) <= _AS_LIGHT
-        and np.abs(other.middle_xy - spot.middle_xy).max() > _NEAR_PX
+        and np.abs(other.middle_xy - spot.middle_xy).max() > NEAR_PX
     ]

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from restore_batch.stages.geometry import to_uint8
-from restore_batch.stages.repair.mask import reaching
+from restore_batch.stages.repair.mask import grown, reaching
 
 _FLOW_CELL_PX = 8
 _AROUND_PX = 5
@@ -33,6 +33,8 @@ _AGREE = 0.6  # of the spike: how far the neighbours may be from each other
 _LARGEST_SHARE = 0.012
 """Of the frame: more is a flash, or motion that was not understood."""
 _LEAST_AREA_PX = 3
+NEAR_PX = 2
+"""What is no farther away is in the same place."""
 _WIDEST_SHARE, _WIDEST_LEAST_PX = 0.05, 18
 _SEARCH_SHARE = 0.07
 _FOUND_AGAIN = 0.75
@@ -84,6 +86,11 @@ class Spots:
 
     mask: np.ndarray
     each: tuple[Spot, ...]
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """The mask with what is beside it, (H, W) bool: each of the frames around asks for it."""
+        return grown(self.mask, NEAR_PX)
 
 
 @dataclass(frozen=True, eq=False)

@@ -110,17 +110,7 @@ class CopiedSound(CopiedStream):
     """Sound, of which each packet follows the one before: where only one of them is later than the
     packet behind, its time is wrong, not those of all behind."""
 
-    def __init__(
-        self,
-        target: av.stream.Stream,
-        origin_s: Fraction,
-        clock_s: Fraction,
-        unit_s: Fraction,
-        apart_s: Fraction = Fraction(0),
-        begin_pts: int | None = None,
-    ) -> None:
-        super().__init__(target, origin_s, clock_s, unit_s, apart_s, begin_pts)
-        self._held: tuple[av.Packet, Times] | None = None
+    _held: tuple[av.Packet, Times] | None = None
 
     def flush(self) -> Iterator[av.Packet]:
         """See :class:`Carrier`."""
